@@ -1,0 +1,267 @@
+//! Dimensions: how long an axis is, in numbers or in symbols.
+//!
+//! A dimension is a polynomial with integer coefficients over atoms. An atom is a symbol that the file names
+//! (`batch`), an unknown of our own (`?3`) or a floor division that does not come out even. Sums and products are
+//! kept in one normal form, so two dimensions are equal exactly when they print the same.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Add, Mul, Neg, Sub};
+use std::sync::Arc;
+
+/// How long an axis is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dim {
+    /// A number.
+    Fixed(i64),
+    /// An expression over symbols; never a plain number.
+    Open(Arc<Poly>),
+}
+
+/// A polynomial: coefficient by monomial. No coefficient is zero.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Poly(BTreeMap<Vec<Atom>, i64>);
+
+/// What a polynomial is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Atom {
+    /// A symbol that the file names.
+    Symbol(Arc<str>),
+    /// A number that is not known before the run, told apart from others by its id.
+    Unknown(u32),
+    /// ⌊numerator / denominator⌋.
+    Floor(Dim, Dim),
+}
+
+impl Dim {
+    pub fn symbol(name: &str) -> Dim {
+        Dim::atom(Atom::Symbol(name.into()))
+    }
+
+    pub fn unknown(id: u32) -> Dim {
+        Dim::atom(Atom::Unknown(id))
+    }
+
+    fn atom(atom: Atom) -> Dim {
+        Dim::Open(Arc::new(Poly(BTreeMap::from([(vec![atom], 1)]))))
+    }
+
+    /// The number, if it is one.
+    pub fn fixed(&self) -> Option<i64> {
+        match self {
+            Dim::Fixed(n) => Some(*n),
+            Dim::Open(_) => None,
+        }
+    }
+
+    /// The number as a size, if it is one and not negative.
+    pub fn size(&self) -> Option<usize> {
+        self.fixed().and_then(|n| usize::try_from(n).ok())
+    }
+
+    /// The single atom that this is, if it is one.
+    pub fn as_atom(&self) -> Option<&Atom> {
+        let Dim::Open(p) = self else { return None };
+        let mut terms = p.0.iter();
+        match (terms.next(), terms.next()) {
+            (Some((monomial, 1)), None) if monomial.len() == 1 => monomial.first(),
+            _ => None,
+        }
+    }
+
+    /// Whether an unknown (not a symbol of the file) occurs in it.
+    pub fn has_unknown(&self) -> bool {
+        match self {
+            Dim::Fixed(_) => false,
+            Dim::Open(p) => p.0.keys().flatten().any(|a| match a {
+                Atom::Unknown(_) => true,
+                Atom::Symbol(_) => false,
+                Atom::Floor(n, d) => n.has_unknown() || d.has_unknown(),
+            }),
+        }
+    }
+
+    /// The terms of the expression: coefficient and factors each. A number is one term without factors.
+    pub fn terms(&self) -> Vec<(i64, Vec<Atom>)> {
+        match self {
+            Dim::Fixed(n) => vec![(*n, vec![])],
+            Dim::Open(p) => p.0.iter().map(|(m, c)| (*c, m.clone())).collect(),
+        }
+    }
+
+    fn from_terms(terms: impl IntoIterator<Item = (i64, Vec<Atom>)>) -> Dim {
+        let mut sum: BTreeMap<Vec<Atom>, i64> = BTreeMap::new();
+        for (c, mut m) in terms {
+            m.sort();
+            let entry = sum.entry(m).or_insert(0);
+            *entry = entry.saturating_add(c);
+        }
+        sum.retain(|_, c| *c != 0);
+        match sum.len() {
+            0 => Dim::Fixed(0),
+            1 if sum.contains_key(&vec![]) => Dim::Fixed(sum[&vec![]]),
+            _ => Dim::Open(Arc::new(Poly(sum))),
+        }
+    }
+
+    /// Exact division, where every term divides.
+    pub fn div_exact(&self, by: &Dim) -> Option<Dim> {
+        if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, by) {
+            return (*b != 0 && a % b == 0).then(|| Dim::Fixed(a / b));
+        }
+        if self == by {
+            return Some(Dim::Fixed(1));
+        }
+        let divisor = by.terms();
+        let [(c, factors)] = divisor.as_slice() else { return None };
+        let quotient = self.terms().into_iter().map(|(n, mut m)| {
+            for f in factors {
+                let at = m.iter().position(|x| x == f)?;
+                m.remove(at);
+            }
+            (*c != 0 && n % c == 0).then(|| (n / c, m))
+        });
+        Some(Dim::from_terms(quotient.collect::<Option<Vec<_>>>()?))
+    }
+
+    /// ⌊self / by⌋.
+    pub fn div_floor(&self, by: &Dim) -> Dim {
+        if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, by)
+            && *b != 0
+        {
+            return Dim::Fixed(a.div_euclid(*b));
+        }
+        self.div_exact(by).unwrap_or_else(|| Dim::atom(Atom::Floor(self.clone(), by.clone())))
+    }
+
+    /// ⌈self / by⌉, for a positive number `by`.
+    pub fn div_ceil(&self, by: &Dim) -> Dim {
+        (self.clone() + by.clone() - Dim::Fixed(1)).div_floor(by)
+    }
+}
+
+impl From<usize> for Dim {
+    fn from(n: usize) -> Dim {
+        Dim::Fixed(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<i64> for Dim {
+    fn from(n: i64) -> Dim {
+        Dim::Fixed(n)
+    }
+}
+
+impl Add for Dim {
+    type Output = Dim;
+    fn add(self, other: Dim) -> Dim {
+        match (&self, &other) {
+            (Dim::Fixed(a), Dim::Fixed(b)) => Dim::Fixed(a.saturating_add(*b)),
+            _ => Dim::from_terms(self.terms().into_iter().chain(other.terms())),
+        }
+    }
+}
+
+impl Neg for Dim {
+    type Output = Dim;
+    fn neg(self) -> Dim {
+        self * Dim::Fixed(-1)
+    }
+}
+
+impl Sub for Dim {
+    type Output = Dim;
+    fn sub(self, other: Dim) -> Dim {
+        self + -other
+    }
+}
+
+impl Mul for Dim {
+    type Output = Dim;
+    fn mul(self, other: Dim) -> Dim {
+        if let (Dim::Fixed(a), Dim::Fixed(b)) = (&self, &other) {
+            return Dim::Fixed(a.saturating_mul(*b));
+        }
+        let right = other.terms();
+        let product = self.terms().into_iter().flat_map(|(a, m)| {
+            right
+                .iter()
+                .map(move |(b, n)| (a.saturating_mul(*b), m.iter().chain(n).cloned().collect()))
+                .collect::<Vec<_>>()
+        });
+        Dim::from_terms(product)
+    }
+}
+
+impl std::iter::Product for Dim {
+    fn product<I: Iterator<Item = Dim>>(iter: I) -> Dim {
+        iter.fold(Dim::Fixed(1), |a, b| a * b)
+    }
+}
+
+impl std::iter::Sum for Dim {
+    fn sum<I: Iterator<Item = Dim>>(iter: I) -> Dim {
+        iter.fold(Dim::Fixed(0), |a, b| a + b)
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for (i, (c, factors)) in self.terms().into_iter().enumerate() {
+            if i > 0 && c >= 0 {
+                f.write_str("+")?;
+            }
+            match (c, factors.is_empty()) {
+                (_, true) => write!(f, "{c}")?,
+                (1, _) => {}
+                (-1, _) => f.write_str("-")?,
+                _ => write!(f, "{c}*")?,
+            }
+            for (k, atom) in factors.iter().enumerate() {
+                write!(f, "{}{atom}", if k > 0 { "*" } else { "" })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Atom {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Atom::Symbol(s) if is_identifier(s) => f.write_str(s),
+            Atom::Symbol(s) => write!(f, "{s:?}"),
+            Atom::Unknown(id) => write!(f, "?{id}"),
+            Atom::Floor(n, d) => write!(f, "floor({n} / {d})"),
+        }
+    }
+}
+
+/// Whether a symbol prints without quotes.
+fn is_identifier(s: &str) -> bool {
+    let mut chars = s.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn n() -> Dim {
+        Dim::symbol("n")
+    }
+
+    #[test]
+    fn one_normal_form() {
+        assert_eq!((n() + Dim::Fixed(1)) * n() - n() * n(), n());
+        assert_eq!((n() * Dim::Fixed(6)).div_exact(&Dim::Fixed(3)), Some(n() * Dim::Fixed(2)));
+        assert_eq!((n() * Dim::Fixed(64)).div_exact(&n()), Some(Dim::Fixed(64)));
+        assert_eq!(n() - n(), Dim::Fixed(0));
+    }
+
+    #[test]
+    fn prints_what_it_is() {
+        assert_eq!((n() * Dim::Fixed(2) - Dim::Fixed(1)).to_string(), "-1+2*n");
+        assert_eq!(n().div_ceil(&Dim::Fixed(2)).to_string(), "floor(1+n / 2)");
+        assert_eq!(Dim::symbol("a-b").to_string(), "\"a-b\"");
+    }
+}

@@ -1,0 +1,56 @@
+//! The intermediate representation: a model as a graph of calls.
+//!
+//! A [`Model`] is what an ONNX file says, minus its encoding. Its [`Graph`] is a petgraph of nodes (inputs,
+//! constants, calls, outputs) and wires; wires are the only record of who uses what. Inside there are ids;
+//! ONNX's names live at the rim: they are kept so that the file can be written again, and looked up only there.
+//!
+//! What a pass never has to understand (doc strings, device configurations, training info) is carried as
+//! [`Extra`]: the encoded remainder of the message that it came from, opaque to everything but load and save.
+
+mod attribute;
+mod dim;
+mod graph;
+mod node;
+mod parse;
+mod print;
+mod tensor;
+mod types;
+mod verify;
+
+pub use attribute::Attribute;
+pub use dim::Dim;
+pub use graph::{Graph, NodeId, Use, ValueId, Wire};
+pub use node::{Call, Constant, Form, Input, Node, Output, Place};
+pub use parse::{ParseError, Weights, parse};
+pub use print::{Printer, print};
+pub use tensor::{Payload, Store, Tensor, TensorError};
+pub use types::{DType, TensorType, Type, ValueInfo};
+pub use verify::{Violation, verify};
+
+use std::collections::BTreeMap;
+
+/// The encoded remainder of a protobuf message: all that the IR does not model. Empty where there is none.
+pub type Extra = bytes::Bytes;
+
+/// A whole model.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// The ONNX IR version of the file. Below 4, initializers are graph inputs too, and constant all the same.
+    pub ir_version: i64,
+    /// The version of each operator set, by domain. The standard domain is `""`.
+    pub opsets: BTreeMap<String, i64>,
+    /// `metadata_props`, in file order.
+    pub metadata: Vec<(String, String)>,
+    /// Domain and name of each local function. Calls of them are opaque.
+    pub functions: Vec<(String, String)>,
+    pub graph: Graph,
+    /// Producer, doc string, functions, training info and whatever else the file says.
+    pub extra: Extra,
+}
+
+impl Model {
+    /// The version of a domain's operator set; `ai.onnx` is the long name of the standard domain.
+    pub fn opset(&self, domain: &str) -> i64 {
+        self.opsets.get(if domain == "ai.onnx" { "" } else { domain }).copied().unwrap_or(1)
+    }
+}

@@ -1,0 +1,143 @@
+//! The four kinds of nodes.
+
+use super::{Attribute, Extra, Tensor, ValueInfo};
+use indexmap::IndexMap;
+
+/// A node of the graph.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// A graph input; in a subgraph also a value captured from outside. One result.
+    Input(Input),
+    /// A tensor that is known before the run. One result.
+    Constant(Constant),
+    /// An operator applied to operands.
+    Call(Box<Call>),
+    /// A graph output. One operand, no result.
+    Output(Output),
+}
+
+/// A graph input.
+#[derive(Clone, Debug)]
+pub struct Input {
+    pub info: ValueInfo,
+    /// Whether it is a value of an enclosing graph, used here by its name. It is not declared in the file then.
+    pub captured: bool,
+    /// The initializer that the input has as its default (ONNX IR 4 and later): a caller may give another value.
+    pub default: Option<Tensor>,
+}
+
+/// A graph output. Its value keeps the name that the output has.
+#[derive(Clone, Debug)]
+pub struct Output {
+    pub info: ValueInfo,
+}
+
+/// A constant tensor.
+#[derive(Clone, Debug)]
+pub struct Constant {
+    pub name: String,
+    pub tensor: Tensor,
+    pub form: Form,
+    /// The constant's name in the input file, where it comes from there.
+    pub source: Option<String>,
+}
+
+/// How a constant stands in the file.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// An initializer.
+    Initializer,
+    /// An initializer that is declared as the graph input at this position too (ONNX IR 3 and earlier).
+    InputInitializer { position: u32, info: ValueInfo },
+    /// A node `Constant` with its encoded remainder (name, doc string) and the attribute that holds the value.
+    /// `original` is that attribute as it was encoded, written again while the tensor is untouched.
+    Node { extra: Extra, original: Option<Extra> },
+    /// A sparse initializer, as it was encoded. `tensor` then holds its type, and no data.
+    Sparse { original: Extra },
+}
+
+/// An operator applied to operands.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// The node's name in the file; may be empty.
+    pub name: String,
+    /// The operator's domain; `""` is the standard one.
+    pub domain: String,
+    pub op: String,
+    pub attributes: IndexMap<String, Attribute>,
+    /// Names of the results; an empty one is a result that the file leaves out.
+    pub results: Vec<String>,
+    /// Operand slots that the file lists, omitted optional ones included. Slots from here on are the values that
+    /// the call's subgraphs capture, in the order of the subgraphs' captured inputs.
+    pub arity: u16,
+    /// The encoded remainder of the node (doc string, overload, metadata).
+    pub extra: Extra,
+}
+
+/// Where a node stands in the file's order: new nodes go just before an old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    pub position: u32,
+    /// `u32::MAX` for a node of the file, counted up from 0 for those put before it.
+    pub before: u32,
+}
+
+impl Call {
+    pub fn new(op: &str) -> Call {
+        Call { op: op.into(), ..Call::default() }
+    }
+
+    /// Integer attribute, or `default` where it is absent.
+    pub fn int(&self, name: &str, default: i64) -> i64 {
+        match self.attributes.get(name) {
+            Some(Attribute::Int(i)) => *i,
+            _ => default,
+        }
+    }
+
+    /// Float attribute, or `default` where it is absent.
+    pub fn float(&self, name: &str, default: f32) -> f32 {
+        match self.attributes.get(name) {
+            Some(Attribute::Float(x)) => *x,
+            _ => default,
+        }
+    }
+
+    /// List of integers, if the attribute is there.
+    pub fn ints(&self, name: &str) -> Option<&[i64]> {
+        match self.attributes.get(name) {
+            Some(Attribute::Ints(v)) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// String attribute, or `default` where it is absent or not UTF-8.
+    pub fn string<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        match self.attributes.get(name) {
+            Some(Attribute::String(s)) => std::str::from_utf8(s).unwrap_or(default),
+            _ => default,
+        }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.attributes.contains_key(name)
+    }
+
+    /// The subgraphs of all attributes, in order.
+    pub fn graphs(&self) -> impl Iterator<Item = &super::Graph> {
+        self.attributes.values().flat_map(|a| a.graphs())
+    }
+
+    /// How messages name the call: its own name, or that of its first result.
+    pub fn label(&self) -> &str {
+        if !self.name.is_empty() {
+            return &self.name;
+        }
+        self.results.iter().find(|r| !r.is_empty()).map_or("(unnamed)", |r| r.as_str())
+    }
+
+    /// The operator with its domain, as messages name it (`Conv`, `com.microsoft.FusedConv`).
+    pub fn qualified(&self) -> String {
+        if self.domain.is_empty() { self.op.clone() } else { format!("{}.{}", self.domain, self.op) }
+    }
+}

@@ -1,0 +1,3 @@
+//! secateur prunes ONNX models.
+
+pub mod ir;
