@@ -1,3 +1,6 @@
 //! secateur prunes ONNX models.
 
+pub mod axes;
+pub mod infer;
 pub mod ir;
+pub mod ops;
