@@ -9,8 +9,13 @@ mod content;
 mod elementwise;
 mod gather;
 mod movement;
+mod random;
 mod reduce;
 mod reshape;
+mod sample;
+mod scan;
+mod scatter;
+mod select;
 mod shape;
 mod site;
 mod slice;
@@ -118,8 +123,13 @@ const FAMILIES: &[Family] = &[
     elementwise::RULES,
     gather::RULES,
     movement::RULES,
+    random::RULES,
     reduce::RULES,
     reshape::RULES,
+    sample::RULES,
+    scan::RULES,
+    scatter::RULES,
+    select::RULES,
     shape::RULES,
     slice::RULES,
 ];
