@@ -131,6 +131,13 @@ impl Axes {
         &self.reasons[id as usize]
     }
 
+    /// The reasons why a leaf's units stay, or are not exact.
+    pub fn pins(&self, leaf: Var) -> impl Iterator<Item = &Pin> {
+        self.solver.marks(leaf).iter().map(|m| match *m {
+            Mark::Pin(r) | Mark::Inexact(r) => self.reason(r),
+        })
+    }
+
     fn intern(&mut self, kind: PinKind, node: NodeId, why: impl Into<Cow<'static, str>>) -> Reason {
         let pin = Pin { kind, node, why: why.into() };
         if let Some(&id) = self.reason_ids.get(&pin) {
