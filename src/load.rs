@@ -130,7 +130,8 @@ pub(crate) fn opsets(list: &[OperatorSetIdProto]) -> BTreeMap<String, i64> {
 
 /// The list of operator sets that says the same as the map.
 pub(crate) fn opset_import(opsets: &BTreeMap<String, i64>) -> Vec<OperatorSetIdProto> {
-    let entry = |(domain, &version): (&String, _)| OperatorSetIdProto { domain: Some(domain.clone()), version: Some(version) };
+    let entry =
+        |(domain, &version): (&String, _)| OperatorSetIdProto { domain: Some(domain.clone()), version: Some(version) };
     opsets.iter().map(entry).collect()
 }
 
@@ -141,6 +142,7 @@ pub(crate) fn entries(list: &[StringStringEntryProto]) -> Vec<(String, String)> 
 
 /// The list of strings that holds these keys and values.
 pub(crate) fn metadata_props(entries: &[(String, String)]) -> Vec<StringStringEntryProto> {
-    let entry = |(key, value): &(String, String)| StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) };
+    let entry =
+        |(key, value): &(String, String)| StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) };
     entries.iter().map(entry).collect()
 }

@@ -36,10 +36,9 @@ impl Files {
         let location = entry(tensor, "location").ok_or(TensorFault::NoLocation)?;
         let number = |key| match entry(tensor, key) {
             None => Ok(None),
-            Some(text) => text
-                .parse::<usize>()
-                .map(Some)
-                .map_err(|_| TensorFault::BadEntry { key, value: text.to_owned() }),
+            Some(text) => {
+                text.parse::<usize>().map(Some).map_err(|_| TensorFault::BadEntry { key, value: text.to_owned() })
+            }
         };
         let offset = number("offset")?.unwrap_or(0);
         let length = number("length")?.unwrap_or(needed);

@@ -46,8 +46,12 @@ impl Loader {
     /// Loads a graph, and adds the names of what it captures from the enclosing ones.
     pub fn subgraph(&mut self, p: GraphProto, captures: &mut Vec<String>) -> Result<Graph, LoadError> {
         self.scopes.push(defined_names(&p)?);
-        let mut body =
-            Body { graph: Graph::default(), values: HashMap::new(), captures: vec![], uses: Vec::with_capacity(p.node.len()) };
+        let mut body = Body {
+            graph: Graph::default(),
+            values: HashMap::new(),
+            captures: vec![],
+            uses: Vec::with_capacity(p.node.len()),
+        };
         let done = body.fill(self, p);
         self.scopes.pop();
         done?;
@@ -197,7 +201,10 @@ impl Body {
         let op = take(&mut p.op_type);
         // The standard domain has a long name; the remainder keeps it.
         let domain = if p.domain() == "ai.onnx" { String::new() } else { take(&mut p.domain) };
-        if op == "Constant" && domain.is_empty() && operands.is_empty() && p.attribute.len() == 1
+        if op == "Constant"
+            && domain.is_empty()
+            && operands.is_empty()
+            && p.attribute.len() == 1
             && let [result] = results.as_slice()
             && !result.is_empty()
             && self.constant_node(loader, &mut p, result, index, &who)?

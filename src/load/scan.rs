@@ -158,14 +158,22 @@ fn varint(bytes: &[u8], at: &mut usize, end: usize) -> Option<u64> {
 /// What a foreign file might be, by its first bytes.
 pub(super) fn hint(bytes: &[u8]) -> &'static str {
     match bytes {
-        [b'P', b'K', 3, 4, ..] => "; it is a zip archive: a PyTorch checkpoint perhaps, which has to be exported to ONNX",
-        [0x89, b'H', b'D', b'F', ..] => "; it is an HDF5 file: a Keras model perhaps, which has to be converted to ONNX",
+        [b'P', b'K', 3, 4, ..] => {
+            "; it is a zip archive: a PyTorch checkpoint perhaps, which has to be exported to ONNX"
+        }
+        [0x89, b'H', b'D', b'F', ..] => {
+            "; it is an HDF5 file: a Keras model perhaps, which has to be converted to ONNX"
+        }
         [0x1f, 0x8b, ..] => "; it is compressed with gzip: unpack it first",
         [0x80, 2..=5, ..] => "; it is a Python pickle, which has to be exported to ONNX",
         [_, _, _, _, b'T', b'F', b'L', b'3', ..] => "; it is a TensorFlow Lite model",
-        [_, _, _, _, b'O', b'R', b'T', b'M', ..] => "; it is in ONNX Runtime's own format: take the ONNX file it was made of",
+        [_, _, _, _, b'O', b'R', b'T', b'M', ..] => {
+            "; it is in ONNX Runtime's own format: take the ONNX file it was made of"
+        }
         _ if bytes.starts_with(b"version https://git-lfs") => "; it is a Git LFS pointer: run `git lfs pull`",
-        _ if bytes.starts_with(b"<!DOCTYPE") || bytes.starts_with(b"<html") => "; it is a web page: did a download fail?",
+        _ if bytes.starts_with(b"<!DOCTYPE") || bytes.starts_with(b"<html") => {
+            "; it is a web page: did a download fail?"
+        }
         [_, _, _, _, _, _, _, _, b'{', ..] => "; it is a safetensors file perhaps, which holds weights and no graph",
         _ => "; is it cut off, or no ONNX file at all?",
     }

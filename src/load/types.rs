@@ -1,8 +1,8 @@
 //! Declared types of values.
 
 use crate::ir::{DType, Dim, TensorType, Type, ValueInfo};
-use crate::proto::tensor_shape_proto::dimension::Value;
 use crate::proto::tensor_shape_proto::Dimension;
+use crate::proto::tensor_shape_proto::dimension::Value;
 use crate::proto::*;
 
 /// Reads a declared value. `unknowns` counts the dimensions that the file leaves open.
