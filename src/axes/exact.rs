@@ -1,0 +1,91 @@
+//! Where dropping a unit does not compute what zeroing its weights computes.
+//!
+//! The proof that every pruned model carries (the masked equivalence) compares it with the original model in which
+//! the slices of the removed units are zero. Along shared labels both are the same by the rules' third law. At a
+//! contraction they are the same only if some operand *is* zero at the unit in the masked model: a constant is (its
+//! slice is set to zero), and so is what multiplies it; `Sigmoid` of it is not. This pass follows zeros through the
+//! graph, each operator by its own law ([`crate::ops::Rule::zero`]), and marks as inexact the leaves of every
+//! contraction that nothing keeps at zero.
+
+use super::{Axes, Binding, Mark, PinKind, Var};
+use crate::infer::Facts;
+use crate::ir::{Graph, Model, Node, NodeId, ValueId};
+use crate::ops::{self, Site};
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+
+/// The leaves at whose removed units a value is zero in the masked model.
+type Zeros = HashMap<ValueId, HashSet<Var>>;
+
+/// Marks the leaves of contractions that are not exact.
+pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
+    let graph = &model.graph;
+    let mut zeros = Zeros::new();
+    let unknowns = Cell::new(1 << 29);
+    for node in graph.topological() {
+        match graph.node(node) {
+            Node::Constant(_) => {
+                for value in graph.results(node) {
+                    let leaves = leaves_of(axes, value);
+                    zeros.insert(value, leaves);
+                }
+            }
+            Node::Call(call) => {
+                let site = Site::new(model, graph, node, call, facts, &unknowns);
+                let zero = ops::rule_of(model, call).zero;
+                check_contractions(graph, axes, &zeros, node);
+                let vanishing = vanishing(graph, axes, &zeros, node, |operands| zero(&site, operands));
+                for value in graph.results(node) {
+                    let mine = leaves_of(axes, value).intersection(&vanishing).copied().collect();
+                    zeros.insert(value, mine);
+                }
+            }
+            Node::Input(_) | Node::Output(_) => {}
+        }
+    }
+}
+
+fn leaves_of(axes: &Axes, value: ValueId) -> HashSet<Var> {
+    axes.of(value).into_iter().flatten().flat_map(|&v| axes.solver.leaves(v)).collect()
+}
+
+/// Which operands carry the binding's label, and are zero at the leaf's removed units.
+fn zero_at(graph: &Graph, zeros: &Zeros, node: NodeId, binding: &Binding, leaf: Var, arity: usize) -> Vec<bool> {
+    let mut out = vec![false; arity];
+    for &slot in &binding.operands {
+        let value = graph.operand(node, usize::from(slot));
+        out[usize::from(slot)] = value.and_then(|v| zeros.get(&v)).is_some_and(|z| z.contains(&leaf));
+    }
+    out
+}
+
+/// The leaves at which the call's results are zero: those for which every label that holds them says so.
+fn vanishing(graph: &Graph, axes: &Axes, zeros: &Zeros, node: NodeId, rule: impl Fn(&[bool]) -> bool) -> HashSet<Var> {
+    let arity = graph.operands(node).len();
+    let mut verdicts: HashMap<Var, bool> = HashMap::new();
+    for binding in axes.bindings(node).iter().filter(|b| b.in_result) {
+        for leaf in axes.solver.leaves(binding.var) {
+            let zero = rule(&zero_at(graph, zeros, node, binding, leaf, arity));
+            *verdicts.entry(leaf).or_insert(true) &= zero;
+        }
+    }
+    verdicts.into_iter().filter(|(_, zero)| *zero).map(|(leaf, _)| leaf).collect()
+}
+
+fn check_contractions(graph: &Graph, axes: &mut Axes, zeros: &Zeros, node: NodeId) {
+    let arity = graph.operands(node).len();
+    let mut inexact = vec![];
+    for binding in axes.bindings(node).iter().filter(|b| !b.in_result && !b.unread) {
+        for leaf in axes.solver.leaves(binding.var) {
+            let countable = axes.solver.size(leaf).size().is_some_and(|n| n > 1);
+            if countable && !zero_at(graph, zeros, node, binding, leaf, arity).contains(&true) {
+                inexact.push(leaf);
+            }
+        }
+    }
+    if inexact.is_empty() {
+        return;
+    }
+    let why = axes.intern(PinKind::Inexact, node, "it sums over units that do not become zero when their weights do");
+    inexact.into_iter().for_each(|leaf| axes.solver.mark(leaf, Mark::Inexact(why)));
+}

@@ -1,0 +1,101 @@
+//! Keep-sets: which units of each leaf stay, and what that means for an axis.
+
+use super::{Axes, Shape, Var};
+use crate::ir::Dim;
+use std::collections::BTreeMap;
+
+/// The kept units of the leaves that lose some. All other leaves stay whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeepSets {
+    kept: BTreeMap<Var, Vec<usize>>,
+}
+
+/// The indices of an axis that stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// All of them.
+    All,
+    /// These, ascending.
+    Some(Vec<usize>),
+}
+
+impl KeepSets {
+    /// Keeps only these units (ascending) of a leaf.
+    pub fn keep(&mut self, leaf: Var, units: Vec<usize>) {
+        debug_assert!(units.is_sorted(), "kept units are ascending");
+        self.kept.insert(leaf, units);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The length that an axis has left.
+    pub fn size(&self, axes: &Axes, var: Var) -> Dim {
+        match axes.solver.shape(var) {
+            Shape::Product(p) => p.into_iter().map(|v| self.size(axes, v)).product(),
+            Shape::Sum(p) => p.into_iter().map(|v| self.size(axes, v)).sum(),
+            Shape::Leaf => match self.kept.get(&axes.solver.find(var)) {
+                Some(units) => Dim::from(units.len()),
+                None => axes.solver.size(var).clone(),
+            },
+        }
+    }
+
+    /// The indices of an axis that stay: offsets for a sum, row-major for a product.
+    pub fn of(&self, axes: &Axes, var: Var) -> Kept {
+        if self.kept.is_empty() || !axes.solver.leaves(var).iter().any(|l| self.kept.contains_key(l)) {
+            return Kept::All;
+        }
+        Kept::Some(self.indices(axes, var))
+    }
+
+    fn indices(&self, axes: &Axes, var: Var) -> Vec<usize> {
+        let length = |v: Var| axes.solver.size(v).size().expect("an axis that is cut has a known length");
+        match axes.solver.shape(var) {
+            Shape::Leaf => {
+                let all = || (0..length(var)).collect();
+                self.kept.get(&axes.solver.find(var)).cloned().unwrap_or_else(all)
+            }
+            Shape::Sum(parts) => {
+                let mut out = vec![];
+                let mut offset = 0;
+                for part in parts {
+                    out.extend(self.indices(axes, part).into_iter().map(|i| i + offset));
+                    offset += length(part);
+                }
+                out
+            }
+            Shape::Product(parts) => {
+                let mut out = vec![0];
+                for part in parts {
+                    let (inner, size) = (self.indices(axes, part), length(part));
+                    out = out.iter().flat_map(|&o| inner.iter().map(move |&i| o * size + i)).collect();
+                }
+                out
+            }
+        }
+    }
+}
+
+impl Axes {
+    /// For each index of an axis the unit of this leaf that it belongs to; `None` where it belongs to none.
+    pub fn units_of(&self, var: Var, leaf: Var) -> Vec<Option<u32>> {
+        match self.solver.shape(var) {
+            Shape::Leaf => {
+                let n = self.solver.size(var).size().unwrap_or(0) as u32;
+                let mine = self.solver.find(var) == leaf;
+                (0..n).map(|i| mine.then_some(i)).collect()
+            }
+            Shape::Sum(parts) => parts.into_iter().flat_map(|p| self.units_of(p, leaf)).collect(),
+            Shape::Product(parts) => {
+                let mut out: Vec<Option<u32>> = vec![None];
+                for part in parts {
+                    let inner = self.units_of(part, leaf);
+                    out = out.iter().flat_map(|&o| inner.iter().map(move |&i| o.or(i))).collect();
+                }
+                out
+            }
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The solver: axes as sums of products of labels, and their unification. It knows no operator.
+//!
+//! Every axis of every value is a variable. A variable is a leaf (a set of units that nothing has taken apart), an
+//! alias of another variable, a product of variables (major factor first) or a sum (one after the other). Rules say
+//! which axes are the same; [`Solver::unify`] makes them so:
+//!
+//! - a leaf becomes whatever it meets;
+//! - product with product: from the major end; where two factors differ in size, the larger one is split;
+//! - sum with sum: from the front; where two terms differ in size, the larger one is cut in two;
+//! - sum with product: if the product's minor factors divide every term, they factor out (`3·8 + 5·8 = (3+5)·8`),
+//!   so that there is one normal form: products outside, sums as major factors;
+//! - what can't be reconciled is pinned on both sides, with the reason.
+//!
+//! Pins and inexactness never steer the unification. They are marks on variables, handed down to the leaves once,
+//! at the end ([`Solver::settle`]).
+//!
+//! Termination: a unification binds a leaf (there are finitely many, and only splitting makes more), or recurses on
+//! parts of strictly smaller size, or gives up. Splitting a leaf replaces it by leaves whose sizes multiply or add
+//! up to its own, none of size 1, so a leaf of size n is split fewer than n times, whatever the order.
+
+use crate::ir::Dim;
+
+/// A variable: an axis, or a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Var(u32);
+
+/// A reason, as an index into the caller's list.
+pub type Reason = u32;
+
+#[derive(Clone, Debug)]
+enum Def {
+    Leaf,
+    Alias(Var),
+    Product(Vec<Var>),
+    Sum(Vec<Var>),
+}
+
+/// What a variable stands for, aliases followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Leaf,
+    Product(Vec<Var>),
+    Sum(Vec<Var>),
+}
+
+/// Why units of a leaf must stay, or may go only at a price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The units must stay.
+    Pin(Reason),
+    /// Removing units changes what survives.
+    Inexact(Reason),
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    size: Dim,
+    def: Def,
+    marks: Vec<Mark>,
+}
+
+/// More marks of one variable than this are dropped: the first ones explain enough.
+const MARK_LIMIT: usize = 8;
+
+/// The union of all axes.
+#[derive(Clone, Debug, Default)]
+pub struct Solver {
+    slots: Vec<Slot>,
+}
+
+impl Solver {
+    /// A new leaf.
+    pub fn fresh(&mut self, size: Dim) -> Var {
+        self.define(size, Def::Leaf)
+    }
+
+    fn define(&mut self, size: Dim, def: Def) -> Var {
+        self.slots.push(Slot { size, def, marks: vec![] });
+        Var(u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 axes"))
+    }
+
+    fn slot(&self, v: Var) -> &Slot {
+        &self.slots[v.0 as usize]
+    }
+
+    fn slot_mut(&mut self, v: Var) -> &mut Slot {
+        &mut self.slots[v.0 as usize]
+    }
+
+    /// The variable that this one is an alias of, in the end.
+    pub fn find(&self, mut v: Var) -> Var {
+        while let Def::Alias(w) = self.slot(v).def {
+            v = w;
+        }
+        v
+    }
+
+    /// Like [`find`](Self::find), and shortens the way for the next time.
+    fn root(&mut self, v: Var) -> Var {
+        let root = self.find(v);
+        let mut at = v;
+        while let Def::Alias(next) = self.slot(at).def {
+            self.slot_mut(at).def = Def::Alias(root);
+            at = next;
+        }
+        root
+    }
+
+    pub fn size(&self, v: Var) -> &Dim {
+        &self.slot(self.find(v)).size
+    }
+
+    /// What the variable stands for.
+    pub fn shape(&self, v: Var) -> Shape {
+        match &self.slot(self.find(v)).def {
+            Def::Product(p) => Shape::Product(p.clone()),
+            Def::Sum(p) => Shape::Sum(p.clone()),
+            _ => Shape::Leaf,
+        }
+    }
+
+    /// The product of these variables; factors of size 1 vanish.
+    pub fn product(&mut self, parts: Vec<Var>) -> Var {
+        let parts: Vec<Var> = parts.into_iter().filter(|&p| *self.size(p) != Dim::Fixed(1)).collect();
+        if let [one] = parts[..] {
+            return one;
+        }
+        let size = parts.iter().map(|&p| self.size(p).clone()).product();
+        if parts.is_empty() { self.fresh(size) } else { self.define(size, Def::Product(parts)) }
+    }
+
+    /// The sum of these variables; terms of size 0 vanish.
+    pub fn sum(&mut self, parts: Vec<Var>) -> Var {
+        let parts: Vec<Var> = parts.into_iter().filter(|&p| *self.size(p) != Dim::Fixed(0)).collect();
+        if let [one] = parts[..] {
+            return one;
+        }
+        let size = parts.iter().map(|&p| self.size(p).clone()).sum();
+        if parts.is_empty() { self.fresh(size) } else { self.define(size, Def::Sum(parts)) }
+    }
+
+    /// Marks a variable, and so all that it is or will be made of.
+    pub fn mark(&mut self, v: Var, mark: Mark) {
+        let v = self.root(v);
+        let marks = &mut self.slot_mut(v).marks;
+        if marks.len() < MARK_LIMIT && !marks.contains(&mark) {
+            marks.push(mark);
+        }
+    }
+
+    /// The leaves of a variable, in order; a leaf can occur more than once.
+    pub fn leaves(&self, v: Var) -> Vec<Var> {
+        let mut out = vec![];
+        self.collect_leaves(v, &mut out);
+        out
+    }
+
+    fn collect_leaves(&self, v: Var, out: &mut Vec<Var>) {
+        let v = self.find(v);
+        match &self.slot(v).def {
+            Def::Product(p) | Def::Sum(p) => p.iter().for_each(|&x| self.collect_leaves(x, out)),
+            _ => out.push(v),
+        }
+    }
+
+    fn factors(&self, v: Var) -> Vec<Var> {
+        let v = self.find(v);
+        match &self.slot(v).def {
+            Def::Product(p) => p.iter().flat_map(|&x| self.factors(x)).collect(),
+            _ => vec![v],
+        }
+    }
+
+    fn terms(&self, v: Var) -> Vec<Var> {
+        let v = self.find(v);
+        match &self.slot(v).def {
+            Def::Sum(p) => p.iter().flat_map(|&x| self.terms(x)).collect(),
+            _ => vec![v],
+        }
+    }
+
+    /// Makes two axes the same; `why` explains a pin where they can't be.
+    pub fn unify(&mut self, a: Var, b: Var, why: Reason) {
+        let (a, b) = (self.root(a), self.root(b));
+        if a == b {
+            return;
+        }
+        let (m, n) = (self.slot(a).size.clone(), self.slot(b).size.clone());
+        if m.fixed().is_some() && n.fixed().is_some() && m != n {
+            return self.give_up(a, b, why);
+        }
+        match (&self.slot(a).def, &self.slot(b).def) {
+            // A leaf of open size takes the size that the other one knows.
+            (Def::Leaf, Def::Leaf) if m.fixed().is_some() => self.bind(b, a, why),
+            (Def::Leaf, _) => self.bind(a, b, why),
+            (_, Def::Leaf) => self.bind(b, a, why),
+            (Def::Sum(_), Def::Sum(_)) => self.zip_sums(a, b, why),
+            (Def::Product(_), Def::Product(_)) => self.zip_products(a, b, why),
+            (Def::Sum(_), _) => self.factor_out(a, b, why),
+            (_, _) => self.factor_out(b, a, why),
+        }
+    }
+
+    fn bind(&mut self, leaf: Var, to: Var, why: Reason) {
+        if self.leaves(to).contains(&leaf) {
+            return self.mark(to, Mark::Pin(why));
+        }
+        self.slot_mut(leaf).def = Def::Alias(to);
+    }
+
+    fn give_up(&mut self, a: Var, b: Var, why: Reason) {
+        self.mark(a, Mark::Pin(why));
+        self.mark(b, Mark::Pin(why));
+    }
+
+    /// Takes `major` off the front of a factor. Leaves are split; a sum is factored by what remains.
+    fn split(&mut self, whole: Var, major: &Dim, why: Reason) -> Option<(Var, Var)> {
+        let minor = self.size(whole).div_exact(major)?;
+        let whole = self.root(whole);
+        let (hi, lo) = (self.fresh(major.clone()), self.fresh(minor));
+        match self.slot(whole).def {
+            Def::Leaf => self.slot_mut(whole).def = Def::Product(vec![hi, lo]),
+            Def::Sum(_) => {
+                let product = self.product(vec![hi, lo]);
+                self.factor_out(whole, product, why);
+            }
+            _ => return None,
+        }
+        Some((hi, lo))
+    }
+
+    fn zip_products(&mut self, a: Var, b: Var, why: Reason) {
+        let (mut p, mut q) = (self.factors(a), self.factors(b));
+        p.reverse();
+        q.reverse();
+        while let (Some(x), Some(y)) = (p.pop(), q.pop()) {
+            let (m, n) = (self.size(x).clone(), self.size(y).clone());
+            if m == n {
+                self.unify(x, y, why);
+            } else if let Some((hi, lo)) = self.split(x, &n, why) {
+                p.push(lo);
+                self.unify(hi, y, why);
+            } else if let Some((hi, lo)) = self.split(y, &m, why) {
+                q.push(lo);
+                self.unify(hi, x, why);
+            } else {
+                // What is in front of here is the same already; the rest has no common refinement.
+                for v in p.into_iter().chain(q).chain([x, y]) {
+                    self.mark(v, Mark::Pin(why));
+                }
+                return;
+            }
+        }
+        p.into_iter().chain(q).for_each(|v| self.mark(v, Mark::Pin(why)));
+    }
+
+    fn zip_sums(&mut self, a: Var, b: Var, why: Reason) {
+        let (mut p, mut q) = (self.terms(a), self.terms(b));
+        p.reverse();
+        q.reverse();
+        while let (Some(x), Some(y)) = (p.pop(), q.pop()) {
+            let (Some(m), Some(n)) = (self.size(x).size(), self.size(y).size()) else {
+                // Terms of open size meet only if they are alike.
+                if self.size(x) == self.size(y) {
+                    self.unify(x, y, why);
+                    continue;
+                }
+                return p.into_iter().chain(q).chain([x, y]).for_each(|v| self.mark(v, Mark::Pin(why)));
+            };
+            if m == n {
+                self.unify(x, y, why);
+                continue;
+            }
+            let (big, small, rest) = if m > n { (x, y, &mut p) } else { (y, x, &mut q) };
+            let (head, tail) = (self.fresh(Dim::from(m.min(n))), self.fresh(Dim::from(m.abs_diff(n))));
+            rest.push(tail);
+            let cut = self.sum(vec![head, tail]);
+            self.unify(big, cut, why);
+            self.unify(head, small, why);
+        }
+    }
+
+    /// `a + b = (m r)`: where every term is a multiple of the minor factors r, m is a sum too.
+    fn factor_out(&mut self, sum: Var, product: Var, why: Reason) {
+        let (terms, factors) = (self.terms(sum), self.factors(product));
+        for cut in 1..factors.len() {
+            let stride: Dim = factors[cut..].iter().map(|&f| self.size(f).clone()).product();
+            let majors: Option<Vec<Dim>> = terms.iter().map(|&t| self.size(t).div_exact(&stride)).collect();
+            let Some(majors) = majors else { continue };
+            let minor = self.product(factors[cut..].to_vec());
+            let major = self.product(factors[..cut].to_vec());
+            let majors: Vec<Var> = majors.into_iter().map(|m| self.fresh(m)).collect();
+            let whole = self.sum(majors.clone());
+            if cut == 1 {
+                self.unify(major, whole, why);
+            } else {
+                // The front factors don't divide the terms' multiples, else an earlier cut had done.
+                self.give_up(major, whole, why);
+            }
+            for (t, m) in terms.into_iter().zip(majors) {
+                let part = self.product(vec![m, minor]);
+                self.unify(t, part, why);
+            }
+            // From now on the sum is read in its normal form.
+            let (s, p) = (self.root(sum), self.root(product));
+            if cut == 1 && s != p && matches!(self.slot(s).def, Def::Sum(_)) {
+                self.slot_mut(s).def = Def::Alias(p);
+            }
+            return;
+        }
+        self.give_up(sum, product, why);
+    }
+
+    /// Hands all marks down to the leaves. Afterwards [`marks`](Self::marks) of a leaf is complete.
+    pub fn settle(&mut self) {
+        for i in 0..self.slots.len() {
+            if self.slots[i].marks.is_empty() {
+                continue;
+            }
+            let v = Var(i as u32);
+            let marks = self.slots[i].marks.clone();
+            for leaf in self.leaves(v).into_iter().filter(|&l| l != v) {
+                marks.iter().for_each(|&m| self.mark(leaf, m));
+            }
+        }
+    }
+
+    /// The marks of a leaf.
+    pub fn marks(&self, leaf: Var) -> &[Mark] {
+        &self.slot(self.find(leaf)).marks
+    }
+}

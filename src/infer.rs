@@ -1,0 +1,203 @@
+//! Type inference: element type, shape and, for shape arithmetic, content of every value.
+//!
+//! Exporters compute shapes at run time (`Shape → Gather → Div → Concat → Reshape`). Inference evaluates these small
+//! integer tensors with symbolic dimensions: their [`Content`] is known although the batch stays open. What an
+//! operator does to types stands in its rule ([`crate::ops`]); here is only the walk over the graph.
+
+use crate::ir::{DType, Dim, Graph, Model, Node, NodeId, Tensor, TensorType, Type, ValueId};
+use crate::ops::{self, Site};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What is known of a value before the run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fact {
+    pub dtype: Option<DType>,
+    pub shape: Option<Vec<Dim>>,
+    /// The elements, for small tensors of integers, booleans and single floats.
+    pub content: Option<Arc<Content>>,
+}
+
+/// The elements of a small tensor, as far as they are known; its shape is the fact's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content(pub Vec<Element>);
+
+/// An element that is known before the run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Element {
+    Int(Dim),
+    Float(f64),
+    Bool(bool),
+    Unknown,
+}
+
+/// Tensors with more elements than this are not evaluated.
+pub const CONTENT_LIMIT: usize = 1024;
+
+impl Fact {
+    pub fn new(dtype: DType, shape: Vec<Dim>) -> Fact {
+        Fact { dtype: Some(dtype), shape: Some(shape), content: None }
+    }
+
+    /// A fact of which only some parts may be known.
+    pub fn maybe(dtype: Option<DType>, shape: Option<Vec<Dim>>) -> Fact {
+        Fact { dtype, shape, content: None }
+    }
+
+    /// The same fact with known elements; dropped where they are too many or don't fit the shape.
+    pub fn with_content(mut self, elements: Vec<Element>) -> Fact {
+        let fits = self.shape.as_ref().and_then(|s| count(s)) == Some(elements.len());
+        self.content = (fits && elements.len() <= CONTENT_LIMIT).then(|| Arc::new(Content(elements)));
+        self
+    }
+
+    /// What a constant tells.
+    pub fn of_tensor(t: &Tensor) -> Fact {
+        let fact = Fact::new(t.dtype, t.shape.iter().map(|&d| Dim::from(d)).collect());
+        let limit = if t.dtype.is_float() { 16 } else { CONTENT_LIMIT };
+        if t.count() > limit {
+            return fact;
+        }
+        let elements = match t.dtype {
+            DType::Bool => t.to_i64().map(|v| v.into_iter().map(|x| Element::Bool(x != 0)).collect()),
+            d if d.is_float() => t.to_f64().ok().map(|v| v.into_iter().map(Element::Float).collect()),
+            _ => t.to_i64().map(|v| v.into_iter().map(|x| Element::Int(Dim::Fixed(x))).collect()),
+        };
+        match elements {
+            Some(e) => fact.with_content(e),
+            None => fact,
+        }
+    }
+
+    pub fn rank(&self) -> Option<usize> {
+        self.shape.as_ref().map(Vec::len)
+    }
+
+    /// The content as dimensions, if every element is a known integer.
+    pub fn dims(&self) -> Option<Vec<Dim>> {
+        let of = |e: &Element| if let Element::Int(d) = e { Some(d.clone()) } else { None };
+        self.content.as_ref()?.0.iter().map(of).collect()
+    }
+
+    /// The content as numbers, if every element is a known integer without symbols.
+    pub fn ints(&self) -> Option<Vec<i64>> {
+        self.dims()?.iter().map(Dim::fixed).collect()
+    }
+
+    /// The fact as a type, where the element type is known.
+    pub fn ty(&self) -> Option<TensorType> {
+        Some(TensorType { dtype: self.dtype?, shape: self.shape.clone() })
+    }
+}
+
+/// How many elements a shape has, if that is a number.
+pub fn count(shape: &[Dim]) -> Option<usize> {
+    shape.iter().map(Dim::size).try_fold(1usize, |n, d| n.checked_mul(d?))
+}
+
+/// An operator that contradicts its operands: it is treated as opaque, and this says why.
+#[derive(Clone, Debug)]
+pub struct Contradiction {
+    pub node: NodeId,
+    pub what: String,
+}
+
+/// Facts about every value of a graph.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    table: HashMap<ValueId, Fact>,
+    pub contradictions: Vec<Contradiction>,
+}
+
+impl Facts {
+    /// What is known of a value; for an unknown one an empty fact.
+    pub fn get(&self, value: ValueId) -> &Fact {
+        static NOTHING: Fact = Fact { dtype: None, shape: None, content: None };
+        self.table.get(&value).unwrap_or(&NOTHING)
+    }
+
+    pub fn set(&mut self, value: ValueId, fact: Fact) {
+        self.table.insert(value, fact);
+    }
+
+    pub fn shape(&self, value: ValueId) -> Option<&[Dim]> {
+        self.get(value).shape.as_deref()
+    }
+}
+
+/// Infers the facts of the main graph's values.
+pub fn infer(model: &Model) -> Facts {
+    infer_graph(model, &model.graph, &HashMap::new())
+}
+
+/// Infers the facts of a graph's values, given those of the values that it captures, by name.
+pub fn infer_graph(model: &Model, graph: &Graph, outer: &HashMap<String, Fact>) -> Facts {
+    let mut facts = Facts::default();
+    let unknowns = Cell::new(1 << 20);
+    let declared = declared_types(graph);
+    for node in graph.topological() {
+        let inferred = match graph.node(node) {
+            Node::Input(i) if i.captured => vec![outer.get(&i.info.name).cloned().unwrap_or_default()],
+            Node::Input(_) => vec![Fact::default()],
+            Node::Constant(c) => vec![Fact::of_tensor(&c.tensor)],
+            Node::Output(_) => continue,
+            Node::Call(call) => {
+                let site = Site::new(model, graph, node, call, &facts, &unknowns);
+                let inferred = (ops::rule_of(model, call).infer)(&site);
+                inferred.unwrap_or_else(|what| {
+                    facts.contradictions.push(Contradiction { node, what });
+                    vec![]
+                })
+            }
+        };
+        let mut inferred = inferred.into_iter();
+        for value in graph.results(node) {
+            let mut fact = inferred.next().unwrap_or_default();
+            if let Some(ty) = declared.get(graph.value_name(value)) {
+                refine(&mut fact, ty, &unknowns);
+            }
+            facts.set(value, fact);
+        }
+    }
+    facts
+}
+
+fn declared_types(graph: &Graph) -> HashMap<&str, &TensorType> {
+    let mut types: HashMap<&str, &TensorType> = HashMap::new();
+    let infos = graph.value_info.iter().chain(graph.nodes().into_iter().filter_map(|n| match graph.node(n) {
+        Node::Input(i) => Some(&i.info),
+        Node::Output(o) => Some(&o.info),
+        _ => None,
+    }));
+    for info in infos {
+        if let Type::Tensor(t) = &info.ty {
+            types.insert(&info.name, t);
+        }
+    }
+    types
+}
+
+/// Fills what inference left open from the declared type. Inferred numbers and symbols win: declarations go stale.
+fn refine(fact: &mut Fact, declared: &TensorType, unknowns: &Cell<u32>) {
+    fact.dtype = fact.dtype.or(Some(declared.dtype));
+    let Some(shape) = &declared.shape else { return };
+    let fresh = |d: &Dim| if d.has_unknown() { fresh_unknown(unknowns) } else { d.clone() };
+    match &mut fact.shape {
+        None => fact.shape = Some(shape.iter().map(fresh).collect()),
+        Some(inferred) if inferred.len() == shape.len() => {
+            for (mine, theirs) in inferred.iter_mut().zip(shape) {
+                if mine.has_unknown() && !theirs.has_unknown() {
+                    *mine = theirs.clone();
+                }
+            }
+        }
+        Some(_) => {}
+    }
+}
+
+/// A dimension that nothing is known of, and that equals no other.
+pub fn fresh_unknown(unknowns: &Cell<u32>) -> Dim {
+    unknowns.set(unknowns.get() + 1);
+    Dim::unknown(unknowns.get())
+}

@@ -1,0 +1,188 @@
+//! A call with what is known around it, and what a cut does to it.
+
+use crate::infer::{Fact, Facts, fresh_unknown};
+use crate::ir::{Attribute, Call, DType, Dim, Graph, Model, NodeId, Tensor};
+use std::cell::Cell;
+
+/// A call with the facts and constants around it: all that a rule may look at.
+pub struct Site<'a> {
+    pub call: &'a Call,
+    /// Version of the operator set of the call's domain.
+    pub opset: i64,
+    operands: Vec<Option<(&'a Fact, Option<&'a Tensor>)>>,
+    /// Facts of the results; empty while they are being inferred.
+    results: Vec<&'a Fact>,
+    unknowns: &'a Cell<u32>,
+}
+
+impl<'a> Site<'a> {
+    pub fn new(
+        model: &Model,
+        graph: &'a Graph,
+        node: NodeId,
+        call: &'a Call,
+        facts: &'a Facts,
+        unknowns: &'a Cell<u32>,
+    ) -> Site<'a> {
+        let slots = graph.operands(node).into_iter().take(usize::from(call.arity));
+        let operands = slots.map(|v| v.map(|v| (facts.get(v), graph.tensor(v)))).collect();
+        let results = graph.results(node).map(|v| facts.get(v)).collect();
+        Site { call, opset: model.opset(&call.domain), operands, results, unknowns }
+    }
+
+    /// How many operand slots the call lists, empty ones included.
+    pub fn arity(&self) -> usize {
+        self.operands.len()
+    }
+
+    /// Whether an operand is given at the slot.
+    pub fn has(&self, slot: usize) -> bool {
+        self.operands.get(slot).is_some_and(Option::is_some)
+    }
+
+    /// The fact of an operand; an empty one where none is given.
+    pub fn fact(&self, slot: usize) -> &'a Fact {
+        static NOTHING: Fact = Fact { dtype: None, shape: None, content: None };
+        self.operands.get(slot).copied().flatten().map_or(&NOTHING, |o| o.0)
+    }
+
+    /// The constant tensor at an operand slot, if it is one.
+    pub fn tensor(&self, slot: usize) -> Option<&'a Tensor> {
+        self.operands.get(slot).copied().flatten().and_then(|o| o.1)
+    }
+
+    pub fn dtype(&self, slot: usize) -> Option<DType> {
+        self.fact(slot).dtype
+    }
+
+    pub fn shape(&self, slot: usize) -> Option<&'a [Dim]> {
+        self.fact(slot).shape.as_deref()
+    }
+
+    pub fn rank(&self, slot: usize) -> Option<usize> {
+        self.fact(slot).rank()
+    }
+
+    /// One dimension of an operand.
+    pub fn dim(&self, slot: usize, axis: usize) -> Option<&'a Dim> {
+        self.shape(slot)?.get(axis)
+    }
+
+    /// The content of an integer operand, if all of it is known in numbers.
+    pub fn ints(&self, slot: usize) -> Option<Vec<i64>> {
+        self.fact(slot).ints()
+    }
+
+    /// The content of an integer operand, if all of it is known, symbols included.
+    pub fn dims(&self, slot: usize) -> Option<Vec<Dim>> {
+        self.fact(slot).dims()
+    }
+
+    /// Integers that older opsets give as an attribute and newer ones as an operand. `Ok(None)` where neither is
+    /// given; `Err` where the operand is not known before the run.
+    pub fn ints_from(&self, attribute: &str, slot: usize) -> Result<Option<Vec<i64>>, Open> {
+        if let Some(v) = self.call.ints(attribute) {
+            return Ok(Some(v.to_vec()));
+        }
+        if !self.has(slot) {
+            return Ok(None);
+        }
+        self.ints(slot).map(Some).ok_or(Open)
+    }
+
+    /// The fact of a result, once inferred.
+    pub fn result(&self, port: usize) -> &'a Fact {
+        static NOTHING: Fact = Fact { dtype: None, shape: None, content: None };
+        self.results.get(port).copied().unwrap_or(&NOTHING)
+    }
+
+    pub fn result_shape(&self, port: usize) -> Option<&'a [Dim]> {
+        self.result(port).shape.as_deref()
+    }
+
+    /// An axis attribute as an index, counted from the end where negative.
+    pub fn axis(&self, name: &str, default: i64, rank: usize) -> Result<usize, String> {
+        normalize_axis(self.call.int(name, default), rank)
+    }
+
+    /// A dimension that nothing is known of.
+    pub fn unknown(&self) -> Dim {
+        fresh_unknown(self.unknowns)
+    }
+}
+
+/// An operand whose content is not known before the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open;
+
+/// An axis as an index, counted from the end where negative.
+pub fn normalize_axis(axis: i64, rank: usize) -> Result<usize, String> {
+    let n = if axis < 0 { axis + rank as i64 } else { axis };
+    usize::try_from(n)
+        .ok()
+        .filter(|&n| n < rank.max(1))
+        .ok_or_else(|| format!("axis {axis} of a tensor of rank {rank}"))
+}
+
+/// What a cut did around a call: the sizes that are left.
+pub struct Cut<'a> {
+    /// The operands' shapes afterwards.
+    pub operands: Vec<Option<Vec<Dim>>>,
+    /// The results' shapes afterwards.
+    pub results: Vec<Option<Vec<Dim>>>,
+    /// Looks up the kept indices of a label of the call's axis rule; `None` for a label that the rule lacks.
+    pub(crate) labels: &'a dyn Fn(&str) -> Option<(Dim, Option<Vec<usize>>)>,
+}
+
+impl Cut<'_> {
+    /// The size that a label of the call's axis rule has left.
+    pub fn size(&self, label: &str) -> Option<Dim> {
+        (self.labels)(label).map(|l| l.0)
+    }
+
+    /// The kept indices of a label of the call's axis rule, if it lost any.
+    pub fn kept(&self, label: &str) -> Option<Vec<usize>> {
+        (self.labels)(label).and_then(|l| l.1)
+    }
+
+    /// The shape that a result has left.
+    pub fn result(&self, port: usize) -> Option<&[Dim]> {
+        self.results.get(port)?.as_deref()
+    }
+
+    /// The shape that an operand has left.
+    pub fn operand(&self, slot: usize) -> Option<&[Dim]> {
+        self.operands.get(slot)?.as_deref()
+    }
+}
+
+/// What has to change at a call beside its constants.
+#[derive(Clone, Debug, Default)]
+pub struct Refit {
+    /// New values of attributes.
+    pub attributes: Vec<(&'static str, Attribute)>,
+    /// Attributes that go.
+    pub without: Vec<&'static str>,
+    /// New contents of 1-D (or, with `true`, scalar) 64-bit integer operands. Open dimensions are computed at run
+    /// time, from the model's inputs.
+    pub operands: Vec<(usize, Vec<Dim>, bool)>,
+}
+
+impl Refit {
+    pub fn attribute(mut self, name: &'static str, value: Attribute) -> Refit {
+        self.attributes.push((name, value));
+        self
+    }
+
+    /// A new 1-D operand.
+    pub fn operand(mut self, slot: usize, content: Vec<Dim>) -> Refit {
+        self.operands.push((slot, content, false));
+        self
+    }
+
+    /// A new scalar operand.
+    pub fn scalar(mut self, slot: usize, content: Dim) -> Refit {
+        self.operands.push((slot, vec![content], true));
+        self
+    }
+}
