@@ -7,8 +7,9 @@ use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::predict;
 use crate::infer::{self, Facts};
-use crate::ir::{Dim, Graph, Model, Node, NodeId, TensorError, Type, ValueId};
-use crate::ops::{self, Cut, Refit, Site};
+use crate::ir::{Dim, Graph, Model, Node, NodeId, TensorError, Type, Use, ValueId};
+use crate::ops::{self, Cut, LabelCut, Refit, Site};
+use crate::passes::Materializer;
 use serde::Serialize;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
@@ -136,7 +137,7 @@ fn refit_calls(analysis: &Analysis, keep: &KeepSets, after: &Facts, model: &mut 
 }
 
 /// What a cut leaves of a label of the call's rule.
-fn label(analysis: &Analysis, keep: &KeepSets, node: NodeId, name: &str) -> Option<(Dim, Option<Vec<usize>>)> {
+fn label(analysis: &Analysis, keep: &KeepSets, node: NodeId, name: &str) -> Option<LabelCut> {
     let binding = analysis.axes.bindings(node).iter().find(|b| b.name == name)?;
     let kept = match keep.of(&analysis.axes, binding.var) {
         Kept::All => None,
@@ -154,7 +155,16 @@ fn write_refit(model: &mut Model, node: NodeId, refit: Refit) -> Result<(), Stri
             call.attributes.insert(name.to_owned(), value);
         }
     }
-    crate::passes::materialize::set_operands(model, node, refit.operands)
+    if refit.operands.is_empty() {
+        return Ok(());
+    }
+    let mut materializer = Materializer::new(&model.graph, model.ir_version);
+    for (slot, content, scalar) in refit.operands {
+        let value = materializer.value(&mut model.graph, &content, scalar, node);
+        let value = value.ok_or_else(|| format!("operand {slot} can't be computed from the model's inputs"))?;
+        model.graph.connect(value, Use { node, slot: slot as u16 });
+    }
+    Ok(())
 }
 
 /// Asserts that inference finds what the axes predicted.
@@ -250,7 +260,7 @@ fn copy_for(
     let copy = graph.add(Node::Constant(constant));
     for (position, slot) in uses {
         if let Some(&node) = positions.get(position) {
-            graph.connect(ValueId { node: copy, port: 0 }, crate::ir::Use { node, slot: *slot });
+            graph.connect(ValueId { node: copy, port: 0 }, Use { node, slot: *slot });
         }
     }
     copy

@@ -10,7 +10,7 @@ use crate::axes::{Group, Pin, PinKind};
 use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
 use crate::ir::{Graph, Model};
-use crate::passes::{self, PassError};
+use crate::passes::{Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Plan};
 use crate::report::{GroupReport, PinReport};
 use std::time::{Duration, Instant};
@@ -52,9 +52,9 @@ impl Stages {
 }
 
 /// Prepares a model and derives its groups.
-pub fn prepare(model: &Model) -> Result<Analysis, PassError> {
+pub fn prepare(model: &Model) -> Result<Analysis, PruneError> {
     let mut model = model.clone();
-    passes::run(PREPARE, &mut model)?;
+    run_passes(PREPARE, &mut model)?;
     Ok(Analysis::new(model))
 }
 
@@ -64,9 +64,16 @@ pub enum PruneError {
     #[error(transparent)]
     Apply(#[from] ApplyError),
     #[error(transparent)]
-    Pass(#[from] PassError),
+    Syntax(#[from] SyntaxError),
+    #[error(transparent)]
+    Pass(#[from] PipelineError),
     #[error(transparent)]
     Plan(#[from] plan::PlanError),
+}
+
+fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
+    pipeline.parse::<Pipeline>()?.run(model, Settings::default())?;
+    Ok(())
 }
 
 /// Carries out a plan and simplifies what is left.
@@ -74,7 +81,7 @@ pub fn execute(analysis: &Analysis, plan: &Plan, simplify: &str, open: &OpenDims
     let keep = plan.keep_sets(analysis)?;
     let before = cost::cost(&analysis.model, &analysis.facts, open);
     let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
-    passes::run(simplify, &mut model)?;
+    run_passes(simplify, &mut model)?;
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
     let after = cost::cost(&model, &facts, open);

@@ -2,7 +2,10 @@
 
 use super::source::{self, Output};
 use super::{Exit, Failure, show};
-use crate::passes::Pipeline;
+use crate::ir::{self, Model};
+use crate::passes::{self, Execution, Pipeline, Settings};
+use crate::{apply, infer};
+use serde::Serialize;
 use std::path::PathBuf;
 
 /// Run a pipeline of passes on a model and write it
@@ -38,4 +41,67 @@ pub struct Args {
     /// Print what each pass did as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// One run of one pass.
+#[derive(Serialize)]
+struct Step {
+    number: usize,
+    pass: &'static str,
+    changes: usize,
+    seconds: f64,
+    notes: Vec<String>,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    if args.list {
+        let rows = passes::ALL.iter().map(|e| vec![e.name.to_owned(), e.doc.to_owned()]);
+        show::print(&show::table(&["pass", "what it does"], 2, rows))?;
+        return Ok(Exit::Done);
+    }
+    let pipeline: Pipeline = args.passes.parse().map_err(Failure::usage)?;
+    let (Some(path), Some(output)) = (&args.model, &args.output) else {
+        return Err(Failure::usage("give a model and, with -o, where the result goes"));
+    };
+    let mut model = source::load(path)?;
+    let mut after_each = |step: &Execution, model: &Model| {
+        if args.print_after_all && step.change.happened() {
+            eprintln!("# after pass {}, {}\n{}", step.number, step.pass, ir::print(model));
+        }
+        let broken = if args.verify_each { ir::verify(model) } else { vec![] };
+        broken.first().map_or(Ok(()), |b| Err(b.to_string()))
+    };
+    let settings = Settings { bisect_limit: args.bisect_limit, after_each: Some(&mut after_each) };
+    let report = pipeline.run(&mut model, settings)?;
+    if report.change().happened() {
+        let facts = infer::infer(&model);
+        apply::refresh_declarations(&mut model.graph, &facts);
+    }
+    output.save(&model, path)?;
+    tell(&args, &report)?;
+    Ok(Exit::Done)
+}
+
+fn tell(args: &Args, report: &passes::Report) -> Result<(), Failure> {
+    let steps = report.executions.iter().map(|e| Step {
+        number: e.number,
+        pass: e.pass,
+        changes: e.change.0,
+        seconds: e.time.as_secs_f64(),
+        notes: e.notes.clone(),
+    });
+    if args.json {
+        return show::print_json(&steps.collect::<Vec<_>>());
+    }
+    let rows = steps.map(|s| vec![s.pass.to_owned(), s.number.to_string(), s.changes.to_string()]);
+    show::print(&show::table(&["pass", "run", "changes"], 1, rows))?;
+    if args.time_passes {
+        for (pass, time, runs) in report.times() {
+            eprintln!("{pass}: {} in {runs} runs", show::duration(time));
+        }
+    }
+    if report.limited {
+        eprintln!("the limit of --bisect-limit kept passes from running");
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@
 
 mod site;
 
-pub use site::{Cut, Refit, Site};
+pub use site::{Cut, LabelCut, Refit, Site};
 
 use crate::infer::Fact;
 use crate::ir::{Call, Dim, Model};

@@ -130,9 +130,12 @@ pub struct Cut<'a> {
     pub operands: Vec<Option<Vec<Dim>>>,
     /// The results' shapes afterwards.
     pub results: Vec<Option<Vec<Dim>>>,
-    /// Looks up the kept indices of a label of the call's axis rule; `None` for a label that the rule lacks.
-    pub(crate) labels: &'a dyn Fn(&str) -> Option<(Dim, Option<Vec<usize>>)>,
+    /// Looks up what is left of a label of the call's axis rule; `None` for a label that the rule lacks.
+    pub labels: &'a dyn Fn(&str) -> Option<LabelCut>,
 }
+
+/// What is left of a label: its size and, if it lost any, the kept indices.
+pub type LabelCut = (Dim, Option<Vec<usize>>);
 
 impl Cut<'_> {
     /// The size that a label of the call's axis rule has left.
