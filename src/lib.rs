@@ -4,3 +4,5 @@ pub mod axes;
 pub mod infer;
 pub mod ir;
 pub mod ops;
+#[path = "../passes/mod.rs"]
+pub mod passes;
