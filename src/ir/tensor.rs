@@ -56,8 +56,7 @@ impl Tensor {
     /// A tensor of raw data; the data must have the length that the type and the shape ask for.
     pub fn new(dtype: DType, shape: Vec<usize>, data: impl Into<Bytes>) -> Result<Tensor, TensorError> {
         let data = data.into();
-        let count = shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).filter(|&n| n < usize::MAX / 128);
-        let Some(count) = count else { return Err(TensorError::Overflow(shape)) };
+        let Some(count) = element_count(&shape) else { return Err(TensorError::Overflow(shape)) };
         let expected = dtype.bytes(count);
         if data.len() != expected {
             return Err(TensorError::Length { dtype, shape, expected, found: data.len() });
@@ -236,6 +235,11 @@ impl Tensor {
         }
         Ok(Tensor { payload: Payload::Raw(data.into_owned().into()), ..self.clone() })
     }
+}
+
+/// How many elements a shape has, if memory could hold them whatever their type.
+pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).filter(|&n| n < usize::MAX / 128)
 }
 
 fn mask(bits: usize) -> u8 {
