@@ -12,7 +12,9 @@ pub(super) fn accepts_name(graph: &Graph, at: Use, name: &str) -> bool {
         Node::Output(output) => output.info.name == name,
         Node::Call(call) => captured(call, at.slot).is_none_or(|(inner, input)| {
             let value = ValueId { node: input, port: 0 };
-            inner.values_by_name().get(name).is_none_or(|&v| v == value)
+            // What else the subgraph captures goes by its name outside, where names are unique.
+            let foreign = |v: &ValueId| inner.captures().contains(&v.node);
+            inner.values_by_name().get(name).is_none_or(foreign)
                 && inner.uses(value).into_iter().all(|u| accepts_name(inner, u, name))
         }),
         Node::Input(_) | Node::Constant(_) => true,

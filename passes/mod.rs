@@ -143,3 +143,6 @@ pub const ALL: &[Entry] = entries! {
 fn plain<P: Pass>(pass: P) -> impl FnOnce(&mut Options) -> Result<P, OptionError> {
     move |_| Ok(pass)
 }
+
+#[cfg(test)]
+mod tests;

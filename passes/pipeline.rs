@@ -77,7 +77,7 @@ pub struct Settings<'a> {
 pub enum PipelineError {
     #[error("pass {number}, {pass}: {cause}")]
     Pass { number: usize, pass: &'static str, cause: PassError },
-    #[error("pass {number}, {pass}, broke the model: {} {} ({count} in all)", first.at, first.what)]
+    #[error("pass {number}, {pass}, broke the model in {count} places; the first: {first}")]
     Broken { number: usize, pass: &'static str, first: Violation, count: usize },
     #[error("after pass {number}, {pass}: {what}")]
     Check { number: usize, pass: &'static str, what: String },

@@ -3,6 +3,11 @@
 pub mod axes;
 pub mod infer;
 pub mod ir;
+pub mod load;
 pub mod ops;
 #[path = "../passes/mod.rs"]
 pub mod passes;
+pub mod save;
+
+#[allow(clippy::all, missing_docs, dead_code)]
+mod proto;

@@ -69,6 +69,14 @@ impl Dim {
         }
     }
 
+    /// The symbol's name, if it is a symbol of the file and nothing else.
+    pub fn as_symbol(&self) -> Option<&str> {
+        match self.as_atom() {
+            Some(Atom::Symbol(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether an unknown (not a symbol of the file) occurs in it.
     pub fn has_unknown(&self) -> bool {
         match self {
