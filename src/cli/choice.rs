@@ -3,7 +3,7 @@
 use super::source::Dims;
 use super::Failure;
 use crate::cost::OpenDims;
-use crate::plan::{Budget, Options, Round};
+use crate::plan::{Budget, Options, Round, Share};
 use crate::score::Criterion;
 use clap::Args;
 
@@ -25,8 +25,8 @@ pub struct Choice {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     min_keep: u32,
     /// Under a budget over the whole model, the largest share of its units that a group may lose
-    #[arg(long, default_value = "90%", value_name = "SHARE", value_parser = share)]
-    max_ratio: f64,
+    #[arg(long, default_value = "90%", value_name = "SHARE")]
+    max_ratio: Share,
     /// Cut only groups that reach a constant or node with such a name (a glob); may be repeated
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
@@ -48,47 +48,34 @@ pub struct Choice {
 #[group(multiple = false)]
 struct BudgetArgs {
     /// The share of units that every group loses [default: 0.5]
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    ratio: Option<f64>,
+    #[arg(long, value_name = "SHARE")]
+    ratio: Option<Share>,
     /// The share of multiply-accumulates to keep (`50%`)
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    macs: Option<f64>,
+    #[arg(long, value_name = "SHARE")]
+    macs: Option<Share>,
     /// The share of parameters to keep
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    params: Option<f64>,
+    #[arg(long, value_name = "SHARE")]
+    params: Option<Share>,
     /// The share of the weights' bytes to keep
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    size: Option<f64>,
-}
-
-/// A share: `50%` or `0.5`.
-pub fn share(text: &str) -> Result<f64, String> {
-    let (number, scale) = match text.strip_suffix('%') {
-        Some(percent) => (percent, 100.0),
-        None => (text, 1.0),
-    };
-    match number.trim().parse::<f64>().map(|n| n / scale) {
-        Ok(n) if (0.0..=1.0).contains(&n) => Ok(n),
-        Ok(n) => Err(format!("{n} is not between 0 and 1 (or 0% and 100%)")),
-        Err(_) => Err("give a share such as 0.5 or 50%".into()),
-    }
+    #[arg(long, value_name = "SHARE")]
+    size: Option<Share>,
 }
 
 impl Choice {
     pub fn options(&self, open: OpenDims) -> Result<Options, Failure> {
         let b = &self.budget;
         let budget = match (b.macs, b.params, b.size) {
-            (Some(x), _, _) => Budget::Macs(x),
-            (_, Some(x), _) => Budget::Params(x),
-            (_, _, Some(x)) => Budget::Size(x),
-            _ => Budget::Ratio(b.ratio.unwrap_or(0.5)),
+            (Some(x), _, _) => Budget::Macs(x.0),
+            (_, Some(x), _) => Budget::Params(x.0),
+            (_, _, Some(x)) => Budget::Size(x.0),
+            _ => Budget::Ratio(b.ratio.map_or(0.5, |s| s.0)),
         };
         Ok(Options {
             budget,
             criterion: Criterion::named(&self.criterion).map_err(Failure::usage)?,
             seed: self.seed,
             round: Round { multiple: usize::from(self.round_to), min_keep: self.min_keep as usize },
-            max_ratio: self.max_ratio,
+            max_ratio: self.max_ratio.0,
             include: self.include.clone(),
             exclude: self.exclude.clone(),
             inexact: self.inexact,

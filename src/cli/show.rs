@@ -41,7 +41,7 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
 /// A table without frames; all columns but the first `left` are numbers, set to the right.
 pub fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header.iter().copied());
+    table.load_style(presets::NOTHING).set_header(header.iter().copied());
     rows.into_iter().for_each(|row| _ = table.add_row(row));
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((if i == 0 { 2 } else { 1 }, 1));

@@ -4,8 +4,10 @@
 //! made for one model fits every model of the same architecture; [`Plan::architecture`] tells whether it is one.
 
 mod choose;
+mod share;
 
 pub use choose::{Budget, ChooseError, Options, Round, choose};
+pub use share::{Share, ShareError};
 
 use crate::analysis::Analysis;
 use crate::axes::{Group, KeepSets};
