@@ -18,7 +18,7 @@ mod types;
 mod verify;
 
 pub use attribute::Attribute;
-pub use dim::Dim;
+pub use dim::{Atom, Dim};
 pub use graph::{Graph, NodeId, Use, ValueId, Wire};
 pub use node::{Call, Constant, Form, Input, Node, Output, Place};
 pub use parse::{ParseError, Weights, parse};
