@@ -107,7 +107,7 @@ impl Dim {
     /// Exact division, where every term divides.
     pub fn div_exact(&self, by: &Dim) -> Option<Dim> {
         if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, by) {
-            return (*b != 0 && a % b == 0).then(|| Dim::Fixed(a / b));
+            return (a.checked_rem(*b) == Some(0)).then(|| Dim::Fixed(a / b));
         }
         if self == by {
             return Some(Dim::Fixed(1));
@@ -119,15 +119,15 @@ impl Dim {
                 let at = m.iter().position(|x| x == f)?;
                 m.remove(at);
             }
-            (*c != 0 && n % c == 0).then(|| (n / c, m))
+            (n.checked_rem(*c) == Some(0)).then(|| (n / c, m))
         });
         Some(Dim::from_terms(quotient.collect::<Option<Vec<_>>>()?))
     }
 
-    /// ⌊self / by⌋.
+    /// ⌊self / by⌋, for a positive `by`; a division by a number that is not stays as it is written.
     pub fn div_floor(&self, by: &Dim) -> Dim {
         if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, by)
-            && *b != 0
+            && *b > 0
         {
             return Dim::Fixed(a.div_euclid(*b));
         }
