@@ -31,7 +31,7 @@ pub enum CompareError {
 }
 
 /// How far one output is from its reference, over all feeds so far.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct OutputDifference {
     pub name: String,
     /// The largest |a−b|. Infinite where one side alone is not a number or infinite.
@@ -49,7 +49,7 @@ pub struct OutputDifference {
 }
 
 /// How far the outputs of a model are from those of its reference.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, serde::Serialize)]
 pub struct Difference {
     pub outputs: Vec<OutputDifference>,
 }
