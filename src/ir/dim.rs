@@ -112,6 +112,15 @@ impl Dim {
         }
     }
 
+    /// The number that this is where every atom has the number that `of` gives it. `None` where an atom has none,
+    /// a denominator is zero or the result does not fit. A floor whose own number `of` does not know is computed.
+    pub fn eval(&self, of: &dyn Fn(&Atom) -> Option<i64>) -> Option<i64> {
+        self.terms().into_iter().try_fold(0i64, |sum, (c, factors)| {
+            let product = factors.iter().try_fold(c, |p, atom| p.checked_mul(atom.eval(of)?))?;
+            sum.checked_add(product)
+        })
+    }
+
     /// Exact division, where every term divides.
     pub fn div_exact(&self, by: &Dim) -> Option<Dim> {
         if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, by) {
@@ -145,6 +154,15 @@ impl Dim {
     /// ⌈self / by⌉, for a positive number `by`.
     pub fn div_ceil(&self, by: &Dim) -> Dim {
         (self.clone() + by.clone() - Dim::Fixed(1)).div_floor(by)
+    }
+}
+
+impl Atom {
+    fn eval(&self, of: &dyn Fn(&Atom) -> Option<i64>) -> Option<i64> {
+        of(self).or_else(|| match self {
+            Atom::Floor(n, d) => n.eval(of)?.checked_div_euclid(d.eval(of)?),
+            Atom::Symbol(_) | Atom::Unknown(_) => None,
+        })
     }
 }
 
@@ -264,6 +282,16 @@ mod tests {
         assert_eq!((n() * Dim::Fixed(6)).div_exact(&Dim::Fixed(3)), Some(n() * Dim::Fixed(2)));
         assert_eq!((n() * Dim::Fixed(64)).div_exact(&n()), Some(Dim::Fixed(64)));
         assert_eq!(n() - n(), Dim::Fixed(0));
+    }
+
+    #[test]
+    fn evaluates() {
+        let of = |a: &Atom| (*a == Atom::Symbol("n".into())).then_some(5);
+        let half = n().div_floor(&Dim::Fixed(2));
+        assert_eq!((half.clone() * half + n() * n() - Dim::Fixed(9)).eval(&of), Some(20));
+        assert_eq!((n() + Dim::unknown(0)).eval(&of), None);
+        assert_eq!(Dim::Fixed(1).div_floor(&(n() - Dim::Fixed(5))).eval(&of), None);
+        assert_eq!((n() * Dim::Fixed(i64::MAX)).eval(&of), None);
     }
 
     #[test]
