@@ -141,9 +141,10 @@ impl Dim {
         Some(Dim::from_terms(quotient.collect::<Option<Vec<_>>>()?))
     }
 
-    /// ⌊self / by⌋.
+    /// ⌊self / by⌋, for a positive `by`; a division by a number that is not stays as it is written.
     pub fn div_floor(&self, by: &Dim) -> Dim {
         if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, by)
+            && *b > 0
             && let Some(quotient) = a.checked_div_euclid(*b)
         {
             return Dim::Fixed(quotient);

@@ -4,9 +4,19 @@
 //! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
 //! is conservative, and visible.
 
+mod conv;
+mod dims;
+mod matmul;
+mod norm;
+mod pool;
+mod quantize;
+mod resize;
 mod site;
+#[cfg(test)]
+mod testing;
+mod window;
 
-pub use site::{Cut, Refit, Site};
+pub use site::{Cut, Refit, Site, normalize_axis};
 
 use crate::infer::Fact;
 use crate::ir::{Call, Dim, Model};
@@ -102,7 +112,7 @@ pub mod zero {
 type Family = &'static [(&'static str, Rule)];
 
 /// Every family. A new file is added here and nowhere else.
-const FAMILIES: &[Family] = &[];
+const FAMILIES: &[Family] = &[conv::RULES, matmul::RULES, norm::RULES, pool::RULES, quantize::RULES, resize::RULES];
 
 /// The rule of a call. Local functions hide operators of the same name, and are opaque.
 pub fn rule_of(model: &Model, call: &Call) -> &'static Rule {

@@ -131,8 +131,11 @@ pub struct Cut<'a> {
     /// The results' shapes afterwards.
     pub results: Vec<Option<Vec<Dim>>>,
     /// Looks up the kept indices of a label of the call's axis rule; `None` for a label that the rule lacks.
-    pub(crate) labels: &'a dyn Fn(&str) -> Option<(Dim, Option<Vec<usize>>)>,
+    pub(crate) labels: &'a LabelLookup<'a>,
 }
+
+/// The size that a label has left, and the kept indices if it lost any.
+type LabelLookup<'a> = dyn Fn(&str) -> Option<(Dim, Option<Vec<usize>>)> + 'a;
 
 impl Cut<'_> {
     /// The size that a label of the call's axis rule has left.
