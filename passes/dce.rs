@@ -36,7 +36,7 @@ impl Pass for Dce {
 }
 
 /// Calls and constants that no output reaches. A graph without outputs is a fragment, and all of it is alive.
-fn dead(graph: &Graph) -> Vec<NodeId> {
+pub(super) fn dead(graph: &Graph) -> Vec<NodeId> {
     let mut waiting = graph.outputs();
     if waiting.is_empty() {
         return vec![];

@@ -12,7 +12,7 @@
 //! no polynomial over such symbols (an unknown, a floor) can't be said.
 
 use super::edit::new_constant;
-use crate::ir::{Atom, Attribute, Call, Dim, Graph, Node, NodeId, Tensor, Type, Use, ValueId};
+use crate::ir::{Atom, Attribute, Call, Dim, Graph, Node, NodeId, Tensor, Use, ValueId};
 use std::collections::{HashMap, HashSet};
 
 /// Makes values of dimensions, and each open piece only once.
@@ -68,6 +68,12 @@ impl Materializer {
             [piece] => Some(piece),
             _ => Some(self.call(graph, "Concat", &pieces, before)),
         }
+    }
+
+    /// A name for what takes the place of a value.
+    pub(super) fn fresh_name(&mut self, graph: &mut Graph, instead: ValueId) -> String {
+        let base = graph.value_name(instead).to_owned();
+        graph.fresh_name(&base, &mut self.taken)
     }
 
     fn can_say(&self, dim: &Dim) -> bool {
