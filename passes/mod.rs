@@ -9,8 +9,9 @@
 mod dce;
 mod drop_identity;
 mod edit;
-
-
+mod fold_bn;
+mod fold_constants;
+mod fold_shapes;
 
 mod materialize;
 mod merge_constants;
@@ -133,6 +134,9 @@ macro_rules! entries {
 pub const ALL: &[Entry] = entries! {
     "dce", plain(dce::Dce), "removes calls and constants that no output needs";
     "drop-identity", plain(drop_identity::DropIdentity), "removes calls that return their first operand";
+    "fold-bn", plain(fold_bn::FoldBn), "folds BatchNormalization into the weights before it";
+    "fold-constants", plain(fold_constants::FoldConstants), "computes calls whose operands are all constant";
+    "fold-shapes", plain(fold_shapes::FoldShapes), "replaces run-time shape arithmetic by what it comes to";
     "merge-constants", plain(merge_constants::MergeConstants), "makes equal constants one";
     "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size score=l2 seed round-to min-keep max-ratio inexact}";
     "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant one of its own";

@@ -37,10 +37,12 @@ pub fn run(args: Args) -> super::Outcome {
     let mut stages = Stages::default();
     let text = std::fs::read_to_string(&args.plan);
     let text = text.map_err(|e| Failure::new(format!("{}: {e}", args.plan.display())))?;
-    let plan: Plan = serde_json::from_str(&text)
-        .map_err(|e| Failure::new(format!("{}: not a plan: {e}", args.plan.display())).hint("`secateur plan` writes plans"))?;
+    let plan: Plan = serde_json::from_str(&text).map_err(|e| {
+        Failure::new(format!("{}: not a plan: {e}", args.plan.display())).hint("`secateur plan` writes plans")
+    })?;
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
     let (seed, dims) = (args.shared.seed, &args.shared.dims);
-    args.finish.run(Job { input: &args.model, model: &model, analysis: &analysis, plan, seed, dims, inexact: true }, stages)
+    args.finish
+        .run(Job { input: &args.model, model: &model, analysis: &analysis, plan, seed, dims, inexact: true }, stages)
 }

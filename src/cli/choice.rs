@@ -1,7 +1,7 @@
 //! Arguments that say what is cut, shared by `plan` and `prune`.
 
-use super::source::Dims;
 use super::Failure;
+use super::source::Dims;
 use crate::cost::OpenDims;
 use crate::plan::{Budget, Options, Round, Share};
 use crate::score::Criterion;

@@ -27,6 +27,10 @@ pub fn run(args: Args, mut command: Command) -> super::Outcome {
     let mut script = vec![];
     clap_complete::generate(args.shell, &mut command, "secateur", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
-    if args.json { show::print_json(&Script { script })? } else { show::print(&script)? }
+    if args.json {
+        show::print_json(&Script { script })?
+    } else {
+        show::print(&script)?
+    }
     Ok(Exit::Done)
 }

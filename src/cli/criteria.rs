@@ -23,8 +23,7 @@ struct Row {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    let rows: Vec<Row> =
-        CRITERIA.iter().map(|c| Row { name: c.name, about: c.about, source: c.source }).collect();
+    let rows: Vec<Row> = CRITERIA.iter().map(|c| Row { name: c.name, about: c.about, source: c.source }).collect();
     if args.json {
         show::print_json(&rows)?;
     } else {

@@ -108,11 +108,11 @@ fn explain(analysis: &Analysis, value: ValueId) -> Explanation {
     };
     let used = if users.is_empty() { String::new() } else { format!(", used by {}", users.join(", ")) };
     let vars = analysis.axes.of(value).unwrap_or_default();
-    let axis = |&var| Axis { text: analysis.groups.show(&analysis.axes, var), reasons: reasons(analysis, &analysis.axes, var) };
-    Explanation {
-        value: format!("{}: {kind}{used}", graph.value_name(value)),
-        axes: vars.iter().map(axis).collect(),
-    }
+    let axis = |&var| Axis {
+        text: analysis.groups.show(&analysis.axes, var),
+        reasons: reasons(analysis, &analysis.axes, var),
+    };
+    Explanation { value: format!("{}: {kind}{used}", graph.value_name(value)), axes: vars.iter().map(axis).collect() }
 }
 
 fn reasons(analysis: &Analysis, axes: &Axes, var: crate::axes::Var) -> Vec<String> {

@@ -60,9 +60,8 @@ pub fn run(args: Args) -> super::Outcome {
         let rows = costly.map(|r| [vec![r.name.clone(), r.op.clone(), r.shape.clone()], numbers(&r.cost)].concat());
         show::table(&["layer", "operator", "result", "parameters", "MACs", "bytes"], 3, rows)
     } else {
-        let rows = found.operators.iter().map(|r| {
-            [vec![r.op.clone(), r.cost.nodes.to_string()], numbers(&r.cost)].concat()
-        });
+        let rows =
+            found.operators.iter().map(|r| [vec![r.op.clone(), r.cost.nodes.to_string()], numbers(&r.cost)].concat());
         show::table(&["operator", "nodes", "parameters", "MACs", "bytes"], 1, rows)
     };
     let total = &found.total;
@@ -91,7 +90,8 @@ fn layers(model: &Model, facts: &Facts, costs: &BTreeMap<NodeId, Cost>) -> Vec<R
         for operand in graph.operands(node).into_iter().flatten() {
             // A shared constant counts where it is used first.
             let first = graph.uses(operand).first().map(|u| u.node);
-            if let Some(c) = costs.get(&operand.node).filter(|_| graph.tensor(operand).is_some() && first == Some(node)) {
+            if let Some(c) = costs.get(&operand.node).filter(|_| graph.tensor(operand).is_some() && first == Some(node))
+            {
                 cost.params += c.params;
                 cost.bytes += c.bytes;
             }

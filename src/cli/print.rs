@@ -33,6 +33,10 @@ pub fn run(args: Args) -> super::Outcome {
     let none = |_: ValueId| None;
     let notes: &dyn Fn(ValueId) -> Option<String> = if args.plain { &none } else { &note };
     let text = Printer { model: &analysis.model, notes }.to_string();
-    if args.json { show::print_json(&Text { text })? } else { show::print(&text)? }
+    if args.json {
+        show::print_json(&Text { text })?
+    } else {
+        show::print(&text)?
+    }
     Ok(Exit::Done)
 }

@@ -55,7 +55,15 @@ pub fn run(args: Args) -> super::Outcome {
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
     let options = args.choice.options(args.choice.dims.open(&model))?;
     let plan = stages.time("plan", || plan::choose(&analysis, &options))?;
-    let job = Job { input: &args.model, model: &model, analysis: &analysis, plan, seed: args.choice.seed, dims: &args.choice.dims, inexact: args.choice.inexact };
+    let job = Job {
+        input: &args.model,
+        model: &model,
+        analysis: &analysis,
+        plan,
+        seed: args.choice.seed,
+        dims: &args.choice.dims,
+        inexact: args.choice.inexact,
+    };
     args.finish.run(job, stages)
 }
 
@@ -90,7 +98,11 @@ impl Finish {
         if let Some(path) = &self.report {
             show::write_json(path, &report)?;
         }
-        if self.json { show::print_json(&report)? } else { show::print(&show::summary(&report))? }
+        if self.json {
+            show::print_json(&report)?
+        } else {
+            show::print(&show::summary(&report))?
+        }
         if failed {
             eprintln!("error: the pruned model does not compute what the masked original computes; it was not written");
             return Ok(Exit::CheckFailed);
@@ -113,7 +125,10 @@ impl Finish {
             Err(e @ verify::VerifyError::Oracle { .. }) => {
                 let broken = ir::verify(&pruned.model);
                 if let Some(first) = broken.first() {
-                    return Err(Failure::new(format!("the result breaks an invariant at {}: {}", first.at, first.what)));
+                    return Err(Failure::new(format!(
+                        "the result breaks an invariant at {}: {}",
+                        first.at, first.what
+                    )));
                 }
                 let instead = "every type inferred after the cut is the one predicted before it, and the result's \
                                invariants hold";

@@ -95,7 +95,8 @@ pub fn summary(report: &Report) -> String {
 fn sizes(report: &Report) -> String {
     let (a, b) = (&report.before, &report.after);
     let row = |name: &str, before: u64, after: u64, show: fn(u64) -> String| {
-        let left = if before == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * after as f64 / before as f64) };
+        let left =
+            if before == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * after as f64 / before as f64) };
         vec![name.to_owned(), show(before), show(after), left]
     };
     table(
@@ -135,7 +136,11 @@ fn pinned(pins: &[PinReport]) -> String {
         _ = writeln!(out, "  {}, {} units ({}): {}", pin.label, pin.size, list(&pin.places, 2), pin.why);
     }
     if pins.len() > LINES {
-        _ = writeln!(out, "  … {} more: `secateur groups MODEL` lists all, `secateur explain` tells why", pins.len() - LINES);
+        _ = writeln!(
+            out,
+            "  … {} more: `secateur groups MODEL` lists all, `secateur explain` tells why",
+            pins.len() - LINES
+        );
     }
     out
 }
@@ -173,7 +178,9 @@ fn worst(d: &Difference) -> (f64, f64) {
 /// How far outputs are from the original's, a line each.
 pub fn drift(d: &Difference) -> String {
     let line = |o: &OutputDifference| match o.differing {
-        Some(share) => format!("  drift of `{}` from the original: {:.1} % of the elements differ\n", o.name, share * 100.0),
+        Some(share) => {
+            format!("  drift of `{}` from the original: {:.1} % of the elements differ\n", o.name, share * 100.0)
+        }
         None => format!(
             "  drift of `{}` from the original: cosine {:.4}, relative L2 {:.4}\n",
             o.name, o.cosine, o.relative_l2

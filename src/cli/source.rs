@@ -18,7 +18,8 @@ pub fn load(path: &Path) -> Result<Model, Failure> {
 pub fn file_size(path: &Path, model: &Model) -> u64 {
     let own = path.metadata().map_or(0, |m| m.len());
     let external = model.graph.constants().into_iter().filter_map(|n| model.graph.constant(n));
-    let external = external.filter(|c| c.tensor.store == crate::ir::Store::External).map(|c| c.tensor.byte_len() as u64);
+    let external =
+        external.filter(|c| c.tensor.store == crate::ir::Store::External).map(|c| c.tensor.byte_len() as u64);
     own + external.sum::<u64>()
 }
 
@@ -79,7 +80,11 @@ impl Output {
         let options = SaveOptions { external, input: Some(input.to_owned()), overwrite_input: self.overwrite };
         save::save(model, &self.output, &options).map_err(|e| {
             let failure = Failure::new(e);
-            if self.output == input { failure.hint("name another output, or allow it with --overwrite") } else { failure }
+            if self.output == input {
+                failure.hint("name another output, or allow it with --overwrite")
+            } else {
+                failure
+            }
         })
     }
 }
