@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line; see [`secateur::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    secateur::cli::main(std::env::args_os())
+}

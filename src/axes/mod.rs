@@ -131,6 +131,13 @@ impl Axes {
         &self.reasons[id as usize]
     }
 
+    /// The reasons why a leaf's units stay, or are not exact.
+    pub fn pins(&self, leaf: Var) -> impl Iterator<Item = &Pin> {
+        self.solver.marks(leaf).iter().map(|m| match *m {
+            Mark::Pin(r) | Mark::Inexact(r) => self.reason(r),
+        })
+    }
+
     fn intern(&mut self, kind: PinKind, node: NodeId, why: impl Into<Cow<'static, str>>) -> Reason {
         let pin = Pin { kind, node, why: why.into() };
         if let Some(&id) = self.reason_ids.get(&pin) {
@@ -168,10 +175,22 @@ impl Axes {
         let Some(axis_rule) = (rule.axes)(site) else {
             return self.pin_call(graph, node, "no axis rule for this operator, or not enough known of its operands");
         };
+        if !self.ranks_known(graph, node, call, &axis_rule) {
+            return self.pin_call(graph, node, "the rank of an operand or a result is not known");
+        }
         if self.apply(graph, node, call, &axis_rule).is_none() {
             debug_assert!(false, "{} does not fit `{}`", call.qualified(), axis_rule.text);
             self.pin_call(graph, node, "its axis rule does not fit its operands");
         }
+    }
+
+    /// Whether every value that the rule speaks of has a known rank. A result of unknown rank would let go of the
+    /// operands' labels, and whoever uses it pins nothing of them.
+    fn ranks_known(&self, graph: &Graph, node: NodeId, call: &Call, rule: &AxisRule) -> bool {
+        let Ok(text) = RuleText::parse(&rule.text) else { return true };
+        let operands = graph.operands(node).into_iter().take(usize::from(call.arity)).take(text.operands.len());
+        let results = graph.results(node).take(text.results.len()).filter(|&v| !graph.value_name(v).is_empty());
+        operands.flatten().chain(results).all(|v| self.values.contains_key(&v))
     }
 
     /// Applies a rule to a call; `None` if it does not fit.

@@ -69,6 +69,14 @@ impl Dim {
         }
     }
 
+    /// The symbol's name, if it is a symbol of the file and nothing else.
+    pub fn as_symbol(&self) -> Option<&str> {
+        match self.as_atom() {
+            Some(Atom::Symbol(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether an unknown (not a symbol of the file) occurs in it.
     pub fn has_unknown(&self) -> bool {
         match self {
@@ -104,10 +112,19 @@ impl Dim {
         }
     }
 
+    /// The number that this is where every atom has the number that `of` gives it. `None` where an atom has none,
+    /// a denominator is zero or the result does not fit. A floor whose own number `of` does not know is computed.
+    pub fn eval(&self, of: &dyn Fn(&Atom) -> Option<i64>) -> Option<i64> {
+        self.terms().into_iter().try_fold(0i64, |sum, (c, factors)| {
+            let product = factors.iter().try_fold(c, |p, atom| p.checked_mul(atom.eval(of)?))?;
+            sum.checked_add(product)
+        })
+    }
+
     /// Exact division, where every term divides.
     pub fn div_exact(&self, by: &Dim) -> Option<Dim> {
         if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, by) {
-            return (a.checked_rem(*b) == Some(0)).then(|| Dim::Fixed(a.saturating_div(*b)));
+            return (a.checked_rem(*b) == Some(0)).then(|| Dim::Fixed(a / b));
         }
         if self == by {
             return Some(Dim::Fixed(1));
@@ -119,17 +136,18 @@ impl Dim {
                 let at = m.iter().position(|x| x == f)?;
                 m.remove(at);
             }
-            (n.checked_rem(*c) == Some(0)).then(|| (n.saturating_div(*c), m))
+            (n.checked_rem(*c) == Some(0)).then(|| (n / c, m))
         });
         Some(Dim::from_terms(quotient.collect::<Option<Vec<_>>>()?))
     }
 
-    /// ⌊self / by⌋.
+    /// ⌊self / by⌋, for a positive `by`; a division by a number that is not stays as it is written.
     pub fn div_floor(&self, by: &Dim) -> Dim {
         if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, by)
             && *b > 0
+            && let Some(quotient) = a.checked_div_euclid(*b)
         {
-            return Dim::Fixed(a.div_euclid(*b));
+            return Dim::Fixed(quotient);
         }
         self.div_exact(by).unwrap_or_else(|| Dim::atom(Atom::Floor(self.clone(), by.clone())))
     }
@@ -154,6 +172,13 @@ impl Dim {
 }
 
 impl Atom {
+    fn eval(&self, of: &dyn Fn(&Atom) -> Option<i64>) -> Option<i64> {
+        of(self).or_else(|| match self {
+            Atom::Floor(n, d) => n.eval(of)?.checked_div_euclid(d.eval(of)?),
+            Atom::Symbol(_) | Atom::Unknown(_) => None,
+        })
+    }
+
     /// Whether it is known not to be negative.
     fn is_size(&self) -> bool {
         match self {
@@ -279,6 +304,16 @@ mod tests {
         assert_eq!((n() * Dim::Fixed(6)).div_exact(&Dim::Fixed(3)), Some(n() * Dim::Fixed(2)));
         assert_eq!((n() * Dim::Fixed(64)).div_exact(&n()), Some(Dim::Fixed(64)));
         assert_eq!(n() - n(), Dim::Fixed(0));
+    }
+
+    #[test]
+    fn evaluates() {
+        let of = |a: &Atom| (*a == Atom::Symbol("n".into())).then_some(5);
+        let half = n().div_floor(&Dim::Fixed(2));
+        assert_eq!((half.clone() * half + n() * n() - Dim::Fixed(9)).eval(&of), Some(20));
+        assert_eq!((n() + Dim::unknown(0)).eval(&of), None);
+        assert_eq!(Dim::Fixed(1).div_floor(&(n() - Dim::Fixed(5))).eval(&of), None);
+        assert_eq!((n() * Dim::Fixed(i64::MAX)).eval(&of), None);
     }
 
     #[test]

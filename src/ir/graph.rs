@@ -7,7 +7,7 @@
 use super::{Call, Constant, Extra, Input, Node, Output, Place, ValueInfo};
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
-use petgraph::visit::EdgeRef;
+use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
@@ -219,6 +219,20 @@ impl Graph {
         if let Some(e) = old {
             self.net.remove_edge(e);
         }
+    }
+
+    /// All wires: the value that each carries, and where to.
+    pub fn wires(&self) -> impl Iterator<Item = (ValueId, Use)> {
+        self.net.edge_references().map(|e| {
+            let Wire { from, to } = *e.weight();
+            (ValueId { node: e.source(), port: from }, Use { node: e.target(), slot: to })
+        })
+    }
+
+    /// Connects a value beside whatever is in the slot, as no code but a test of the verifier may.
+    #[cfg(test)]
+    pub(super) fn connect_too(&mut self, value: ValueId, to: Use) {
+        self.net.add_edge(value.node, to.node, Wire { from: value.port, to: to.slot });
     }
 
     /// The value at an operand slot.

@@ -18,11 +18,11 @@ mod types;
 mod verify;
 
 pub use attribute::Attribute;
-pub use dim::Dim;
+pub use dim::{Atom, Dim};
 pub use graph::{Graph, NodeId, Use, ValueId, Wire};
 pub use node::{Call, Constant, Form, Input, Node, Output, Place};
 pub use parse::{ParseError, Weights, parse};
-pub use print::{Printer, print};
+pub use print::{Printer, print, print_line};
 pub use tensor::{Payload, Store, Tensor, TensorError};
 pub use types::{DType, TensorType, Type, ValueInfo};
 pub use verify::{Violation, verify};

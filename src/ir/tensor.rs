@@ -56,8 +56,7 @@ impl Tensor {
     /// A tensor of raw data; the data must have the length that the type and the shape ask for.
     pub fn new(dtype: DType, shape: Vec<usize>, data: impl Into<Bytes>) -> Result<Tensor, TensorError> {
         let data = data.into();
-        let count = shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).filter(|&n| n < usize::MAX / 128);
-        let Some(count) = count else { return Err(TensorError::Overflow(shape)) };
+        let Some(count) = element_count(&shape) else { return Err(TensorError::Overflow(shape)) };
         let expected = dtype.bytes(count);
         if data.len() != expected {
             return Err(TensorError::Length { dtype, shape, expected, found: data.len() });
@@ -181,6 +180,22 @@ impl Tensor {
         })
     }
 
+    /// The sum of `f` over each slice of one axis, for floats. The data is read once, where it lies.
+    pub fn slice_sums(&self, axis: usize, f: impl Fn(f64) -> f64 + Copy) -> Result<Vec<f64>, TensorError> {
+        macro_rules! sum {
+            ($read:expr) => {
+                sum_runs(self.raw()?, self.shape[axis], self.shape[axis + 1..].iter().product(), |c| f($read(c)))
+            };
+        }
+        Ok(match self.dtype {
+            DType::F32 => sum!(|c| f64::from(f32::from_le_bytes(c))),
+            DType::F64 => sum!(f64::from_le_bytes),
+            DType::F16 => sum!(|c| half::f16::from_le_bytes(c).to_f64()),
+            DType::BF16 => sum!(|c| half::bf16::from_le_bytes(c).to_f64()),
+            other => return Err(TensorError::NotNumbers(other)),
+        })
+    }
+
     /// The elements as 64-bit integers, if the type is an integer or a boolean.
     pub fn to_i64(&self) -> Option<Vec<i64>> {
         let b = self.raw().ok()?;
@@ -236,6 +251,22 @@ impl Tensor {
         }
         Ok(Tensor { payload: Payload::Raw(data.into_owned().into()), ..self.clone() })
     }
+}
+
+/// Sums over runs of `inner` elements of N bytes; run i belongs to slice i mod `dim`.
+fn sum_runs<const N: usize>(data: &[u8], dim: usize, inner: usize, f: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+    let mut sums = vec![0.0; dim];
+    if dim * inner > 0 {
+        for (run, elements) in data.chunks_exact(inner * N).enumerate() {
+            sums[run % dim] += elements.as_chunks().0.iter().map(|&c| f(c)).sum::<f64>();
+        }
+    }
+    sums
+}
+
+/// How many elements a shape has, if memory could hold them whatever their type.
+pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).filter(|&n| n < usize::MAX / 128)
 }
 
 fn mask(bits: usize) -> u8 {

@@ -6,13 +6,20 @@
 
 mod broadcast;
 mod content;
+mod conv;
+mod deform;
+mod dims;
 mod elementwise;
 mod gather;
+mod matmul;
 mod movement;
+mod norm;
+mod pool;
+mod quantize;
 mod random;
 mod reduce;
 mod reshape;
-mod sample;
+mod resize;
 mod scan;
 mod scatter;
 mod select;
@@ -20,9 +27,12 @@ mod shape;
 mod site;
 mod slice;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod testing2;
+mod window;
 
-pub use site::{Cut, Refit, Site};
+pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};
 
 use crate::infer::Fact;
 use crate::ir::{Call, Dim, Model};
@@ -120,13 +130,19 @@ type Family = &'static [(&'static str, Rule)];
 /// Every family. A new file is added here and nowhere else.
 const FAMILIES: &[Family] = &[
     broadcast::RULES,
+    conv::RULES,
+    deform::RULES,
     elementwise::RULES,
     gather::RULES,
+    matmul::RULES,
     movement::RULES,
+    norm::RULES,
+    pool::RULES,
+    quantize::RULES,
     random::RULES,
     reduce::RULES,
     reshape::RULES,
-    sample::RULES,
+    resize::RULES,
     scan::RULES,
     scatter::RULES,
     select::RULES,

@@ -129,18 +129,18 @@ pub fn normalize_axis(axis: i64, rank: usize) -> Result<usize, String> {
         .ok_or_else(|| format!("axis {axis} of a tensor of rank {rank}"))
 }
 
-/// The size that a label has left, and the kept indices if it lost any.
-type Left = (Dim, Option<Vec<usize>>);
-
 /// What a cut did around a call: the sizes that are left.
 pub struct Cut<'a> {
     /// The operands' shapes afterwards.
     pub operands: Vec<Option<Vec<Dim>>>,
     /// The results' shapes afterwards.
     pub results: Vec<Option<Vec<Dim>>>,
-    /// Looks up the kept indices of a label of the call's axis rule; `None` for a label that the rule lacks.
-    pub(crate) labels: &'a dyn Fn(&str) -> Option<Left>,
+    /// Looks up what is left of a label of the call's axis rule; `None` for a label that the rule lacks.
+    pub labels: &'a dyn Fn(&str) -> Option<LabelCut>,
 }
+
+/// What is left of a label: its size and, if it lost any, the kept indices.
+pub type LabelCut = (Dim, Option<Vec<usize>>);
 
 impl Cut<'_> {
     /// The size that a label of the call's axis rule has left.

@@ -1,70 +1,10 @@
-//! Sampling of images at computed places: regions, grids, deformable kernels, and the inverse of unfolding.
+//! Convolutions at computed places (DeformConv), and the inverse of unfolding (Col2Im).
 
 use super::{AxisRule, Refit, Rule, Site, zero};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
-    ("RoiAlign", ROI_ALIGN),
-    ("MaxRoiPool", MAX_ROI_POOL),
-    ("GridSample", GRID_SAMPLE),
-    ("com.microsoft.GridSample", GRID_SAMPLE),
-    ("Col2Im", COL2IM),
-    ("DeformConv", DEFORM_CONV),
-];
-
-/// Why the axes of images are pinned.
-const PLACES: &str = "it samples at places along this axis";
-
-/// RoiAlign: a patch of fixed size of each region: `(n, c, h, w), (r, 4), (r) -> (r, c, height, width)`.
-const ROI_ALIGN: Rule = Rule {
-    infer: |site| Ok(vec![patches(site, [site.call.int("output_height", 1), site.call.int("output_width", 1)])]),
-    axes: |site| {
-        let ranks = (site.rank(0), site.rank(1), site.rank(2));
-        let rule = AxisRule::new("_ c _ _, r _, r -> r c _ _").why(PLACES);
-        (ranks == (Some(4), Some(2), Some(1))).then_some(rule)
-    },
-    zero: zero::first,
-    ..Rule::OPAQUE
-};
-
-/// MaxRoiPool: the same with maxima, and the image's number within the region.
-const MAX_ROI_POOL: Rule = Rule {
-    infer: |site| {
-        let Some(&[h, w]) = site.call.ints("pooled_shape") else { return Err("no pooled_shape of two".into()) };
-        Ok(vec![patches(site, [h, w])])
-    },
-    axes: |site| {
-        let rule = AxisRule::new("_ c _ _, r _ -> r c _ _").why(PLACES);
-        ((site.rank(0), site.rank(1)) == (Some(4), Some(2))).then_some(rule)
-    },
-    zero: zero::first,
-    ..Rule::OPAQUE
-};
-
-fn patches(site: &Site, [h, w]: [i64; 2]) -> Fact {
-    let dim = |slot, axis| site.dim(slot, axis).cloned().unwrap_or_else(|| site.unknown());
-    Fact::maybe(site.dtype(0), Some(vec![dim(1, 0), dim(0, 1), Dim::Fixed(h.max(0)), Dim::Fixed(w.max(0))]))
-}
-
-/// GridSample: the image at the places of a grid: `(n, c, ..), (n, .., d) -> (n, c, ..)`.
-const GRID_SAMPLE: Rule = Rule {
-    infer: |site| {
-        let (Some([n, c, places @ ..]), Some([_, grid @ .., _])) = (site.shape(0), site.shape(1)) else {
-            return Ok(vec![Fact::maybe(site.dtype(0), None)]);
-        };
-        if places.len() != grid.len() {
-            return Err("a grid of another rank than the image's".into());
-        }
-        Ok(vec![Fact::maybe(site.dtype(0), Some([&[n.clone(), c.clone()], grid].concat()))])
-    },
-    axes: |site| {
-        let fits = site.rank(0)? >= 2 && site.rank(0) == site.rank(1);
-        fits.then(|| AxisRule::new("n c _*, n _* -> n c _*").why(PLACES))
-    },
-    zero: zero::first,
-    ..Rule::OPAQUE
-};
+pub const RULES: &[(&str, Rule)] = &[("Col2Im", COL2IM), ("DeformConv", DEFORM_CONV)];
 
 /// Col2Im: adds the columns of unfolded blocks up to an image: `n (c block) l -> n c ..`.
 const COL2IM: Rule = Rule {
@@ -142,28 +82,7 @@ const DEFORM_CONV: Rule = Rule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int, ints};
-
-    #[test]
-    fn regions_keep_their_channels() {
-        let mut net = Net::new(17);
-        let (w, rois, batch) = (net.weight(&[1, 8, 5, 5]), net.input("f32 r 4"), net.input("i64 r"));
-        let size = [("output_height", int(7)), ("output_width", int(3))];
-        let y = net.call("RoiAlign", &[w, rois, batch], &size);
-        assert_eq!(net.show(y), "f32[r, 8, 7, 3]");
-        assert_eq!(net.show_axes(&[w, y]), "[1, c0:8, 5, 5] [r, c0:8, 7, 3]");
-        let z = net.call("MaxRoiPool", &[w, rois], &[("pooled_shape", ints(&[2, 2]))]);
-        assert_eq!(net.show(z), "f32[r, 8, 2, 2]");
-    }
-
-    #[test]
-    fn grids_move_places_only() {
-        let mut net = Net::new(17);
-        let (w, grid) = (net.weight(&[1, 8, 5, 5]), net.input("f32 1 h w 2"));
-        let y = net.call("GridSample", &[w, grid], &[]);
-        assert_eq!(net.show(y), "f32[1, 8, h, w]");
-        assert_eq!(net.show_axes(&[w, y]), "[1, c0:8, 5, 5] [1, c0:8, h, w]");
-    }
+    use super::super::testing2::{Net, int};
 
     #[test]
     fn columns_fold_to_images() {

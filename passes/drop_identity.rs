@@ -1,0 +1,131 @@
+//! `drop-identity` removes calls that return their first operand.
+//!
+//! ```text
+//! a = Identity(x)
+//! b = Dropout(a)            →          y = Relu(x)
+//! y = Relu(b)
+//! ```
+//!
+//! Which calls these are is for the operators' rules to say (`is_identity`): a transposition in the given order, a
+//! sum with nothing, a reshape to the same shape. Exact, because the value is the same under another name.
+//!
+//! Names are what can stand in the way. A graph output has to be made under its own name: then the operand's maker
+//! takes that name over, unless it is a graph input, a constant or another output. The call stays in these cases.
+
+use super::edit::{accepts_name, ask, rename};
+use super::{Change, Context, Pass, PassError};
+use crate::infer::Facts;
+use crate::ir::{Graph, Model, NodeId, Use, ValueId};
+use crate::ops;
+
+pub struct DropIdentity;
+
+impl Pass for DropIdentity {
+    fn name(&self) -> &'static str {
+        "drop-identity"
+    }
+
+    fn run(&self, model: &mut Model, cx: &mut Context) -> Result<Change, PassError> {
+        let facts = cx.facts(model);
+        let identities: Vec<NodeId> =
+            model.graph.topological().into_iter().filter(|&n| is_identity(model, &facts, n)).collect();
+        // In the order of the data, so that in a chain each sees what became of the one before it.
+        Ok(Change(identities.into_iter().filter(|&n| drop(&mut model.graph, n)).count()))
+    }
+}
+
+/// Whether the call returns its first operand, and nothing else that anybody uses.
+fn is_identity(model: &Model, facts: &Facts, node: NodeId) -> bool {
+    let graph = &model.graph;
+    let Some(call) = graph.call(node) else { return false };
+    let others = graph.results(node).skip(1).any(|v| !graph.uses(v).is_empty());
+    let rule = ops::rule_of(model, call);
+    !others
+        && graph.operand(node, 0).is_some()
+        && ask(model, facts, node, |site| (rule.is_identity)(site)) == Some(true)
+}
+
+/// Removes the call if the names allow it.
+fn drop(graph: &mut Graph, node: NodeId) -> bool {
+    let result = ValueId { node, port: 0 };
+    let Some(operand) = graph.operand(node, 0) else { return false };
+    if !renames_uses(graph, operand, result) {
+        let name = graph.value_name(result).to_owned();
+        if !takes_name(graph, operand, node, &name) {
+            return false;
+        }
+        rename(graph, operand, name);
+    }
+    graph.replace(result, operand);
+    graph.remove(node);
+    true
+}
+
+/// Whether all uses of the result accept the operand's name.
+fn renames_uses(graph: &Graph, operand: ValueId, result: ValueId) -> bool {
+    let name = graph.value_name(operand);
+    graph.uses(result).into_iter().all(|u| accepts_name(graph, u, name))
+}
+
+/// Whether the operand can be made under the result's name.
+fn takes_name(graph: &Graph, operand: ValueId, node: NodeId, name: &str) -> bool {
+    let others = graph.uses(operand).into_iter().filter(|&u: &Use| u.node != node);
+    graph.call(operand.node).is_some() && others.into_iter().all(|u| accepts_name(graph, u, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::passes::tests::{after, nothing_to_do};
+
+    #[test]
+    fn a_chain_goes_at_once() {
+        let text = "g (f32[2] x) => (f32[2] y) {
+            a = Identity(x)
+            b = Dropout(a)
+            y = Relu(b)
+        }";
+        insta::assert_snapshot!(after("drop-identity", text), @"");
+    }
+
+    #[test]
+    fn an_output_keeps_its_name() {
+        let text = "g (f32[2] x) => (f32[2] y) {
+            a = Relu(x)
+            b = Neg(a)
+            y = Identity(a)
+        }";
+        insta::assert_snapshot!(after("drop-identity", text), @"");
+    }
+
+    #[test]
+    fn an_output_is_neither_an_input_nor_another_output() {
+        nothing_to_do(
+            "drop-identity",
+            "g (f32[2] x) => (f32[2] y, f32[2] z, f32[2] a) {
+                y = Identity(x)
+                a = Relu(x)
+                z = Identity(a)
+            }",
+        );
+    }
+
+    #[test]
+    fn subgraphs_see_the_operand() {
+        let text = "g (bool c, f32[2] x) => (f32[2] y) {
+            w = Identity(x)
+            y = If<then_branch = t () => (a) { a = Relu(w) }, else_branch = e () => (b) { b = Neg(w) }>(c)
+        }";
+        insta::assert_snapshot!(after("drop-identity", text), @"");
+    }
+
+    #[test]
+    fn a_subgraph_that_returns_what_it_captured_keeps_the_name() {
+        nothing_to_do(
+            "drop-identity",
+            "g (bool c, f32[2] x) => (f32[2] y) {
+                w = Identity(x)
+                y = If<then_branch = t () => (w) { }, else_branch = e () => (b) { b = Neg(x) }>(c)
+            }",
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! Passes: what may be done to a model, one file each.
+//!
+//! A [`Pass`] is a name, an effect and a function from a model to a model. It has no state but its options, and it
+//! works in three steps: *decide* (read only), *freeze* (the decision is a map or a list), *apply* (mechanical). The
+//! laws of a pass stand in `README.md` beside this file; a [`Pipeline`] is passes as text.
+//!
+//! Passes change the main graph. What its calls' subgraphs capture are operands like any other, and stay.
+
+mod dce;
+mod drop_identity;
+mod edit;
+mod fold_bn;
+mod fold_constants;
+mod fold_shapes;
+
+mod materialize;
+mod merge_constants;
+mod options;
+pub mod pipeline;
+mod prune_channels;
+mod split_constants;
+mod text;
+
+pub use materialize::Materializer;
+pub use options::{OptionError, Options};
+pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};
+pub use text::SyntaxError;
+
+use crate::axes::{self, Axes};
+use crate::infer::{self, Facts};
+use crate::ir::Model;
+use std::sync::Arc;
+
+/// Something that changes a model.
+pub trait Pass {
+    /// The name that pipelines use.
+    fn name(&self) -> &'static str;
+
+    /// What the outputs are to each other, before and after.
+    fn effect(&self) -> Effect {
+        Effect::Exact
+    }
+
+    /// Changes the model and says how much.
+    fn run(&self, model: &mut Model, cx: &mut Context) -> Result<Change, PassError>;
+}
+
+/// What a pass does to the model's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// They stay the same, but for rounding.
+    Exact,
+    /// They change: something was given up.
+    Lossy,
+}
+
+/// How many things a pass changed: nodes, operands or declarations, whatever it works on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change(pub usize);
+
+impl Change {
+    /// Whether the model is another one than before.
+    pub fn happened(self) -> bool {
+        self.0 > 0
+    }
+}
+
+/// Why a pass can't do its work. "Nothing to do" is no error.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct PassError {
+    pub what: String,
+}
+
+impl PassError {
+    pub fn new(what: impl ToString) -> PassError {
+        PassError { what: what.to_string() }
+    }
+}
+
+/// What passes share while a pipeline runs: what is known of the model as it stands, and what they have to say.
+#[derive(Default)]
+pub struct Context {
+    facts: Option<Arc<Facts>>,
+    axes: Option<Arc<Axes>>,
+    notes: Vec<String>,
+}
+
+impl Context {
+    /// The facts of the model. They are inferred once, and again after a change.
+    pub fn facts(&mut self, model: &Model) -> Arc<Facts> {
+        self.facts.get_or_insert_with(|| Arc::new(infer::infer(model))).clone()
+    }
+
+    /// The axes of the model, derived once like the facts.
+    pub fn axes(&mut self, model: &Model) -> Arc<Axes> {
+        let facts = self.facts(model);
+        self.axes.get_or_insert_with(|| Arc::new(axes::analyze(model, &facts))).clone()
+    }
+
+    /// The model is another one now. The pipeline says so after each pass; a pass has to only in its middle.
+    pub fn changed(&mut self) {
+        self.facts = None;
+        self.axes = None;
+    }
+
+    /// Something that a user who asks for more words wants to know, such as why a node was left alone.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// What passes had to say since the last call.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+}
+
+/// A pass that pipelines can name.
+pub struct Entry {
+    pub name: &'static str,
+    /// One line of help, with the options where there are any.
+    pub doc: &'static str,
+    /// Makes the pass from its options.
+    pub make: fn(&mut Options) -> Result<Box<dyn Pass>, OptionError>,
+}
+
+macro_rules! entries {
+    ($($name:literal, $make:expr, $doc:literal;)*) => {
+        &[$(Entry { name: $name, doc: $doc, make: |options| Ok(Box::new($make(options)?)) },)*]
+    };
+}
+
+/// Every pass. A new file is added here and nowhere else.
+pub const ALL: &[Entry] = entries! {
+    "dce", plain(dce::Dce), "removes calls and constants that no output needs";
+    "drop-identity", plain(drop_identity::DropIdentity), "removes calls that return their first operand";
+    "fold-bn", plain(fold_bn::FoldBn), "folds BatchNormalization into the weights before it";
+    "fold-constants", plain(fold_constants::FoldConstants), "computes calls whose operands are all constant";
+    "fold-shapes", plain(fold_shapes::FoldShapes), "replaces run-time shape arithmetic by what it comes to";
+    "merge-constants", plain(merge_constants::MergeConstants), "makes equal constants one";
+    "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size score=l2 seed round-to min-keep max-ratio inexact}";
+    "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant one of its own";
+};
+
+/// The constructor of a pass without options.
+fn plain<P: Pass>(pass: P) -> impl FnOnce(&mut Options) -> Result<P, OptionError> {
+    move |_| Ok(pass)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! `prune-channels`: cuts units of every group, as `secateur prune` does.
+//!
+//! ```text
+//! y = Conv(x, w #a1.. [64, 3, 3, 3])      →      y = Conv(x, w #b2.. [32, 3, 3, 3])
+//! z = Conv(y, v #c3.. [10, 64, 1, 1])            z = Conv(y, v #d4.. [10, 32, 1, 1])
+//! ```
+//!
+//! Lossy: what the removed units computed is gone. The verb proves the cut against the masked original; a pass in a
+//! pipeline can't, for it sees the model as the passes before it left it.
+
+use super::split_constants::SplitConstants;
+use super::{Change, Context, Effect, OptionError, Options, Pass, PassError};
+use crate::analysis::Analysis;
+use crate::apply;
+use crate::cost::OpenDims;
+use crate::ir::Model;
+use crate::plan::{self, Budget, Round, Share};
+use crate::score::Criterion;
+use std::collections::HashMap;
+
+/// Cuts units until a budget is met.
+pub struct PruneChannels {
+    budget: Budget,
+    criterion: &'static Criterion,
+    seed: u64,
+    round: Round,
+    max_ratio: f64,
+    inexact: bool,
+}
+
+impl PruneChannels {
+    /// Options: `ratio`, `macs`, `params` or `size` (a share), `score` (a criterion), `seed`, `round-to`, `min-keep`,
+    /// `max-ratio`, `inexact`.
+    pub fn new(options: &mut Options) -> Result<PruneChannels, OptionError> {
+        let share = |options: &mut Options, key| options.take::<Share>(key);
+        let ratio = share(options, "ratio")?.map_or(0.5, |s| s.0);
+        let macs = share(options, "macs")?.map(|s| Budget::Macs(s.0));
+        let params = share(options, "params")?.map(|s| Budget::Params(s.0));
+        let size = share(options, "size")?.map(|s| Budget::Size(s.0));
+        Ok(PruneChannels {
+            budget: macs.or(params).or(size).unwrap_or(Budget::Ratio(ratio)),
+            criterion: options.take_or::<Named>("score", Named(&crate::score::CRITERIA[1]))?.0,
+            seed: options.take_or("seed", 0)?,
+            round: Round { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },
+            max_ratio: options.take_or("max-ratio", Share(0.9))?.0,
+            inexact: options.take_or("inexact", false)?,
+        })
+    }
+}
+
+/// A criterion, by its name.
+struct Named(&'static Criterion);
+
+impl std::str::FromStr for Named {
+    type Err = crate::score::ScoreError;
+
+    fn from_str(name: &str) -> Result<Named, Self::Err> {
+        Criterion::named(name).map(Named)
+    }
+}
+
+impl Pass for PruneChannels {
+    fn name(&self) -> &'static str {
+        "prune-channels"
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Lossy
+    }
+
+    fn run(&self, model: &mut Model, cx: &mut Context) -> Result<Change, PassError> {
+        let mut copy = model.clone();
+        SplitConstants.run(&mut copy, cx)?;
+        cx.changed();
+        let analysis = Analysis::new(copy);
+        let options = plan::Options {
+            seed: self.seed,
+            round: self.round,
+            max_ratio: self.max_ratio,
+            inexact: self.inexact,
+            open: OpenDims::of(model, HashMap::new()),
+            ..plan::Options::new(self.budget, self.criterion)
+        };
+        let plan = plan::choose(&analysis, &options).map_err(PassError::new)?;
+        if plan.cuts.is_empty() {
+            return Ok(Change(0));
+        }
+        let keep = plan.keep_sets(&analysis).map_err(PassError::new)?;
+        *model = apply::apply(&analysis, &keep).map_err(PassError::new)?.model;
+        super::merge_constants::MergeConstants.run(model, cx)?;
+        Ok(Change(plan.cuts.len()))
+    }
+}

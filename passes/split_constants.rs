@@ -1,0 +1,110 @@
+//! `split-constants` gives every use of a constant a constant of its own.
+//!
+//! ```text
+//! f32[4] w #…                          f32[4] w_0 #…
+//! a = Mul(x, w)             →          f32[4] w #…
+//! b = Add(y, w)                        a = Mul(x, w)
+//!                                      b = Add(y, w_0)
+//! ```
+//!
+//! Then each use can be cut in its own way: an exporter that shares one tensor of ones between layers couples them
+//! for no reason. Exact, because equal tensors are equal; they share their memory, and `merge-constants` makes those
+//! one again that are still the same afterwards. The first use keeps the constant. Graph outputs and subgraphs keep it
+//! too (the name matters to them), and a sparse constant has no data to share.
+
+use super::edit::{dense, is_listed};
+use super::{Change, Context, Pass, PassError};
+use crate::ir::{Constant, Form, Graph, Model, Node, NodeId, Use, ValueId};
+
+pub struct SplitConstants;
+
+impl Pass for SplitConstants {
+    fn name(&self) -> &'static str {
+        "split-constants"
+    }
+
+    fn run(&self, model: &mut Model, _: &mut Context) -> Result<Change, PassError> {
+        let graph = &mut model.graph;
+        let moves: Vec<(NodeId, Vec<Use>)> =
+            graph.constants().into_iter().map(|c| (c, moving(graph, c))).filter(|(_, uses)| !uses.is_empty()).collect();
+        let mut taken = if moves.is_empty() { Default::default() } else { graph.all_names() };
+        for (constant, uses) in &moves {
+            for &at in uses {
+                let Some(original) = graph.constant(*constant) else { continue };
+                let copy = Constant { form: form(&original.form), ..original.clone() };
+                let name = graph.fresh_name(&copy.name, &mut taken);
+                let node = graph.add_before(*constant, Node::Constant(Constant { name, ..copy }));
+                graph.connect(ValueId { node, port: 0 }, at);
+            }
+        }
+        Ok(Change(moves.iter().map(|(_, uses)| uses.len()).sum()))
+    }
+}
+
+/// The uses of a constant that get one of their own.
+fn moving(graph: &Graph, constant: NodeId) -> Vec<Use> {
+    let value = ValueId { node: constant, port: 0 };
+    if dense(graph, value).is_none() {
+        return vec![];
+    }
+    let (own, kept): (Vec<Use>, Vec<Use>) = graph.uses(value).into_iter().partition(|&u| is_listed(graph, u));
+    own.into_iter().skip(usize::from(kept.is_empty())).collect()
+}
+
+/// The form of a copy: what the file says about the original's node or input is not said twice.
+fn form(original: &Form) -> Form {
+    match original {
+        Form::Initializer => Form::Initializer,
+        Form::InputInitializer { .. } | Form::Node { .. } | Form::Sparse { .. } => {
+            Form::Node { extra: Default::default(), original: None }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::passes::tests::{after, nothing_to_do};
+
+    #[test]
+    fn every_use_gets_its_own() {
+        let text = "g (f32[2] x) => (f32[2] y) {
+            f32[2] w = {1.0, 2.0}
+            a = Mul(x, w)
+            b = Add(w, w)
+            y = Sub(a, b)
+        }";
+        insta::assert_snapshot!(after("split-constants", text), @"");
+    }
+
+    #[test]
+    fn outputs_and_subgraphs_keep_the_original() {
+        let text = "g (bool c, f32[2] x) => (f32[2] w, f32[2] y) {
+            f32[2] w = {1.0, 2.0}
+            f32[2] v = {1.0, 2.0}
+            a = Mul(w, v)
+            y = If<then_branch = t () => (p) { p = Relu(v) }, else_branch = e () => (q) { q = Neg(a) }>(c)
+        }";
+        insta::assert_snapshot!(after("split-constants", text), @"");
+    }
+
+    #[test]
+    fn one_use_is_left_alone() {
+        nothing_to_do(
+            "split-constants",
+            "g (f32[2] x) => (f32[2] y) { f32[2] w = {1.0, 2.0}
+                y = Mul(x, w) }",
+        );
+    }
+
+    #[test]
+    fn merging_undoes_it() {
+        nothing_to_do(
+            "split-constants,merge-constants",
+            "g (f32[2] x) => (f32[2] y) {
+                f32[2] w = {1.0, 2.0}
+                a = Mul(x, w)
+                y = Add(a, w)
+            }",
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! Surgery: a plan's keep-sets, carried out. Nothing is decided here.
+//!
+//! Constants are sliced along every axis that a cut label reaches, calls are refitted by their rules, and types are
+//! inferred anew. They must be the ones that the axes predicted: two independent derivations, one answer.
+
+use crate::analysis::Analysis;
+use crate::axes::{KeepSets, Kept};
+use crate::cost::predict;
+use crate::infer::{self, Facts};
+use crate::ir::{Dim, Graph, Model, Node, NodeId, TensorError, Type, Use, ValueId};
+use crate::ops::{self, Cut, LabelCut, Refit, Site};
+use crate::passes::Materializer;
+use serde::Serialize;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+
+/// A slice of a constant of the input file that is gone. Setting these slices to zero in the input model gives what
+/// the pruned model computes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// The constant's name in the input file.
+    pub tensor: String,
+    pub axis: usize,
+    /// The indices that are gone, ascending.
+    pub indices: Vec<usize>,
+    /// The uses that are meant, as node position in the input file and operand slot; all of them where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uses: Option<Uses>,
+}
+
+/// Uses of a constant: node position in the input file and operand slot.
+pub type Uses = Vec<(u32, u16)>;
+
+/// A model after surgery.
+pub struct Applied {
+    pub model: Model,
+    pub facts: Facts,
+    pub removed: Vec<Removed>,
+}
+
+/// Why surgery failed. Each of these is a defect of a rule, not of the model; the output would have been broken.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error("constant `{name}`: {error}")]
+    Tensor { name: String, error: TensorError },
+    #[error("refitting {op} `{node}`: {what}")]
+    Refit { op: String, node: String, what: String },
+    #[error("after the cut, `{value}` of {op} `{node}` is {found} but the plan predicted {predicted}")]
+    Prediction { op: String, node: String, value: String, found: String, predicted: String },
+    #[error("after the cut, {op} `{node}` contradicts its operands: {what}")]
+    Contradiction { op: String, node: String, what: String },
+}
+
+/// Removes what the keep-sets do not keep.
+pub fn apply(analysis: &Analysis, keep: &KeepSets) -> Result<Applied, ApplyError> {
+    let predicted = predict(&analysis.model.graph, &analysis.axes, &analysis.facts, keep);
+    let mut model = analysis.model.clone();
+    let removed = slice_constants(analysis, keep, &mut model.graph)?;
+    refit_calls(analysis, keep, &predicted, &mut model)?;
+    let facts = infer::infer(&model);
+    check(analysis, &predicted, &model, &facts)?;
+    refresh_declarations(&mut model.graph, &facts);
+    Ok(Applied { model, facts, removed })
+}
+
+/// The cut of one constant: indices removed, by axis.
+type ConstantCut = BTreeMap<usize, Vec<usize>>;
+
+fn slice_constants(analysis: &Analysis, keep: &KeepSets, graph: &mut Graph) -> Result<Vec<Removed>, ApplyError> {
+    let mut cuts: BTreeMap<String, Vec<(NodeId, ConstantCut)>> = BTreeMap::new();
+    for node in graph.constants() {
+        let mut cut = ConstantCut::new();
+        for (axis, &var) in analysis.axes.of(ValueId { node, port: 0 }).into_iter().flatten().enumerate() {
+            let Kept::Some(kept) = keep.of(&analysis.axes, var) else { continue };
+            let Some(constant) = graph.constant_mut(node) else { continue };
+            let dim = constant.tensor.shape[axis];
+            let sliced = constant.tensor.select(axis, &kept);
+            constant.tensor = sliced.map_err(|error| ApplyError::Tensor { name: constant.name.clone(), error })?;
+            cut.insert(axis, complement(&kept, dim));
+        }
+        if let Some(source) = graph.constant(node).and_then(|c| c.source.clone()) {
+            cuts.entry(source).or_default().push((node, cut));
+        }
+    }
+    Ok(cuts.into_iter().flat_map(|(tensor, copies)| removed(graph, &tensor, copies)).collect())
+}
+
+fn complement(kept: &[usize], dim: usize) -> Vec<usize> {
+    let mut keep = vec![false; dim];
+    kept.iter().for_each(|&i| keep[i] = true);
+    (0..dim).filter(|&i| !keep[i]).collect()
+}
+
+/// The entries of one constant of the input file. Copies that were cut differently are told apart by their uses.
+fn removed(graph: &Graph, tensor: &str, copies: Vec<(NodeId, ConstantCut)>) -> Vec<Removed> {
+    let alike = copies.windows(2).all(|w| w[0].1 == w[1].1);
+    let mut by_cut: BTreeMap<ConstantCut, Uses> = BTreeMap::new();
+    for (node, cut) in copies {
+        let users = graph.uses(ValueId { node, port: 0 });
+        let uses = users.into_iter().filter_map(|u| Some((graph.origin(u.node)?, u.slot)));
+        by_cut.entry(cut).or_default().extend(uses);
+    }
+    let entries = by_cut.into_iter().flat_map(|(cut, mut uses)| {
+        uses.sort_unstable();
+        let uses = (!alike).then_some(uses);
+        let tensor = tensor.to_owned();
+        cut.into_iter().map(move |(axis, indices)| Removed {
+            tensor: tensor.clone(),
+            axis,
+            indices,
+            uses: uses.clone(),
+        })
+    });
+    entries.collect()
+}
+
+fn refit_calls(analysis: &Analysis, keep: &KeepSets, after: &Facts, model: &mut Model) -> Result<(), ApplyError> {
+    let before = &analysis.model;
+    let unknowns = Cell::new(1 << 26);
+    for node in before.graph.calls() {
+        let Some(call) = before.graph.call(node) else { continue };
+        let operands = before.graph.operands(node);
+        let touched = operands.iter().flatten().copied().chain(before.graph.results(node));
+        if !touched.into_iter().any(|v| analysis.facts.shape(v) != after.shape(v)) {
+            continue;
+        }
+        let site = Site::new(before, &before.graph, node, call, &analysis.facts, &unknowns);
+        let labels = |name: &str| label(analysis, keep, node, name);
+        let shape = |v: ValueId| after.shape(v).map(<[Dim]>::to_vec);
+        let cut = Cut {
+            operands: operands.iter().map(|v| v.and_then(shape)).collect(),
+            results: before.graph.results(node).map(shape).collect(),
+            labels: &labels,
+        };
+        let fail = |what: String| ApplyError::Refit { op: call.qualified(), node: call.label().to_owned(), what };
+        let refit = (ops::rule_of(before, call).refit)(&site, &cut).map_err(fail)?;
+        write_refit(model, node, refit).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// What a cut leaves of a label of the call's rule.
+fn label(analysis: &Analysis, keep: &KeepSets, node: NodeId, name: &str) -> Option<LabelCut> {
+    let binding = analysis.axes.bindings(node).iter().find(|b| b.name == name)?;
+    let kept = match keep.of(&analysis.axes, binding.var) {
+        Kept::All => None,
+        Kept::Some(indices) => Some(indices),
+    };
+    Some((keep.size(&analysis.axes, binding.var), kept))
+}
+
+fn write_refit(model: &mut Model, node: NodeId, refit: Refit) -> Result<(), String> {
+    if let Some(call) = model.graph.call_mut(node) {
+        for name in refit.without {
+            call.attributes.shift_remove(name);
+        }
+        for (name, value) in refit.attributes {
+            call.attributes.insert(name.to_owned(), value);
+        }
+    }
+    if refit.operands.is_empty() {
+        return Ok(());
+    }
+    let mut materializer = Materializer::new(&model.graph, model.ir_version);
+    for (slot, content, scalar) in refit.operands {
+        let value = materializer.value(&mut model.graph, &content, scalar, node);
+        let value = value.ok_or_else(|| format!("operand {slot} can't be computed from the model's inputs"))?;
+        model.graph.connect(value, Use { node, slot: slot as u16 });
+    }
+    Ok(())
+}
+
+/// Asserts that inference finds what the axes predicted.
+fn check(analysis: &Analysis, predicted: &Facts, model: &Model, facts: &Facts) -> Result<(), ApplyError> {
+    let graph = &model.graph;
+    let old: Vec<NodeId> = analysis.facts.contradictions.iter().map(|c| c.node).collect();
+    if let Some(c) = facts.contradictions.iter().find(|c| !old.contains(&c.node)) {
+        let (op, node) = name(graph, c.node);
+        return Err(ApplyError::Contradiction { op, node, what: c.what.clone() });
+    }
+    for value in analysis.model.graph.nodes().into_iter().flat_map(|n| analysis.model.graph.results(n)) {
+        if !graph.contains(value.node) {
+            continue;
+        }
+        let (Some(found), Some(wanted)) = (facts.shape(value), predicted.shape(value)) else { continue };
+        let differ = |(a, b): (&Dim, &Dim)| a.fixed().is_some() && b.fixed().is_some() && a != b;
+        if found.len() != wanted.len() || found.iter().zip(wanted).any(differ) {
+            let (op, node) = name(graph, value.node);
+            let value = graph.value_name(value).to_owned();
+            let (found, predicted) = (show(found), show(wanted));
+            return Err(ApplyError::Prediction { op, node, value, found, predicted });
+        }
+    }
+    Ok(())
+}
+
+fn name(graph: &Graph, node: NodeId) -> (String, String) {
+    (graph.call(node).map_or_else(|| "constant".to_owned(), |c| c.qualified()), graph.label(node).to_owned())
+}
+
+fn show(shape: &[Dim]) -> String {
+    format!("[{}]", shape.iter().map(Dim::to_string).collect::<Vec<_>>().join(", "))
+}
+
+/// Writes the inferred shapes where the file declares the old ones; drops what is no longer known or there.
+pub fn refresh_declarations(graph: &mut Graph, facts: &Facts) {
+    let values: HashMap<String, ValueId> = graph.values_by_name();
+    let mut infos = std::mem::take(&mut graph.value_info);
+    infos.retain_mut(|info| {
+        let (Type::Tensor(ty), Some(&value)) = (&mut info.ty, values.get(&info.name)) else {
+            return values.contains_key(&info.name);
+        };
+        let Some(found) = facts.shape(value) else { return true };
+        let Some(declared) = &mut ty.shape else { return true };
+        if declared.len() != found.len() {
+            return false;
+        }
+        for (d, f) in declared.iter_mut().zip(found) {
+            if let Dim::Fixed(_) = f {
+                *d = f.clone();
+            }
+        }
+        true
+    });
+    graph.value_info = infos;
+}
+
+/// The model with the removed slices set to zero: the reference of the masked equivalence.
+pub fn masked(original: &Model, removed: &[Removed]) -> Result<Model, ApplyError> {
+    let mut model = original.clone();
+    let graph = &mut model.graph;
+    let constants: HashMap<String, NodeId> =
+        graph.constants().into_iter().map(|n| (graph.label(n).to_owned(), n)).collect();
+    let positions: HashMap<u32, NodeId> =
+        graph.calls().into_iter().filter_map(|n| Some((graph.origin(n)?, n))).collect();
+    let mut copies: BTreeMap<(&str, &Option<Uses>), NodeId> = BTreeMap::new();
+    let mut taken = graph.all_names();
+    for entry in removed {
+        let Some(&source) = constants.get(&entry.tensor) else { continue };
+        let copy = *copies.entry((&entry.tensor, &entry.uses)).or_insert_with(|| match &entry.uses {
+            None => source,
+            Some(uses) => copy_for(graph, source, uses, &positions, &mut taken),
+        });
+        if let Some(c) = graph.constant_mut(copy) {
+            let zeroed = c.tensor.zeroed(entry.axis, &entry.indices);
+            c.tensor = zeroed.map_err(|error| ApplyError::Tensor { name: c.name.clone(), error })?;
+        }
+    }
+    Ok(model)
+}
+
+/// A copy of a constant for some of its uses.
+fn copy_for(
+    graph: &mut Graph,
+    source: NodeId,
+    uses: &[(u32, u16)],
+    positions: &HashMap<u32, NodeId>,
+    taken: &mut std::collections::HashSet<String>,
+) -> NodeId {
+    let Some(mut constant) = graph.constant(source).cloned() else { return source };
+    constant.name = graph.fresh_name(&constant.name, taken);
+    constant.form = crate::ir::Form::Initializer;
+    let copy = graph.add(Node::Constant(constant));
+    for (position, slot) in uses {
+        if let Some(&node) = positions.get(position) {
+            graph.connect(ValueId { node: copy, port: 0 }, Use { node, slot: *slot });
+        }
+    }
+    copy
+}

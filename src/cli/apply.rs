@@ -1,0 +1,48 @@
+//! `secateur apply`: carry out a plan.
+
+use super::prune::{Finish, Job};
+use super::{Failure, source};
+use crate::plan::Plan;
+use crate::prune::{self, Stages};
+use std::path::PathBuf;
+
+/// Carry out a plan, on the model it was made for or on the same architecture with other weights
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  secateur apply finetuned.onnx --plan plan.json -o small.onnx")]
+pub struct Args {
+    /// The model
+    model: PathBuf,
+    /// The plan
+    #[arg(long, value_name = "FILE")]
+    plan: PathBuf,
+    #[command(flatten)]
+    shared: Shared,
+    #[command(flatten)]
+    finish: Finish,
+}
+
+/// The parts of a choice that still matter with a plan at hand.
+#[derive(clap::Args)]
+struct Shared {
+    /// Seed of the inputs that are made up for verification
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    #[command(flatten)]
+    dims: super::source::Dims,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    let mut stages = Stages::default();
+    let text = std::fs::read_to_string(&args.plan);
+    let text = text.map_err(|e| Failure::new(format!("{}: {e}", args.plan.display())))?;
+    let plan: Plan = serde_json::from_str(&text).map_err(|e| {
+        Failure::new(format!("{}: not a plan: {e}", args.plan.display())).hint("`secateur plan` writes plans")
+    })?;
+    let model = stages.time("load", || source::load(&args.model))?;
+    let analysis = stages.time("analyze", || prune::prepare(&model))?;
+    let (seed, dims) = (args.shared.seed, &args.shared.dims);
+    args.finish
+        .run(Job { input: &args.model, model: &model, analysis: &analysis, plan, seed, dims, inexact: true }, stages)
+}

@@ -1,0 +1,58 @@
+//! `secateur bench`: how long does a model take, alone or against another one?
+
+use super::source::{self, Dims};
+use super::{Exit, Failure, show};
+use crate::{latency, verify};
+use std::path::PathBuf;
+
+/// Time a model, or two in turns, in tract on one thread
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  secateur bench model.onnx small.onnx --repeats 50")]
+pub struct Args {
+    /// The model
+    a: PathBuf,
+    /// A second one; both are run in turns, so that a busy machine slows both
+    b: Option<PathBuf>,
+    /// Timed runs of each model
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    repeats: usize,
+    /// Runs before the first one that counts
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    warm_up: usize,
+    /// Inputs from an `.npz` file; else seeded random numbers
+    #[arg(long, value_name = "FILE")]
+    inputs: Option<PathBuf>,
+    #[command(flatten)]
+    dims: Dims,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    let a = source::load(&args.a)?;
+    let b = args.b.as_ref().map(|b| source::load(b)).transpose()?;
+    let options = verify::Options {
+        inputs: args.inputs,
+        samples: 1,
+        seed: 0,
+        sizes: args.dims.sizes(),
+        tolerance: None,
+        repeats: args.repeats,
+    };
+    let feeds = verify::feeds(&a, &options)?;
+    let feed = feeds.first().ok_or_else(|| Failure::new("there is no input to run"))?;
+    let first = verify::runner(&a, "first", feed)?;
+    let second = b.as_ref().map(|b| verify::runner(b, "second", feed)).transpose()?;
+    let measured = latency::measure(&first, second.as_ref(), feed, args.warm_up, args.repeats)?;
+    if args.json {
+        show::print_json(&verify::LatencyMs::of(&measured))?;
+    } else {
+        let name = |p: &PathBuf| p.display().to_string();
+        let second = args.b.as_ref().map_or_else(String::new, name);
+        show::print(&show::latency(&measured, &name(&args.a), &second))?;
+    }
+    Ok(Exit::Done)
+}

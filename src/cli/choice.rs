@@ -1,0 +1,85 @@
+//! Arguments that say what is cut, shared by `plan` and `prune`.
+
+use super::Failure;
+use super::source::Dims;
+use crate::cost::OpenDims;
+use crate::plan::{Budget, Options, Round, Share};
+use crate::score::Criterion;
+use clap::Args;
+
+/// What is cut, and how much.
+#[derive(Args)]
+pub struct Choice {
+    #[command(flatten)]
+    budget: BudgetArgs,
+    /// What tells units that matter from those that don't; `secateur criteria` lists them
+    #[arg(long, default_value = "l2", value_name = "NAME")]
+    criterion: String,
+    /// Seed of all that is drawn by lot
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Keep axes a multiple of this long, where they were (rounded up)
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    round_to: u16,
+    /// Keep at least this many units of every group
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    min_keep: u32,
+    /// Under a budget over the whole model, the largest share of its units that a group may lose
+    #[arg(long, default_value = "90%", value_name = "SHARE")]
+    max_ratio: Share,
+    /// Cut only groups that reach a constant or node with such a name (a glob); may be repeated
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// Leave alone groups that reach a constant or node with such a name (a glob); may be repeated
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Also cut where that changes what survives (units under a softmax, a norm or a mean)
+    #[arg(long)]
+    pub inexact: bool,
+    /// Switch every repair off (there is none yet: the flag is accepted so that scripts need not change)
+    #[arg(long)]
+    no_compensate: bool,
+    #[command(flatten)]
+    pub dims: Dims,
+}
+
+/// How much is cut: one of these.
+#[derive(Args)]
+#[group(multiple = false)]
+struct BudgetArgs {
+    /// The share of units that every group loses [default: 0.5]
+    #[arg(long, value_name = "SHARE")]
+    ratio: Option<Share>,
+    /// The share of multiply-accumulates to keep (`50%`)
+    #[arg(long, value_name = "SHARE")]
+    macs: Option<Share>,
+    /// The share of parameters to keep
+    #[arg(long, value_name = "SHARE")]
+    params: Option<Share>,
+    /// The share of the weights' bytes to keep
+    #[arg(long, value_name = "SHARE")]
+    size: Option<Share>,
+}
+
+impl Choice {
+    pub fn options(&self, open: OpenDims) -> Result<Options, Failure> {
+        let b = &self.budget;
+        let budget = match (b.macs, b.params, b.size) {
+            (Some(x), _, _) => Budget::Macs(x.0),
+            (_, Some(x), _) => Budget::Params(x.0),
+            (_, _, Some(x)) => Budget::Size(x.0),
+            _ => Budget::Ratio(b.ratio.map_or(0.5, |s| s.0)),
+        };
+        Ok(Options {
+            budget,
+            criterion: Criterion::named(&self.criterion).map_err(Failure::usage)?,
+            seed: self.seed,
+            round: Round { multiple: usize::from(self.round_to), min_keep: self.min_keep as usize },
+            max_ratio: self.max_ratio.0,
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+            inexact: self.inexact,
+            open,
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! `secateur groups`: what belongs together, and what may be cut?
+
+use super::{Exit, show, source};
+use crate::axes::Group;
+use crate::{plan, prune};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// List the groups: sets of channels, neurons or heads that stay or go together
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  secateur groups model.onnx --all")]
+pub struct Args {
+    /// The model
+    model: PathBuf,
+    /// Also those that can't be cut
+    #[arg(long)]
+    all: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Row {
+    group: String,
+    units: usize,
+    /// `free`, `inexact` or `pinned`.
+    state: &'static str,
+    #[serde(rename = "where")]
+    places: Vec<String>,
+    why: Vec<String>,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    let analysis = prune::prepare(&source::load(&args.model)?)?;
+    let graph = &analysis.model.graph;
+    let row = |group: &Group| Row {
+        group: group.id.to_string(),
+        units: group.size,
+        state: match group {
+            g if !g.is_free() => "pinned",
+            g if !g.is_exact() => "inexact",
+            _ => "free",
+        },
+        places: plan::places(&analysis.model, group),
+        why: group.pins.iter().chain(&group.inexact).map(|p| prune::reason(graph, p)).collect(),
+    };
+    let rows: Vec<Row> = analysis.groups.all.iter().filter(|g| args.all || g.is_free()).map(row).collect();
+    if args.json {
+        show::print_json(&rows)?;
+        return Ok(Exit::Done);
+    }
+    let lines = rows.iter().map(|r| {
+        let why = r.why.first().cloned().unwrap_or_default();
+        vec![r.group.clone(), r.state.to_owned(), r.units.to_string(), r.places.join(", "), why]
+    });
+    show::print(&show::table(&["group", "state", "units", "where", "why"], 5, lines))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,118 @@
+//! `secateur inspect`: what is in a model, and what does it cost?
+
+use super::source::{self, Dims};
+use super::{Exit, show};
+use crate::cost::{self, Cost};
+use crate::infer::{self, Facts};
+use crate::ir::{Dim, Model, NodeId, ValueId};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Show what is in a model: a table by operator, and with --layers one by layer
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  secateur inspect model.onnx --layers")]
+pub struct Args {
+    /// The model
+    model: PathBuf,
+    /// One line per call that costs something
+    #[arg(long)]
+    layers: bool,
+    #[command(flatten)]
+    dims: Dims,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The costs of an operator or of a layer: its own, and those of the constants that only it uses.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Row {
+    name: String,
+    op: String,
+    shape: String,
+    #[serde(flatten)]
+    cost: Cost,
+}
+
+#[derive(Serialize)]
+struct Inspection {
+    total: Cost,
+    operators: Vec<Row>,
+    layers: Vec<Row>,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    let model = source::load(&args.model)?;
+    let facts = infer::infer(&model);
+    let open = args.dims.open(&model);
+    let costs: BTreeMap<NodeId, Cost> = cost::per_node(&model, &facts, &open).into_iter().collect();
+    let layers = layers(&model, &facts, &costs);
+    let found = Inspection { total: cost::cost(&model, &facts, &open), operators: operators(&layers), layers };
+    if args.json {
+        show::print_json(&found)?;
+        return Ok(Exit::Done);
+    }
+    let rows = if args.layers {
+        let costly = found.layers.iter().filter(|r| r.cost.macs + r.cost.params > 0);
+        let rows = costly.map(|r| [vec![r.name.clone(), r.op.clone(), r.shape.clone()], numbers(&r.cost)].concat());
+        show::table(&["layer", "operator", "result", "parameters", "MACs", "bytes"], 3, rows)
+    } else {
+        let rows =
+            found.operators.iter().map(|r| [vec![r.op.clone(), r.cost.nodes.to_string()], numbers(&r.cost)].concat());
+        show::table(&["operator", "nodes", "parameters", "MACs", "bytes"], 1, rows)
+    };
+    let total = &found.total;
+    show::print(&format!(
+        "{rows}\n  {} nodes, {} parameters, {} MACs, {} of weights\n",
+        total.nodes,
+        show::count(total.params),
+        show::count(total.macs),
+        show::bytes(total.bytes)
+    ))?;
+    for c in &facts.contradictions {
+        eprintln!("warning: `{}` contradicts its operands: {}", model.graph.label(c.node), c.what);
+    }
+    Ok(Exit::Done)
+}
+
+fn numbers(cost: &Cost) -> Vec<String> {
+    vec![show::count(cost.params), show::count(cost.macs), show::bytes(cost.bytes)]
+}
+
+fn layers(model: &Model, facts: &Facts, costs: &BTreeMap<NodeId, Cost>) -> Vec<Row> {
+    let graph = &model.graph;
+    let row = |node: NodeId| {
+        let call = graph.call(node)?;
+        let mut cost = costs.get(&node).cloned().unwrap_or_default();
+        for operand in graph.operands(node).into_iter().flatten() {
+            // A shared constant counts where it is used first.
+            let first = graph.uses(operand).first().map(|u| u.node);
+            if let Some(c) = costs.get(&operand.node).filter(|_| graph.tensor(operand).is_some() && first == Some(node))
+            {
+                cost.params += c.params;
+                cost.bytes += c.bytes;
+            }
+        }
+        let shape = facts.shape(ValueId { node, port: 0 });
+        let shape = shape.map_or("?".to_owned(), |s| s.iter().map(Dim::to_string).collect::<Vec<_>>().join("×"));
+        Some(Row { name: call.label().to_owned(), op: call.qualified(), shape, cost })
+    };
+    graph.topological().into_iter().filter_map(row).collect()
+}
+
+fn operators(layers: &[Row]) -> Vec<Row> {
+    let mut by_op: BTreeMap<&str, Row> = BTreeMap::new();
+    for layer in layers {
+        let row = by_op.entry(&layer.op).or_insert_with(|| Row { op: layer.op.clone(), ..Row::default() });
+        row.cost.nodes += 1;
+        row.cost.macs += layer.cost.macs;
+        row.cost.params += layer.cost.params;
+        row.cost.bytes += layer.cost.bytes;
+    }
+    let mut rows: Vec<Row> = by_op.into_values().collect();
+    rows.sort_by(|a, b| b.cost.macs.cmp(&a.cost.macs).then(b.cost.nodes.cmp(&a.cost.nodes)));
+    rows
+}

@@ -1,0 +1,107 @@
+//! `secateur opt`: run passes.
+
+use super::source::{self, Output};
+use super::{Exit, Failure, show};
+use crate::ir::{self, Model};
+use crate::passes::{self, Execution, Pipeline, Settings};
+use crate::{apply, infer};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Run a pipeline of passes on a model and write it
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  secateur opt model.onnx -o folded.onnx --passes 'fold-constants,fold-bn,fix(drop-identity,dce)'
+  secateur opt --list")]
+pub struct Args {
+    /// The model
+    #[arg(required_unless_present = "list")]
+    model: Option<PathBuf>,
+    /// The passes, in order; `fix(a,b)` repeats until nothing changes
+    #[arg(long, value_name = "PIPELINE", default_value = crate::prune::SIMPLIFY)]
+    passes: String,
+    #[command(flatten)]
+    output: Option<Output>,
+    /// List the passes
+    #[arg(long)]
+    list: bool,
+    /// Print the model's text after every pass that changed it, to stderr
+    #[arg(long)]
+    print_after_all: bool,
+    /// Print how long each pass took, to stderr
+    #[arg(long)]
+    time_passes: bool,
+    /// Check the model's invariants after every pass
+    #[arg(long)]
+    verify_each: bool,
+    /// Run only the first N passes (to find the one that breaks something)
+    #[arg(long, value_name = "N")]
+    bisect_limit: Option<usize>,
+    /// Print what each pass did as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One run of one pass.
+#[derive(Serialize)]
+struct Step {
+    number: usize,
+    pass: &'static str,
+    changes: usize,
+    seconds: f64,
+    notes: Vec<String>,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    if args.list {
+        let rows = passes::ALL.iter().map(|e| vec![e.name.to_owned(), e.doc.to_owned()]);
+        show::print(&show::table(&["pass", "what it does"], 2, rows))?;
+        return Ok(Exit::Done);
+    }
+    let pipeline: Pipeline = args.passes.parse().map_err(Failure::usage)?;
+    let (Some(path), Some(output)) = (&args.model, &args.output) else {
+        return Err(Failure::usage("give a model and, with -o, where the result goes"));
+    };
+    let mut model = source::load(path)?;
+    let mut after_each = |step: &Execution, model: &Model| {
+        if args.print_after_all && step.change.happened() {
+            eprintln!("# after pass {}, {}\n{}", step.number, step.pass, ir::print(model));
+        }
+        let broken = if args.verify_each { ir::verify(model) } else { vec![] };
+        broken.first().map_or(Ok(()), |b| Err(b.to_string()))
+    };
+    let settings = Settings { bisect_limit: args.bisect_limit, after_each: Some(&mut after_each) };
+    let report = pipeline.run(&mut model, settings)?;
+    if report.change().happened() {
+        let facts = infer::infer(&model);
+        apply::refresh_declarations(&mut model.graph, &facts);
+    }
+    output.save(&model, path)?;
+    tell(&args, &report)?;
+    Ok(Exit::Done)
+}
+
+fn tell(args: &Args, report: &passes::Report) -> Result<(), Failure> {
+    let steps = report.executions.iter().map(|e| Step {
+        number: e.number,
+        pass: e.pass,
+        changes: e.change.0,
+        seconds: e.time.as_secs_f64(),
+        notes: e.notes.clone(),
+    });
+    if args.json {
+        return show::print_json(&steps.collect::<Vec<_>>());
+    }
+    let rows = steps.map(|s| vec![s.pass.to_owned(), s.number.to_string(), s.changes.to_string()]);
+    show::print(&show::table(&["pass", "run", "changes"], 1, rows))?;
+    if args.time_passes {
+        for (pass, time, runs) in report.times() {
+            eprintln!("{pass}: {} in {runs} runs", show::duration(time));
+        }
+    }
+    if report.limited {
+        eprintln!("the limit of --bisect-limit kept passes from running");
+    }
+    Ok(())
+}

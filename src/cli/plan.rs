@@ -1,0 +1,39 @@
+//! `secateur plan`: choose what goes, and write it down.
+
+use super::choice::Choice;
+use super::{Exit, show, source};
+use crate::{plan, prune};
+use std::path::PathBuf;
+
+/// Choose what to cut and write the plan as JSON; `apply` carries it out
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  secateur plan model.onnx --macs 50% -o plan.json")]
+pub struct Args {
+    /// The model
+    model: PathBuf,
+    /// Where the plan is written; stdout if not given
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    choice: Choice,
+    /// Accepted for uniformity: a plan is always JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    let model = source::load(&args.model)?;
+    let analysis = prune::prepare(&model)?;
+    let plan = plan::choose(&analysis, &args.choice.options(args.choice.dims.open(&model))?)?;
+    match &args.output {
+        Some(path) => show::write_json(path, &plan)?,
+        None => show::print_json(&plan)?,
+    }
+    if plan.cuts.is_empty() {
+        eprintln!("nothing to prune: no group may be cut (`secateur explain` says why)");
+        return Ok(Exit::Nothing);
+    }
+    Ok(Exit::Done)
+}

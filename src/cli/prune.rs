@@ -1,0 +1,158 @@
+//! `secateur prune`: plan, apply, verify, write.
+
+use super::choice::Choice;
+use super::show;
+use super::source::{self, Dims, Output, Verification};
+use super::{Exit, Failure};
+use crate::analysis::Analysis;
+use crate::apply::masked;
+use crate::ir::{self, Model};
+use crate::plan::{self, Plan};
+use crate::prune::{self, Pruned, Stages};
+use crate::report::{self, Report, Size, StageReport};
+use crate::verify;
+use std::path::{Path, PathBuf};
+
+/// Prune a model: plan, cut, simplify, verify and write it
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  secateur prune model.onnx -o small.onnx --ratio 0.5
+  secateur prune model.onnx -o small.onnx --macs 50% --round-to 8 --exclude 'head.*'")]
+pub struct Args {
+    /// The model
+    model: PathBuf,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    finish: Finish,
+}
+
+/// What happens once there is a plan; shared with `apply`.
+#[derive(clap::Args)]
+pub struct Finish {
+    #[command(flatten)]
+    output: Output,
+    /// Keep BatchNormalization nodes instead of folding them into what they follow
+    #[arg(long)]
+    keep_bn: bool,
+    /// Do not run the models
+    #[arg(long)]
+    no_verify: bool,
+    #[command(flatten)]
+    verification: Verification,
+    /// Write everything that was found and done as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Print the report as JSON instead of a summary
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    let mut stages = Stages::default();
+    let model = stages.time("load", || source::load(&args.model))?;
+    let analysis = stages.time("analyze", || prune::prepare(&model))?;
+    let options = args.choice.options(args.choice.dims.open(&model))?;
+    let plan = stages.time("plan", || plan::choose(&analysis, &options))?;
+    let job = Job {
+        input: &args.model,
+        model: &model,
+        analysis: &analysis,
+        plan,
+        seed: args.choice.seed,
+        dims: &args.choice.dims,
+        inexact: args.choice.inexact,
+    };
+    args.finish.run(job, stages)
+}
+
+/// A model with the plan for it.
+pub struct Job<'a> {
+    pub input: &'a Path,
+    pub model: &'a Model,
+    pub analysis: &'a Analysis,
+    pub plan: Plan,
+    pub seed: u64,
+    pub dims: &'a Dims,
+    /// Whether inexact groups could be cut, so that they are no pins.
+    pub inexact: bool,
+}
+
+impl Finish {
+    pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
+        let simplify = if self.keep_bn { prune::SIMPLIFY_KEEP_BN } else { prune::SIMPLIFY };
+        let open = job.dims.open(job.model);
+        let pruned = stages.time("cut", || prune::execute(job.analysis, &job.plan, simplify, &open))?;
+        let nothing = pruned.groups.is_empty();
+        // With nothing to prune the file is written as it was read.
+        let result = if nothing { job.model } else { &pruned.model };
+        let verification = stages.time("verify", || self.verify(&job, &pruned, nothing))?;
+        let failed = matches!(&verification, report::Outcome::Ran(v) if !v.equal);
+        let saved = match failed {
+            true => None,
+            false => Some(stages.time("save", || self.output.save(result, job.input))?),
+        };
+        let file = saved.map_or(0, |s| s.bytes + s.data.map_or(0, |d| d.1));
+        let report = self.report(&job, pruned, verification, file, &stages);
+        if let Some(path) = &self.report {
+            show::write_json(path, &report)?;
+        }
+        if self.json {
+            show::print_json(&report)?
+        } else {
+            show::print(&show::summary(&report))?
+        }
+        if failed {
+            eprintln!("error: the pruned model does not compute what the masked original computes; it was not written");
+            return Ok(Exit::CheckFailed);
+        }
+        if nothing {
+            eprintln!("nothing to prune: no group may be cut (`secateur explain` says why); the model is unchanged");
+            return Ok(Exit::Nothing);
+        }
+        Ok(Exit::Done)
+    }
+
+    fn verify(&self, job: &Job, pruned: &Pruned, nothing: bool) -> Result<report::Outcome, Failure> {
+        if self.no_verify || nothing {
+            return Ok(report::Outcome::Skipped);
+        }
+        let reference = masked(job.model, &pruned.removed)?;
+        let options = self.verification.options(job.seed, job.dims);
+        match verify::verify(job.model, Some(&reference), &pruned.model, &options) {
+            Ok(v) => Ok(report::Outcome::Ran(Box::new(v))),
+            Err(e @ verify::VerifyError::Oracle { .. }) => {
+                let broken = ir::verify(&pruned.model);
+                if let Some(first) = broken.first() {
+                    return Err(Failure::new(format!(
+                        "the result breaks an invariant at {}: {}",
+                        first.at, first.what
+                    )));
+                }
+                let instead = "every type inferred after the cut is the one predicted before it, and the result's \
+                               invariants hold";
+                Ok(report::Outcome::Unable { why: e.to_string(), instead: instead.into() })
+            }
+            Err(e) => Err(Failure::new(e)),
+        }
+    }
+
+    fn report(&self, job: &Job, pruned: Pruned, verification: report::Outcome, file: u64, stages: &Stages) -> Report {
+        let before = Size { cost: pruned.before, file: source::file_size(job.input, job.model) };
+        let after = if pruned.groups.is_empty() { before.clone() } else { Size { cost: pruned.after, file } };
+        Report {
+            secateur: env!("CARGO_PKG_VERSION"),
+            input: job.input.display().to_string(),
+            output: self.output.output.display().to_string(),
+            before,
+            after,
+            groups: pruned.groups,
+            pinned: prune::pins(job.analysis, job.inexact),
+            removed: pruned.removed,
+            plan: job.plan.clone(),
+            verification,
+            stages: stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect(),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! How results are shown: JSON for machines, tables and sentences for people.
+
+use super::Failure;
+use crate::compare::{Difference, OutputDifference};
+use crate::latency::{Latency, Timing};
+use crate::report::{GroupReport, Outcome, PinReport, Report, StageReport};
+use crate::verify::Verification;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// How many lines a list in the summary has at most.
+const LINES: usize = 20;
+
+/// Prints text to stdout. A reader that has gone away is no error.
+pub fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format!("stdout: {e}"))),
+        _ => Ok(()),
+    }
+}
+
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    print(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// Writes JSON to a file: whole, or not at all.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let fail = |e: std::io::Error| Failure::new(format!("{}: {e}", path.display()));
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(fail)?;
+    serde_json::to_writer_pretty(std::io::BufWriter::new(&mut file), value)?;
+    file.write_all(b"\n").map_err(fail)?;
+    file.persist(path).map_err(|e| fail(e.error))?;
+    Ok(())
+}
+
+/// A table without frames; all columns but the first `left` are numbers, set to the right.
+pub fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.iter().copied());
+    rows.into_iter().for_each(|row| _ = table.add_row(row));
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((if i == 0 { 2 } else { 1 }, 1));
+        if i >= left {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+}
+
+/// A count with its thousands set apart by letters: `1.24 M`.
+pub fn count(n: u64) -> String {
+    let x = n as f64;
+    match n {
+        0..10_000 => n.to_string(),
+        10_000..1_000_000 => format!("{:.1} k", x / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} M", x / 1e6),
+        _ => format!("{:.2} G", x / 1e9),
+    }
+}
+
+/// Bytes: `97.8 MB`.
+pub fn bytes(n: u64) -> String {
+    if n < 10_000 { format!("{n} B") } else { format!("{}B", count(n)) }
+}
+
+pub fn duration(d: Duration) -> String {
+    let s = d.as_secs_f64();
+    match s {
+        _ if s < 1e-3 => format!("{:.0} µs", s * 1e6),
+        _ if s < 1.0 => format!("{:.2} ms", s * 1e3),
+        _ => format!("{s:.2} s"),
+    }
+}
+
+/// The whole summary of a run of `prune`.
+pub fn summary(report: &Report) -> String {
+    let mut out = format!("{} → {}\n\n", report.input, report.output);
+    out += &sizes(report);
+    out += &groups(&report.groups);
+    out += &pinned(&report.pinned);
+    out += "\nverification\n";
+    out += &match &report.verification {
+        Outcome::Ran(v) => verification(v),
+        Outcome::Unable { why, instead } => format!("  not run: {why}\n  checked instead: {instead}\n"),
+        Outcome::Skipped => "  skipped\n".to_owned(),
+    };
+    out + &stages(&report.stages)
+}
+
+fn sizes(report: &Report) -> String {
+    let (a, b) = (&report.before, &report.after);
+    let row = |name: &str, before: u64, after: u64, show: fn(u64) -> String| {
+        let left =
+            if before == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * after as f64 / before as f64) };
+        vec![name.to_owned(), show(before), show(after), left]
+    };
+    table(
+        &["", "before", "after", "left"],
+        1,
+        [
+            row("nodes", a.cost.nodes, b.cost.nodes, count),
+            row("parameters", a.cost.params, b.cost.params, count),
+            row("MACs", a.cost.macs, b.cost.macs, count),
+            row("file", a.file, b.file, bytes),
+        ],
+    )
+}
+
+fn groups(groups: &[GroupReport]) -> String {
+    if groups.is_empty() {
+        return "\nno group was cut\n".to_owned();
+    }
+    let rows = groups.iter().map(|g| {
+        let label = format!("{}{}", g.label, if g.exact { "" } else { "!" });
+        vec![label, list(&g.places, 4), g.before.to_string(), g.after.to_string()]
+    });
+    format!("\ncut ({} groups)\n{}", groups.len(), table(&["group", "where", "units", "left"], 2, rows))
+}
+
+fn list(places: &[String], most: usize) -> String {
+    let shown = places.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
+    if places.len() > most { format!("{shown}, … {} more", places.len() - most) } else { shown }
+}
+
+fn pinned(pins: &[PinReport]) -> String {
+    if pins.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\nnot cut ({} groups)\n", pins.len());
+    for pin in pins.iter().take(LINES) {
+        _ = writeln!(out, "  {}, {} units ({}): {}", pin.label, pin.size, list(&pin.places, 2), pin.why);
+    }
+    if pins.len() > LINES {
+        _ = writeln!(
+            out,
+            "  … {} more: `secateur groups MODEL` lists all, `secateur explain` tells why",
+            pins.len() - LINES
+        );
+    }
+    out
+}
+
+/// What verification found, in sentences.
+pub fn verification(v: &Verification) -> String {
+    let mut out = String::new();
+    let verdict = if v.equal { "holds" } else { "FAILS" };
+    let (worst_abs, worst_rel) = worst(&v.equivalence);
+    _ = writeln!(
+        out,
+        "  masked equivalence {verdict}: largest difference {worst_abs:.1e} absolute, {worst_rel:.1e} relative \
+         (tolerance {:.0e}, {} inputs)",
+        v.tolerance, v.samples
+    );
+    if !v.meaningful {
+        _ = writeln!(
+            out,
+            "  but it says little: another input changes the outputs by only {:.1e}; verify with --inputs",
+            v.sensitivity
+        );
+    }
+    out += &drift(&v.drift);
+    if let Some(l) = &v.latency {
+        out += &latency(l, "before", "after");
+    }
+    out
+}
+
+fn worst(d: &Difference) -> (f64, f64) {
+    let abs = d.outputs.iter().map(|o| o.max_abs).fold(0.0, f64::max);
+    (abs, d.worst())
+}
+
+/// How far outputs are from the original's, a line each.
+pub fn drift(d: &Difference) -> String {
+    let line = |o: &OutputDifference| match o.differing {
+        Some(share) => {
+            format!("  drift of `{}` from the original: {:.1} % of the elements differ\n", o.name, share * 100.0)
+        }
+        None => format!(
+            "  drift of `{}` from the original: cosine {:.4}, relative L2 {:.4}\n",
+            o.name, o.cosine, o.relative_l2
+        ),
+    };
+    let shown: String = d.outputs.iter().take(8).map(line).collect();
+    if d.outputs.len() > 8 { format!("{shown}  … {} more outputs\n", d.outputs.len() - 8) } else { shown }
+}
+
+/// Latencies, with the spread of the runs.
+pub fn latency(l: &Latency, first: &str, second: &str) -> String {
+    let timing = |t: &Timing| {
+        let (low, high) = t.quartiles;
+        format!("{} (half of {} runs in {} – {})", duration(t.median), t.runs, duration(low), duration(high))
+    };
+    let mut out = format!("  latency {first}: {}\n", timing(&l.first));
+    if let Some((t, ratio)) = &l.second {
+        _ = writeln!(out, "  latency {second}: {}", timing(t));
+        let (low, high) = ratio.quartiles;
+        _ = writeln!(out, "  {:.2} times as fast ({low:.2} – {high:.2}), in tract on this machine", ratio.of_medians);
+    }
+    out
+}
+
+fn stages(stages: &[StageReport]) -> String {
+    let shown: Vec<String> =
+        stages.iter().map(|s| format!("{} {}", s.name, duration(Duration::from_secs_f64(s.seconds)))).collect();
+    format!("\ntime: {}\n", shown.join(", "))
+}

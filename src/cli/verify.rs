@@ -1,0 +1,47 @@
+//! `secateur verify`: do two models compute the same?
+
+use super::source::{self, Dims, Verification};
+use super::{Exit, show};
+use crate::verify;
+use std::path::PathBuf;
+
+/// Run two models on the same inputs and compare what they compute; exit code 4 if they differ
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  secateur verify model.onnx rewritten.onnx --inputs samples.npz --tolerance 1e-4")]
+pub struct Args {
+    /// The reference
+    a: PathBuf,
+    /// The model to compare with it
+    b: PathBuf,
+    #[command(flatten)]
+    verification: Verification,
+    /// Seed of the inputs that are made up
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    #[command(flatten)]
+    dims: Dims,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
+    let options = verify::Options { repeats: 0, ..args.verification.options(args.seed, &args.dims) };
+    let found = verify::verify(&a, None, &b, &options)?;
+    if args.json {
+        show::print_json(&found)?;
+    } else {
+        for output in &found.equivalence.outputs {
+            show::print(&format!("{output}\n"))?;
+        }
+        let verdict = if found.equal { "equal" } else { "different" };
+        show::print(&format!("{verdict} within {:.0e}, on {} inputs\n", found.tolerance, found.samples))?;
+        if !found.meaningful {
+            eprintln!("warning: another input changes the outputs by only {:.1e}; this says little", found.sensitivity);
+        }
+    }
+    Ok(if found.equal { Exit::Done } else { Exit::CheckFailed })
+}

@@ -1,0 +1,108 @@
+//! What a model costs: multiply-accumulate operations, parameters, bytes.
+//!
+//! Costs come from facts alone, so the cost of a plan is known before anything is cut: [`Axes`] and keep-sets predict
+//! the shapes, and the same rules count.
+
+use crate::axes::{Axes, KeepSets};
+use crate::infer::{Fact, Facts};
+use crate::ir::{Atom, Dim, Graph, Model, Node, NodeId, ValueId};
+use crate::ops::{self, Site};
+use std::cell::Cell;
+use std::collections::HashMap;
+
+/// What a model costs.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Cost {
+    /// Multiply-accumulate operations of one run.
+    pub macs: u64,
+    /// Elements of all floating-point and quantized constants.
+    pub params: u64,
+    /// Bytes of all constants.
+    pub bytes: u64,
+    /// Calls in the main graph.
+    pub nodes: u64,
+}
+
+/// Numbers for the dimensions that the model leaves open, so that costs can be counted.
+#[derive(Clone, Debug, Default)]
+pub struct OpenDims {
+    /// Sizes of named dimensions.
+    pub named: HashMap<String, i64>,
+    first: Vec<Atom>,
+}
+
+/// An open dimension that is nobody's first axis counts as this long.
+const OPEN_LENGTH: i64 = 64;
+
+impl OpenDims {
+    /// The model's open dimensions: 1 for the first axis of an input (a batch of one), 64 for others, unless named.
+    pub fn of(model: &Model, named: HashMap<String, i64>) -> OpenDims {
+        let first = model.graph.inputs().into_iter().filter_map(|n| match model.graph.node(n) {
+            Node::Input(i) => i.info.ty.tensor()?.shape.as_ref()?.first()?.as_atom().cloned(),
+            _ => None,
+        });
+        OpenDims { first: first.collect(), named }
+    }
+
+    /// The number that stands for a dimension.
+    pub fn eval(&self, dim: &Dim) -> u64 {
+        let value = dim.eval(&|atom| match atom {
+            Atom::Symbol(s) if self.named.contains_key(&**s) => Some(self.named[&**s]),
+            Atom::Floor(..) => None,
+            _ if self.first.contains(atom) => Some(1),
+            _ => Some(OPEN_LENGTH),
+        });
+        value.and_then(|v| u64::try_from(v).ok()).unwrap_or(0)
+    }
+}
+
+/// Counts a model's cost from the facts of its values.
+pub fn cost(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
+    let mut total = Cost::default();
+    for (_, node) in per_node(model, facts, open) {
+        total.macs += node.macs;
+        total.params += node.params;
+        total.bytes += node.bytes;
+        total.nodes += node.nodes;
+    }
+    total
+}
+
+/// The cost of each call and constant, in the file's order.
+pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, Cost)> {
+    let graph = &model.graph;
+    let unknowns = Cell::new(1 << 27);
+    let of = |node: NodeId| match graph.node(node) {
+        Node::Call(call) => {
+            let site = Site::new(model, graph, node, call, facts, &unknowns);
+            let macs = open.eval(&(ops::rule_of(model, call).cost)(&site));
+            Some(Cost { macs, nodes: 1, ..Cost::default() })
+        }
+        Node::Constant(c) => {
+            let fact = facts.get(ValueId { node, port: 0 });
+            let count: u64 = fact.shape.as_ref().map_or(0, |s| s.iter().map(|d| open.eval(d)).product());
+            let counted = c.tensor.dtype.is_float() || c.tensor.dtype.bits() <= 8 && c.tensor.shape.len() > 1;
+            let bytes = c.tensor.dtype.bytes(count as usize) as u64;
+            Some(Cost { params: if counted { count } else { 0 }, bytes, ..Cost::default() })
+        }
+        _ => None,
+    };
+    graph.nodes().into_iter().filter_map(|n| Some((n, of(n)?))).collect()
+}
+
+/// The facts that a model will have once only these units are kept.
+pub fn predict(graph: &Graph, axes: &Axes, facts: &Facts, keep: &KeepSets) -> Facts {
+    let mut out = facts.clone();
+    if keep.is_empty() {
+        return out;
+    }
+    for value in graph.nodes().into_iter().flat_map(|n| graph.results(n)) {
+        let Some(vars) = axes.of(value) else { continue };
+        let fact = facts.get(value);
+        let shape = vars.iter().map(|&v| keep.size(axes, v)).collect();
+        if fact.shape.as_ref() != Some(&shape) {
+            out.set(value, Fact::maybe(fact.dtype, Some(shape)));
+        }
+    }
+    out
+}

@@ -1,0 +1,205 @@
+//! What a model is fed: random numbers, or samples from a file.
+
+mod npz;
+
+pub use npz::{NpzError, labels};
+
+use crate::ir::{Atom, DType, Dim, Tensor};
+use crate::oracle::Signature;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+
+/// An input as the model declares it.
+#[derive(Clone, Debug)]
+pub struct InputSpec {
+    pub name: String,
+    pub dtype: DType,
+    pub shape: Vec<Dim>,
+}
+
+/// A tensor for each input, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Feed(Vec<(String, Tensor)>);
+
+/// Why a feed can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    #[error("the input {0:?} has elements of type {1}, for which nothing is made up")]
+    ElementType(String, DType),
+    #[error("the dimension {dim} of the input {name:?} comes to no size that a tensor can have")]
+    Size { name: String, dim: Dim },
+    #[error(transparent)]
+    Npz(#[from] NpzError),
+}
+
+/// How long the open dimensions are taken to be.
+#[derive(Clone, Debug, Default)]
+pub struct Sizes(BTreeMap<Atom, i64>);
+
+impl Sizes {
+    /// Of a symbol that begins some input, mostly the batch.
+    const FIRST: i64 = 2;
+    /// Of all others: long enough for a few halvings.
+    const OTHER: i64 = 16;
+
+    /// A size for every symbol and unknown in the inputs, the same wherever it occurs: 2 where it is met first as
+    /// a first axis, else 16.
+    pub fn assume(inputs: &[InputSpec]) -> Sizes {
+        let mut sizes = Sizes::default();
+        for input in inputs {
+            for (axis, dim) in input.shape.iter().enumerate() {
+                sizes.learn(dim, if axis == 0 { Sizes::FIRST } else { Sizes::OTHER });
+            }
+        }
+        sizes
+    }
+
+    /// The same, but with this size for a symbol.
+    pub fn with(mut self, symbol: &str, size: i64) -> Sizes {
+        self.0.insert(Atom::Symbol(symbol.into()), size);
+        self
+    }
+
+    fn learn(&mut self, dim: &Dim, size: i64) {
+        for atom in dim.terms().into_iter().flat_map(|(_, factors)| factors) {
+            match &atom {
+                Atom::Floor(n, d) => {
+                    self.learn(n, size);
+                    self.learn(d, size);
+                }
+                Atom::Symbol(_) | Atom::Unknown(_) => _ = self.0.entry(atom).or_insert(size),
+            }
+        }
+    }
+
+    /// The size of a dimension, if all its symbols have one.
+    pub fn of(&self, dim: &Dim) -> Option<usize> {
+        dim.eval(&|atom| self.0.get(atom).copied()).and_then(|n| usize::try_from(n).ok())
+    }
+}
+
+impl Feed {
+    /// A feed of these tensors.
+    pub fn new(tensors: Vec<(String, Tensor)>) -> Feed {
+        Feed(tensors)
+    }
+
+    /// Random numbers in the sizes that [`Sizes::assume`] gives.
+    pub fn random(inputs: &[InputSpec], seed: u64) -> Result<Feed, FeedError> {
+        Feed::random_sized(inputs, &Sizes::assume(inputs), seed)
+    }
+
+    /// Random numbers: floats from the standard normal distribution, integers from 3 to 99 (they may be tokens, of
+    /// which the first are special), booleans true; and ones for everything called a mask. One seed, one feed, and
+    /// what an input gets depends on nothing but the seed and its position.
+    pub fn random_sized(inputs: &[InputSpec], sizes: &Sizes, seed: u64) -> Result<Feed, FeedError> {
+        let mut tensors = Vec::with_capacity(inputs.len());
+        for (stream, input) in inputs.iter().enumerate() {
+            let size =
+                |dim: &Dim| sizes.of(dim).ok_or_else(|| FeedError::Size { name: input.name.clone(), dim: dim.clone() });
+            let shape = input.shape.iter().map(size).collect::<Result<Vec<usize>, FeedError>>()?;
+            let count = shape.iter().product();
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(stream as u64);
+            let one = input.dtype == DType::Bool || input.name.to_lowercase().contains("mask");
+            let values: Vec<f64> = match input.dtype {
+                _ if one => vec![1.0; count],
+                d if d.is_float() => (0..count).map(|_| normal(&mut rng)).collect(),
+                _ => (0..count).map(|_| (3 + rng.next_u64() % 97) as f64).collect(),
+            };
+            let tensor = Tensor::from_f64(input.dtype, shape, &values);
+            let tensor = tensor.ok_or_else(|| FeedError::ElementType(input.name.clone(), input.dtype))?;
+            tensors.push((input.name.clone(), tensor));
+        }
+        Ok(Feed(tensors))
+    }
+
+    /// Samples from a `.npz` file with an array for every input, by its name; other arrays are ignored.
+    ///
+    /// Where an input's first dimension is open, the array's first axis counts samples; they are split into feeds
+    /// of `batch` samples (all in one without it), of which the last may be smaller. Where it is a number k, each
+    /// feed has k samples, and the array a multiple of that. An input of fixed shape whose array has just that
+    /// shape is the same in every feed, if other inputs have samples. Element types are converted where no number
+    /// can change but by rounding.
+    pub fn from_npz(
+        path: &std::path::Path,
+        inputs: &[InputSpec],
+        batch: Option<usize>,
+    ) -> Result<Vec<Feed>, FeedError> {
+        Ok(npz::feeds(path, inputs, batch)?)
+    }
+
+    /// The tensor for an input.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, tensor)| tensor)
+    }
+
+    /// The names of the inputs.
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Inputs and their tensors.
+    pub fn iter(&self) -> impl Iterator<Item = &(String, Tensor)> {
+        self.0.iter()
+    }
+
+    /// What a runner must be made for to run this feed.
+    pub fn signature(&self) -> Vec<Signature> {
+        self.0.iter().map(|(name, t)| (name.clone(), t.dtype, t.shape.clone())).collect()
+    }
+}
+
+/// A number from the standard normal distribution (Box and Muller).
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let mut uniform = || (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    let (u, v) = (1.0 - uniform(), uniform());
+    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, dtype: DType, shape: Vec<Dim>) -> InputSpec {
+        InputSpec { name: name.into(), dtype, shape }
+    }
+
+    #[test]
+    fn open_dimensions_get_one_size_everywhere() {
+        let (b, s) = (Dim::symbol("batch"), Dim::symbol("seq"));
+        let inputs = [
+            spec("ids", DType::I64, vec![b.clone(), s.clone()]),
+            spec("Attention_Mask", DType::I64, vec![b.clone(), s.clone() * Dim::Fixed(2)]),
+            spec("x", DType::F32, vec![s, b]),
+        ];
+        let feed = Feed::random(&inputs, 1).unwrap();
+        let shapes: Vec<_> = feed.iter().map(|(_, t)| t.shape.clone()).collect();
+        assert_eq!(shapes, [[2, 16], [2, 32], [16, 2]]);
+        assert!(feed.get("ids").unwrap().to_i64().unwrap().iter().all(|n| (3..100).contains(n)));
+        assert!(feed.get("Attention_Mask").unwrap().to_i64().unwrap().iter().all(|&n| n == 1));
+        let one = Feed::random_sized(&inputs, &Sizes::assume(&inputs).with("batch", 1), 1).unwrap();
+        assert_eq!(one.signature()[2], ("x".to_owned(), DType::F32, vec![16, 1]));
+    }
+
+    #[test]
+    fn floats_are_standard_normal_and_seeded() {
+        let inputs = [spec("x", DType::F64, vec![Dim::Fixed(10_000)])];
+        let draw = |seed| Feed::random(&inputs, seed).unwrap().get("x").unwrap().to_f64().unwrap();
+        let x = draw(7);
+        let mean = x.iter().sum::<f64>() / 1e4;
+        let variance = x.iter().map(|v| v * v).sum::<f64>() / 1e4;
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+        assert_eq!(x, draw(7));
+        assert_ne!(x, draw(8));
+    }
+
+    #[test]
+    fn what_has_no_numbers_is_refused() {
+        let strings = [spec("s", DType::String, vec![])];
+        assert!(matches!(Feed::random(&strings, 0), Err(FeedError::ElementType(..))));
+        let negative = [spec("x", DType::F32, vec![Dim::symbol("n") - Dim::Fixed(5)])];
+        assert!(matches!(Feed::random(&negative, 0), Err(FeedError::Size { .. })));
+    }
+}

@@ -1,0 +1,322 @@
+//! Convolutions. A group is a factor of the channels, so that grouped and depthwise need no case of their own.
+
+use super::dims::{agree, elements, expect_vector};
+use super::window::{Window, list};
+use super::{AxisRule, Cut, Refit, Rule, Site, zero};
+use crate::infer::Fact;
+use crate::ir::{Attribute, Dim};
+
+pub const RULES: &[(&str, Rule)] = &[("Conv", CONV), ("ConvTranspose", CONV_TRANSPOSE)];
+
+/// `y[n, (g o), p] = b[(g o)] + Σ x[n, (g i), p + t] · w[(g o), i, t]` over i and the taps t.
+const CONV: Rule = Rule {
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), conv_shape(site, 0, 1, 2)?)]),
+    axes: |site| {
+        let t = Texts::of(site, 0, 1, 0)?;
+        Some(t.rule(format!("{}, {}, {} -> {}", t.x, t.w, t.channel, t.y)))
+    },
+    zero: zero::affine,
+    refit: refit_group,
+    cost: |site| conv_cost(site, 1),
+    ..Rule::OPAQUE
+};
+
+/// The transposed convolution: as Conv, with weights `w[(g i), o, t]`.
+const CONV_TRANSPOSE: Rule = Rule {
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), transposed_shape(site)?)]),
+    axes: |site| {
+        let t = Texts::of(site, 0, 1, 1)?;
+        Some(t.rule(format!("{}, {}, {} -> {}", t.x, t.w, t.channel, t.y)))
+    },
+    zero: zero::affine,
+    refit: refit_group,
+    cost: |site| match (site.shape(0), site.shape(1)) {
+        (Some(x), Some([_, rest @ ..])) => elements(x) * elements(rest),
+        _ => site.unknown(),
+    },
+    ..Rule::OPAQUE
+};
+
+/// The axes of a convolution's tensors as text, and its number of groups.
+pub(super) struct Texts {
+    pub x: &'static str,
+    pub w: &'static str,
+    /// An axis of all output channels.
+    pub channel: &'static str,
+    pub y: &'static str,
+    group: i64,
+}
+
+impl Texts {
+    /// The texts for operands at these slots; `out` is the axis of the weights that holds the output channels.
+    /// `None` where the channels are not known to divide into groups.
+    pub fn of(site: &Site, x: usize, w: usize, out: usize) -> Option<Texts> {
+        let group = group(site).ok()?;
+        if group == 1 {
+            let w = if out == 0 { "o i _*" } else { "i o _*" };
+            return Some(Texts { x: "n i _*", w, channel: "o", y: "n o _*", group });
+        }
+        let divisor = Dim::Fixed(group);
+        site.dim(x, 1)?.div_exact(&divisor)?;
+        site.dim(w, 0)?.div_exact(&divisor)?;
+        let w = if out == 0 { "(g o) i _*" } else { "(g i) o _*" };
+        Some(Texts { x: "n (g i) _*", w, channel: "(g o)", y: "n (g o) _*", group })
+    }
+
+    pub fn rule(&self, text: String) -> AxisRule {
+        let rule = AxisRule::new(text).why("a window runs along it");
+        if self.group == 1 { rule } else { rule.size("g", self.group) }
+    }
+}
+
+pub(super) fn group(site: &Site) -> Result<i64, String> {
+    match site.call.int("group", 1) {
+        g if g < 1 => Err(format!("`group` is {g}")),
+        g => Ok(g),
+    }
+}
+
+/// The number of groups follows the label `g`.
+pub(super) fn refit_group(site: &Site, cut: &Cut) -> Result<Refit, String> {
+    match cut.size("g") {
+        Some(Dim::Fixed(g)) if g != site.call.int("group", 1) => {
+            Ok(Refit::default().attribute("group", Attribute::Int(g)))
+        }
+        _ => Ok(Refit::default()),
+    }
+}
+
+/// The result's shape of a convolution of the operands at these slots.
+pub(super) fn conv_shape(site: &Site, x: usize, w: usize, bias: usize) -> Result<Option<Vec<Dim>>, String> {
+    let group = Dim::Fixed(group(site)?);
+    let (Some(x), Some(w)) = (site.shape(x), site.shape(w)) else { return Ok(None) };
+    let ([n, c, space @ ..], [o, i, kernel @ ..]) = (x, w) else {
+        return Err("a convolution needs axes for batch and channels".into());
+    };
+    check_kernel(site, space, kernel)?;
+    agree(&(i.clone() * group.clone()), c, |w, x| {
+        format!("the weights expect {w} input channels but the input has {x}")
+    })?;
+    if let (Some(o), Some(g)) = (o.fixed(), group.fixed())
+        && o % g != 0
+    {
+        return Err(format!("{o} output channels do not divide into {g} groups"));
+    }
+    expect_vector(site, bias, o, "bias")?;
+    let window = Window::of(site.call, space.len())?;
+    let mut shape = vec![n.clone(), o.clone()];
+    for (axis, (length, kernel)) in space.iter().zip(kernel).enumerate() {
+        shape.push(window.positions(site, axis, length, kernel, false)?);
+    }
+    Ok(Some(shape))
+}
+
+/// A contradiction where the weights' window has another rank than the input, or another length than declared.
+fn check_kernel(site: &Site, space: &[Dim], kernel: &[Dim]) -> Result<(), String> {
+    if space.len() != kernel.len() {
+        return Err(format!("a window over {} axes for an input with {}", kernel.len(), space.len()));
+    }
+    if let Some(k) = kernel.iter().find(|k| k.fixed().is_some_and(|n| n < 1)) {
+        return Err(format!("a window of length {k}"));
+    }
+    let Some(declared) = site.call.ints("kernel_shape") else { return Ok(()) };
+    if declared.len() != kernel.len() {
+        return Err(format!("`kernel_shape` has {} entries, not {}", declared.len(), kernel.len()));
+    }
+    for (&d, k) in declared.iter().zip(kernel) {
+        agree(&Dim::Fixed(d), k, |d, k| format!("`kernel_shape` says {d} but the weights have {k}"))?;
+    }
+    Ok(())
+}
+
+fn transposed_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
+    let group = group(site)?;
+    let (Some(x), Some(w)) = (site.shape(0), site.shape(1)) else { return Ok(None) };
+    let ([n, c, space @ ..], [i, o, kernel @ ..]) = (x, w) else {
+        return Err("a convolution needs axes for batch and channels".into());
+    };
+    check_kernel(site, space, kernel)?;
+    agree(i, c, |w, x| format!("the weights expect {w} input channels but the input has {x}"))?;
+    if let Some(c) = c.fixed().filter(|c| c % group != 0) {
+        return Err(format!("{c} input channels do not divide into {group} groups"));
+    }
+    let out = o.clone() * Dim::Fixed(group);
+    expect_vector(site, 2, &out, "bias")?;
+    let mut shape = vec![n.clone(), out];
+    shape.extend(transposed_space(site, space, kernel)?);
+    Ok(Some(shape))
+}
+
+/// `(length - 1) stride + extent + output_padding - padding`, unless `output_shape` says it.
+fn transposed_space(site: &Site, space: &[Dim], kernel: &[Dim]) -> Result<Vec<Dim>, String> {
+    let axes = space.len();
+    let window = Window::of(site.call, axes)?;
+    let extra = list(site.call, "output_padding", axes, 0)?;
+    if let Some(shape) = site.call.ints("output_shape") {
+        // Old exporters list the batch and the channels too.
+        let given = if shape.len() == axes + 2 { &shape[2..] } else { shape };
+        if given.len() != axes {
+            return Err(format!("`output_shape` has {} entries, not {axes}", shape.len()));
+        }
+        return Ok(given.iter().map(|&d| Dim::Fixed(d)).collect());
+    }
+    let length = |axis: usize| {
+        let stride = Dim::Fixed(window.strides[axis]);
+        if window.same {
+            return Ok(space[axis].clone() * stride);
+        }
+        let full = (space[axis].clone() - Dim::Fixed(1)) * stride + window.extent(axis, &kernel[axis]);
+        let length = full + Dim::Fixed(extra[axis]) - window.padding(axis);
+        match length.fixed() {
+            Some(n) if n < 0 => Err(format!("padding leaves {n} elements")),
+            _ => Ok(length),
+        }
+    };
+    (0..axes).map(length).collect()
+}
+
+/// Every element of the result takes one product for each weight of its channel.
+pub(super) fn conv_cost(site: &Site, w: usize) -> Dim {
+    match (site.result_shape(0), site.shape(w)) {
+        (Some(y), Some([_, rest @ ..])) => elements(y) * elements(rest),
+        _ => site.unknown(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::{Case, show};
+    use insta::assert_snapshot;
+
+    #[test]
+    fn channels() {
+        assert_snapshot!(
+            show("Conv", 11, "", &["=2 64 9 9", "=32 64 3 3", "=32"]),
+            @"[c0:2, c1:64, 9, 9], [c4:32, c1:64, 3, 3], [c4:32] -> f32[c0:2, c4:32, 7, 7]"
+        );
+        assert_snapshot!(
+            show("Conv", 1, "", &["=2 64 9", "=32 64 3"]),
+            @"[c0:2, c1:64, 9], [c3:32, c1:64, 3] -> f32[c0:2, c3:32, 7]"
+        );
+        assert_snapshot!(
+            show("Conv", 22, "pads=[1,1,1,1,1,1]", &["=2 3 5 9 9", "=32 3 3 3 3"]),
+            @"[c0:2, c1:3, 5, 9, 9], [c5:32, c1:3, 3, 3, 3] -> f32[c0:2, c5:32, 5, 9, 9]"
+        );
+        assert_snapshot!(
+            show("Conv", 11, "", &["=2 1 9 9", "=32 1 3 3", "=32"]),
+            @"[c0:2, 1, 9, 9], [c3:32, 1, 3, 3], [c3:32] -> f32[c0:2, c3:32, 7, 7]"
+        );
+    }
+
+    #[test]
+    fn groups_lose_the_same_channels() {
+        assert_snapshot!(
+            show("Conv", 11, "group=4", &["=2 64 9 9", "=32 16 3 3", "=32"]),
+            @"[c0:2, (c1:4 c2:16), 9, 9], [(c1:4 c5:8), c2:16, 3, 3], [(c1:4 c5:8)] -> f32[c0:2, (c1:4 c5:8), 7, 7]"
+        );
+        assert_snapshot!(
+            show("Conv", 11, "group=64", &["=2 64 9 9", "=64 1 3 3", "=64"]),
+            @"[c0:2, c1:64, 9, 9], [c1:64, 1, 3, 3], [c1:64] -> f32[c0:2, c1:64, 7, 7]"
+        );
+        assert_snapshot!(
+            show("Conv", 11, "group=64", &["=2 64 9 9", "=128 1 3 3", "=128"]),
+            @"[c0:2, c1:64, 9, 9], [(c1:64 c4:2), 1, 3, 3], [(c1:64 c4:2)] -> f32[c0:2, (c1:64 c4:2), 7, 7]"
+        );
+        let case = Case::new("Conv", 11, "group=4", &["=2 64 9 9", "=32 16 3 3"], 1);
+        assert_snapshot!(case.refit("g", &[0, 3]), @"group=2");
+        assert_snapshot!(case.refit("o", &[0, 3]), @"");
+    }
+
+    #[test]
+    fn positions_of_the_window() {
+        let conv = |attributes: &str| show("Conv", 11, attributes, &["N 3 H 9", "=8 3 3 3"]);
+        assert_snapshot!(
+            conv("strides=[2,2] pads=[1,1,1,1]"),
+            @"[N, 3, H, 9], [c0:8, 3, 3, 3] -> f32[N, c0:8, 1+floor(-1+H / 2), 5]"
+        );
+        assert_snapshot!(
+            conv("strides=[2,2] auto_pad=SAME_UPPER"),
+            @"[N, 3, H, 9], [c0:8, 3, 3, 3] -> f32[N, c0:8, floor(1+H / 2), 5]"
+        );
+        assert_snapshot!(
+            conv("auto_pad=VALID pads=[9,9,9,9] dilations=[2,3]"),
+            @"[N, 3, H, 9], [c0:8, 3, 3, 3] -> f32[N, c0:8, -4+H, 3]"
+        );
+        assert_snapshot!(conv("dilations=[2,5]"), @"error: a window of extent 11 does not fit 9 elements");
+        assert_snapshot!(
+            show("Conv", 11, "", &["N 3 9 9", "? "]),
+            @"error: a convolution needs axes for batch and channels"
+        );
+        assert_snapshot!(show("Conv", 11, "", &["?", "=8 3 3 3"]), @"[..], [8, 3, 3, 3] -> f32[..]");
+        assert_snapshot!(
+            show("Conv", 11, "group=2", &["N C 9 9", "=8 3 3 3"]),
+            @"[N, C, 9, 9], [8, 3, 3, 3] -> f32[N, 8, 7, 7]"
+        );
+    }
+
+    #[test]
+    fn contradictions() {
+        let conv = |attributes: &str, w: &str, b: &str| show("Conv", 11, attributes, &["N 32 9 9", w, b]);
+        assert_snapshot!(
+            conv("", "=8 64 3 3", ""),
+            @"error: the weights expect 64 input channels but the input has 32"
+        );
+        assert_snapshot!(conv("group=0", "=8 32 3 3", ""), @"error: `group` is 0");
+        assert_snapshot!(
+            conv("group=-9223372036854775808", "=8 32 3 3", ""),
+            @"error: `group` is -9223372036854775808"
+        );
+        assert_snapshot!(
+            conv("group=9223372036854775807", "=8 32 3 3", ""),
+            @"error: the weights expect 9223372036854775807 input channels but the input has 32"
+        );
+        assert_snapshot!(conv("group=2", "=7 16 3 3", ""), @"error: 7 output channels do not divide into 2 groups");
+        assert_snapshot!(conv("", "=8 32 3", ""), @"error: a window over 1 axes for an input with 2");
+        assert_snapshot!(conv("", "=8 32 3 0", ""), @"error: a window of length 0");
+        assert_snapshot!(conv("", "=8 32 3 3", "=7"), @"error: the bias has 7 elements but there are 8 channels");
+        assert_snapshot!(conv("", "=8 32 3 3", "=1 8 1 1"), @"error: the bias has rank 4, not 1");
+        assert_snapshot!(
+            conv("kernel_shape=[3,5]", "=8 32 3 3", ""),
+            @"error: `kernel_shape` says 5 but the weights have 3"
+        );
+        assert_snapshot!(conv("strides=[0,1]", "=8 32 3 3", ""), @"error: `strides` is 0");
+        assert_snapshot!(conv("pads=[1,1]", "=8 32 3 3", ""), @"error: `pads` has 2 entries, not 4");
+        assert_snapshot!(
+            conv("pads=[9223372036854775807,0,9223372036854775807,0]", "=8 32 3 3", ""),
+            @"[N, 32, 9, 9], [c0:8, 32, 3, 3], - -> f32[N, c0:8, 9223372036854775805, 7]"
+        );
+        assert_snapshot!(show("Conv", 11, "", &["N 32 9 9"]), @"[N, 32, 9, 9] -> f32[..]");
+        assert_snapshot!(show("Conv", 11, "", &[]), @" -> ?[..]");
+    }
+
+    #[test]
+    fn transposed() {
+        let t = |attributes: &str, w: &str| show("ConvTranspose", 11, attributes, &["=2 32 5 5", w, "=16"]);
+        assert_snapshot!(
+            t("strides=[2,2] pads=[1,1,1,1] output_padding=[1,1]", "=32 16 3 3"),
+            @"[c0:2, c1:32, 5, 5], [c1:32, c4:16, 3, 3], [c4:16] -> f32[c0:2, c4:16, 10, 10]"
+        );
+        assert_snapshot!(
+            t("group=4", "=32 4 3 3"),
+            @"[c0:2, (c1:4 c2:8), 5, 5], [(c1:4 c2:8), c5:4, 3, 3], [(c1:4 c5:4)] -> f32[c0:2, (c1:4 c5:4), 7, 7]"
+        );
+        assert_snapshot!(
+            t("strides=[2,2] auto_pad=SAME_LOWER", "=32 16 3 3"),
+            @"[c0:2, c1:32, 5, 5], [c1:32, c4:16, 3, 3], [c4:16] -> f32[c0:2, c4:16, 10, 10]"
+        );
+        assert_snapshot!(
+            t("strides=[2,2] output_shape=[10,10]", "=32 16 3 3"),
+            @"[c0:2, c1:32, 5, 5], [c1:32, c4:16, 3, 3], [c4:16] -> f32[c0:2, c4:16, 10, 10]"
+        );
+        assert_snapshot!(t("group=3", "=32 4 3 3"), @"error: 32 input channels do not divide into 3 groups");
+        assert_snapshot!(t("pads=[9,9,9,9]", "=32 16 3 3"), @"error: padding leaves -11 elements");
+    }
+
+    #[test]
+    fn cost_counts_products() {
+        let case = Case::new("Conv", 11, "group=4", &["N 64 9 9", "=32 16 3 3"], 1);
+        assert_snapshot!(case.cost(), @"225792*N");
+        let case = Case::new("ConvTranspose", 11, "", &["N 32 5 5", "=32 16 3 3"], 1);
+        assert_snapshot!(case.cost(), @"115200*N");
+    }
+}

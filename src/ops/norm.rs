@@ -1,0 +1,153 @@
+//! Normalization with statistics that are known, or taken over a window or a plane.
+
+use super::dims::{expect_rank, expect_vector};
+use super::{AxisRule, Rule, Site, zero};
+use crate::infer::Fact;
+
+pub const RULES: &[(&str, Rule)] =
+    &[("BatchNormalization", BATCH_NORMALIZATION), ("InstanceNormalization", INSTANCE_NORMALIZATION), ("LRN", LRN)];
+
+/// `y = scale · (x - mean) / √(var + ε) + bias`, with statistics from training, one a channel.
+const BATCH_NORMALIZATION: Rule = Rule {
+    infer: |site| {
+        channel_vectors(site, &["scale", "bias", "mean", "variance"])?;
+        let mut facts = vec![site.fact(0).clone()];
+        facts.resize(site.call.results.len(), Fact::default());
+        Ok(facts.into_iter().map(without_content).collect())
+    },
+    axes: |site| {
+        if is_training(site) || site.call.int("spatial", 1) == 0 {
+            return None;
+        }
+        Some(channelwise(site, "n c ..., c, c, c, c -> n c ...", "n _ ..., _, _, _, _ -> n _ ..."))
+    },
+    // The masked variance is zero, and so is what is divided by its root: ε is not.
+    zero: |_, at| {
+        let at = |i: usize| at.get(i) == Some(&true);
+        (at(1) || (at(0) && at(3))) && at(2)
+    },
+    ..Rule::OPAQUE
+};
+
+/// `y = scale · (x - mean) / √(var + ε) + bias`, with statistics over each plane of x.
+const INSTANCE_NORMALIZATION: Rule = Rule {
+    infer: |site| {
+        channel_vectors(site, &["scale", "bias"])?;
+        Ok(vec![without_content(site.fact(0).clone())])
+    },
+    axes: |site| {
+        let rule = channelwise(site, "n c _*, c, c -> n c _*", "n _*, _, _ -> n _*");
+        Some(if rule.why.is_empty() { rule.why("its mean and variance are taken along it") } else { rule })
+    },
+    zero: |_, at| {
+        let at = |i: usize| at.get(i) == Some(&true);
+        (at(0) || at(1)) && at(2)
+    },
+    ..Rule::OPAQUE
+};
+
+/// `y[n, c] = x[n, c] / (bias + alpha/size · Σ x[n, c']²)^beta` over the channels c' around c.
+const LRN: Rule = Rule {
+    infer: |site| {
+        channel_vectors(site, &[])?;
+        Ok(vec![without_content(site.fact(0).clone())])
+    },
+    axes: |_| Some(AxisRule::new("n _ ... -> n _ ...").why("each channel is divided by what its neighbours are")),
+    zero: zero::first,
+    ..Rule::OPAQUE
+};
+
+/// Whether statistics are taken from the batch. Before opset 14 the number of results says so.
+fn is_training(site: &Site) -> bool {
+    site.call.int("training_mode", 0) != 0 || site.call.results.iter().skip(1).any(|r| !r.is_empty())
+}
+
+/// A rule by channel, or the one that pins the channels where the masked model would divide by zero.
+fn channelwise(site: &Site, text: &str, pinned: &str) -> AxisRule {
+    if site.call.float("epsilon", 1e-5) > 0.0 {
+        return AxisRule::new(text);
+    }
+    AxisRule::new(pinned).why("without an epsilon, a channel of zeros is divided by zero")
+}
+
+pub(super) fn without_content(fact: Fact) -> Fact {
+    Fact { content: None, ..fact }
+}
+
+/// Checks that the operands from 1 on are vectors with one element a channel.
+fn channel_vectors(site: &Site, names: &[&str]) -> Result<(), String> {
+    let spatial = site.call.int("spatial", 1) != 0;
+    match site.shape(0) {
+        Some([_, channels, ..]) if spatial => {
+            names.iter().enumerate().try_for_each(|(i, name)| expect_vector(site, i + 1, channels, name))
+        }
+        Some([] | [_]) => Err("it normalizes channels, and its input has none".into()),
+        _ if spatial => names.iter().enumerate().try_for_each(|(i, name)| expect_rank(site, i + 1, 1, name)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::{Case, show};
+    use insta::assert_snapshot;
+
+    #[test]
+    fn batch_normalization() {
+        let operands = ["=2 8 5 5", "=8", "=8", "=8", "=8"];
+        let bn = |attributes: &str, results| Case::new("BatchNormalization", 15, attributes, &operands, results);
+        assert_snapshot!(
+            bn("", 1).show(),
+            @"[c0:2, c1:8, c2:5, c3:5], [c1:8], [c1:8], [c1:8], [c1:8] -> f32[c0:2, c1:8, c2:5, c3:5]"
+        );
+        assert_snapshot!(bn("training_mode=1", 1).show(), @"[2, 8, 5, 5], [8], [8], [8], [8] -> f32[2, 8, 5, 5]");
+        assert_snapshot!(bn("", 3).show(), @"[2, 8, 5, 5], [8], [8], [8], [8] -> f32[2, 8, 5, 5], ?[..], ?[..]");
+        assert_snapshot!(
+            bn("epsilon=0.0", 1).show(),
+            @"[c0:2, 8, c2:5, c3:5], [8], [8], [8], [8] -> f32[c0:2, 8, c2:5, c3:5]"
+        );
+        assert_snapshot!(bn("epsilon=0.0", 1).reasons(), @"without an epsilon, a channel of zeros is divided by zero");
+        assert!(bn("", 1).zero(&[false, true, true, true, true]));
+        assert!(!bn("", 1).zero(&[true, true, false, true, true]));
+        assert_snapshot!(
+            show("BatchNormalization", 9, "", &["N 8", "=8", "=8", "=8", "=8"]),
+            @"[N, 8], [8], [8], [8], [8] -> f32[N, 8]"
+        );
+        assert_snapshot!(
+            show("BatchNormalization", 9, "", &["N 8", "=8", "=8", "=8", "=7"]),
+            @"error: the variance has 7 elements but there are 8 channels"
+        );
+        assert_snapshot!(
+            show("BatchNormalization", 9, "", &["N", "=8", "=8", "=8", "=7"]),
+            @"error: it normalizes channels, and its input has none"
+        );
+        assert_snapshot!(
+            show("BatchNormalization", 7, "spatial=0", &["N 8 5", "=8 5", "=8 5", "=8 5", "=8 5"]),
+            @"[N, 8, 5], [8, 5], [8, 5], [8, 5], [8, 5] -> f32[N, 8, 5]"
+        );
+        assert_snapshot!(
+            show("BatchNormalization", 9, "", &["?", "=8", "=8", "=8", "=8"]),
+            @"[..], [8], [8], [8], [8] -> f32[..]"
+        );
+    }
+
+    #[test]
+    fn instance_normalization() {
+        let case = Case::new("InstanceNormalization", 6, "", &["=2 8 5 5", "=8", "=8"], 1);
+        assert_snapshot!(case.show(), @"[c0:2, c1:8, 5, 5], [c1:8], [c1:8] -> f32[c0:2, c1:8, 5, 5]");
+        assert_snapshot!(case.reasons(), @"its mean and variance are taken along it");
+        assert!(case.zero(&[false, true, true]));
+        assert_snapshot!(
+            show("InstanceNormalization", 6, "epsilon=0.0", &["=2 8 5 5", "=8", "=8"]),
+            @"[c0:2, 8, 5, 5], [8], [8] -> f32[c0:2, 8, 5, 5]"
+        );
+    }
+
+    #[test]
+    fn lrn() {
+        assert_snapshot!(
+            show("LRN", 13, "size=5", &["=2 8 5 5"]),
+            @"[c0:2, 8, c2:5, c3:5] -> f32[c0:2, 8, c2:5, c3:5]"
+        );
+    }
+}

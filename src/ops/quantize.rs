@@ -1,0 +1,175 @@
+//! Quantization: one scale for a tensor, or one for each index of an axis.
+
+use super::dims::{agree, row, zero_point_is_zero};
+use super::{AxisRule, Rule, Site};
+use crate::infer::Fact;
+use crate::ir::{DType, Dim};
+
+pub const RULES: &[(&str, Rule)] = &[
+    ("DequantizeLinear", DEQUANTIZE),
+    ("DynamicQuantizeLinear", DYNAMIC_QUANTIZE),
+    ("QuantizeLinear", QUANTIZE),
+    ("com.microsoft.DequantizeLinear", DEQUANTIZE),
+    ("com.microsoft.QuantizeLinear", QUANTIZE),
+];
+
+/// `y = (x - zero_point) · scale`
+const DEQUANTIZE: Rule = Rule {
+    infer: |site| {
+        let dtype = declared_type(site).or(site.dtype(1));
+        Ok(vec![Fact::maybe(dtype, scaled_shape(site)?)])
+    },
+    axes: |site| scaled_axes(site, |axis| format!("a{axis}")),
+    zero: |site, at| at.get(1) == Some(&true) || at.first() == Some(&true) && zero_point_vanishes(site, at),
+    ..Rule::OPAQUE
+};
+
+/// `y = saturate(round(x / scale) + zero_point)`. A scale of zero divides by zero: its axis can't be masked.
+const QUANTIZE: Rule = Rule {
+    infer: |site| {
+        let dtype = site.dtype(2).or_else(|| declared_type(site));
+        let dtype = if site.has(2) { dtype } else { dtype.or(Some(DType::U8)) };
+        Ok(vec![Fact::maybe(dtype, scaled_shape(site)?)])
+    },
+    axes: |site| Some(scaled_axes(site, |_| "_".into())?.why("it is divided by a scale for each unit")),
+    zero: |site, at| at.first() == Some(&true) && zero_point_vanishes(site, at),
+    ..Rule::OPAQUE
+};
+
+/// `y, scale, zero_point` for the range of all of x: what survives depends on what there is.
+const DYNAMIC_QUANTIZE: Rule = Rule {
+    infer: |site| {
+        let shape = site.shape(0).map(<[Dim]>::to_vec);
+        let scalar = |dtype| Fact::new(dtype, vec![]);
+        Ok(vec![Fact::maybe(Some(DType::U8), shape), scalar(DType::F32), scalar(DType::U8)])
+    },
+    axes: |site| {
+        let x = row(site.rank(0)?, |i| format!("a{i}!"));
+        Some(AxisRule::new(format!("{x} -> {x}, , ")).why("the scale is taken from the range of all of them"))
+    },
+    ..Rule::OPAQUE
+};
+
+/// The type that `output_dtype` asks for.
+fn declared_type(site: &Site) -> Option<DType> {
+    i32::try_from(site.call.int("output_dtype", 0)).ok().and_then(DType::from_code)
+}
+
+/// Whether the zero point is zero: everywhere, or at the unit in question.
+fn zero_point_vanishes(site: &Site, at: &[bool]) -> bool {
+    at.get(2) == Some(&true) || zero_point_is_zero(site, 2)
+}
+
+/// How an operand of scales or zero points lies along the input.
+enum Scaling {
+    /// One for all.
+    Tensor,
+    /// One for each index of this axis.
+    Axis(usize),
+    /// One for each block of elements.
+    Blocks,
+}
+
+fn scaling(site: &Site, slot: usize) -> Result<Option<Scaling>, String> {
+    let Some(scale) = site.shape(slot) else { return Ok(None) };
+    match scale {
+        [] => Ok(Some(Scaling::Tensor)),
+        _ if site.call.int("block_size", 0) != 0 => Ok(Some(Scaling::Blocks)),
+        [Dim::Fixed(1)] => Ok(Some(Scaling::Tensor)),
+        [n] => {
+            let Some(x) = site.shape(0) else { return Ok(None) };
+            let axis = site.axis("axis", 1, x.len())?;
+            let length = x.get(axis).ok_or("a scalar has no axis to scale")?;
+            agree(n, length, |n, d| format!("{n} scales for an axis of length {d}"))?;
+            Ok(Some(Scaling::Axis(axis)))
+        }
+        _ => Ok(Some(Scaling::Blocks)),
+    }
+}
+
+fn scaled_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
+    scaling(site, 1)?;
+    scaling(site, 2)?;
+    Ok(site.shape(0).map(<[Dim]>::to_vec))
+}
+
+/// All axes of x pass through; the one that scales lie along is written as told.
+fn scaled_axes(site: &Site, scaled: impl Fn(usize) -> String) -> Option<AxisRule> {
+    let mut vectors = vec![];
+    let mut along = None;
+    for slot in (1..=2).filter(|&s| site.has(s)) {
+        match scaling(site, slot).ok()?? {
+            Scaling::Tensor => vectors.push("_*".to_owned()),
+            Scaling::Axis(axis) => {
+                along = Some(axis);
+                vectors.push(scaled(axis));
+            }
+            Scaling::Blocks => return None,
+        }
+    }
+    let x = row(site.rank(0)?, |i| if along == Some(i) { scaled(i) } else { format!("a{i}") });
+    Some(AxisRule::new(format!("{x}, {} -> {x}", vectors.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::{Case, show};
+    use insta::assert_snapshot;
+
+    #[test]
+    fn dequantize() {
+        let dq = |attributes: &str, operands: &[&str]| show("DequantizeLinear", 13, attributes, operands);
+        assert_snapshot!(dq("", &["i8:=16 8", "=[0.5]"]), @"[c0:16, c1:8], [1] -> f32[c0:16, c1:8]");
+        assert_snapshot!(dq("", &["i8:=16 8", "=", "i8:="]), @"[c0:16, c1:8], [], [] -> f32[c0:16, c1:8]");
+        assert_snapshot!(
+            dq("axis=0", &["i8:=16 8", "=16", "i8:=16"]),
+            @"[c0:16, c1:8], [c0:16], [c0:16] -> f32[c0:16, c1:8]"
+        );
+        assert_snapshot!(dq("axis=-1", &["i8:=16 8", "f16:=8"]), @"[c0:16, c1:8], [c1:8] -> f16[c0:16, c1:8]");
+        assert_snapshot!(dq("axis=0", &["i8:=16 8", "=8"]), @"error: 8 scales for an axis of length 16");
+        assert_snapshot!(dq("axis=5", &["i8:=16 8", "=8"]), @"error: axis 5 of a tensor of rank 2");
+        assert_snapshot!(dq("axis=0", &["i8:=", "=8"]), @"error: a scalar has no axis to scale");
+        assert_snapshot!(dq("", &["i8:?", "=8"]), @"[..], [8] -> f32[..]");
+        assert_snapshot!(
+            show("DequantizeLinear", 21, "block_size=4", &["i8:=16 8", "=16 2"]),
+            @"[16, 8], [16, 2] -> f32[16, 8]"
+        );
+        assert_snapshot!(
+            show("DequantizeLinear", 23, "output_dtype=10", &["i8:=16 8", "=[0.5]"]),
+            @"[c0:16, c1:8], [1] -> f16[c0:16, c1:8]"
+        );
+    }
+
+    #[test]
+    fn quantize() {
+        let q = |attributes: &str, operands: &[&str]| show("QuantizeLinear", 13, attributes, operands);
+        assert_snapshot!(q("", &["=16 8", "=[0.5]"]), @"[c0:16, c1:8], [1] -> u8[c0:16, c1:8]");
+        assert_snapshot!(q("", &["=16 8", "=[0.5]", "i8:=i8[0]"]), @"[c0:16, c1:8], [1], [1] -> i8[c0:16, c1:8]");
+        assert_snapshot!(q("axis=0", &["=16 8", "=16", "i8:=16"]), @"[16, c1:8], [16], [16] -> i8[16, c1:8]");
+        assert_snapshot!(
+            show("QuantizeLinear", 21, "output_dtype=3", &["=16 8", "=[0.5]"]),
+            @"[c0:16, c1:8], [1] -> i8[c0:16, c1:8]"
+        );
+        let case = Case::new("QuantizeLinear", 13, "axis=0", &["=16 8", "=16"], 1);
+        assert_snapshot!(case.reasons(), @"it is divided by a scale for each unit");
+    }
+
+    #[test]
+    fn zeros_need_a_zero_point_of_zero() {
+        let law = |op: &str, zp: &str, at: &[bool]| Case::new(op, 13, "axis=0", &["=16 8", "=[0.5]", zp], 1).zero(at);
+        assert!(law("QuantizeLinear", "", &[true, false]));
+        assert!(law("QuantizeLinear", "i8:=i8[0]", &[true, false, false]));
+        assert!(!law("QuantizeLinear", "i8:=i8[3]", &[true, false, false]));
+        assert!(!law("QuantizeLinear", "i8:1", &[true, false, false]));
+        assert!(law("DequantizeLinear", "i8:=i8[3]", &[false, true, false]));
+        assert!(law("DequantizeLinear", "i8:=i8[3]", &[true, false, true]));
+        assert!(!law("DequantizeLinear", "i8:=i8[3]", &[true, false, false]));
+    }
+
+    #[test]
+    fn a_dynamic_scale_depends_on_all() {
+        let case = Case::new("DynamicQuantizeLinear", 11, "", &["=16 8"], 3);
+        assert_snapshot!(case.show(), @"[c0!:16, c1!:8] -> u8[c0!:16, c1!:8], f32[], u8[]");
+        assert_snapshot!(case.reasons(), @"the scale is taken from the range of all of them");
+    }
+}

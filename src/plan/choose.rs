@@ -1,0 +1,335 @@
+//! The choice: scores and a budget become a plan.
+//!
+//! `Ratio` cuts every group by itself; where several labels share an axis (heads and their columns, say), the axis as
+//! a whole loses the ratio, not each label of it. The other budgets are shares of the whole model to keep: all units
+//! stand in one ranking, and as few of the lowest go as the budget needs. Costs are counted on predicted shapes.
+
+use super::{Cut, Plan, VERSION, architecture, places};
+use crate::analysis::Analysis;
+use crate::axes::{Group, GroupId, KeepSets, Shape, Var};
+use crate::cost::{self, Cost, OpenDims};
+use crate::score::{Context, Criterion, ScoreError};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use std::collections::HashMap;
+use std::fmt;
+
+/// How much goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Budget {
+    /// The share of units that every group loses.
+    Ratio(f64),
+    /// The share of multiply-accumulate operations to keep.
+    Macs(f64),
+    /// The share of parameters to keep.
+    Params(f64),
+    /// The share of the constants' bytes to keep.
+    Size(f64),
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Budget::Ratio(r) => write!(f, "ratio {r}"),
+            Budget::Macs(x) => write!(f, "macs {}%", x * 100.0),
+            Budget::Params(x) => write!(f, "params {}%", x * 100.0),
+            Budget::Size(x) => write!(f, "size {}%", x * 100.0),
+        }
+    }
+}
+
+/// Rounding of the axes that are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// Axes keep a multiple of this length, where they had one (rounded up).
+    pub multiple: usize,
+    /// Groups keep at least this many units.
+    pub min_keep: usize,
+}
+
+/// How units are chosen.
+pub struct Options {
+    pub budget: Budget,
+    pub criterion: &'static Criterion,
+    pub seed: u64,
+    pub round: Round,
+    /// The largest share of its units that a group may lose under a budget over the whole model.
+    pub max_ratio: f64,
+    /// Only groups that reach a constant or node whose name fits one of these; all where there is none.
+    pub include: Vec<String>,
+    /// No group that reaches a constant or node whose name fits one of these.
+    pub exclude: Vec<String>,
+    /// Whether groups may be cut although what survives changes.
+    pub inexact: bool,
+    pub open: OpenDims,
+}
+
+impl Options {
+    /// A budget and a criterion; everything else as on the command line.
+    pub fn new(budget: Budget, criterion: &'static Criterion) -> Options {
+        Options {
+            budget,
+            criterion,
+            seed: 0,
+            round: Round { multiple: 1, min_keep: 1 },
+            max_ratio: 0.9,
+            include: vec![],
+            exclude: vec![],
+            inexact: false,
+            open: OpenDims::default(),
+        }
+    }
+}
+
+/// Why no plan could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChooseError {
+    #[error("scoring {group}: {error}")]
+    Score { group: GroupId, error: ScoreError },
+    #[error("the pattern `{pattern}` is not a glob: {error}")]
+    Pattern { pattern: String, error: globset::Error },
+    #[error("the pattern `{0}` fits no constant and no node; `secateur groups` lists what there is")]
+    NoMatch(String),
+    #[error(
+        "a budget of {asked} can't be met: with every group cut as far as it may be, {floor:.1}% would be left; \
+         allow more (`--max-ratio`, `--min-keep`, `--inexact`) or ask for less"
+    )]
+    Unreachable { asked: Budget, floor: f64 },
+}
+
+/// Chooses the units that go.
+pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseError> {
+    let candidates = candidates(analysis, options)?;
+    let context = Context { graph: &analysis.model.graph, axes: &analysis.axes, seed: options.seed };
+    let mut ranked: Vec<Ranked> = Vec::with_capacity(candidates.len());
+    for group in candidates {
+        let scores = options.criterion.score(&context, group);
+        let scores = scores.map_err(|error| ChooseError::Score { group: group.id, error })?;
+        ranked.push(Ranked::new(analysis, options, group, scores));
+    }
+    let counts = match options.budget {
+        Budget::Ratio(ratio) => by_ratio(analysis, &ranked, ratio),
+        budget => by_budget(analysis, options, &ranked, budget)?,
+    };
+    let mut cuts = vec![];
+    for (group, &keep) in ranked.iter().zip(&counts) {
+        if keep < group.group.size {
+            cuts.push(group.cut(analysis, keep));
+        }
+    }
+    let budget = options.budget.to_string();
+    let criterion = options.criterion.name.to_owned();
+    Ok(Plan { version: VERSION, architecture: architecture(analysis), criterion, budget, cuts })
+}
+
+/// The groups that the options let in.
+fn candidates<'a>(analysis: &'a Analysis, options: &Options) -> Result<Vec<&'a Group>, ChooseError> {
+    let include = globs(&options.include)?;
+    let exclude = globs(&options.exclude)?;
+    let mut hits = vec![false; options.include.len() + options.exclude.len()];
+    let mut fits = |group: &Group, set: &GlobSet, offset: usize| {
+        let mut any = false;
+        for name in names(analysis, group) {
+            for i in set.matches(&name) {
+                hits[offset + i] = true;
+                any = true;
+            }
+        }
+        any
+    };
+    let mut chosen = vec![];
+    for group in &analysis.groups.all {
+        let wanted = fits(group, &include, 0) || options.include.is_empty();
+        let unwanted = fits(group, &exclude, options.include.len());
+        if wanted && !unwanted && group.is_free() && (group.inexact.is_empty() || options.inexact) {
+            chosen.push(group);
+        }
+    }
+    let missed = hits.iter().position(|hit| !hit);
+    match missed.map(|i| options.include.iter().chain(&options.exclude).nth(i)) {
+        Some(Some(pattern)) => Err(ChooseError::NoMatch(pattern.clone())),
+        _ => Ok(chosen),
+    }
+}
+
+fn globs(patterns: &[String]) -> Result<GlobSet, ChooseError> {
+    let fail = |pattern: &str| {
+        let pattern = pattern.to_owned();
+        move |error| ChooseError::Pattern { pattern, error }
+    };
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(Glob::new(pattern).map_err(fail(pattern))?);
+    }
+    set.build().map_err(fail(&patterns.join(" ")))
+}
+
+/// The names of the constants that a group reaches and of the nodes that read them.
+fn names(analysis: &Analysis, group: &Group) -> Vec<String> {
+    let graph = &analysis.model.graph;
+    let mut names = vec![];
+    for member in &group.members {
+        if let Some(c) = graph.constant(member.constant.node) {
+            names.push(c.source.clone().unwrap_or_else(|| c.name.clone()));
+        }
+        names.extend(graph.uses(member.constant).into_iter().map(|u| graph.label(u.node).to_owned()));
+    }
+    names
+}
+
+/// A group with its units in order of score.
+struct Ranked<'a> {
+    group: &'a Group,
+    scores: Vec<f64>,
+    /// Units, lowest score first; ties by index.
+    order: Vec<usize>,
+    /// The fewest units that may stay, and what the number that stays is a multiple of.
+    floor: usize,
+    step: usize,
+    /// How many numbers the group reaches.
+    reach: usize,
+}
+
+impl<'a> Ranked<'a> {
+    fn new(analysis: &Analysis, options: &Options, group: &'a Group, scores: Vec<f64>) -> Ranked<'a> {
+        let mut order: Vec<usize> = (0..group.size).collect();
+        order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
+        let constants = group.members.iter().filter_map(|m| analysis.model.graph.tensor(m.constant));
+        let reach = constants.map(crate::ir::Tensor::count).sum();
+        let step = step(analysis, group, options.round.multiple);
+        Ranked { group, scores, order, floor: options.round.min_keep.max(1), step, reach }
+    }
+
+    /// The number of units to keep that is nearest above `wanted` and allowed.
+    fn allowed(&self, wanted: usize) -> usize {
+        let rounded = wanted.max(1).next_multiple_of(self.step);
+        rounded.max(self.floor).min(self.group.size)
+    }
+
+    fn cut(&self, analysis: &Analysis, keep: usize) -> Cut {
+        let mut remove = self.order[..self.group.size - keep].to_vec();
+        remove.sort_unstable();
+        let places = places(&analysis.model, self.group);
+        Cut { group: self.group.id.to_string(), units: self.group.size, remove, places }
+    }
+}
+
+/// The factors beside a leaf on one of its axes: what the leaf's units are multiplied with.
+fn cofactors(analysis: &Analysis, var: Var, leaf: Var) -> Option<Vec<Var>> {
+    let solver = analysis.axes.solver();
+    match solver.shape(var) {
+        Shape::Leaf => (solver.find(var) == leaf).then(Vec::new),
+        Shape::Sum(parts) => parts.into_iter().find_map(|p| cofactors(analysis, p, leaf)),
+        Shape::Product(parts) => {
+            let at = parts.iter().position(|&p| solver.leaves(p).contains(&leaf))?;
+            let mut inside = cofactors(analysis, parts[at], leaf)?;
+            inside.extend(parts.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, &p)| p));
+            Some(inside)
+        }
+    }
+}
+
+fn member_vars<'a>(analysis: &'a Analysis, group: &'a Group) -> impl Iterator<Item = Var> + 'a {
+    group.members.iter().filter_map(|m| analysis.axes.of(m.constant)?.get(m.axis).copied())
+}
+
+/// What the number of kept units must be a multiple of, so that every axis keeps a multiple of `multiple`.
+fn step(analysis: &Analysis, group: &Group, multiple: usize) -> usize {
+    let mut step = 1;
+    for var in member_vars(analysis, group) {
+        let Some(others) = cofactors(analysis, var, group.leaf) else { continue };
+        let stride: usize = others.iter().filter_map(|&v| analysis.axes.solver().size(v).size()).product();
+        let needed = multiple.max(1) / gcd(multiple.max(1), stride.max(1));
+        step = step / gcd(step, needed) * needed;
+    }
+    step
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Units to keep, group by group: every axis loses the ratio. Groups that reach most go first; what shares an axis
+/// with them loses only what is missing there.
+fn by_ratio(analysis: &Analysis, ranked: &[Ranked], ratio: f64) -> Vec<usize> {
+    let mut counts: Vec<usize> = ranked.iter().map(|r| r.group.size).collect();
+    let mut left: HashMap<Var, f64> = HashMap::new();
+    let mut order: Vec<usize> = (0..ranked.len()).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(ranked[i].reach), i));
+    for i in order {
+        let group = ranked[i].group;
+        let mut target: f64 = 1.0 - ratio;
+        for var in member_vars(analysis, group) {
+            let Some(others) = cofactors(analysis, var, group.leaf) else { continue };
+            let rest: f64 = others.iter().map(|&v| share_left(analysis, v, &left)).product();
+            target = target.max((1.0 - ratio) / rest);
+        }
+        let wanted = (group.size as f64 * target.min(1.0) - 1e-9).ceil() as usize;
+        counts[i] = ranked[i].allowed(wanted);
+        left.insert(group.leaf, counts[i] as f64 / group.size as f64);
+    }
+    counts
+}
+
+/// The share of an axis that is left so far.
+fn share_left(analysis: &Analysis, var: Var, left: &HashMap<Var, f64>) -> f64 {
+    let solver = analysis.axes.solver();
+    match solver.shape(var) {
+        Shape::Leaf => left.get(&solver.find(var)).copied().unwrap_or(1.0),
+        Shape::Product(parts) => parts.into_iter().map(|p| share_left(analysis, p, left)).product(),
+        Shape::Sum(parts) => {
+            let size = |v: Var| solver.size(v).size().unwrap_or(1) as f64;
+            let whole: f64 = parts.iter().map(|&p| size(p)).sum();
+            parts.iter().map(|&p| size(p) * share_left(analysis, p, left)).sum::<f64>() / whole.max(1.0)
+        }
+    }
+}
+
+/// Units to keep under a budget over the whole model: the shortest prefix of the one ranking that meets it.
+fn by_budget(
+    analysis: &Analysis,
+    options: &Options,
+    ranked: &[Ranked],
+    budget: Budget,
+) -> Result<Vec<usize>, ChooseError> {
+    let mut units: Vec<(f64, usize)> = vec![];
+    for (g, group) in ranked.iter().enumerate() {
+        let most = (group.group.size as f64 * options.max_ratio) as usize;
+        units.extend(group.order.iter().take(most).map(|&u| (group.scores[u], g)));
+    }
+    units.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let counts = |prefix: usize| {
+        let mut counts: Vec<usize> = ranked.iter().map(|r| r.group.size).collect();
+        units[..prefix].iter().for_each(|&(_, g)| counts[g] -= 1);
+        counts.iter().zip(ranked).map(|(&n, r)| if n < r.group.size { r.allowed(n) } else { n }).collect::<Vec<_>>()
+    };
+    let (share, of): (f64, fn(&Cost) -> u64) = match budget {
+        Budget::Ratio(_) => return Ok(counts(0)),
+        Budget::Macs(s) => (s, |c| c.macs),
+        Budget::Params(s) => (s, |c| c.params),
+        Budget::Size(s) => (s, |c| c.bytes),
+    };
+    let cost = |counts: &[usize]| {
+        let mut keep = KeepSets::default();
+        for (r, &n) in ranked.iter().zip(counts).filter(|(r, n)| **n < r.group.size) {
+            keep.keep(r.group.leaf, (0..n).collect());
+        }
+        let facts = cost::predict(&analysis.model.graph, &analysis.axes, &analysis.facts, &keep);
+        of(&cost::cost(&analysis.model, &facts, &options.open)) as f64
+    };
+    let whole = cost(&counts(0));
+    let meets = |prefix: usize| cost(&counts(prefix)) <= share * whole;
+    if !meets(units.len()) {
+        let floor = 100.0 * cost(&counts(units.len())) / whole.max(1.0);
+        return Err(ChooseError::Unreachable { asked: budget, floor });
+    }
+    let (mut low, mut high) = (0, units.len());
+    while low < high {
+        let middle = (low + high) / 2;
+        if meets(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(counts(high))
+}

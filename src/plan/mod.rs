@@ -1,0 +1,142 @@
+//! Plans: which units go. A plan is a file that can be read, edited, kept and applied again.
+//!
+//! A plan names groups by their labels. Labels are numbered by the graph alone, not by weights or names, so a plan
+//! made for one model fits every model of the same architecture; [`Plan::architecture`] tells whether it is one.
+
+mod choose;
+mod share;
+
+pub use choose::{Budget, ChooseError, Options, Round, choose};
+pub use share::{Share, ShareError};
+
+use crate::analysis::Analysis;
+use crate::axes::{Group, KeepSets};
+use crate::ir::Model;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+
+/// Which units go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The version of this format.
+    pub version: u32,
+    /// A hash of the groups and of the operators that they run through.
+    pub architecture: String,
+    /// What the units were chosen by.
+    pub criterion: String,
+    /// What the plan was asked to reach, as the command line says it.
+    pub budget: String,
+    /// One entry a group that loses units.
+    pub cuts: Vec<Cut>,
+}
+
+/// The units that a group loses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cut {
+    /// The group's label.
+    pub group: String,
+    /// How many units it has.
+    pub units: usize,
+    /// The units that go, ascending.
+    pub remove: Vec<usize>,
+    /// The constants' axes that the group reaches, for the reader.
+    #[serde(rename = "where", default)]
+    pub places: Vec<String>,
+}
+
+/// Why a plan does not fit a model.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PlanError {
+    #[error("the plan is for another architecture ({plan}; this model's is {model}); plan it anew for this model")]
+    Architecture { plan: String, model: String },
+    #[error("the plan's format is version {0}; this build reads version {VERSION}")]
+    Version(u32),
+    #[error("the plan cuts {0}, and the model has no such group")]
+    Group(String),
+    #[error("the plan cuts {group} of {plan} units, but the model's has {model}")]
+    Units { group: String, plan: usize, model: usize },
+    #[error("the plan removes unit {unit} of {group}, which has {units}")]
+    Unit { group: String, unit: usize, units: usize },
+    #[error("the plan removes every unit of {0}; at least one must stay")]
+    Empty(String),
+    #[error("the plan cuts {group} twice")]
+    Twice { group: String },
+    #[error("the plan cuts {group}, which must stay whole: {why}")]
+    Pinned { group: String, why: String },
+}
+
+/// The version of the plan format.
+pub const VERSION: u32 = 1;
+
+impl Plan {
+    /// The keep-sets that the plan means on this model.
+    pub fn keep_sets(&self, analysis: &Analysis) -> Result<KeepSets, PlanError> {
+        if self.version != VERSION {
+            return Err(PlanError::Version(self.version));
+        }
+        let model = architecture(analysis);
+        if self.architecture != model {
+            return Err(PlanError::Architecture { plan: self.architecture.clone(), model });
+        }
+        let mut keep = KeepSets::default();
+        let mut seen = std::collections::HashSet::new();
+        for cut in &self.cuts {
+            let group = analysis.groups.all.iter().find(|g| g.id.to_string() == cut.group);
+            let group = group.ok_or_else(|| PlanError::Group(cut.group.clone()))?;
+            if !seen.insert(group.id) {
+                return Err(PlanError::Twice { group: cut.group.clone() });
+            }
+            keep.keep(group.leaf, kept(cut, group)?);
+        }
+        Ok(keep)
+    }
+}
+
+fn kept(cut: &Cut, group: &Group) -> Result<Vec<usize>, PlanError> {
+    let name = || cut.group.clone();
+    if let Some(pin) = group.pins.first() {
+        return Err(PlanError::Pinned { group: name(), why: pin.why.to_string() });
+    }
+    if cut.units != group.size {
+        return Err(PlanError::Units { group: name(), plan: cut.units, model: group.size });
+    }
+    let mut keep = vec![true; group.size];
+    for &unit in &cut.remove {
+        let slot = keep.get_mut(unit).ok_or_else(|| PlanError::Unit { group: name(), unit, units: group.size })?;
+        *slot = false;
+    }
+    let kept: Vec<usize> = (0..group.size).filter(|&i| keep[i]).collect();
+    if kept.is_empty() { Err(PlanError::Empty(name())) } else { Ok(kept) }
+}
+
+/// A hash of what a plan relies on: the groups, their sizes, and the operators and slots that read their constants.
+/// Names and weights do not matter.
+pub fn architecture(analysis: &Analysis) -> String {
+    let mut text = String::new();
+    let graph = &analysis.model.graph;
+    for group in &analysis.groups.all {
+        _ = write!(text, "{}:{}:{};", group.id, group.size, group.is_free());
+        for member in &group.members {
+            for user in graph.uses(member.constant) {
+                let op = graph.call(user.node).map_or("", |c| c.op.as_str());
+                _ = write!(text, "{op}.{}.{};", user.slot, member.axis);
+            }
+        }
+    }
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+}
+
+/// Where a group is, for the reader: `conv1.weight[0]`.
+pub fn places(model: &Model, group: &Group) -> Vec<String> {
+    let mut places: Vec<String> = vec![];
+    for member in &group.members {
+        let Some(constant) = model.graph.constant(member.constant.node) else { continue };
+        let place = format!("{}[{}]", constant.source.as_ref().unwrap_or(&constant.name), member.axis);
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}

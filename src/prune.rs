@@ -1,0 +1,127 @@
+//! The main job: a model and options in, a pruned model and a report out.
+//!
+//! Preparation removes what stands between a constant and its use and gives every use a constant of its own; it
+//! changes no number. The plan is made and carried out there, so what is removed is told in terms of the input file.
+//! Only then is the model simplified: folding before would lose where a weight came from.
+
+use crate::analysis::Analysis;
+use crate::apply::{self, Applied, ApplyError};
+use crate::axes::{Group, Pin, PinKind};
+use crate::cost::{self, Cost, OpenDims};
+use crate::infer;
+use crate::ir::{Graph, Model};
+use crate::passes::{Pipeline, PipelineError, Settings, SyntaxError};
+use crate::plan::{self, Plan};
+use crate::report::{GroupReport, PinReport};
+use std::time::{Duration, Instant};
+
+/// What happens to a model before it is analyzed.
+pub const PREPARE: &str = "fix(drop-identity,fold-shapes,dce),split-constants";
+
+/// What happens to a model after surgery.
+pub const SIMPLIFY: &str = "fold-constants,fold-bn,fix(drop-identity,fold-shapes,dce),merge-constants";
+
+/// The same, for those who want to keep their BatchNormalization.
+pub const SIMPLIFY_KEEP_BN: &str = "fold-constants,fix(drop-identity,fold-shapes,dce),merge-constants";
+
+/// A pruned model and what was done to it.
+pub struct Pruned {
+    pub model: Model,
+    pub before: Cost,
+    pub after: Cost,
+    pub groups: Vec<GroupReport>,
+    pub removed: Vec<apply::Removed>,
+}
+
+/// Times of the stages of a job.
+#[derive(Debug, Default)]
+pub struct Stages(Vec<(&'static str, Duration)>);
+
+impl Stages {
+    /// Runs a stage and takes its time.
+    pub fn time<T>(&mut self, name: &'static str, stage: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let out = stage();
+        self.0.push((name, start.elapsed()));
+        out
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &(&'static str, Duration)> {
+        self.0.iter()
+    }
+}
+
+/// Prepares a model and derives its groups.
+pub fn prepare(model: &Model) -> Result<Analysis, PruneError> {
+    let mut model = model.clone();
+    run_passes(PREPARE, &mut model)?;
+    Ok(Analysis::new(model))
+}
+
+/// Why a plan could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum PruneError {
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+    #[error(transparent)]
+    Pass(#[from] PipelineError),
+    #[error(transparent)]
+    Plan(#[from] plan::PlanError),
+}
+
+fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
+    pipeline.parse::<Pipeline>()?.run(model, Settings::default())?;
+    Ok(())
+}
+
+/// Carries out a plan and simplifies what is left.
+pub fn execute(analysis: &Analysis, plan: &Plan, simplify: &str, open: &OpenDims) -> Result<Pruned, PruneError> {
+    let keep = plan.keep_sets(analysis)?;
+    let before = cost::cost(&analysis.model, &analysis.facts, open);
+    let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
+    run_passes(simplify, &mut model)?;
+    let facts = infer::infer(&model);
+    apply::refresh_declarations(&mut model.graph, &facts);
+    let after = cost::cost(&model, &facts, open);
+    Ok(Pruned { model, before, after, groups: cut_groups(analysis, plan), removed })
+}
+
+fn cut_groups(analysis: &Analysis, plan: &Plan) -> Vec<GroupReport> {
+    let groups = plan.cuts.iter().filter(|c| !c.remove.is_empty()).filter_map(|cut| {
+        let group = analysis.groups.all.iter().find(|g| g.id.to_string() == cut.group)?;
+        Some(GroupReport {
+            label: cut.group.clone(),
+            before: group.size,
+            after: group.size - cut.remove.len(),
+            exact: group.inexact.is_empty(),
+            places: plan::places(&analysis.model, group),
+        })
+    });
+    groups.collect()
+}
+
+/// The groups that stay whole, with their reasons; kernels' taps and other structure left out.
+pub fn pins(analysis: &Analysis, inexact: bool) -> Vec<PinReport> {
+    let graph = &analysis.model.graph;
+    let report = |group: &Group| {
+        let pin = group.pins.first().or_else(|| group.inexact.first().filter(|_| !inexact))?;
+        if pin.kind == PinKind::Structure {
+            return None;
+        }
+        Some(PinReport {
+            label: group.id.to_string(),
+            size: group.size,
+            places: plan::places(&analysis.model, group),
+            why: reason(graph, pin),
+        })
+    };
+    analysis.groups.all.iter().filter_map(report).collect()
+}
+
+/// A pin's reason, with the node that asks for it.
+pub fn reason(graph: &Graph, pin: &Pin) -> String {
+    let op = graph.call(pin.node).map(|c| format!("{} ", c.qualified())).unwrap_or_default();
+    format!("{op}`{}`: {}", graph.label(pin.node), pin.why)
+}

@@ -1,0 +1,77 @@
+//! The report: everything that a run of `prune` found and did, for people ([`crate::cli`]) and machines (JSON).
+
+use crate::apply::Removed;
+use crate::cost::Cost;
+use crate::plan::Plan;
+use crate::verify::Verification;
+use serde::Serialize;
+
+/// What `--report` writes.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The version of secateur that made it.
+    pub secateur: &'static str,
+    pub input: String,
+    pub output: String,
+    pub before: Size,
+    pub after: Size,
+    /// The groups that lost units.
+    pub groups: Vec<GroupReport>,
+    /// The groups that could not be cut, and why.
+    pub pinned: Vec<PinReport>,
+    /// Slices of the input file's constants that are gone: setting them to zero there computes the same.
+    pub removed: Vec<Removed>,
+    pub plan: Plan,
+    pub verification: Outcome,
+    pub stages: Vec<StageReport>,
+}
+
+/// The size of a model.
+#[derive(Clone, Debug, Serialize)]
+pub struct Size {
+    #[serde(flatten)]
+    pub cost: Cost,
+    /// Bytes of the file, external data included.
+    pub file: u64,
+}
+
+/// A group that lost units.
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupReport {
+    pub label: String,
+    pub before: usize,
+    pub after: usize,
+    /// Whether what survives is as it was.
+    pub exact: bool,
+    #[serde(rename = "where")]
+    pub places: Vec<String>,
+}
+
+/// A group that stays whole.
+#[derive(Clone, Debug, Serialize)]
+pub struct PinReport {
+    pub label: String,
+    pub size: usize,
+    #[serde(rename = "where")]
+    pub places: Vec<String>,
+    pub why: String,
+}
+
+/// What became of verification.
+#[derive(Debug, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The models were run.
+    Ran(Box<Verification>),
+    /// The oracle could not run them; types and invariants of the result were checked instead.
+    Unable { why: String, instead: String },
+    /// Not asked for.
+    Skipped,
+}
+
+/// The time of a stage.
+#[derive(Debug, Serialize)]
+pub struct StageReport {
+    pub name: String,
+    pub seconds: f64,
+}

@@ -1,0 +1,281 @@
+//! Writes an ONNX file.
+//!
+//! A model that nobody changed is written as it was, byte for byte (except that external data moves into one data file).
+//! Weights go from the mapping of the input straight to the disk. Files are written under a temporary name and renamed
+//! when they are whole, so an error leaves nothing half-written, and a file that is still mapped is never written into.
+
+mod graph;
+mod tensor;
+#[cfg(test)]
+mod tests;
+mod types;
+mod writer;
+
+use crate::ir::{Attribute, Graph, Model, Node, Store, Tensor};
+use crate::load::{entries, metadata_props, opset_import, opsets};
+use crate::proto::*;
+use bytes::BufMut;
+use graph::Saver;
+use prost::Message;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+use tensor::DataFile;
+use writer::Writer;
+
+/// Most bytes that protobuf's other implementations read as one message.
+const MESSAGE_LIMIT: usize = i32::MAX as usize;
+
+/// Whether big tensors go into a file of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExternalData {
+    /// If the input had external data, or if the model would be bigger than protobuf allows (2 GiB).
+    #[default]
+    Auto,
+    Never,
+    Always,
+}
+
+/// How to save.
+#[derive(Clone, Debug, Default)]
+pub struct SaveOptions {
+    pub external: ExternalData,
+    /// The file that the model was loaded from, if any: neither it nor its data files are overwritten.
+    pub input: Option<PathBuf>,
+    /// Replace the input after all. Its data files stay.
+    pub overwrite_input: bool,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Bytes of the model's file.
+    pub bytes: u64,
+    /// The data file beside it and its bytes, if there is one.
+    pub data: Option<(PathBuf, u64)>,
+}
+
+/// Why a model can't be saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// An error in writing the file at `path`.
+    #[error("{}: {cause}", path.display())]
+    In { path: PathBuf, cause: Box<SaveError> },
+    #[error("{0}")]
+    Io(io::Error),
+    #[error("this is the input file, which would be overwritten")]
+    IsInput,
+    #[error("this is not a regular file")]
+    NotAFile,
+    #[error("the model takes {bytes} bytes, but an ONNX file holds 2147483647 at most{}", advice(*.external))]
+    TooLarge { bytes: usize, external: bool },
+    #[error("the data of {tensor:?} is not at hand")]
+    NoData { tensor: String },
+    #[error("two values have the name {value:?}")]
+    NameTwice { value: String },
+    #[error("{user:?} uses a value without a name")]
+    Unnamed { user: String },
+    #[error("the output {output:?} is made by a value of another name, {value:?}")]
+    Output { output: String, value: String },
+    #[error("the graph {graph:?} has a cycle")]
+    Cycle { graph: String },
+    #[error("the subgraphs of {node:?} capture {wanted} values, but {found} are connected")]
+    Captures { node: String, found: usize, wanted: usize },
+    #[error("the remainder kept for {owner:?} can't be decoded: {cause}")]
+    Remainder { owner: String, cause: prost::DecodeError },
+}
+
+fn advice(external: bool) -> &'static str {
+    if external { ", even with its weights in a file of their own" } else { ": allow external data" }
+}
+
+/// Encodes a model with all its tensors inside.
+pub fn to_bytes(model: &Model) -> Result<Vec<u8>, SaveError> {
+    let (proto, _) = encode(model, None)?;
+    match proto.encoded_len() {
+        bytes if bytes > MESSAGE_LIMIT => Err(SaveError::TooLarge { bytes, external: false }),
+        _ => Ok(proto.encode_to_vec()),
+    }
+}
+
+/// Writes a model to a file; its big tensors to `<file name>.data` beside it, where `options` ask for that.
+pub fn save(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, SaveError> {
+    write(model, path, options).map_err(|cause| SaveError::In { path: path.to_owned(), cause: Box::new(cause) })
+}
+
+fn write(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, SaveError> {
+    let target = target(path)?;
+    if !options.overwrite_input && options.input.as_deref().is_some_and(|input| same_file(input, &target)) {
+        return Err(SaveError::IsInput);
+    }
+    let dir = folder(&target);
+    let sources = external_locations(&model.graph)?;
+    let apart = || encode(model, Some(data_name(&target, &sources, options.input.as_deref())));
+    let (proto, data_file) = match options.external {
+        ExternalData::Always => apart()?,
+        ExternalData::Auto if !sources.is_empty() => apart()?,
+        ExternalData::Never => encode(model, None)?,
+        ExternalData::Auto => match encode(model, None)? {
+            (proto, _) if proto.encoded_len() > MESSAGE_LIMIT => apart()?,
+            inline => inline,
+        },
+    };
+    let bytes = proto.encoded_len();
+    if bytes > MESSAGE_LIMIT {
+        return Err(SaveError::TooLarge { bytes, external: options.external != ExternalData::Never });
+    }
+    let data = match &data_file {
+        Some(file) if !file.pieces.is_empty() => Some((dir.join(&file.location), write_data(file, dir)?, file.length)),
+        _ => None,
+    };
+    let whole = temporary(dir, |out| proto.encode(out).map_err(io::Error::other))?;
+    let mut saved = Saved { bytes: bytes as u64, data: None };
+    if let Some((path, file, length)) = data {
+        file.persist(&path).map_err(|e| SaveError::Io(e.error))?;
+        saved.data = Some((path, length));
+    }
+    if let Err(e) = whole.persist(&target) {
+        // Data without its model is of no use to anybody.
+        saved.data.map(|(path, _)| std::fs::remove_file(path));
+        return Err(SaveError::Io(e.error));
+    }
+    Ok(saved)
+}
+
+/// The message of a model, and the file of its big tensors if a name for one is given.
+fn encode(model: &Model, data: Option<String>) -> Result<(ModelProto, Option<DataFile>), SaveError> {
+    let Model { ir_version, opsets: versions, metadata, functions: _, graph, extra } = model;
+    let mut p: ModelProto = decode(extra, "the model")?;
+    put(&mut p.ir_version, *ir_version);
+    if p.opset_import.is_empty() {
+        p.opset_import = opset_import(versions);
+    } else if opsets(&p.opset_import) != *versions {
+        let written = opsets(&p.opset_import);
+        p.opset_import.retain_mut(|entry| {
+            let domain = if entry.domain() == "ai.onnx" { "" } else { entry.domain() };
+            entry.version = versions.get(domain).copied();
+            entry.version.is_some()
+        });
+        let added = versions.iter().filter(|(domain, _)| !written.contains_key(*domain));
+        p.opset_import.extend(opset_import(&added.map(|(d, v)| (d.clone(), *v)).collect()));
+    }
+    if entries(&p.metadata_props) != *metadata {
+        p.metadata_props = metadata_props(metadata);
+    }
+    let data_file = data.map(|location| DataFile { location, ..DataFile::default() });
+    let mut saver = Saver { data_file };
+    p.graph = Some(saver.graph(graph, &[])?);
+    Ok((p, saver.data_file))
+}
+
+/// Decodes the remainder that belongs to `owner`.
+fn decode<M: Message + Default>(extra: &bytes::Bytes, owner: &str) -> Result<M, SaveError> {
+    M::decode(extra.clone()).map_err(|cause| SaveError::Remainder { owner: owner.to_owned(), cause })
+}
+
+/// The file that a path leads to. It must be a regular one, or not there yet: renaming would replace a device.
+fn target(path: &Path) -> Result<PathBuf, SaveError> {
+    match path.metadata() {
+        Ok(m) if m.is_file() => path.canonicalize().map_err(SaveError::Io),
+        Ok(_) => Err(SaveError::NotAFile),
+        Err(_) if path.file_name().is_none() => Err(SaveError::NotAFile),
+        Err(_) => Ok(path.to_owned()),
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// A name for the data file that is none of the input's data files.
+fn data_name(target: &Path, sources: &BTreeSet<String>, input: Option<&Path>) -> String {
+    let base = target.file_name().unwrap_or(OsStr::new("model")).to_string_lossy().into_owned();
+    let source_dir = folder(input.unwrap_or(target));
+    let taken = |name: &String| {
+        let path = folder(target).join(name);
+        sources.iter().any(|source| same_file(&source_dir.join(source), &path))
+    };
+    let mut names = std::iter::once(format!("{base}.data")).chain((1..).map(|i| format!("{base}.{i}.data")));
+    names.find(|name| !taken(name)).unwrap_or(base)
+}
+
+/// Whether two paths lead to one file. A file that is not there is none.
+fn same_file(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |p: &Path| p.metadata().map(|m| (m.dev(), m.ino())).ok();
+        id(a).is_some_and(|found| Some(found) == id(b))
+    }
+    #[cfg(not(unix))]
+    {
+        a.canonicalize().is_ok_and(|found| b.canonicalize().is_ok_and(|other| found == other))
+    }
+}
+
+/// Where the model's external tensors came from, as the file said. Not empty if there are any.
+fn external_locations(graph: &Graph) -> Result<BTreeSet<String>, SaveError> {
+    let mut found = BTreeSet::new();
+    let mut look = |t: &Tensor| {
+        if t.store == Store::External {
+            let p: TensorProto = decode(&t.extra, "an external tensor")?;
+            let location = p.external_data.iter().find(|e| e.key() == "location");
+            found.insert(location.map(|e| e.value().to_owned()).unwrap_or_default());
+        }
+        Ok(())
+    };
+    each_tensor(graph, &mut look)?;
+    Ok(found)
+}
+
+fn each_tensor(graph: &Graph, look: &mut dyn FnMut(&Tensor) -> Result<(), SaveError>) -> Result<(), SaveError> {
+    for node in graph.nodes() {
+        match graph.node(node) {
+            Node::Constant(c) => look(&c.tensor)?,
+            Node::Input(i) => i.default.iter().try_for_each(&mut *look)?,
+            Node::Output(_) => {}
+            Node::Call(call) => {
+                for attribute in call.attributes.values() {
+                    match attribute {
+                        Attribute::Tensor(t) => look(t)?,
+                        Attribute::Tensors(all) => all.iter().try_for_each(&mut *look)?,
+                        _ => attribute.graphs().iter().try_for_each(|g| each_tensor(g, look))?,
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_data(file: &DataFile, dir: &Path) -> Result<NamedTempFile, SaveError> {
+    temporary(dir, |out| {
+        let mut at = 0;
+        for (offset, data) in &file.pieces {
+            out.put_bytes(0, (offset - at) as usize);
+            out.put_slice(data);
+            at = offset + data.len() as u64;
+        }
+        Ok(())
+    })
+}
+
+/// Writes a file that is gone if anything fails before it gets its name.
+fn temporary(
+    dir: &Path,
+    fill: impl FnOnce(&mut Writer<&std::fs::File>) -> io::Result<()>,
+) -> Result<NamedTempFile, SaveError> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        // The usual permissions: what the process may not give away is masked out.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let file = builder.prefix(".secateur-").tempfile_in(dir).map_err(SaveError::Io)?;
+    let mut out = Writer::new(file.as_file());
+    fill(&mut out).and_then(|()| out.finish()).map_err(SaveError::Io)?;
+    Ok(file)
+}

@@ -1,0 +1,95 @@
+//! Scores: one number per unit of a group, by a criterion. Units with low scores go first.
+//!
+//! A criterion looks at the whole group: at every slice, in every constant, that goes when the unit goes. Scores are
+//! normalized so that their mean over a group is 1: so groups compare, and one ranking can fill a budget.
+
+mod l1;
+mod l2;
+mod random;
+
+use crate::axes::{Axes, Group};
+use crate::ir::{Graph, TensorError};
+
+/// What a criterion may look at.
+pub struct Context<'a> {
+    pub graph: &'a Graph,
+    pub axes: &'a Axes,
+    /// Seed of criteria that draw lots.
+    pub seed: u64,
+}
+
+/// A way to tell which units matter.
+pub struct Criterion {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// What it measures, in a line.
+    pub about: &'static str,
+    /// Where it is from.
+    pub source: &'static str,
+    /// One number per unit, not yet normalized.
+    score: fn(&Context, &Group) -> Result<Vec<f64>, ScoreError>,
+}
+
+/// Why a group has no scores.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    #[error("constant `{name}`: {error}")]
+    Tensor { name: String, error: TensorError },
+    #[error("no criterion is called `{0}`; there are {1}")]
+    Unknown(String, String),
+}
+
+/// Every criterion. A new one is a file and a line here.
+pub const CRITERIA: &[Criterion] = &[l1::L1, l2::L2, random::RANDOM];
+
+impl Criterion {
+    /// The criterion with this name.
+    pub fn named(name: &str) -> Result<&'static Criterion, ScoreError> {
+        CRITERIA.iter().find(|c| c.name == name).ok_or_else(|| {
+            let names: Vec<String> = CRITERIA.iter().map(|c| format!("`{}`", c.name)).collect();
+            ScoreError::Unknown(name.to_owned(), names.join(", "))
+        })
+    }
+
+    /// The scores of a group's units, with mean 1.
+    pub fn score(&self, context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
+        let mut scores = (self.score)(context, group)?;
+        normalize(&mut scores);
+        Ok(scores)
+    }
+}
+
+/// Scales numbers so that their mean is 1; all zeros stay.
+fn normalize(scores: &mut [f64]) {
+    let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+    if mean > 0.0 && mean.is_finite() {
+        scores.iter_mut().for_each(|s| *s /= mean);
+    }
+}
+
+/// Sums `f` of every element over the slices of each unit, member by member. Within a member the sums are scaled to
+/// mean 1, and members count by the elements that a unit has in them: a convolution's kernel says more than one
+/// number of a running mean.
+fn over_slices(context: &Context, group: &Group, f: impl Fn(f64) -> f64 + Copy) -> Result<Vec<f64>, ScoreError> {
+    let mut total = vec![0.0; group.size];
+    for member in &group.members {
+        let Some(constant) = context.graph.constant(member.constant.node) else { continue };
+        let Some(&var) = context.axes.of(member.constant).and_then(|a| a.get(member.axis)) else { continue };
+        if !constant.tensor.dtype.is_float() {
+            continue;
+        }
+        let units = context.axes.units_of(var, group.leaf);
+        let sums = constant.tensor.slice_sums(member.axis, f);
+        let sums = sums.map_err(|error| ScoreError::Tensor { name: constant.name.clone(), error })?;
+        let mut mine = vec![0.0; group.size];
+        for (index, unit) in units.iter().enumerate() {
+            if let Some(u) = unit {
+                mine[*u as usize] += sums[index];
+            }
+        }
+        normalize(&mut mine);
+        let weight = constant.tensor.count() as f64 / group.size as f64;
+        total.iter_mut().zip(&mine).for_each(|(t, m)| *t += weight * m);
+    }
+    Ok(total)
+}

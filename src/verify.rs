@@ -1,0 +1,211 @@
+//! Verification: both models are run, compared and timed.
+//!
+//! The *masked equivalence* is the proof of a cut: the original model with the removed slices set to zero must compute
+//! what the pruned model computes. The *drift* says how far the pruned model is from the original as it was; that is
+//! the price of the cut, not an error. Equality of outputs that do not depend on the input proves nothing, so the
+//! *sensitivity* (how much another input changes the outputs) is measured too and must lie well above the tolerance.
+
+use crate::compare::{CompareError, Comparison, Difference, sensitivity};
+use crate::feed::{Feed, FeedError, InputSpec, Sizes};
+use crate::ir::{DType, Model, Node};
+use crate::latency::{self, Latency};
+use crate::oracle::{OracleError, Plan, Runner};
+use crate::save::{self, SaveError};
+use serde::{Serialize, Serializer};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// How to verify.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Inputs from a `.npz` file, instead of random ones.
+    pub inputs: Option<PathBuf>,
+    /// How many different inputs are run.
+    pub samples: usize,
+    pub seed: u64,
+    /// Sizes of named open dimensions.
+    pub sizes: HashMap<String, i64>,
+    /// The largest relative difference that counts as equal; chosen by the element type where absent.
+    pub tolerance: Option<f64>,
+    /// Timed runs of each model; 0 measures no latency.
+    pub repeats: usize,
+}
+
+/// What verification found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verification {
+    /// Pruned against masked original.
+    pub equivalence: Difference,
+    /// Pruned against original.
+    pub drift: Difference,
+    /// The largest relative change of the original's outputs from one input to another.
+    pub sensitivity: f64,
+    pub tolerance: f64,
+    /// Whether the equivalence holds.
+    pub equal: bool,
+    /// Whether the outputs depend on the input enough for the equivalence to mean something.
+    pub meaningful: bool,
+    /// How many inputs were run.
+    pub samples: usize,
+    #[serde(serialize_with = "latency_in_ms")]
+    pub latency: Option<Latency>,
+    /// How the oracle ran the models.
+    #[serde(serialize_with = "as_text")]
+    pub plan: Plan,
+}
+
+/// Why a model was not verified.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    #[error("the {which} model: {error}")]
+    Oracle { which: &'static str, error: OracleError },
+    #[error("encoding the {which} model: {error}")]
+    Save { which: &'static str, error: SaveError },
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    #[error("comparing outputs: {0}")]
+    Compare(#[from] CompareError),
+    #[error("the model has inputs that are no tensors, or of unknown rank: `{0}`")]
+    Input(String),
+    #[error("there is no input to run")]
+    NoFeed,
+}
+
+/// The inputs that a run needs.
+pub fn input_specs(model: &Model) -> Result<Vec<InputSpec>, VerifyError> {
+    let inputs = model.graph.inputs().into_iter().filter_map(|n| match model.graph.node(n) {
+        Node::Input(i) if i.default.is_none() => Some(&i.info),
+        _ => None,
+    });
+    let spec = |info: &crate::ir::ValueInfo| {
+        let ty = info.ty.tensor().and_then(|t| Some((t.dtype, t.shape.clone()?)));
+        let (dtype, shape) = ty.ok_or_else(|| VerifyError::Input(info.name.clone()))?;
+        Ok(InputSpec { name: info.name.clone(), dtype, shape })
+    };
+    inputs.map(spec).collect()
+}
+
+/// The inputs to run: samples of a file, or random ones.
+pub fn feeds(model: &Model, options: &Options) -> Result<Vec<Feed>, VerifyError> {
+    let specs = input_specs(model)?;
+    let feeds = match &options.inputs {
+        Some(path) => {
+            let mut feeds = Feed::from_npz(path, &specs, Some(8))?;
+            feeds.truncate(options.samples.max(1));
+            // One signature for all runs: a smaller last batch is left out.
+            let first = feeds.first().map(Feed::signature);
+            feeds.retain(|f| Some(f.signature()) == first);
+            feeds
+        }
+        None => {
+            let sizes = options.sizes.iter().fold(Sizes::assume(&specs), |s, (name, size)| s.with(name, *size));
+            let seeds = (0..options.samples.max(2) as u64).map(|i| options.seed.wrapping_add(i));
+            seeds.map(|seed| Feed::random_sized(&specs, &sizes, seed)).collect::<Result<Vec<_>, _>>()?
+        }
+    };
+    if feeds.is_empty() { Err(VerifyError::NoFeed) } else { Ok(feeds) }
+}
+
+/// A runner for a model in memory.
+pub fn runner(model: &Model, which: &'static str, feed: &Feed) -> Result<Runner, VerifyError> {
+    let bytes = save::to_bytes(model).map_err(|error| VerifyError::Save { which, error })?;
+    Runner::new(&bytes, None, &feed.signature()).map_err(|error| VerifyError::Oracle { which, error })
+}
+
+/// Verifies a pruned model against the original one and its masked form; without one, against the original itself.
+pub fn verify(
+    original: &Model,
+    masked: Option<&Model>,
+    pruned: &Model,
+    options: &Options,
+) -> Result<Verification, VerifyError> {
+    let feeds = feeds(original, options)?;
+    let run = |which: &'static str| move |error| VerifyError::Oracle { which, error };
+    let whole = runner(original, "original", &feeds[0])?;
+    let small = runner(pruned, "pruned", &feeds[0])?;
+    let reference = masked.map(|m| runner(m, "masked", &feeds[0])).transpose()?;
+    let (mut equivalence, mut drift) = (Comparison::default(), Comparison::default());
+    let mut outputs = vec![];
+    for feed in &feeds {
+        let full = whole.run(feed).map_err(run("original"))?;
+        let cut = small.run(feed).map_err(run("pruned"))?;
+        drift.add(&full, &cut)?;
+        match &reference {
+            Some(r) => equivalence.add(&r.run(feed).map_err(run("masked"))?, &cut)?,
+            None => equivalence.add(&full, &cut)?,
+        }
+        outputs.push(full);
+    }
+    let changes = match &outputs[..] {
+        [first, .., last] => sensitivity(first, last)?.into_iter().map(|(_, s)| s).fold(0.0, f64::max),
+        _ => f64::INFINITY,
+    };
+    let tolerance = options.tolerance.unwrap_or_else(|| tolerance(original));
+    let timed = (options.repeats > 0)
+        .then(|| latency::measure(&whole, Some(&small), &feeds[0], 2, options.repeats).map_err(run("timed")))
+        .transpose()?;
+    let equivalence = equivalence.finish();
+    Ok(Verification {
+        equal: equivalence.worst() <= tolerance,
+        meaningful: changes > 10.0 * tolerance,
+        equivalence,
+        drift: drift.finish(),
+        sensitivity: changes,
+        tolerance,
+        samples: feeds.len(),
+        latency: timed,
+        plan: whole.plan(),
+    })
+}
+
+/// What rounding can do: 1e-3 in single precision, more where a model computes in 16 bits or in integers.
+fn tolerance(model: &Model) -> f64 {
+    let constants = model.graph.constants();
+    let types = constants.iter().filter_map(|&n| model.graph.constant(n)).map(|c| c.tensor.dtype);
+    let coarse = |d: DType| matches!(d, DType::F16 | DType::BF16 | DType::I8 | DType::U8);
+    if types.into_iter().any(coarse) { 3e-2 } else { 1e-3 }
+}
+
+fn as_text<S: Serializer>(plan: &Plan, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(plan)
+}
+
+/// Latency in milliseconds, as reports write it.
+#[derive(Serialize)]
+pub struct LatencyMs {
+    before: TimingMs,
+    after: Option<TimingMs>,
+    /// How many times as long the original takes.
+    speedup: Option<f64>,
+    speedup_quartiles: Option<(f64, f64)>,
+}
+
+#[derive(Serialize)]
+struct TimingMs {
+    median_ms: f64,
+    quartiles_ms: (f64, f64),
+    runs: usize,
+}
+
+impl LatencyMs {
+    pub fn of(latency: &Latency) -> LatencyMs {
+        let second = latency.second.as_ref();
+        LatencyMs {
+            before: TimingMs::of(&latency.first),
+            after: second.map(|(t, _)| TimingMs::of(t)),
+            speedup: second.map(|(_, r)| r.of_medians),
+            speedup_quartiles: second.map(|(_, r)| r.quartiles),
+        }
+    }
+}
+
+impl TimingMs {
+    fn of(t: &latency::Timing) -> TimingMs {
+        let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
+        TimingMs { median_ms: ms(t.median), quartiles_ms: (ms(t.quartiles.0), ms(t.quartiles.1)), runs: t.runs }
+    }
+}
+
+fn latency_in_ms<S: Serializer>(latency: &Option<Latency>, s: S) -> Result<S::Ok, S::Error> {
+    latency.as_ref().map(LatencyMs::of).serialize(s)
+}
