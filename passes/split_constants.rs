@@ -1,8 +1,8 @@
 //! `split-constants` gives every use of a constant a constant of its own.
 //!
 //! ```text
-//! f32[4] w #…                          f32[4] w_0 #…
-//! a = Mul(x, w)             →          f32[4] w #…
+//! f32[4] w #…                          f32[4] w #…
+//! a = Mul(x, w)             →          f32[4] w_0 #…
 //! b = Add(y, w)                        a = Mul(x, w)
 //!                                      b = Add(y, w_0)
 //! ```
@@ -33,7 +33,7 @@ impl Pass for SplitConstants {
                 let Some(original) = graph.constant(*constant) else { continue };
                 let copy = Constant { form: form(&original.form), ..original.clone() };
                 let name = graph.fresh_name(&copy.name, &mut taken);
-                let node = graph.add_before(*constant, Node::Constant(Constant { name, ..copy }));
+                let node = graph.add_before(at.node, Node::Constant(Constant { name, ..copy }));
                 graph.connect(ValueId { node, port: 0 }, at);
             }
         }

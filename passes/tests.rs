@@ -1,6 +1,6 @@
 //! What all passes' tests need, and the pipelines' own.
 
-use super::{Pipeline, Report, Settings};
+use super::{ALL, Execution, Options, Pipeline, Report, Settings};
 use crate::ir::{self, Model};
 
 fn read(text: &str) -> Model {
@@ -29,4 +29,87 @@ pub fn nothing_to_do(pipeline: &str, text: &str) {
     let before = ir::print(&model);
     run(pipeline, &mut model);
     assert_eq!(before, ir::print(&model));
+}
+
+/// A chain that takes more than one pass, and more than one run of them.
+const CHAIN: &str = "g (f32[2,3] x) => (f32[6] y) {
+    f32[2] unused = {1.0, 2.0}
+    i64[1] a = {2}
+    i64[1] b = {3}
+    t = Mul(a, b)
+    i = Identity(x)
+    y = Reshape(i, t)
+}";
+
+fn fails(text: &str) -> String {
+    text.parse::<Pipeline>().err().expect("this is no pipeline").to_string()
+}
+
+#[test]
+fn a_pipeline_prints_as_it_was_read() {
+    for text in ["", "dce", "fold-bn,fix(drop-identity,dce)", "fix(fix(dce),fix())"] {
+        assert_eq!(text.parse::<Pipeline>().unwrap().to_string(), text);
+    }
+    assert_eq!(" dce , fix ( dce ) ".parse::<Pipeline>().unwrap().to_string(), "dce,fix(dce)");
+    assert!("".parse::<Pipeline>().unwrap().is_empty());
+}
+
+#[test]
+fn errors_say_where_and_what() {
+    let errors: Vec<String> =
+        ["dce,fold-bnn", "é,dce", "dce{fast=1}", "fix(dce", "dce{", "dce dce", "dce,", "dce{a=\"b"].map(fails).to_vec();
+    insta::assert_snapshot!(errors.join("\n"), @"");
+}
+
+#[test]
+fn every_pass_is_made_and_named_as_it_is_listed() {
+    for entry in ALL {
+        let pass = (entry.make)(&mut Options::new(vec![])).unwrap();
+        assert_eq!(pass.name(), entry.name);
+    }
+    assert!(ALL.is_sorted_by_key(|e| e.name));
+}
+
+#[test]
+fn fix_runs_until_nothing_changes() {
+    let mut model = read(CHAIN);
+    let report = run("fix(drop-identity,fold-constants,dce)", &mut model);
+    let runs: Vec<String> = report.executions.iter().map(|e| format!("{} {}", e.pass, e.change.0)).collect();
+    insta::assert_snapshot!(runs.join(", "), @"");
+}
+
+#[test]
+fn fix_ends_where_passes_undo_each_other() {
+    let text = "g (f32[2] x) => (f32[2] y) {
+        f32[2] w = {1.0, 2.0}
+        a = Mul(x, w)
+        y = Add(a, w)
+    }";
+    let report = run("fix(split-constants,merge-constants)", &mut read(text));
+    assert_eq!(report.executions.len(), 4);
+}
+
+#[test]
+fn the_bisect_limit_counts_runs() {
+    let pipeline: Pipeline = "drop-identity,fix(fold-constants,dce)".parse().unwrap();
+    let settings = Settings { bisect_limit: Some(2), after_each: None };
+    let report = pipeline.run(&mut read(CHAIN), settings).unwrap();
+    let runs: Vec<&str> = report.executions.iter().map(|e| e.pass).collect();
+    assert_eq!(runs, ["drop-identity", "fold-constants"]);
+    assert!(report.limited);
+    assert_eq!(report.times().len(), 2);
+}
+
+#[test]
+fn the_hook_sees_each_run_and_may_stop() {
+    let mut sizes = vec![];
+    let mut hook = |e: &Execution, model: &Model| {
+        sizes.push(model.graph.len());
+        if e.number == 2 { Err("the outputs differ".to_owned()) } else { Ok(()) }
+    };
+    let pipeline: Pipeline = "drop-identity,dce,dce".parse().unwrap();
+    let settings = Settings { bisect_limit: None, after_each: Some(&mut hook) };
+    let error = pipeline.run(&mut read(CHAIN), settings).unwrap_err();
+    assert_eq!(error.to_string(), "after pass 2, dce: the outputs differ");
+    assert_eq!(sizes.len(), 2);
 }
