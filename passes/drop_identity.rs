@@ -40,7 +40,9 @@ fn is_identity(model: &Model, facts: &Facts, node: NodeId) -> bool {
     let Some(call) = graph.call(node) else { return false };
     let others = graph.results(node).skip(1).any(|v| !graph.uses(v).is_empty());
     let rule = ops::rule_of(model, call);
-    !others && graph.operand(node, 0).is_some() && ask(model, facts, node, |site| (rule.is_identity)(site)) == Some(true)
+    !others
+        && graph.operand(node, 0).is_some()
+        && ask(model, facts, node, |site| (rule.is_identity)(site)) == Some(true)
 }
 
 /// Removes the call if the names allow it.

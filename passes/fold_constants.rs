@@ -68,9 +68,8 @@ fn foldable(model: &Model, facts: &Facts) -> HashSet<NodeId> {
     for node in graph.topological() {
         let Some(call) = graph.call(node) else { continue };
         let operands: Vec<ValueId> = graph.operands(node).into_iter().flatten().collect();
-        let is_constant = |v: &ValueId| {
-            made_of.contains_key(&v.node) || dense(graph, *v).is_some_and(|c| c.tensor.raw().is_ok())
-        };
+        let is_constant =
+            |v: &ValueId| made_of.contains_key(&v.node) || dense(graph, *v).is_some_and(|c| c.tensor.raw().is_ok());
         if operands.is_empty() || !is_computable(model, call) || !operands.iter().all(is_constant) {
             continue;
         }

@@ -87,7 +87,9 @@ fn is_steady(graph: &Graph, value: ValueId, known: &mut HashMap<NodeId, bool>) -
         let operands: Vec<ValueId> = graph.operands(node).into_iter().flatten().collect();
         let own = match graph.node(node) {
             Node::Constant(_) => Some(true),
-            Node::Call(c) if c.op == "Shape" && c.domain.is_empty() && operands.iter().all(|&v| is_input(v)) => Some(true),
+            Node::Call(c) if c.op == "Shape" && c.domain.is_empty() && operands.iter().all(|&v| is_input(v)) => {
+                Some(true)
+            }
             Node::Call(c) if c.graphs().next().is_none() && !operands.is_empty() => None,
             _ => Some(false),
         };
