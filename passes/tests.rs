@@ -84,7 +84,7 @@ fn fix_runs_until_nothing_changes() {
     let mut model = read(CHAIN);
     let report = run("fix(drop-identity,fold-constants,dce)", &mut model);
     let runs: Vec<String> = report.executions.iter().map(|e| format!("{} {}", e.pass, e.change.0)).collect();
-    insta::assert_snapshot!(runs.join(", "), @"drop-identity 0, fold-constants 0, dce 1, drop-identity 0, fold-constants 0, dce 0");
+    insta::assert_snapshot!(runs.join(", "), @"drop-identity 1, fold-constants 1, dce 4, drop-identity 0, fold-constants 0, dce 0");
 }
 
 #[test]
