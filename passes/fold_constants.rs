@@ -205,7 +205,8 @@ mod tests {
             y = MatMul(x, t)
             z = MatMul(x, n)
         }";
-        insta::assert_snapshot!(after("fold-constants,dce", text), @"");
+        let text = after("fold-constants,dce", text);
+        assert!(!text.contains("Transpose") && !text.contains("Neg"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! What all passes' tests need, and the pipelines' own.
 
 use super::{ALL, Execution, Options, Pipeline, Report, Settings};
-use crate::ir::{self, Model};
+use crate::compare::Comparison;
+use crate::feed::{Feed, InputSpec};
+use crate::ir::{self, Model, Node, Tensor};
+use crate::oracle::{OracleError, Runner};
+use crate::save;
 
 fn read(text: &str) -> Model {
     ir::parse(text, &|_| None).unwrap_or_else(|e| panic!("{e}\n{text}"))
@@ -12,15 +16,37 @@ fn run(pipeline: &str, model: &mut Model) -> Report {
     pipeline.run(model, Settings::default()).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// What a pipeline makes of a model, in text.
+/// What a pipeline of exact passes makes of a model, in text. In builds with an oracle the outputs are compared.
 pub fn after(pipeline: &str, text: &str) -> String {
     let mut model = read(text);
+    let before = outputs(&model);
     let report = run(pipeline, &mut model);
     assert!(report.change().happened(), "the pipeline says that it did nothing");
     let again = run(pipeline, &mut model.clone());
     assert!(!again.change().happened(), "the second time there is nothing left to do");
-    crate::save::to_bytes(&model).expect("what comes out can be saved");
+    save::to_bytes(&model).expect("what comes out can be saved");
+    if let Ok(before) = before {
+        let now = outputs(&model).expect("the oracle runs what comes out too");
+        let mut comparison = Comparison::default();
+        comparison.add(&before, &now).expect("the outputs have the same names and shapes");
+        let worst = comparison.finish().worst();
+        assert!(worst < 1e-5, "the outputs differ by {worst}");
+    }
     ir::print(&model)
+}
+
+/// What the oracle makes of random numbers, if there is one and it can.
+fn outputs(model: &Model) -> Result<Vec<(String, Tensor)>, OracleError> {
+    let spec = |n| match model.graph.node(n) {
+        Node::Input(input) => {
+            let ty = input.info.ty.tensor()?;
+            Some(InputSpec { name: input.info.name.clone(), dtype: ty.dtype, shape: ty.shape.clone()? })
+        }
+        _ => None,
+    };
+    let inputs: Vec<InputSpec> = model.graph.inputs().into_iter().filter_map(spec).collect();
+    let feed = Feed::random(&inputs, 1).expect("the inputs of the tests are tensors of numbers");
+    Runner::new(&save::to_bytes(model).expect("the tests' models can be saved"), None, &feed.signature())?.run(&feed)
 }
 
 /// Asserts that a pipeline leaves a model as it is.
@@ -121,4 +147,26 @@ fn the_hook_sees_each_run_and_may_stop() {
     let error = pipeline.run(&mut read(CHAIN), settings).unwrap_err();
     assert_eq!(error.to_string(), "after pass 2, dce: the outputs differ");
     assert_eq!(sizes.len(), 2);
+}
+
+#[test]
+fn before_ir_4_new_constants_are_nodes() {
+    let mut model = read(
+        "<ir_version: 3, opset_import: [\"\" : 8]>
+        g (f32[2] x) => (f32[2] y) {
+            f32[2] w = {1.0, 2.0} @input(1)
+            a = Mul(x, w)
+            y = Add(a, w)
+        }",
+    );
+    run("split-constants", &mut model);
+    insta::assert_snapshot!(ir::print(&model), @r#"
+    <ir_version: 3, opset_import: ["" : 8]>
+    g (f32[2] x) => (f32[2] y) {
+      f32[2] w = {1.0, 2.0} @input(1)
+      a = Mul(x, w)
+      f32[2] w_0 = {1.0, 2.0} @node
+      y = Add(a, w_0)
+    }
+    "#);
 }
