@@ -63,6 +63,11 @@ impl<'a> Site<'a> {
         self.fact(slot).rank()
     }
 
+    /// Whether the ranks of all operands are known.
+    pub fn is_ranked(&self) -> bool {
+        self.operands.iter().flatten().all(|(fact, _)| fact.shape.is_some())
+    }
+
     /// One dimension of an operand.
     pub fn dim(&self, slot: usize, axis: usize) -> Option<&'a Dim> {
         self.shape(slot)?.get(axis)
@@ -117,12 +122,15 @@ pub struct Open;
 
 /// An axis as an index, counted from the end where negative.
 pub fn normalize_axis(axis: i64, rank: usize) -> Result<usize, String> {
-    let n = if axis < 0 { axis + rank as i64 } else { axis };
+    let n = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     usize::try_from(n)
         .ok()
         .filter(|&n| n < rank.max(1))
         .ok_or_else(|| format!("axis {axis} of a tensor of rank {rank}"))
 }
+
+/// The size that a label has left, and the kept indices if it lost any.
+type Left = (Dim, Option<Vec<usize>>);
 
 /// What a cut did around a call: the sizes that are left.
 pub struct Cut<'a> {
@@ -131,11 +139,8 @@ pub struct Cut<'a> {
     /// The results' shapes afterwards.
     pub results: Vec<Option<Vec<Dim>>>,
     /// Looks up the kept indices of a label of the call's axis rule; `None` for a label that the rule lacks.
-    pub(crate) labels: &'a LabelLookup<'a>,
+    pub(crate) labels: &'a dyn Fn(&str) -> Option<Left>,
 }
-
-/// The size that a label has left, and the kept indices if it lost any.
-type LabelLookup<'a> = dyn Fn(&str) -> Option<(Dim, Option<Vec<usize>>)> + 'a;
 
 impl Cut<'_> {
     /// The size that a label of the call's axis rule has left.
