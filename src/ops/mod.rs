@@ -4,14 +4,22 @@
 //! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
 //! is conservative, and visible.
 
+mod attention;
+mod contrib_attention;
 mod conv;
 mod dims;
+mod einsum;
+mod fused;
+mod integer;
+mod layer_norm;
 mod matmul;
 mod norm;
 mod pool;
 mod quantize;
+mod recurrent;
 mod resize;
 mod site;
+mod softmax;
 #[cfg(test)]
 mod testing;
 mod window;
@@ -116,7 +124,22 @@ pub mod zero {
 type Family = &'static [(&'static str, Rule)];
 
 /// Every family. A new file is added here and nowhere else.
-const FAMILIES: &[Family] = &[conv::RULES, matmul::RULES, norm::RULES, pool::RULES, quantize::RULES, resize::RULES];
+const FAMILIES: &[Family] = &[
+    attention::RULES,
+    contrib_attention::RULES,
+    conv::RULES,
+    einsum::RULES,
+    fused::RULES,
+    integer::RULES,
+    layer_norm::RULES,
+    matmul::RULES,
+    norm::RULES,
+    pool::RULES,
+    quantize::RULES,
+    recurrent::RULES,
+    resize::RULES,
+    softmax::RULES,
+];
 
 /// The rule of a call. Local functions hide operators of the same name, and are opaque.
 pub fn rule_of(model: &Model, call: &Call) -> &'static Rule {
