@@ -14,6 +14,8 @@ mod integer;
 mod layer_norm;
 mod matmul;
 mod norm;
+#[cfg(test)]
+mod odd;
 mod pool;
 mod quantize;
 mod recurrent;
