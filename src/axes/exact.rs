@@ -4,8 +4,8 @@
 //! the slices of the removed units are zero. Along shared labels both are the same by the rules' third law. At a
 //! contraction they are the same only if some operand *is* zero at the unit in the masked model: a constant is (its
 //! slice is set to zero), and so is what multiplies it; `Sigmoid` of it is not. This pass follows zeros through the
-//! graph, each operator by its own laws ([`crate::ops::Rule::zero`], `adds_nothing`), and marks as inexact the leaves of every
-//! contraction that nothing keeps at zero.
+//! graph, each operator by its own laws ([`crate::ops::Rule::zero`] and `adds_nothing`), and marks as inexact the
+//! leaves of every contraction that nothing keeps at zero.
 
 use super::{Axes, Binding, Mark, PinKind, Var};
 use crate::infer::Facts;

@@ -4,23 +4,33 @@
 //! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
 //! is conservative, and visible.
 
+mod attention;
 mod broadcast;
 mod content;
+mod contrib_attention;
 mod conv;
 mod dims;
+mod einsum;
 mod elementwise;
+mod fused;
 mod gather;
+mod integer;
+mod layer_norm;
 mod matmul;
 mod movement;
 mod norm;
+#[cfg(test)]
+mod odd;
 mod pool;
 mod quantize;
+mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
 mod shape;
 mod site;
 mod slice;
+mod softmax;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -128,20 +138,28 @@ type Family = &'static [(&'static str, Rule)];
 
 /// Every family. A new file is added here and nowhere else.
 const FAMILIES: &[Family] = &[
+    attention::RULES,
     broadcast::RULES,
+    contrib_attention::RULES,
     conv::RULES,
+    einsum::RULES,
     elementwise::RULES,
+    fused::RULES,
     gather::RULES,
+    integer::RULES,
+    layer_norm::RULES,
     matmul::RULES,
     movement::RULES,
     norm::RULES,
     pool::RULES,
     quantize::RULES,
+    recurrent::RULES,
     reduce::RULES,
     reshape::RULES,
     resize::RULES,
     shape::RULES,
     slice::RULES,
+    softmax::RULES,
 ];
 
 /// The rule of a call. Local functions hide operators of the same name, and are opaque.
