@@ -1,8 +1,8 @@
 //! `split-constants` gives every use of a constant a constant of its own.
 //!
 //! ```text
-//! f32[4] w #…                          f32[4] w_0 #…
-//! a = Mul(x, w)             →          f32[4] w #…
+//! f32[4] w #…                          f32[4] w #…
+//! a = Mul(x, w)             →          f32[4] w_0 #…
 //! b = Add(y, w)                        a = Mul(x, w)
 //!                                      b = Add(y, w_0)
 //! ```
@@ -14,6 +14,7 @@
 
 use super::edit::{dense, is_listed};
 use super::{Change, Context, Pass, PassError};
+use crate::axes::Axes;
 use crate::ir::{Constant, Form, Graph, Model, Node, NodeId, Use, ValueId};
 
 pub struct SplitConstants;
@@ -23,17 +24,18 @@ impl Pass for SplitConstants {
         "split-constants"
     }
 
-    fn run(&self, model: &mut Model, _: &mut Context) -> Result<Change, PassError> {
+    fn run(&self, model: &mut Model, cx: &mut Context) -> Result<Change, PassError> {
+        let axes = cx.axes(model);
         let graph = &mut model.graph;
-        let moves: Vec<(NodeId, Vec<Use>)> =
-            graph.constants().into_iter().map(|c| (c, moving(graph, c))).filter(|(_, uses)| !uses.is_empty()).collect();
+        let moves = graph.constants().into_iter().map(|c| (c, moving(graph, &axes, c)));
+        let moves: Vec<(NodeId, Vec<Use>)> = moves.filter(|(_, uses)| !uses.is_empty()).collect();
         let mut taken = if moves.is_empty() { Default::default() } else { graph.all_names() };
         for (constant, uses) in &moves {
             for &at in uses {
                 let Some(original) = graph.constant(*constant) else { continue };
                 let copy = Constant { form: form(&original.form), ..original.clone() };
                 let name = graph.fresh_name(&copy.name, &mut taken);
-                let node = graph.add_before(*constant, Node::Constant(Constant { name, ..copy }));
+                let node = graph.add_before(at.node, Node::Constant(Constant { name, ..copy }));
                 graph.connect(ValueId { node, port: 0 }, at);
             }
         }
@@ -42,12 +44,17 @@ impl Pass for SplitConstants {
 }
 
 /// The uses of a constant that get one of their own.
-fn moving(graph: &Graph, constant: NodeId) -> Vec<Use> {
+fn moving(graph: &Graph, axes: &Axes, constant: NodeId) -> Vec<Use> {
     let value = ValueId { node: constant, port: 0 };
     if dense(graph, value).is_none() {
         return vec![];
     }
-    let (own, kept): (Vec<Use>, Vec<Use>) = graph.uses(value).into_iter().partition(|&u| is_listed(graph, u));
+    let all = graph.uses(value);
+    if all.len() < 2 {
+        return vec![];
+    }
+    let reads_a_part = |u: &Use| axes.bindings(u.node).iter().any(|b| b.unread && b.operands.contains(&u.slot));
+    let (own, kept): (Vec<Use>, Vec<Use>) = all.into_iter().partition(|u| is_listed(graph, *u) && !reads_a_part(u));
     own.into_iter().skip(usize::from(kept.is_empty())).collect()
 }
 
@@ -73,7 +80,17 @@ mod tests {
             b = Add(w, w)
             y = Sub(a, b)
         }";
-        insta::assert_snapshot!(after("split-constants", text), @"");
+        insta::assert_snapshot!(after("split-constants", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[2] x) => (f32[2] y) {
+          f32[2] w = {1.0, 2.0}
+          a = Mul(x, w)
+          f32[2] w_0 = {1.0, 2.0}
+          f32[2] w_2 = {1.0, 2.0}
+          b = Add(w_0, w_2)
+          y = Sub(a, b)
+        }
+        "#);
     }
 
     #[test]
@@ -84,7 +101,24 @@ mod tests {
             a = Mul(w, v)
             y = If<then_branch = t () => (p) { p = Relu(v) }, else_branch = e () => (q) { q = Neg(a) }>(c)
         }";
-        insta::assert_snapshot!(after("split-constants", text), @"");
+        insta::assert_snapshot!(after("split-constants", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (bool[] c, f32[2] x) => (f32[2] w, f32[2] y) {
+          f32[2] w = {1.0, 2.0}
+          f32[2] v = {1.0, 2.0}
+          f32[2] w_0 = {1.0, 2.0}
+          f32[2] v_2 = {1.0, 2.0}
+          a = Mul(w_0, v_2)
+          y = If<
+            then_branch=t (captured v) => (p) {
+              p = Relu(v)
+            },
+            else_branch=e (captured a) => (q) {
+              q = Neg(a)
+            }
+          >(c)
+        }
+        "#);
     }
 
     #[test]
