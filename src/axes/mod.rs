@@ -55,6 +55,10 @@ pub struct Binding {
     pub var: Var,
     /// The operand slots that carry it.
     pub operands: Vec<u16>,
+    /// The operand slots that carry it on two axes: it is contracted inside too, as in a recurrence.
+    pub repeated: Vec<u16>,
+    /// Whether it is a term of a sum in a result: that part is made by the operands that carry it, and no others.
+    pub part: bool,
     /// Whether a result carries it too; if not, it is contracted, or unread.
     pub in_result: bool,
     pub unread: bool,
@@ -375,8 +379,8 @@ impl<'a> Env<'a> {
     /// The bindings of all labels, marks included.
     fn finish(mut self, tensors: &Tensors) -> Vec<Binding> {
         let mut bindings: Vec<Binding> = vec![];
-        for (slot, exprs, _) in tensors {
-            for label in exprs.iter().flat_map(Expr::labels) {
+        for (slot, expr) in tensors.iter().flat_map(|(slot, exprs, _)| exprs.iter().map(move |e| (slot, e))) {
+            for label in expr.labels() {
                 let Some(var) = self.build(&Expr::Label(label.clone())) else { continue };
                 if label.inexact {
                     self.axes.solver.mark(var, Mark::Inexact(self.inexact));
@@ -386,6 +390,8 @@ impl<'a> Env<'a> {
                         name: label.name.clone(),
                         var,
                         operands: vec![],
+                        repeated: vec![],
+                        part: false,
                         in_result: false,
                         unread: false,
                     });
@@ -393,9 +399,10 @@ impl<'a> Env<'a> {
                 });
                 match slot {
                     Some(slot) if !bindings[at].operands.contains(slot) => bindings[at].operands.push(*slot),
-                    Some(_) => {}
+                    Some(slot) => bindings[at].repeated.push(*slot),
                     None => bindings[at].in_result = true,
                 }
+                bindings[at].part |= slot.is_none() && matches!(expr, Expr::Sum(_));
                 bindings[at].unread |= label.unread;
             }
         }
