@@ -74,15 +74,12 @@ impl Pass for PruneChannels {
         cx.changed();
         let analysis = Analysis::new(copy);
         let options = plan::Options {
-            budget: self.budget,
-            criterion: self.criterion,
             seed: self.seed,
             round: self.round,
             max_ratio: self.max_ratio,
-            include: vec![],
-            exclude: vec![],
             inexact: self.inexact,
             open: OpenDims::of(model, HashMap::new()),
+            ..plan::Options::new(self.budget, self.criterion)
         };
         let plan = plan::choose(&analysis, &options).map_err(PassError::new)?;
         if plan.cuts.is_empty() {

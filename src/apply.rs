@@ -25,8 +25,11 @@ pub struct Removed {
     pub indices: Vec<usize>,
     /// The uses that are meant, as node position in the input file and operand slot; all of them where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub uses: Option<Vec<(u32, u16)>>,
+    pub uses: Option<Uses>,
 }
+
+/// Uses of a constant: node position in the input file and operand slot.
+pub type Uses = Vec<(u32, u16)>;
 
 /// A model after surgery.
 pub struct Applied {
@@ -91,7 +94,7 @@ fn complement(kept: &[usize], dim: usize) -> Vec<usize> {
 /// The entries of one constant of the input file. Copies that were cut differently are told apart by their uses.
 fn removed(graph: &Graph, tensor: &str, copies: Vec<(NodeId, ConstantCut)>) -> Vec<Removed> {
     let alike = copies.windows(2).all(|w| w[0].1 == w[1].1);
-    let mut by_cut: BTreeMap<ConstantCut, Vec<(u32, u16)>> = BTreeMap::new();
+    let mut by_cut: BTreeMap<ConstantCut, Uses> = BTreeMap::new();
     for (node, cut) in copies {
         let users = graph.uses(ValueId { node, port: 0 });
         let uses = users.into_iter().filter_map(|u| Some((graph.origin(u.node)?, u.slot)));
@@ -230,7 +233,7 @@ pub fn masked(original: &Model, removed: &[Removed]) -> Result<Model, ApplyError
         graph.constants().into_iter().map(|n| (graph.label(n).to_owned(), n)).collect();
     let positions: HashMap<u32, NodeId> =
         graph.calls().into_iter().filter_map(|n| Some((graph.origin(n)?, n))).collect();
-    let mut copies: BTreeMap<(&str, &Option<Vec<(u32, u16)>>), NodeId> = BTreeMap::new();
+    let mut copies: BTreeMap<(&str, &Option<Uses>), NodeId> = BTreeMap::new();
     let mut taken = graph.all_names();
     for entry in removed {
         let Some(&source) = constants.get(&entry.tensor) else { continue };

@@ -35,6 +35,9 @@ pub enum Element {
 /// Tensors with more elements than this are not evaluated.
 pub const CONTENT_LIMIT: usize = 1024;
 
+/// Tensors of floats with more elements than this are not evaluated.
+const FLOAT_LIMIT: usize = 16;
+
 impl Fact {
     pub fn new(dtype: DType, shape: Vec<Dim>) -> Fact {
         Fact { dtype: Some(dtype), shape: Some(shape), content: None }
@@ -48,15 +51,19 @@ impl Fact {
     /// The same fact with known elements; dropped where they are too many or don't fit the shape.
     pub fn with_content(mut self, elements: Vec<Element>) -> Fact {
         let fits = self.shape.as_ref().and_then(|s| count(s)) == Some(elements.len());
-        self.content = (fits && elements.len() <= CONTENT_LIMIT).then(|| Arc::new(Content(elements)));
+        self.content = (fits && elements.len() <= self.content_limit()).then(|| Arc::new(Content(elements)));
         self
+    }
+
+    /// How many elements are worth knowing: floats are scales and sizes, never whole weights.
+    fn content_limit(&self) -> usize {
+        if self.dtype.is_some_and(DType::is_float) { FLOAT_LIMIT } else { CONTENT_LIMIT }
     }
 
     /// What a constant tells.
     pub fn of_tensor(t: &Tensor) -> Fact {
         let fact = Fact::new(t.dtype, t.shape.iter().map(|&d| Dim::from(d)).collect());
-        let limit = if t.dtype.is_float() { 16 } else { CONTENT_LIMIT };
-        if t.count() > limit {
+        if t.count() > fact.content_limit() {
             return fact;
         }
         let elements = match t.dtype {

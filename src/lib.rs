@@ -1,4 +1,68 @@
-//! secateur prunes ONNX models.
+//! secateur is a compiler pass for ONNX models. It finds out which channels, neurons and heads depend on each other,
+//! removes those that matter least, proves by running it that the result computes what it should, and writes a
+//! smaller model.
+//!
+//! # The world
+//!
+//! A **model** is a **graph** of **nodes** (inputs, constants, calls, outputs). A node makes **values**; a wire takes a
+//! value to an operand slot of another node. A value is a tensor: it has **axes**, and each axis has a **dimension**,
+//! a number or an expression over symbols such as `batch`.
+//!
+//! An operator's **rule** says how the axes of its results relate to those of its operands:
+//!
+//! ```text
+//! Conv      n (g i) _*, (g o) i _*, (g o) -> n (g o) _*
+//! Concat    n a ..., n b ... -> n a+b ...
+//! Flatten   n c h w -> n (c h w)
+//! ```
+//!
+//! All rules of a graph together make one system of equations over axes. Its solution writes every axis as a sum of
+//! products of **labels**: sets of indices that nothing takes apart. A label that reaches a constant is a **group**; its
+//! indices are **units**. A unit is removed from every tensor that carries its label, at once; nothing else has to be
+//! known about architectures. What must stay is **pinned**, and a pin has a reason.
+//!
+//! A group is **exact** if dropping units computes what zeroing their weights computes. That is the proof of every cut:
+//! the pruned model and the **masked** original (the removed slices of its constants set to zero) are run on the same
+//! inputs and must agree. Groups under a softmax, a norm or a mean are not exact, and left alone unless asked for.
+//!
+//! A **criterion** gives each unit a **score**, a **budget** says how much goes, and both make a **plan**: a list of units
+//! by group, which can be read, edited and applied again. After the cut, **passes** simplify what is left.
+//!
+//! # The way of the data
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`load`], [`save`] | ONNX files to models and back; the only users of the protobuf |
+//! | [`ir`] | the model: graph, tensors, types, text form, invariants |
+//! | [`infer`] | types, and the content of shape arithmetic, with symbolic dimensions |
+//! | [`ops`] | all that is known about operators, a rule each |
+//! | [`axes`] | the notation of rules, the solver, groups, keep-sets, exactness |
+//! | [`analysis`] | a model with its facts, axes and groups |
+//! | [`score`] | criteria |
+//! | [`plan`] | budgets and plans |
+//! | [`apply`] | surgery: slices, refits, and the check that prediction and inference agree |
+//! | [`passes`] | exact rewrites and the pipeline that runs them |
+//! | [`cost`] | multiply-accumulates, parameters, bytes |
+//! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
+//! | [`verify`] | masked equivalence, drift, latency |
+//! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
+//!
+//! # Example
+//!
+//! ```
+//! use secateur::{load, plan, prune, save, score::Criterion};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let model = load::load("fixtures/digits_mlp.onnx".as_ref())?;
+//! let analysis = prune::prepare(&model)?;
+//! let options = plan::Options::new(plan::Budget::Ratio(0.5), Criterion::named("l2")?);
+//! let plan = plan::choose(&analysis, &options)?;
+//! let pruned = prune::execute(&analysis, &plan, prune::SIMPLIFY, &options.open)?;
+//! assert!(pruned.after.macs < pruned.before.macs / 2);
+//! let smaller = save::to_bytes(&pruned.model)?;
+//! # assert!(!smaller.is_empty());
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod analysis;
 pub mod apply;

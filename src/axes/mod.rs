@@ -204,7 +204,10 @@ impl Axes {
                 self.pin_values([*value].into_iter(), PinKind::Structure, node, why_of(rule));
                 continue;
             };
-            let vars = self.values.get(value)?.clone();
+            let Some(vars) = self.values.get(value).cloned() else {
+                // Without a rank there are no axes to pin.
+                if axes.is_opaque() { continue } else { return None }
+            };
             tensors.push((Some(slot as u16), axes.for_rank(vars.len())?, vars));
         }
         for (port, value) in graph.results(node).enumerate() {

@@ -74,6 +74,11 @@ impl RuleText {
 }
 
 impl Axes {
+    /// Whether it is `_*` alone, which says nothing of a tensor's axes and fits any.
+    pub fn is_opaque(&self) -> bool {
+        matches!(self.0[..], [Item::RestPinned])
+    }
+
     /// The expression of each axis of a tensor of this rank, or `None` where the rule asks for another rank.
     /// Axes that `...` stands for get the labels `.0`, `.1` and so on, counted from the right.
     pub fn for_rank(&self, rank: usize) -> Option<Vec<Expr>> {

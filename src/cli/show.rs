@@ -65,7 +65,7 @@ pub fn count(n: u64) -> String {
 
 /// Bytes: `97.8 MB`.
 pub fn bytes(n: u64) -> String {
-    if n < 1000 { format!("{n} B") } else { format!("{}B", count(n.max(10_000)).replace(' ', " ")) }
+    if n < 10_000 { format!("{n} B") } else { format!("{}B", count(n)) }
 }
 
 pub fn duration(d: Duration) -> String {

@@ -152,6 +152,19 @@ impl Dim {
         self.div_exact(by).unwrap_or_else(|| Dim::atom(Atom::Floor(self.clone(), by.clone())))
     }
 
+    /// A number that it is never below, if one is known. Symbols and unknowns are sizes: never negative.
+    pub fn at_least(&self) -> Option<i64> {
+        self.terms().into_iter().try_fold(0i64, |low, (c, factors)| match factors.as_slice() {
+            [] => low.checked_add(c),
+            _ => (c >= 0 && factors.iter().all(Atom::is_size)).then_some(low),
+        })
+    }
+
+    /// A number that it is never above, if one is known.
+    pub fn at_most(&self) -> Option<i64> {
+        (-self.clone()).at_least()?.checked_neg()
+    }
+
     /// ⌈self / by⌉, for a positive number `by`.
     pub fn div_ceil(&self, by: &Dim) -> Dim {
         (self.clone() + by.clone() - Dim::Fixed(1)).div_floor(by)
@@ -164,6 +177,14 @@ impl Atom {
             Atom::Floor(n, d) => n.eval(of)?.checked_div_euclid(d.eval(of)?),
             Atom::Symbol(_) | Atom::Unknown(_) => None,
         })
+    }
+
+    /// Whether it is known not to be negative.
+    fn is_size(&self) -> bool {
+        match self {
+            Atom::Symbol(_) | Atom::Unknown(_) => true,
+            Atom::Floor(n, d) => [n, d].iter().all(|x| x.at_least().is_some_and(|low| low >= 0)),
+        }
     }
 }
 
@@ -293,6 +314,22 @@ mod tests {
         assert_eq!((n() + Dim::unknown(0)).eval(&of), None);
         assert_eq!(Dim::Fixed(1).div_floor(&(n() - Dim::Fixed(5))).eval(&of), None);
         assert_eq!((n() * Dim::Fixed(i64::MAX)).eval(&of), None);
+    }
+
+    #[test]
+    fn bounds_follow_from_sizes() {
+        assert_eq!((n() * Dim::Fixed(2) - Dim::Fixed(1)).at_least(), Some(-1));
+        assert_eq!((Dim::Fixed(5) - n()).at_most(), Some(5));
+        assert_eq!((n() - Dim::symbol("m")).at_least(), None);
+        assert_eq!(n().div_floor(&Dim::Fixed(2)).at_least(), Some(0));
+    }
+
+    #[test]
+    fn extreme_numbers_do_not_panic() {
+        let (low, minus) = (Dim::Fixed(i64::MIN), Dim::Fixed(-1));
+        assert_eq!(low.div_exact(&minus), None);
+        assert!(low.div_floor(&minus).fixed().is_none());
+        assert!(low.div_floor(&Dim::Fixed(0)).fixed().is_none());
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl<'a> Site<'a> {
         self.fact(slot).rank()
     }
 
+    /// Whether the ranks of all operands are known.
+    pub fn is_ranked(&self) -> bool {
+        self.operands.iter().flatten().all(|(fact, _)| fact.shape.is_some())
+    }
+
     /// One dimension of an operand.
     pub fn dim(&self, slot: usize, axis: usize) -> Option<&'a Dim> {
         self.shape(slot)?.get(axis)
@@ -117,7 +122,7 @@ pub struct Open;
 
 /// An axis as an index, counted from the end where negative.
 pub fn normalize_axis(axis: i64, rank: usize) -> Result<usize, String> {
-    let n = if axis < 0 { axis + rank as i64 } else { axis };
+    let n = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     usize::try_from(n)
         .ok()
         .filter(|&n| n < rank.max(1))

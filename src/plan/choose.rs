@@ -63,6 +63,23 @@ pub struct Options {
     pub open: OpenDims,
 }
 
+impl Options {
+    /// A budget and a criterion; everything else as on the command line.
+    pub fn new(budget: Budget, criterion: &'static Criterion) -> Options {
+        Options {
+            budget,
+            criterion,
+            seed: 0,
+            round: Round { multiple: 1, min_keep: 1 },
+            max_ratio: 0.9,
+            include: vec![],
+            exclude: vec![],
+            inexact: false,
+            open: OpenDims::default(),
+        }
+    }
+}
+
 /// Why no plan could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ChooseError {

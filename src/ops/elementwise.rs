@@ -1,0 +1,333 @@
+//! Operators that map every element on its own: activations, roots, casts.
+//!
+//! Their axes pass through, `... -> ...`. What tells them apart is whether the function is zero at zero, which
+//! decides where a removed unit stays silent, and what it does to known elements.
+
+use super::content::{self, carry, number, scalar, settled};
+use super::{AxisRule, Refit, Rule, Site, zero};
+use crate::infer::{Element, Fact};
+use crate::ir::{DType, Dim};
+
+/// The law of functions with `f(0) ≠ 0`.
+const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
+
+/// A function of one operand whose result has the operand's type: `... -> ...`.
+macro_rules! map {
+    ($zero:expr) => {
+        map!($zero, |_| Element::Unknown)
+    };
+    ($zero:expr, $eval:expr) => {
+        Rule { infer: |site| Ok(vec![mapped(site, site.dtype(0), $eval)]), axes: pass, zero: $zero, ..Rule::OPAQUE }
+    };
+}
+
+/// A function of one operand with a pole at zero: a constant's axes are pinned, lest zeroing makes infinities.
+macro_rules! pole {
+    ($eval:expr) => {
+        Rule { axes: pass_unless_constant, ..map!(NEVER, $eval) }
+    };
+}
+
+/// A test of each element: the result is boolean.
+macro_rules! test {
+    ($zero:expr, $eval:expr) => {
+        Rule { infer: |site| Ok(vec![mapped(site, Some(DType::Bool), $eval)]), axes: pass, zero: $zero, ..Rule::OPAQUE }
+    };
+}
+
+pub const RULES: &[(&str, Rule)] = &[
+    ("Abs", map!(zero::first, abs)),
+    ("Neg", map!(zero::first, neg)),
+    ("Sign", map!(zero::first, sign)),
+    ("Ceil", map!(zero::first, |e| float(e, f64::ceil))),
+    ("Floor", map!(zero::first, |e| float(e, f64::floor))),
+    ("Round", map!(zero::first, |e| float(e, f64::round_ties_even))),
+    ("Sqrt", map!(zero::first, |e| float(e, f64::sqrt))),
+    ("Exp", map!(NEVER)),
+    ("Log", pole!(|_| Element::Unknown)),
+    ("Reciprocal", pole!(|e| float(e, f64::recip))),
+    ("Relu", map!(zero::first, relu)),
+    ("LeakyRelu", map!(zero::first)),
+    ("Elu", map!(zero::first)),
+    ("Selu", map!(zero::first)),
+    ("Celu", map!(zero::first)),
+    ("ThresholdedRelu", map!(zero::first)),
+    ("Sigmoid", map!(NEVER)),
+    ("HardSigmoid", map!(|site, z| site.call.float("beta", 0.5) == 0.0 && zero::first(site, z))),
+    ("HardSwish", map!(zero::first)),
+    ("Mish", map!(zero::first)),
+    ("Gelu", map!(zero::first)),
+    ("Swish", map!(zero::first)),
+    ("com.microsoft.Gelu", map!(zero::first)),
+    ("com.microsoft.QuickGelu", map!(zero::first)),
+    ("Tanh", map!(zero::first)),
+    ("Softplus", map!(NEVER)),
+    ("Softsign", map!(zero::first)),
+    ("Erf", map!(zero::first)),
+    ("Sin", map!(zero::first)),
+    ("Cos", map!(NEVER)),
+    ("Tan", map!(zero::first)),
+    ("Asin", map!(zero::first)),
+    ("Acos", map!(NEVER)),
+    ("Atan", map!(zero::first)),
+    ("Sinh", map!(zero::first)),
+    ("Cosh", map!(NEVER)),
+    ("Asinh", map!(zero::first)),
+    ("Acosh", map!(NEVER)),
+    ("Atanh", map!(zero::first)),
+    ("Shrink", map!(|site, z| site.call.float("lambd", 0.5) >= 0.0 && zero::first(site, z))),
+    ("Not", test!(NEVER, not)),
+    ("IsNaN", test!(zero::first, |e| finite_test(e, f64::is_nan))),
+    ("IsInf", test!(zero::first, |_| Element::Unknown)),
+    ("BitwiseNot", map!(NEVER)),
+    ("Clip", CLIP),
+    ("Cast", CAST),
+    ("CastLike", CAST_LIKE),
+    ("Identity", IDENTITY),
+    ("Dropout", DROPOUT),
+];
+
+/// Clip: limits each element to [min, max]. Opset 11 made the attributes `min` and `max` operands.
+const CLIP: Rule = Rule {
+    infer: |site| Ok(vec![clipped(site)]),
+    zero: |site, z| {
+        let (low, high) = limits(site);
+        zero::first(site, z) && low.is_some_and(|x| x <= 0.0) && high.is_some_and(|x| x >= 0.0)
+    },
+    is_identity: |site| limits(site) == (Some(f64::NEG_INFINITY), Some(f64::INFINITY)),
+    ..map!(NEVER)
+};
+
+/// Cast: another element type.
+const CAST: Rule = Rule {
+    infer: |site| Ok(vec![cast(site, cast_type(site))]),
+    is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == cast_type(site),
+    ..map!(zero::first)
+};
+
+/// CastLike: the element type of the second operand.
+const CAST_LIKE: Rule = Rule {
+    infer: |site| Ok(vec![cast(site, site.dtype(1))]),
+    is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == site.dtype(1),
+    ..map!(zero::first)
+};
+
+/// Identity.
+const IDENTITY: Rule =
+    Rule { infer: |site| Ok(vec![site.fact(0).clone()]), is_identity: |_| true, ..map!(zero::first) };
+
+/// Dropout: the identity unless in training mode (`training_mode` since opset 12, `is_test` before 7). The second
+/// result is the mask of what was kept, which is not zero where the operand is.
+const DROPOUT: Rule = Rule {
+    infer: |site| {
+        let fact =
+            if is_inference(site) { site.fact(0).clone() } else { mapped(site, site.dtype(0), |_| Element::Unknown) };
+        let mask = if site.opset < 10 { site.dtype(0) } else { Some(DType::Bool) };
+        Ok(vec![fact, Fact::maybe(mask, site.fact(0).shape.clone())])
+    },
+    axes: |site| {
+        site.rank(0)?;
+        Some(AxisRule::new("... -> ..., ..."))
+    },
+    zero: |site, z| !has_mask(site) && zero::first(site, z),
+    refit: |_, _| Ok(Refit::default()),
+    is_identity: |site| is_inference(site) && !has_mask(site),
+    ..Rule::OPAQUE
+};
+
+fn has_mask(site: &Site) -> bool {
+    site.call.results.get(1).is_some_and(|name| !name.is_empty())
+}
+
+fn is_inference(site: &Site) -> bool {
+    match site.opset {
+        ..7 => site.call.int("is_test", 0) != 0,
+        7..12 => true,
+        _ => !site.has(2) || scalar(site.fact(2)) == Some(Element::Bool(false)),
+    }
+}
+
+fn pass(site: &Site) -> Option<AxisRule> {
+    site.rank(0)?;
+    Some(AxisRule::new("... -> ..."))
+}
+
+fn pass_unless_constant(site: &Site) -> Option<AxisRule> {
+    match site.tensor(0) {
+        None => pass(site),
+        Some(_) => Some(AxisRule::new("_* -> _*").why("at zero it is infinite: its constant operand can't be zeroed")),
+    }
+}
+
+fn mapped(site: &Site, dtype: Option<DType>, eval: fn(&Element) -> Element) -> Fact {
+    let fact = Fact::maybe(dtype, site.fact(0).shape.clone());
+    match &site.fact(0).content {
+        Some(c) => carry(fact, c.0.iter().map(|e| settled(eval(e), dtype)).collect()),
+        None => fact,
+    }
+}
+
+fn float(e: &Element, f: fn(f64) -> f64) -> Element {
+    match e {
+        Element::Float(x) => Element::Float(f(*x)),
+        _ => Element::Unknown,
+    }
+}
+
+fn finite_test(e: &Element, f: fn(f64) -> bool) -> Element {
+    match e {
+        Element::Float(x) => Element::Bool(f(*x)),
+        _ => Element::Unknown,
+    }
+}
+
+fn abs(e: &Element) -> Element {
+    match e {
+        Element::Int(Dim::Fixed(n)) => n.checked_abs().map_or(Element::Unknown, |n| Element::Int(Dim::Fixed(n))),
+        Element::Int(d) if d.at_least().is_some_and(|low| low >= 0) => e.clone(),
+        _ => float(e, f64::abs),
+    }
+}
+
+fn relu(e: &Element) -> Element {
+    match e {
+        Element::Int(_) => content::max(e, &Element::Int(Dim::Fixed(0))),
+        _ => float(e, |x| x.max(0.0)),
+    }
+}
+
+fn neg(e: &Element) -> Element {
+    match e {
+        Element::Int(d) => Element::Int(-d.clone()),
+        _ => float(e, |x| -x),
+    }
+}
+
+fn sign(e: &Element) -> Element {
+    match e {
+        Element::Int(Dim::Fixed(n)) => Element::Int(Dim::Fixed(n.signum())),
+        Element::Int(d) if d.at_least().is_some_and(|low| low > 0) => Element::Int(Dim::Fixed(1)),
+        _ => float(e, |x| if x == 0.0 { 0.0 } else { x.signum() }),
+    }
+}
+
+fn not(e: &Element) -> Element {
+    match e {
+        Element::Bool(b) => Element::Bool(!b),
+        _ => Element::Unknown,
+    }
+}
+
+/// Clip's limits; `None` where one is not known before the run.
+fn limits(site: &Site) -> (Option<f64>, Option<f64>) {
+    let limit = |name: &str, slot: usize, open: f64| {
+        let attribute = site.call.has(name).then(|| f64::from(site.call.float(name, open as f32)));
+        match attribute {
+            Some(x) => Some(x),
+            None if site.has(slot) => scalar(site.fact(slot)).as_ref().and_then(number),
+            None => Some(open),
+        }
+    };
+    (limit("min", 1, f64::NEG_INFINITY), limit("max", 2, f64::INFINITY))
+}
+
+fn clipped(site: &Site) -> Fact {
+    let fact = Fact::maybe(site.dtype(0), site.fact(0).shape.clone());
+    let Some(known) = &site.fact(0).content else { return fact };
+    let bound = |slot: usize| if site.has(slot) { scalar(site.fact(slot)) } else { None };
+    let limited = |e: &Element| {
+        if (site.has(1) && bound(1).is_none()) || (site.has(2) && bound(2).is_none()) || site.opset < 11 {
+            return Element::Unknown;
+        }
+        let low = bound(1).map_or_else(|| e.clone(), |b| content::max(e, &b));
+        bound(2).map_or_else(|| low.clone(), |b| content::min(&low, &b))
+    };
+    carry(fact, known.0.iter().map(limited).collect())
+}
+
+/// Cast's `to`: a code; before opset 6 the type's name.
+fn cast_type(site: &Site) -> Option<DType> {
+    if let Ok(code) = i32::try_from(site.call.int("to", 0))
+        && code > 0
+    {
+        return DType::from_code(code);
+    }
+    match site.call.string("to", "") {
+        "FLOAT" => Some(DType::F32),
+        "FLOAT16" => Some(DType::F16),
+        "DOUBLE" => Some(DType::F64),
+        "INT64" => Some(DType::I64),
+        "INT32" => Some(DType::I32),
+        "BOOL" => Some(DType::Bool),
+        _ => None,
+    }
+}
+
+fn cast(site: &Site, to: Option<DType>) -> Fact {
+    let fact = Fact::maybe(to, site.fact(0).shape.clone());
+    match &site.fact(0).content {
+        Some(c) => carry(fact, c.0.iter().map(|e| content::cast(e, to)).collect()),
+        None => fact,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing2::{Net, int};
+    use super::super::{known, rule};
+    use crate::ir::Tensor;
+
+    #[test]
+    fn every_operator_has_one_rule() {
+        let names = known();
+        assert!(names.windows(2).all(|w| w[0] != w[1]), "{names:?}");
+        assert!(rule("", "Relu").is_some() && rule("com.microsoft", "QuickGelu").is_some());
+    }
+
+    #[test]
+    fn axes_and_types_pass() {
+        let mut net = Net::new(17);
+        let w = net.weight(&[8, 4]);
+        let y = net.call("Relu", &[w], &[]);
+        let cast = net.call("Cast", &[y], &[("to", int(10))]);
+        assert_eq!(net.show(cast), "f16[8, 4]");
+        assert_eq!(net.show_axes(&[cast]), "[c0:8, c1:4]");
+        let open = net.input("f32 ..");
+        let none = net.call("Relu", &[open], &[]);
+        assert_eq!(net.show(none), "f32[..]");
+    }
+
+    #[test]
+    fn numbers_are_computed() {
+        let mut net = Net::new(17);
+        let x = net.constant(Tensor::from_f32(vec![2], &[2.0, -2.5]));
+        let y = net.call("Floor", &[x], &[]);
+        let z = net.call("Cast", &[y], &[("to", int(7))]);
+        let w = net.call("Neg", &[z], &[]);
+        assert_eq!(net.show(y), "f32[2] = {2.0, -3.0}");
+        assert_eq!(net.show(w), "i64[2] = {-2, 3}");
+        let root = net.call("Sqrt", &[x], &[]);
+        assert!(net.show(root).starts_with("f32[2] = {1.4142135381698608, NaN"), "{}", net.show(root));
+    }
+
+    #[test]
+    fn dropout_is_the_identity_of_inference() {
+        let mut net = Net::new(13);
+        let x = net.input("f32 n 4");
+        let ratio = net.weight(&[]);
+        let training = net.constant(Tensor::new(crate::ir::DType::Bool, vec![], vec![1]).unwrap());
+        let plain = net.call("Dropout", &[x], &[]);
+        let trained = net.call("Dropout", &[x, ratio, training], &[]);
+        let masked = net.calls("Dropout", &[Some(x)], &[], 2);
+        assert_eq!([plain, trained, masked[0]].map(|v| net.is_identity(v)), [true, false, false]);
+        assert_eq!(net.show(masked[1]), "bool[n, 4]");
+    }
+
+    #[test]
+    fn a_cast_to_the_same_type_is_an_identity() {
+        let mut net = Net::new(13);
+        let x = net.input("f32 n 4");
+        let (same, other) = (net.call("Cast", &[x], &[("to", int(1))]), net.call("Cast", &[x], &[("to", int(7))]));
+        assert_eq!([same, other].map(|v| net.is_identity(v)), [true, false]);
+    }
+}
