@@ -1,17 +1,32 @@
 //! Generators of calls, one file a family of operators.
 
+mod broadcast;
 mod contraction;
+mod elementwise;
+mod movement;
 mod normalization;
 mod pooling;
 mod quantization;
+mod reduction;
 mod resampling;
+mod shaping;
 mod windows;
 
 use crate::Generator;
 
 /// All generators, by family.
-pub const FAMILIES: &[&[(&str, Generator)]] =
-    &[contraction::CASES, normalization::CASES, pooling::CASES, quantization::CASES, resampling::CASES];
+pub const FAMILIES: &[&[(&str, Generator)]] = &[
+    broadcast::CASES,
+    contraction::CASES,
+    elementwise::CASES,
+    movement::CASES,
+    normalization::CASES,
+    pooling::CASES,
+    quantization::CASES,
+    reduction::CASES,
+    resampling::CASES,
+    shaping::CASES,
+];
 
 /// Operators without cases, with the reason.
 pub const EXEMPT: &[(&str, &str)] = &[];

@@ -43,8 +43,8 @@ fn global(op: &str, d: &mut Draw) -> Case {
 }
 
 fn regions(op: &str, d: &mut Draw) -> Case {
-    let (n, regions) = (d.range(1, 2), d.range(1, 3));
-    let x = d.floats(&[n, d.range(1, 4), 5, 5]);
+    let (n, c, regions) = (d.range(1, 2), d.range(1, 4), d.range(1, 3));
+    let x = d.floats(&[n, c, 5, 5]);
     let align = op == "RoiAlign";
     let corners: Vec<f32> = (0..regions)
         .flat_map(|r| {

@@ -13,9 +13,9 @@ fn laws() {
 }
 
 fn grid(op: &str, d: &mut Draw) -> Case {
-    let (n, c) = (d.range(1, 3), d.range(1, 4));
+    let (n, c, rows) = (d.range(1, 3), d.range(1, 4), d.range(1, 3));
     let case = Case::new(op, 16).attribute("mode", d.pick(&["\"bilinear\"", "\"nearest\""]));
-    case.data(d.floats(&[n, c, 3, 4])).data(d.floats(&[n, d.range(1, 3), 2, 2]))
+    case.data(d.floats(&[n, c, 3, 4])).data(d.floats(&[n, rows, 2, 2]))
 }
 
 /// Scales of an image: the channels keep theirs.
