@@ -63,7 +63,13 @@ mod tests {
             more = Relu(unused)
             y = Mul(x, w)
         }";
-        insta::assert_snapshot!(after("dce", text), @"");
+        insta::assert_snapshot!(after("dce", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[2] x) => (f32[2] y) {
+          f32[2] w = {1.0, 2.0}
+          y = Mul(x, w)
+        }
+        "#);
     }
 
     #[test]

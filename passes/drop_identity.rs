@@ -84,7 +84,12 @@ mod tests {
             b = Dropout(a)
             y = Relu(b)
         }";
-        insta::assert_snapshot!(after("drop-identity", text), @"");
+        insta::assert_snapshot!(after("drop-identity", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[2] x) => (f32[2] y) {
+          y = Relu(x)
+        }
+        "#);
     }
 
     #[test]
@@ -94,7 +99,13 @@ mod tests {
             b = Neg(a)
             y = Identity(a)
         }";
-        insta::assert_snapshot!(after("drop-identity", text), @"");
+        insta::assert_snapshot!(after("drop-identity", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[2] x) => (f32[2] y) {
+          y = Relu(x)
+          b = Neg(y)
+        }
+        "#);
     }
 
     #[test]
@@ -115,7 +126,19 @@ mod tests {
             w = Identity(x)
             y = If<then_branch = t () => (a) { a = Relu(w) }, else_branch = e () => (b) { b = Neg(w) }>(c)
         }";
-        insta::assert_snapshot!(after("drop-identity", text), @"");
+        insta::assert_snapshot!(after("drop-identity", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (bool[] c, f32[2] x) => (f32[2] y) {
+          y = If<
+            then_branch=t (captured w = x) => (a) {
+              a = Relu(w)
+            },
+            else_branch=e (captured w = x) => (b) {
+              b = Neg(w)
+            }
+          >(c)
+        }
+        "#);
     }
 
     #[test]

@@ -280,7 +280,14 @@ mod tests {
         let text = "g (f32[1,1,4,4] x) => (f32[1,2,4,4] y) {
             f32[2,1,1,1] w = {1.0, 2.0}
             a = Conv(x, w)";
-        insta::assert_snapshot!(after("fold-bn,dce", &format!("{text}{NORM}")), @"");
+        insta::assert_snapshot!(after("fold-bn,dce", &format!("{text}{NORM}")), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[1,1,4,4] x) => (f32[1,2,4,4] y) {
+          f32[2,1,1,1] w = {4.0, 6.0}
+          f32[2] w_bias_0 = {-1.0, -1.75}
+          y = Conv(x, w, w_bias_0)
+        }
+        "#);
     }
 
     #[test]
@@ -289,7 +296,14 @@ mod tests {
             f32[4,1,1,1] w = {1.0, 2.0, 3.0, 4.0}
             f32[2] b = {1.0, 2.0}
             a = ConvTranspose<group=2>(x, w, b)";
-        insta::assert_snapshot!(after("fold-bn,dce", &format!("{text}{NORM}")), @"");
+        insta::assert_snapshot!(after("fold-bn,dce", &format!("{text}{NORM}")), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[1,4,4,4] x) => (f32[1,2,4,4] y) {
+          f32[4,1,1,1] w = {4.0, 8.0, 9.0, 12.0}
+          f32[2] b = {3.0, 4.25}
+          y = ConvTranspose<group=2>(x, w, b)
+        }
+        "#);
     }
 
     #[test]
@@ -299,7 +313,16 @@ mod tests {
             f32[2] b = {1.0, 2.0}
             a = Gemm<beta=0.5>(x, w, b)
             z = Gemm(x, w)";
-        insta::assert_snapshot!(after("fold-bn,dce", &format!("{text}{NORM}")), @"");
+        insta::assert_snapshot!(after("fold-bn,dce", &format!("{text}{NORM}")), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[1,2] x) => (f32[1,2] y, f32[1,2] z) {
+          f32[2,2] w = {1.0, 2.0, 3.0, 4.0}
+          f32[2] b = {2.0, 2.5}
+          f32[2,2] w_0 = {4.0, 6.0, 12.0, 12.0}
+          y = Gemm<beta=0.5>(x, w_0, b)
+          z = Gemm(x, w)
+        }
+        "#);
     }
 
     #[test]

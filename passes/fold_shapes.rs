@@ -183,7 +183,13 @@ mod tests {
             t = Concat<axis=0>(m, b)
             y = Reshape(x, t)
         }";
-        insta::assert_snapshot!(after("fold-shapes,dce", text), @"");
+        insta::assert_snapshot!(after("fold-shapes,dce", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[2,3,4] x) => (f32[6,4] y) {
+          i64[2] t_0 = {-1, 4}
+          y = Reshape(x, t_0)
+        }
+        "#);
     }
 
     #[test]
@@ -199,7 +205,14 @@ mod tests {
             t = Concat<axis=0>(u, m)
             y = Reshape(r, t)
         }";
-        insta::assert_snapshot!(after("fold-shapes,dce", text), @"");
+        insta::assert_snapshot!(after("fold-shapes,dce", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[batch,3,4] x) => (f32[batch,12] y) {
+          r = Relu(x)
+          i64[2] dims_14 = {0, -1}
+          y = Reshape(r, dims_14)
+        }
+        "#);
     }
 
     #[test]
@@ -210,7 +223,18 @@ mod tests {
             s = Shape(r)
             y = Expand(w, s)
         }";
-        insta::assert_snapshot!(after("fold-shapes,dce", text), @"");
+        insta::assert_snapshot!(after("fold-shapes,dce", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[batch,3] x) => (f32[..] y) {
+          f32[1,3] w = {1.0, 2.0, 3.0}
+          dims_0 = Shape(x)
+          i64[1] dims_2 = {0}
+          dims_4 = Gather(dims_0, dims_2)
+          i64[1] dims_6 = {1}
+          dims_8 = Concat<axis=0>(dims_4, dims_6)
+          y = Expand(w, dims_8)
+        }
+        "#);
     }
 
     #[test]

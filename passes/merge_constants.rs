@@ -120,7 +120,16 @@ mod tests {
             b = Add(a, v)
             y = Sub(b, u)
         }";
-        insta::assert_snapshot!(after("merge-constants", text), @"");
+        insta::assert_snapshot!(after("merge-constants", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[2] x) => (f32[2] y) {
+          f32[2] w = {1.0, 2.0}
+          f32[2] u = {1.0, 3.0}
+          a = Mul(x, w)
+          b = Add(a, w)
+          y = Sub(b, u)
+        }
+        "#);
     }
 
     #[test]
@@ -130,7 +139,13 @@ mod tests {
             f32[2] v = {1.0, 2.0}
             y = Mul(x, w)
         }";
-        insta::assert_snapshot!(after("merge-constants", text), @"");
+        insta::assert_snapshot!(after("merge-constants", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[2] x) => (f32[2] y, f32[2] v) {
+          f32[2] v = {1.0, 2.0}
+          y = Mul(x, v)
+        }
+        "#);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `split-constants` gives every use of a constant a constant of its own.
 //!
 //! ```text
-//! f32[4] w #…                          f32[4] w_0 #…
-//! a = Mul(x, w)             →          f32[4] w #…
+//! f32[4] w #…                          f32[4] w #…
+//! a = Mul(x, w)             →          f32[4] w_0 #…
 //! b = Add(y, w)                        a = Mul(x, w)
 //!                                      b = Add(y, w_0)
 //! ```
@@ -33,7 +33,7 @@ impl Pass for SplitConstants {
                 let Some(original) = graph.constant(*constant) else { continue };
                 let copy = Constant { form: form(&original.form), ..original.clone() };
                 let name = graph.fresh_name(&copy.name, &mut taken);
-                let node = graph.add_before(*constant, Node::Constant(Constant { name, ..copy }));
+                let node = graph.add_before(at.node, Node::Constant(Constant { name, ..copy }));
                 graph.connect(ValueId { node, port: 0 }, at);
             }
         }
@@ -73,7 +73,17 @@ mod tests {
             b = Add(w, w)
             y = Sub(a, b)
         }";
-        insta::assert_snapshot!(after("split-constants", text), @"");
+        insta::assert_snapshot!(after("split-constants", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[2] x) => (f32[2] y) {
+          f32[2] w = {1.0, 2.0}
+          a = Mul(x, w)
+          f32[2] w_0 = {1.0, 2.0}
+          f32[2] w_2 = {1.0, 2.0}
+          b = Add(w_0, w_2)
+          y = Sub(a, b)
+        }
+        "#);
     }
 
     #[test]
@@ -84,7 +94,24 @@ mod tests {
             a = Mul(w, v)
             y = If<then_branch = t () => (p) { p = Relu(v) }, else_branch = e () => (q) { q = Neg(a) }>(c)
         }";
-        insta::assert_snapshot!(after("split-constants", text), @"");
+        insta::assert_snapshot!(after("split-constants", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (bool[] c, f32[2] x) => (f32[2] w, f32[2] y) {
+          f32[2] w = {1.0, 2.0}
+          f32[2] v = {1.0, 2.0}
+          f32[2] w_0 = {1.0, 2.0}
+          f32[2] v_2 = {1.0, 2.0}
+          a = Mul(w_0, v_2)
+          y = If<
+            then_branch=t (captured v) => (p) {
+              p = Relu(v)
+            },
+            else_branch=e (captured a) => (q) {
+              q = Neg(a)
+            }
+          >(c)
+        }
+        "#);
     }
 
     #[test]

@@ -201,3 +201,55 @@ fn edits(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    struct Shown<'a>(&'a [Words]);
+
+    impl fmt::Display for Shown<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            print(self.0, f)
+        }
+    }
+
+    /// Where a word stood is no part of what it says.
+    fn without_places(steps: Vec<Words>) -> Vec<Words> {
+        let step = |step| match step {
+            Words::Fix(steps) => Words::Fix(without_places(steps)),
+            Words::Pass { name, settings, .. } => {
+                let settings = settings.into_iter().map(|s| Setting { at: 0, ..s }).collect();
+                Words::Pass { name, settings, at: 0 }
+            }
+        };
+        steps.into_iter().map(step).collect()
+    }
+
+    fn step() -> impl Strategy<Value = Words> {
+        let setting = ("[a-z-]{1,5}", any::<String>()).prop_map(|(key, value)| Setting { key, value, at: 0 });
+        let pass = ("[a-eg-z][a-z-]{0,6}", prop::collection::vec(setting, 0..3));
+        let pass = pass.prop_map(|(name, settings)| Words::Pass { name, settings, at: 0 });
+        pass.prop_recursive(3, 12, 3, |step| prop::collection::vec(step, 0..3).prop_map(Words::Fix))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_reads_the_same(steps in prop::collection::vec(step(), 0..4)) {
+            let text = Shown(&steps).to_string();
+            prop_assert_eq!(without_places(parse(&text).unwrap()), steps);
+        }
+
+        #[test]
+        fn no_text_panics(text in "[a-c{}()=, \"\\\\é]{0,20}") {
+            _ = parse(&text);
+        }
+    }
+
+    #[test]
+    fn spelling_is_forgiven_within_reason() {
+        assert_eq!(nearest("fold-bnn", ["dce", "fold-bn"].into_iter()), Some("fold-bn"));
+        assert_eq!(nearest("quantize", ["dce", "fold-bn"].into_iter()), None);
+    }
+}

@@ -56,7 +56,7 @@
 //! let analysis = prune::prepare(&model)?;
 //! let options = plan::Options::new(plan::Budget::Ratio(0.5), Criterion::named("l2")?);
 //! let plan = plan::choose(&analysis, &options)?;
-//! let pruned = prune::execute(&analysis, &plan, prune::SIMPLIFY, &options.open)?;
+//! let pruned = prune::execute(&model, &analysis, &plan, prune::SIMPLIFY, &options.open)?;
 //! assert!(pruned.after.macs < pruned.before.macs / 2);
 //! let smaller = save::to_bytes(&pruned.model)?;
 //! # assert!(!smaller.is_empty());

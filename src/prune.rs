@@ -77,9 +77,17 @@ fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
 }
 
 /// Carries out a plan and simplifies what is left.
-pub fn execute(analysis: &Analysis, plan: &Plan, simplify: &str, open: &OpenDims) -> Result<Pruned, PruneError> {
+///
+/// `original` is the model as it was read: what the cut is compared with.
+pub fn execute(
+    original: &Model,
+    analysis: &Analysis,
+    plan: &Plan,
+    simplify: &str,
+    open: &OpenDims,
+) -> Result<Pruned, PruneError> {
     let keep = plan.keep_sets(analysis)?;
-    let before = cost::cost(&analysis.model, &analysis.facts, open);
+    let before = cost::cost(original, &infer::infer(original), open);
     let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
     run_passes(simplify, &mut model)?;
     let facts = infer::infer(&model);

@@ -4,8 +4,8 @@
 //! the slices of the removed units are zero. Along shared labels both are the same by the rules' third law. At a
 //! contraction they are the same only if some operand *is* zero at the unit in the masked model: a constant is (its
 //! slice is set to zero), and so is what multiplies it; `Sigmoid` of it is not. This pass follows zeros through the
-//! graph, each operator by its own law ([`crate::ops::Rule::zero`]), and marks as inexact the leaves of every
-//! contraction that nothing keeps at zero.
+//! graph, each operator by its own laws ([`crate::ops::Rule::zero`] and `adds_nothing`), and marks as inexact the
+//! leaves of every contraction that nothing keeps at zero.
 
 use super::{Axes, Binding, Mark, PinKind, Var};
 use crate::infer::Facts;
@@ -32,9 +32,9 @@ pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
             }
             Node::Call(call) => {
                 let site = Site::new(model, graph, node, call, facts, &unknowns);
-                let zero = ops::rule_of(model, call).zero;
-                check_contractions(graph, axes, &zeros, node);
-                let vanishing = vanishing(graph, axes, &zeros, node, |operands| zero(&site, operands));
+                let rule = ops::rule_of(model, call);
+                check_contractions(graph, axes, &zeros, node, |operands| (rule.adds_nothing)(&site, operands));
+                let vanishing = vanishing(graph, axes, &zeros, node, |operands| (rule.zero)(&site, operands));
                 for value in graph.results(node) {
                     let mine = leaves_of(axes, value).intersection(&vanishing).copied().collect();
                     zeros.insert(value, mine);
@@ -72,13 +72,19 @@ fn vanishing(graph: &Graph, axes: &Axes, zeros: &Zeros, node: NodeId, rule: impl
     verdicts.into_iter().filter(|(_, zero)| *zero).map(|(leaf, _)| leaf).collect()
 }
 
-fn check_contractions(graph: &Graph, axes: &mut Axes, zeros: &Zeros, node: NodeId) {
+fn check_contractions(
+    graph: &Graph,
+    axes: &mut Axes,
+    zeros: &Zeros,
+    node: NodeId,
+    adds_nothing: impl Fn(&[bool]) -> bool,
+) {
     let arity = graph.operands(node).len();
     let mut inexact = vec![];
     for binding in axes.bindings(node).iter().filter(|b| !b.in_result && !b.unread) {
         for leaf in axes.solver.leaves(binding.var) {
             let countable = axes.solver.size(leaf).size().is_some_and(|n| n > 1);
-            if countable && !zero_at(graph, zeros, node, binding, leaf, arity).contains(&true) {
+            if countable && !adds_nothing(&zero_at(graph, zeros, node, binding, leaf, arity)) {
                 inexact.push(leaf);
             }
         }

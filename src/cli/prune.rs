@@ -83,7 +83,7 @@ impl Finish {
     pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
         let simplify = if self.keep_bn { prune::SIMPLIFY_KEEP_BN } else { prune::SIMPLIFY };
         let open = job.dims.open(job.model);
-        let pruned = stages.time("cut", || prune::execute(job.analysis, &job.plan, simplify, &open))?;
+        let pruned = stages.time("cut", || prune::execute(job.model, job.analysis, &job.plan, simplify, &open))?;
         let nothing = pruned.groups.is_empty();
         // With nothing to prune the file is written as it was read.
         let result = if nothing { job.model } else { &pruned.model };

@@ -1,16 +1,16 @@
 //! Convolutions. A group is a factor of the channels, so that grouped and depthwise need no case of their own.
 
-use super::dims::{agree, elements, expect_vector};
+use super::dims::{agree, elements, expect_rank, expect_vector};
 use super::window::{Window, list};
 use super::{AxisRule, Cut, Refit, Rule, Site, zero};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[("Conv", CONV), ("ConvTranspose", CONV_TRANSPOSE)];
+pub const RULES: &[(&str, Rule)] = &[("Conv", CONV), ("ConvTranspose", CONV_TRANSPOSE), ("DeformConv", DEFORM_CONV)];
 
 /// `y[n, (g o), p] = b[(g o)] + Σ x[n, (g i), p + t] · w[(g o), i, t]` over i and the taps t.
 const CONV: Rule = Rule {
-    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), conv_shape(site, 0, 1, 2)?)]),
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), conv_shape(site, 0, 1, Some(2))?)]),
     axes: |site| {
         let t = Texts::of(site, 0, 1, 0)?;
         Some(t.rule(format!("{}, {}, {} -> {}", t.x, t.w, t.channel, t.y)))
@@ -34,6 +34,25 @@ const CONV_TRANSPOSE: Rule = Rule {
         (Some(x), Some([_, rest @ ..])) => elements(x) * elements(rest),
         _ => site.unknown(),
     },
+    ..Rule::OPAQUE
+};
+
+/// A convolution whose taps are moved by offsets and weighted by a mask: x, w, offset, bias, mask.
+const DEFORM_CONV: Rule = Rule {
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), deformed_shape(site)?)]),
+    axes: |site| {
+        let t = Texts::of(site, 0, 1, 0)?;
+        // Groups of offsets cut the channels elsewhere than groups of weights.
+        let shared = site.call.int("offset_group", 1) == 1;
+        let text = format!("{}, {}, n _*, {}, n _* -> {}", t.x, t.w, t.channel, t.y);
+        shared.then(|| t.rule(text))
+    },
+    zero: |site, at| {
+        let on = |slot: usize| at.get(slot) == Some(&true);
+        (on(0) || on(1)) && (on(3) || !site.has(3))
+    },
+    refit: refit_group,
+    cost: |site| conv_cost(site, 1),
     ..Rule::OPAQUE
 };
 
@@ -87,7 +106,7 @@ pub(super) fn refit_group(site: &Site, cut: &Cut) -> Result<Refit, String> {
 }
 
 /// The result's shape of a convolution of the operands at these slots.
-pub(super) fn conv_shape(site: &Site, x: usize, w: usize, bias: usize) -> Result<Option<Vec<Dim>>, String> {
+pub(super) fn conv_shape(site: &Site, x: usize, w: usize, bias: Option<usize>) -> Result<Option<Vec<Dim>>, String> {
     let group = Dim::Fixed(group(site)?);
     let (Some(x), Some(w)) = (site.shape(x), site.shape(w)) else { return Ok(None) };
     let ([n, c, space @ ..], [o, i, kernel @ ..]) = (x, w) else {
@@ -102,13 +121,23 @@ pub(super) fn conv_shape(site: &Site, x: usize, w: usize, bias: usize) -> Result
     {
         return Err(format!("{o} output channels do not divide into {g} groups"));
     }
-    expect_vector(site, bias, o, "bias")?;
+    if let Some(bias) = bias {
+        expect_vector(site, bias, o, "bias")?;
+    }
     let window = Window::of(site.call, space.len())?;
     let mut shape = vec![n.clone(), o.clone()];
     for (axis, (length, kernel)) in space.iter().zip(kernel).enumerate() {
         shape.push(window.positions(site, axis, length, kernel, false)?);
     }
     Ok(Some(shape))
+}
+
+fn deformed_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
+    let shape = conv_shape(site, 0, 1, Some(3))?;
+    let rank = shape.as_ref().map_or(4, Vec::len);
+    expect_rank(site, 2, rank, "offset")?;
+    expect_rank(site, 4, rank, "mask")?;
+    Ok(shape)
 }
 
 /// A contradiction where the weights' window has another rank than the input, or another length than declared.
@@ -274,7 +303,7 @@ mod tests {
         assert_snapshot!(conv("", "=8 32 3", ""), @"error: a window over 1 axes for an input with 2");
         assert_snapshot!(conv("", "=8 32 3 0", ""), @"error: a window of length 0");
         assert_snapshot!(conv("", "=8 32 3 3", "=7"), @"error: the bias has 7 elements but there are 8 channels");
-        assert_snapshot!(conv("", "=8 32 3 3", "=1 8 1 1"), @"error: the bias has rank 4, not 1");
+        assert_snapshot!(conv("", "=8 32 3 3", "=1 8 1 1"), @"error: an operand (bias) has rank 4, not 1");
         assert_snapshot!(
             conv("kernel_shape=[3,5]", "=8 32 3 3", ""),
             @"error: `kernel_shape` says 5 but the weights have 3"
@@ -310,6 +339,21 @@ mod tests {
         );
         assert_snapshot!(t("group=3", "=32 4 3 3"), @"error: 32 input channels do not divide into 3 groups");
         assert_snapshot!(t("pads=[9,9,9,9]", "=32 16 3 3"), @"error: padding leaves -11 elements");
+    }
+
+    #[test]
+    fn deformed() {
+        let conv = |attributes: &str, offset: &str| {
+            show("DeformConv", 19, attributes, &["=2 8 9 9", "=16 8 3 3", offset, "=16", "=2 9 7 7"])
+        };
+        assert_snapshot!(
+            conv("", "=2 18 7 7"),
+            @"[c0:2, c1:8, 9, 9], [c4:16, c1:8, 3, 3], [c0:2, 18, 7, 7], [c4:16], [c0:2, 9, 7, 7] -> f32[c0:2, c4:16, 7, 7]"
+        );
+        assert_snapshot!(
+            conv("offset_group=2", "=2 36 7 7"),
+            @"[2, 8, 9, 9], [16, 8, 3, 3], [2, 36, 7, 7], [16], [2, 9, 7, 7] -> f32[2, 16, 7, 7]"
+        );
     }
 
     #[test]

@@ -40,14 +40,14 @@ pub fn expect_vector(site: &Site, slot: usize, length: &Dim, name: &str) -> Resu
     match site.shape(slot) {
         None => Ok(()),
         Some([n]) => agree(n, length, |n, c| format!("the {name} has {n} elements but there are {c} channels")),
-        Some(shape) => Err(format!("the {name} has rank {}, not 1", shape.len())),
+        Some(shape) => Err(format!("an operand ({name}) has rank {}, not 1", shape.len())),
     }
 }
 
 /// A contradiction where an operand is known to have another rank.
 pub fn expect_rank(site: &Site, slot: usize, rank: usize, name: &str) -> Result<(), String> {
     match site.rank(slot) {
-        Some(r) if r != rank => Err(format!("the {name} has rank {r}, not {rank}")),
+        Some(r) if r != rank => Err(format!("an operand ({name}) has rank {r}, not {rank}")),
         _ => Ok(()),
     }
 }

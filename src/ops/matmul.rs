@@ -24,13 +24,7 @@ const GEMM: Rule = Rule {
     infer: |site| Ok(vec![Fact::maybe(site.dtype(0), gemm_shape(site)?)]),
     axes: gemm_axes,
     zero: zero::affine,
-    cost: |site| {
-        let k = usize::from(site.call.int("transA", 0) == 0);
-        match (site.result_shape(0), site.dim(0, k)) {
-            (Some(y), Some(k)) => elements(y) * k.clone(),
-            _ => site.unknown(),
-        }
-    },
+    cost: gemm_cost,
     ..Rule::OPAQUE
 };
 
@@ -42,7 +36,8 @@ pub(super) fn matmul_shape(site: &Site, a: usize, b: usize) -> Result<Option<Vec
     }
 }
 
-fn product_shape(site: &Site, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
+/// The shape of the product of two matrices, or stacks of them.
+pub(super) fn product_shape(site: &Site, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
     let ([.., k], [.., last]) = (a, b) else { return Err("a scalar is no matrix".into()) };
     let rows = if b.len() == 1 { last } else { &b[b.len() - 2] };
     agree(rows, k, |b, a| format!("the right matrix has {b} rows but the left one has {a} columns"))?;
@@ -75,6 +70,7 @@ pub(super) fn matmul_cost(site: &Site, a: usize) -> Dim {
     }
 }
 
+/// The result's shape of a Gemm.
 pub(super) fn gemm_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
     let (Some(a), Some(b)) = (site.shape(0), site.shape(1)) else { return Ok(None) };
     let ([a0, a1], [b0, b1]) = (a, b) else { return Err("the operands of a Gemm are matrices".into()) };
@@ -92,6 +88,16 @@ pub(super) fn gemm_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
     Ok(Some(shape))
 }
 
+/// Each element of the result takes one product for each column of the left operand.
+pub(super) fn gemm_cost(site: &Site) -> Dim {
+    let k = usize::from(site.call.int("transA", 0) == 0);
+    match (site.result_shape(0), site.dim(0, k)) {
+        (Some(y), Some(k)) => elements(y) * k.clone(),
+        _ => site.unknown(),
+    }
+}
+
+/// The axes of a Gemm.
 pub(super) fn gemm_axes(site: &Site) -> Option<AxisRule> {
     let a = if site.call.int("transA", 0) != 0 { "k m" } else { "m k" };
     let b = if site.call.int("transB", 0) != 0 { "n k" } else { "k n" };

@@ -1,26 +1,36 @@
 //! What secateur knows about operators: one [`Rule`] each, in one file per family, and nowhere else.
 //!
-//! A rule is five functions and one law of zeros over a [`Site`]. What a rule leaves out is [`Rule::OPAQUE`]'s: the
+//! A rule is five functions and two laws of zeros over a [`Site`]. What a rule leaves out is [`Rule::OPAQUE`]'s: the
 //! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
 //! is conservative, and visible.
 
+mod attention;
 mod broadcast;
 mod content;
+mod contrib_attention;
 mod conv;
 mod dims;
+mod einsum;
 mod elementwise;
+mod fused;
 mod gather;
+mod integer;
+mod layer_norm;
 mod matmul;
 mod movement;
 mod norm;
+#[cfg(test)]
+mod odd;
 mod pool;
 mod quantize;
+mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
 mod shape;
 mod site;
 mod slice;
+mod softmax;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -44,6 +54,9 @@ pub struct Rule {
     /// Whether the results are zero at a unit where these operands are (`true` at the slots that are zero there;
     /// a slot that does not carry the unit's label is `false`). Needed to know that dropping equals zeroing.
     pub zero: fn(&Site, &[bool]) -> bool,
+    /// Whether a contraction adds nothing at a unit where these operands are zero (`true` as for `zero`). Any factor
+    /// does, unless something is added to a factor first: a zero point, a bias inside an attention.
+    pub adds_nothing: fn(&Site, &[bool]) -> bool,
     /// What has to change beside the constants once axes got shorter: attributes and shape operands.
     pub refit: fn(&Site, &Cut) -> Result<Refit, String>,
     /// Multiply-accumulate operations of one run.
@@ -58,6 +71,7 @@ impl Rule {
         infer: |site| Ok(vec![Fact::default(); site.call.results.len()]),
         axes: |_| None,
         zero: |_, _| false,
+        adds_nothing: zero::any,
         refit: |_, _| Ok(Refit::default()),
         cost: |_| Dim::Fixed(0),
         is_identity: |_| false,
@@ -124,20 +138,28 @@ type Family = &'static [(&'static str, Rule)];
 
 /// Every family. A new file is added here and nowhere else.
 const FAMILIES: &[Family] = &[
+    attention::RULES,
     broadcast::RULES,
+    contrib_attention::RULES,
     conv::RULES,
+    einsum::RULES,
     elementwise::RULES,
+    fused::RULES,
     gather::RULES,
+    integer::RULES,
+    layer_norm::RULES,
     matmul::RULES,
     movement::RULES,
     norm::RULES,
     pool::RULES,
     quantize::RULES,
+    recurrent::RULES,
     reduce::RULES,
     reshape::RULES,
     resize::RULES,
     shape::RULES,
     slice::RULES,
+    softmax::RULES,
 ];
 
 /// The rule of a call. Local functions hide operators of the same name, and are opaque.

@@ -1,11 +1,16 @@
 //! Normalization with statistics that are known, or taken over a window or a plane.
 
-use super::dims::{expect_rank, expect_vector};
-use super::{AxisRule, Rule, Site, zero};
+use super::dims::{expect_rank, expect_vector, row};
+use super::{AxisRule, Rule, Site, normalize_axis, zero};
 use crate::infer::Fact;
 
-pub const RULES: &[(&str, Rule)] =
-    &[("BatchNormalization", BATCH_NORMALIZATION), ("InstanceNormalization", INSTANCE_NORMALIZATION), ("LRN", LRN)];
+pub const RULES: &[(&str, Rule)] = &[
+    ("BatchNormalization", BATCH_NORMALIZATION),
+    ("InstanceNormalization", INSTANCE_NORMALIZATION),
+    ("LRN", LRN),
+    ("LpNormalization", LP_NORMALIZATION),
+    ("MeanVarianceNormalization", MEAN_VARIANCE_NORMALIZATION),
+];
 
 /// `y = scale · (x - mean) / √(var + ε) + bias`, with statistics from training, one a channel.
 const BATCH_NORMALIZATION: Rule = Rule {
@@ -56,6 +61,45 @@ const LRN: Rule = Rule {
     zero: zero::first,
     ..Rule::OPAQUE
 };
+
+/// `y = x / ‖x‖` along one axis. A row of zeros has no direction, so the other axes can't be masked.
+const LP_NORMALIZATION: Rule = Rule {
+    infer: |site| {
+        if let Some(rank) = site.rank(0) {
+            site.axis("axis", -1, rank)?;
+        }
+        Ok(vec![without_content(site.fact(0).clone())])
+    },
+    axes: |site| {
+        let rank = site.rank(0)?;
+        let axis = site.axis("axis", -1, rank).ok()?;
+        let x = row(rank, |i| if i == axis { "c!".into() } else { "_".into() });
+        Some(AxisRule::new(format!("{x} -> {x}")).why("it is divided by the norm"))
+    },
+    zero: zero::first,
+    ..Rule::OPAQUE
+};
+
+/// `y = (x - mean) / √var` with statistics over some axes.
+const MEAN_VARIANCE_NORMALIZATION: Rule = Rule {
+    infer: |site| {
+        averaged_axes(site)?;
+        Ok(vec![without_content(site.fact(0).clone())])
+    },
+    axes: |site| {
+        let axes = averaged_axes(site).ok()??;
+        let x = row(site.rank(0)?, |i| if axes.contains(&i) { "_".into() } else { format!("a{i}") });
+        Some(AxisRule::new(format!("{x} -> {x}")).why("its mean and variance are taken along it"))
+    },
+    zero: zero::first,
+    ..Rule::OPAQUE
+};
+
+fn averaged_axes(site: &Site) -> Result<Option<Vec<usize>>, String> {
+    let Some(rank) = site.rank(0) else { return Ok(None) };
+    let axes = site.call.ints("axes").unwrap_or(&[0, 2, 3]);
+    axes.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Result<_, _>>().map(Some)
+}
 
 /// Whether statistics are taken from the batch. Before opset 14 the number of results says so.
 fn is_training(site: &Site) -> bool {
@@ -149,5 +193,17 @@ mod tests {
             show("LRN", 13, "size=5", &["=2 8 5 5"]),
             @"[c0:2, 8, c2:5, c3:5] -> f32[c0:2, 8, c2:5, c3:5]"
         );
+    }
+
+    #[test]
+    fn norms() {
+        assert_snapshot!(show("LpNormalization", 1, "", &["=2 8"]), @"[2, c1!:8] -> f32[2, c1!:8]");
+        assert_snapshot!(show("LpNormalization", 1, "axis=2", &["=2 8"]), @"error: axis 2 of a tensor of rank 2");
+        assert_snapshot!(
+            show("MeanVarianceNormalization", 13, "", &["=2 8 5 5"]),
+            @"[2, c1:8, 5, 5] -> f32[2, c1:8, 5, 5]"
+        );
+        assert_snapshot!(show("MeanVarianceNormalization", 13, "axes=[-1]", &["=2 8"]), @"[c0:2, 8] -> f32[c0:2, 8]");
+        assert_snapshot!(show("MeanVarianceNormalization", 13, "", &["=2 8"]), @"error: axis 2 of a tensor of rank 2");
     }
 }

@@ -1,5 +1,6 @@
 //! Pooling: each channel by itself, over a window or over all that there is.
 
+use super::dims::expect_rank;
 use super::window::Window;
 use super::{AxisRule, Rule, Site, zero};
 use crate::infer::Fact;
@@ -72,6 +73,7 @@ const MAX_ROI_POOL: Rule = Rule {
 /// The mean or maximum over interpolated samples in cells of regions.
 const ROI_ALIGN: Rule = Rule {
     infer: |site| {
+        expect_rank(site, 2, 1, "batch indices")?;
         let size = vec![Dim::Fixed(site.call.int("output_height", 1)), Dim::Fixed(site.call.int("output_width", 1))];
         Ok(vec![Fact::maybe(site.dtype(0), region_shape(site, Some(size))?)])
     },

@@ -5,7 +5,7 @@
 //! Constants keep their axes free, so an operand under test is usually one.
 
 use super::{Cut, Refit, Site, rule_of};
-use crate::axes::{Axes, Groups, KeepSets, analyze};
+use crate::axes::{Axes, Groups, KeepSets, Kept, analyze};
 use crate::infer::{Facts, infer};
 use crate::ir::{
     Attribute, Call, Constant, DType, Dim, Extra, Form, Input, Model, Node, NodeId, Store, Tensor, TensorType, Type,
@@ -94,6 +94,14 @@ impl Case {
         self.with_site(&infer(&self.model), |site| (rule.is_identity)(site))
     }
 
+    /// What changes at the call when nothing is cut.
+    pub fn refit_nothing(&self) -> Result<Refit, String> {
+        let facts = infer(&self.model);
+        let cut = Cut { operands: vec![], results: vec![], labels: &|_| None };
+        let rule = rule_of(&self.model, self.model.graph.call(self.call).expect("a call"));
+        self.with_site(&facts, |site| (rule.refit)(site, &cut))
+    }
+
     /// What changes at the call when a label of its rule keeps only these units.
     pub fn refit(&self, label: &str, units: &[usize]) -> String {
         let facts = infer(&self.model);
@@ -106,7 +114,11 @@ impl Case {
             results: self.model.graph.results(self.call).map(|v| shape(&axes, &keep, v)).collect(),
             labels: &|name| {
                 let b = axes.bindings(self.call).iter().find(|b| b.name == name)?;
-                Some((keep.size(&axes, b.var), None))
+                let kept = match keep.of(&axes, b.var) {
+                    Kept::All => None,
+                    Kept::Some(units) => Some(units),
+                };
+                Some((keep.size(&axes, b.var), kept))
             },
         };
         let rule = rule_of(&self.model, self.model.graph.call(self.call).expect("a call"));

@@ -4,7 +4,7 @@ use super::blame::{self, Blame, blame};
 use super::convert::{datum_type, from_tract, to_tract};
 use super::examine::{self, Operators};
 use super::panics::caught;
-use super::{OracleError, Plan, Signature};
+use super::{OracleError, Plan, Signature, rewrite};
 use crate::feed::Feed;
 use crate::ir::Tensor;
 use prost::Message;
@@ -35,10 +35,12 @@ impl Engine {
     ) -> Result<Engine, OracleError> {
         let mut proto = ModelProto::decode(model).map_err(|e| OracleError::Decode(e.to_string()))?;
         let onnx = tract_onnx::onnx();
-        let operators = examine::examine(&proto, |name| onnx.op_register.0.contains_key(name))?;
-        if let Some(graph) = &mut proto.graph {
-            examine::spell_out_defaults(graph);
-        }
+        let opset = proto.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx"));
+        let opset = opset.map_or(1, |o| o.version);
+        let graph = proto.graph.as_mut().ok_or_else(|| OracleError::Decode("it has no graph".into()))?;
+        let operators = examine::operators(graph)?;
+        rewrite::rewrite(graph, opset);
+        examine::check_nodes(graph, &|name| onnx.op_register.0.contains_key(name))?;
         let dir = dir.map(directory).transpose()?;
         // Declared inner types may contradict the sizes that we set, but sometimes inference needs them.
         let attempt = |ignore: bool| {

@@ -1,10 +1,8 @@
-//! A look at a model before tract gets it: what tract would get wrong or die of is refused or put right.
+//! A look at a model before tract gets it: what tract would get wrong or die of is refused.
 
 use super::OracleError;
 use std::collections::{HashMap, HashSet};
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{GraphProto, NodeProto};
 
 /// Operators of ONNX Runtime's own domain that tract has, with that meaning.
 const CONTRIB: [&str; 12] = [
@@ -25,10 +23,8 @@ const CONTRIB: [&str; 12] = [
 /// The operator of every node of the main graph, by the name that tract gives the node.
 pub type Operators = HashMap<String, String>;
 
-/// Checks that tract knows every operator and that every output is made.
-pub fn examine(model: &ModelProto, known: impl Fn(&str) -> bool) -> Result<Operators, OracleError> {
-    let Some(graph) = &model.graph else { return Err(OracleError::Decode("it has no graph".into())) };
-    check_nodes(graph, &known)?;
+/// The operators of the main graph, if every output is made.
+pub fn operators(graph: &GraphProto) -> Result<Operators, OracleError> {
     let made = graph.node.iter().flat_map(|n| n.output.iter());
     let made = made.chain(graph.input.iter().map(|i| &i.name)).chain(graph.initializer.iter().map(|t| &t.name));
     let made: HashSet<&String> = made.collect();
@@ -39,11 +35,12 @@ pub fn examine(model: &ModelProto, known: impl Fn(&str) -> bool) -> Result<Opera
 }
 
 /// How messages name a node, and what tract calls it: its name, or that of its first result.
-fn label(node: &NodeProto) -> &str {
+pub fn label(node: &NodeProto) -> &str {
     if node.name.is_empty() { node.output.first().map_or("", |s| s) } else { &node.name }
 }
 
-fn check_nodes(graph: &GraphProto, known: &impl Fn(&str) -> bool) -> Result<(), OracleError> {
+/// Checks that tract knows every operator, subgraphs included.
+pub fn check_nodes(graph: &GraphProto, known: &dyn Fn(&str) -> bool) -> Result<(), OracleError> {
     for node in &graph.node {
         if let Some(message) = objection(node, known) {
             let operator = match node.domain.as_str() {
@@ -61,7 +58,7 @@ fn check_nodes(graph: &GraphProto, known: &impl Fn(&str) -> bool) -> Result<(), 
 
 /// What speaks against a node. tract looks operators up without their domain, and reads every
 /// BatchNormalization as one of inference.
-fn objection(node: &NodeProto, known: &impl Fn(&str) -> bool) -> Option<&'static str> {
+fn objection(node: &NodeProto, known: &dyn Fn(&str) -> bool) -> Option<&'static str> {
     let ours = match node.domain.as_str() {
         "" | "ai.onnx" | "ai.onnx.ml" => true,
         "com.microsoft" => CONTRIB.contains(&node.op_type.as_str()),
@@ -72,25 +69,4 @@ fn objection(node: &NodeProto, known: &impl Fn(&str) -> bool) -> Option<&'static
     }
     let training = node.attribute.iter().any(|a| a.name == "training_mode" && a.i != 0);
     (training && node.op_type == "BatchNormalization").then_some("tract has no training mode")
-}
-
-/// Writes the default `value` of each ConstantOfShape, a float zero: tract would take a double.
-pub fn spell_out_defaults(graph: &mut GraphProto) {
-    for node in &mut graph.node {
-        if node.op_type == "ConstantOfShape" && node.attribute.iter().all(|a| a.name != "value") {
-            let zero = TensorProto {
-                dims: vec![1],
-                data_type: DataType::Float as i32,
-                float_data: vec![0.0],
-                ..TensorProto::default()
-            };
-            node.attribute.push(AttributeProto {
-                name: "value".into(),
-                r#type: AttributeType::Tensor as i32,
-                t: Some(zero),
-                ..AttributeProto::default()
-            });
-        }
-        node.attribute.iter_mut().filter_map(|a| a.g.as_mut()).for_each(spell_out_defaults);
-    }
 }

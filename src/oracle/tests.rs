@@ -116,11 +116,53 @@ fn what_tract_would_get_wrong_is_refused() {
     let mut graph = small();
     graph.node[1].op_type = "Loop".into();
     assert_eq!(refusal(graph), "the oracle can't run Loop \"relu\": tract has no such operator");
-    let mut graph = small();
-    graph.node[1] = node("BatchNormalization", "bn", &["h", "s", "s", "s", "s"], &["y"]);
-    graph.node[1].attribute.push(int("training_mode", 1));
-    graph.initializer.push(tensor("s", &[3], &[1., 1., 1.]));
+    // Nobody computes the running statistics of a BatchNormalization in training mode.
+    let mut graph = training();
+    graph.output.push(value("mean", DType::F32, &["3"]));
     assert_eq!(refusal(graph), "the oracle can't run BatchNormalization \"bn\": tract has no training mode");
+}
+
+/// y = batchnorm(x · w) by the statistics of the batch itself.
+fn training() -> GraphProto {
+    let mut graph = small();
+    graph.node[1] = node("BatchNormalization", "bn", &["h", "s", "b", "b", "s"], &["y", "mean", "var"]);
+    graph.node[1].attribute.push(int("training_mode", 1));
+    graph.initializer.push(tensor("s", &[3], &[1., 2., 1.]));
+    graph.initializer.push(tensor("b", &[3], &[0., 1., 0.]));
+    graph
+}
+
+#[test]
+fn training_mode_uses_the_statistics_of_the_batch() {
+    let feed = feed(&[1., 2., 3., 6.]);
+    for opset in [17, 18] {
+        let mut model = ModelProto::decode(&encoded(training())[..]).unwrap();
+        model.opset_import[0].version = opset;
+        let outputs = Runner::new(&model.encode_to_vec(), None, &feed.signature()).unwrap().run(&feed).unwrap();
+        // Every column is its mean ± its deviation: normalized, -1 and 1 (but for epsilon).
+        let expected = [-1., -1., 1., 1., 3., -1.];
+        let y = outputs[0].1.to_f64().unwrap();
+        assert!(y.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{y:?}");
+    }
+}
+
+#[test]
+fn gemm_in_every_float_type() {
+    for dtype in [DType::F32, DType::F64, DType::F16] {
+        let mut graph = small();
+        let cast = |from: &str, to: &str| NodeProto {
+            attribute: vec![int("to", i64::from(dtype.code()))],
+            ..node("Cast", "", &[from], &[to])
+        };
+        graph.node = ["x", "w", "b"].map(|v| cast(v, &format!("{v}.cast"))).to_vec();
+        graph.node.push(node("Gemm", "gemm", &["x.cast", "w.cast", "b.cast"], &["y"]));
+        graph.node[3].attribute.push(int("transB", 1));
+        graph.initializer = vec![tensor("w", &[3, 2], &[1., 0., 0., 1., -1., -1.]), tensor("b", &[3], &[0., 1., 2.])];
+        graph.output = vec![value("y", dtype, &["n", "3"])];
+        let feed = feed(&[1., 2.]);
+        let outputs = runner(graph, &feed).unwrap().run(&feed).unwrap();
+        assert_eq!((outputs[0].1.dtype, outputs[0].1.to_f64().unwrap()), (dtype, vec![1., 3., -1.]));
+    }
 }
 
 #[test]

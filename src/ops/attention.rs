@@ -1,0 +1,305 @@
+//! ONNX's attention. Heads are a factor of the features: query heads `(k r)`, r of them for each key head k.
+
+use super::dims::{agree, elements, expect_rank};
+use super::{AxisRule, Cut, Refit, Rule, Site, zero};
+use crate::infer::Fact;
+use crate::ir::{Attribute, Dim};
+
+pub const RULES: &[(&str, Rule)] = &[
+    ("Attention", ATTENTION),
+    ("RotaryEmbedding", ROTARY_EMBEDDING),
+    ("com.microsoft.RotaryEmbedding", ROTARY_EMBEDDING),
+];
+
+/// `y[(k r), s, e] = Σ softmax(scale · Σ q[(k r), s, d] · k[k, t, d] + mask) · v[k, t, e]` over t and d.
+/// Operands: q, k, v, mask, past keys, past values; a rank of 3 has all heads in the last axis.
+const ATTENTION: Rule = Rule {
+    infer: attention_types,
+    axes: attention_axes,
+    zero: |site, at| {
+        let on = |slot: usize| at.get(slot) == Some(&true);
+        let values = on(2) && (on(5) || !site.has(5));
+        let keys = on(1) && (on(4) || !site.has(4));
+        values && (keys || !wants(site, 1)) && !wants(site, 3)
+    },
+    refit: |site, cut| {
+        let before = heads(site)?.and_then(|h| h.d.size());
+        let mut refit = scale_of(before, cut, site.call.has("scale"));
+        let (k, r) = (cut.size("k"), cut.size("r"));
+        if let (Some(k), Some(r)) = (k, r) {
+            refit = refit_heads(site, refit, "q_num_heads", Some(k.clone() * r));
+            refit = refit_heads(site, refit, "kv_num_heads", Some(k));
+        }
+        Ok(refit)
+    },
+    cost: |site| match (site.shape(0), site.shape(1), site.result_shape(0)) {
+        (Some(q), Some(k), Some(y)) if k.len() > 2 => (elements(q) + elements(y)) * k[k.len() - 2].clone(),
+        _ => site.unknown(),
+    },
+    ..Rule::OPAQUE
+};
+
+/// Turns pairs of features of each head by an angle for each position. ONNX has x, cosines, sines, positions;
+/// ONNX Runtime's own has x, positions, cosines, sines.
+const ROTARY_EMBEDDING: Rule = Rule {
+    infer: |site| {
+        if let Some(r) = site.rank(0).filter(|r| !(3..=4).contains(r)) {
+            return Err(format!("its input has rank {r}, not 3 or 4"));
+        }
+        rotary_heads(site)?;
+        Ok(vec![Fact::maybe(site.dtype(0), site.shape(0).map(<[Dim]>::to_vec))])
+    },
+    axes: rotary_axes,
+    zero: zero::first,
+    refit: |site, cut| Ok(refit_heads(site, Refit::default(), "num_heads", cut.size("h"))),
+    ..Rule::OPAQUE
+};
+
+/// The numbers of an attention: query heads, key heads, query heads for each key head, features of a head.
+struct Heads {
+    query: Dim,
+    key: Dim,
+    repeat: Dim,
+    d: Dim,
+    e: Dim,
+}
+
+/// A division that must come out even; `None` where that is not known.
+pub(super) fn divide(whole: &Dim, by: &Dim, what: &str) -> Result<Option<Dim>, String> {
+    if by.fixed().is_some_and(|n| n < 1) {
+        return Err(format!("{by} {what}"));
+    }
+    match (whole.div_exact(by), whole.fixed(), by.fixed()) {
+        (Some(part), _, _) => Ok(Some(part)),
+        (None, Some(whole), Some(by)) => Err(format!("{whole} does not divide into {by} {what}")),
+        _ => Ok(None),
+    }
+}
+
+pub(super) fn wants(site: &Site, port: usize) -> bool {
+    site.call.results.get(port).is_some_and(|r| !r.is_empty())
+}
+
+fn heads(site: &Site) -> Result<Option<Heads>, String> {
+    let (Some(q), Some(k), Some(v)) = (site.shape(0), site.shape(1), site.shape(2)) else { return Ok(None) };
+    let (query, key, d, width, e) = match (q, k, v) {
+        ([_, h, _, d], [_, kv, _, dk], [_, _, _, e]) => (h.clone(), kv.clone(), d.clone(), dk.clone(), e.clone()),
+        ([_, _, q], [_, _, k], [_, _, v]) => {
+            let count = |name: &str| Dim::Fixed(site.call.int(name, 0));
+            let (h, kv) = (count("q_num_heads"), count("kv_num_heads"));
+            let parts = (divide(q, &h, "heads")?, divide(k, &kv, "heads")?, divide(v, &kv, "heads")?);
+            let (Some(d), Some(width), Some(e)) = parts else { return Ok(None) };
+            (h, kv, d, width, e)
+        }
+        _ => return Err(format!("operands of rank {}, {} and {}", q.len(), k.len(), v.len())),
+    };
+    agree(&d, &width, |d, w| format!("heads of {d} features meet heads of {w}"))?;
+    let repeat = divide(&query, &key, "key heads")?;
+    Ok(repeat.map(|repeat| Heads { query, key, repeat, d, e }))
+}
+
+fn attention_types(site: &Site) -> Result<Vec<Fact>, String> {
+    let facts = |shapes: [Option<Vec<Dim>>; 4]| shapes.map(|s| Fact::maybe(site.dtype(0), s)).to_vec();
+    for (slot, name) in [(4, "past keys"), (5, "past values")] {
+        expect_rank(site, slot, 4, name)?;
+    }
+    let (Some(h), Some(q), Some(k)) = (heads(site)?, site.shape(0), site.shape(1)) else {
+        return Ok(facts([None, None, None, None]));
+    };
+    let (batch, steps, fresh) = match q.len() {
+        4 => (&q[0], &q[2], &k[2]),
+        _ => (&q[0], &q[1], &k[1]),
+    };
+    let total = match (site.has(4), site.dim(4, 2)) {
+        (false, _) => fresh.clone(),
+        (true, Some(past)) => past.clone() + fresh.clone(),
+        (true, None) => site.unknown(),
+    };
+    let shape = |axes: [&Dim; 4]| Some(axes.map(Dim::clone).to_vec());
+    let y = match q.len() {
+        4 => shape([batch, &h.query, steps, &h.e]),
+        _ => Some(vec![batch.clone(), steps.clone(), h.query.clone() * h.e.clone()]),
+    };
+    let scores = shape([batch, &h.query, steps, &total]);
+    Ok(facts([y, shape([batch, &h.key, &total, &h.d]), shape([batch, &h.key, &total, &h.e]), scores]))
+}
+
+/// The features of a head in a rule. Keys in a cache stay as wide as they are: what they are contracted with is not
+/// all here to be looked at.
+pub(super) struct Cached {
+    pub d: String,
+    pub e: String,
+}
+
+impl Cached {
+    pub fn text(cached: bool, d: &Dim, e: &Dim) -> Option<Cached> {
+        let text =
+            |label: &str, size: &Dim| if cached { size.size().map(|n| n.to_string()) } else { Some(label.into()) };
+        Some(Cached { d: text("d", d)?, e: text("e", e)? })
+    }
+}
+
+fn attention_axes(site: &Site) -> Option<AxisRule> {
+    let h = heads(site).ok()??;
+    let cached = site.has(4) || site.has(5) || wants(site, 1) || wants(site, 2);
+    let flat = site.rank(0)? == 3;
+    let text = if flat {
+        let Cached { d, e } = Cached::text(cached, &h.d, &h.e)?;
+        format!(
+            "b _ (k r {d}), b _ (k {d}), b _ (k {e}), MASK, PAST, PAST, b -> b _ (k r {e}), PAST, PAST, b (k r) _ _"
+        )
+    } else {
+        let (d, e) = if cached { ("_", "_") } else { ("d", "e") };
+        format!("b (k r) _ {d}, b k _ {d}, b k _ {e}, MASK, PAST, PAST, b -> b (k r) _ {e}, PAST, PAST, b (k r) _ _")
+    };
+    let text = text.replace("MASK", &mask_text(site, 3, &h.query, "(k r)")?).replace("PAST", "b k _ _");
+    let rule = AxisRule::new(text).size("k", h.key).size("r", h.repeat).size("d", h.d).size("e", h.e);
+    Some(rule.why("positions are weighed against each other"))
+}
+
+/// The axes of a mask or bias that broadcasts to batch, heads, queries and keys.
+pub(super) fn mask_text(site: &Site, slot: usize, heads: &Dim, label: &str) -> Option<String> {
+    if !site.has(slot) {
+        return Some("_*".into());
+    }
+    let shape = site.shape(slot)?;
+    let head = match shape.len() {
+        0..=2 => return Some("_*".into()),
+        3 | 4 => &shape[shape.len() - 3],
+        _ => return None,
+    };
+    let head = match head {
+        Dim::Fixed(1) => "1",
+        h if h == heads => label,
+        _ => return None,
+    };
+    Some(if shape.len() == 4 { format!("b {head} _ _") } else { format!("{head} _ _") })
+}
+
+/// The scale is `1 / √d` unless it is given: it must stay what it was when heads lose features.
+pub(super) fn scale_of(before: Option<usize>, cut: &Cut, given: bool) -> Refit {
+    match (before, cut.size("d").and_then(|d| d.size())) {
+        (Some(before), Some(after)) if before != after && !given => {
+            Refit::default().attribute("scale", Attribute::Float((1.0 / (before as f64).sqrt()) as f32))
+        }
+        _ => Refit::default(),
+    }
+}
+
+/// A number of heads that is given, where it changed.
+pub(super) fn refit_heads(site: &Site, refit: Refit, name: &'static str, heads: Option<Dim>) -> Refit {
+    match heads.and_then(|h| h.fixed()) {
+        Some(h) if h > 0 && site.call.int(name, 0) > 0 && h != site.call.int(name, 0) => {
+            refit.attribute(name, Attribute::Int(h))
+        }
+        _ => refit,
+    }
+}
+
+/// The number of heads and the features of each, where heads lie in the last axis; `None` where that is not known.
+fn rotary_heads(site: &Site) -> Result<Option<(Dim, Dim)>, String> {
+    let Some([_, _, width]) = site.shape(0) else { return Ok(None) };
+    let part = |by: &Dim, what: &str| divide(width, by, what);
+    match site.call.int("num_heads", 0) {
+        0 if site.call.domain == "com.microsoft" && site.call.int("rotary_embedding_dim", 0) == 0 => {
+            let Some(half) = site.dim(2, 1) else { return Ok(None) };
+            let d = half.clone() * Dim::Fixed(2);
+            Ok(part(&d, "features")?.map(|h| (h, d)))
+        }
+        0 if site.call.domain == "com.microsoft" => Ok(None),
+        h => Ok(part(&Dim::Fixed(h), "heads")?.map(|d| (Dim::Fixed(h), d))),
+    }
+}
+
+fn rotary_axes(site: &Site) -> Option<AxisRule> {
+    let why = "pairs of features turn together, by an angle for each position";
+    if site.rank(0)? == 4 {
+        return Some(AxisRule::new("b h _ _ -> b h _ _").why(why));
+    }
+    let (h, d) = rotary_heads(site).ok()??;
+    let d = d.size()?;
+    Some(AxisRule::new(format!("b _ (h {d}) -> b _ (h {d})")).size("h", h).why(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::{Case, show};
+    use insta::assert_snapshot;
+
+    #[test]
+    fn heads_in_an_axis_of_their_own() {
+        let case = |attributes: &str, results| {
+            Case::new("Attention", 23, attributes, &["=2 8 5 16", "=2 4 6 16", "=2 4 6 32"], results)
+        };
+        assert_snapshot!(
+            case("", 1).show(),
+            @"[c0:2, (c1:4 c2:2), 5, c4:16], [c0:2, c1:4, 6, c4:16], [c0:2, c1:4, 6, c7:32] -> f32[c0:2, (c1:4 c2:2), 5, c7:32]"
+        );
+        assert_snapshot!(case("", 1).refit("d", &[0, 1, 2]), @"scale=Float(0.25)");
+        assert_snapshot!(case("scale=0.5", 1).refit("d", &[0, 1, 2]), @"");
+        assert_snapshot!(
+            case("", 3).show(),
+            @"[c0:2, (c1:4 c2:2), 5, 16], [c0:2, c1:4, 6, 16], [c0:2, c1:4, 6, 32] -> f32[c0:2, (c1:4 c2:2), 5, 32], f32[c0:2, c1:4, 6, 16], f32[c0:2, c1:4, 6, 32]"
+        );
+        assert_snapshot!(case("", 1).cost(), @"23040");
+        assert_snapshot!(case("", 1).reasons(), @"positions are weighed against each other");
+        assert!(case("", 1).zero(&[false, false, true]));
+        assert!(!case("", 3).zero(&[false, false, true]));
+    }
+
+    #[test]
+    fn heads_in_the_last_axis() {
+        let case =
+            |operands: &[&str], results| Case::new("Attention", 23, "q_num_heads=8 kv_num_heads=4", operands, results);
+        let plain = case(&["=2 5 128", "=2 6 64", "=2 6 128", "=1 8 5 6"], 1);
+        assert_snapshot!(
+            plain.show(),
+            @"[c0:2, 5, (c2:4 c3:2 c4:16)], [c0:2, 6, (c2:4 c4:16)], [c0:2, 6, (c2:4 c7:32)], [1, (c2:4 c3:2), 5, 6] -> f32[c0:2, 5, (c2:4 c3:2 c7:32)]"
+        );
+        assert_snapshot!(plain.refit("k", &[0, 2, 3]), @"q_num_heads=6, kv_num_heads=3");
+        assert_snapshot!(plain.refit("r", &[1]), @"q_num_heads=4");
+        assert_snapshot!(
+            case(&["2 5 128", "2 6 64", "2 6 128", "", "2 4 P 16", "2 4 P 32"], 4).show(),
+            @"[2, 5, (4 2 16)], [2, 6, (4 16)], [2, 6, (4 32)], -, [2, 4, P, 16], [2, 4, P, 32] -> f32[2, 5, (4 2 32)], f32[2, 4, 6+P, 16], f32[2, 4, 6+P, 32], f32[2, (4 2), 5, 6+P]"
+        );
+        assert_snapshot!(
+            case(&["2 5 128", "2 6 60", "2 6 128"], 1).show(),
+            @"error: heads of 16 features meet heads of 15"
+        );
+        assert_snapshot!(case(&["2 5 127", "2 6 64", "2 6 128"], 1).show(), @"error: 127 does not divide into 8 heads");
+        assert_snapshot!(
+            case(&["2 5 D", "2 6 64", "2 6 128"], 1).show(),
+            @"[2, 5, D], [2, 6, 64], [2, 6, 128] -> f32[..]"
+        );
+        assert_snapshot!(show("Attention", 23, "", &["2 5 128", "2 6 64", "2 6 128"]), @"error: 0 heads");
+        assert_snapshot!(
+            show("Attention", 23, "", &["2 5 128", "2 6 64", "2 1 6 128"]),
+            @"error: operands of rank 3, 3 and 4"
+        );
+    }
+
+    #[test]
+    fn rotary() {
+        let rotary = |attributes: &str, x: &str| show("RotaryEmbedding", 23, attributes, &[x, "=2 5 8", "=2 5 8"]);
+        assert_snapshot!(
+            rotary("", "=2 4 5 16"),
+            @"[c0:2, c1:4, 5, 16], [2, 5, 8], [2, 5, 8] -> f32[c0:2, c1:4, 5, 16]"
+        );
+        assert_snapshot!(
+            rotary("num_heads=4", "=2 5 64"),
+            @"[c0:2, 5, (c2:4 16)], [2, 5, 8], [2, 5, 8] -> f32[c0:2, 5, (c2:4 16)]"
+        );
+        assert_snapshot!(rotary("", "=2 5 64"), @"error: 0 heads");
+        assert_snapshot!(rotary("", "=2 64"), @"error: its input has rank 2, not 3 or 4");
+        let microsoft = |attributes: &str| {
+            let operands = ["=2 5 64", "i64:=2 5", "=9 8", "=9 8"];
+            Case::new("com.microsoft.RotaryEmbedding", 1, attributes, &operands, 1)
+        };
+        assert_snapshot!(
+            microsoft("").show(),
+            @"[c0:2, 5, (c2:4 16)], [2, 5], [9, 8], [9, 8] -> f32[c0:2, 5, (c2:4 16)]"
+        );
+        assert_snapshot!(microsoft("num_heads=4").refit("h", &[1]), @"num_heads=1");
+        assert_snapshot!(microsoft("").refit("h", &[1]), @"");
+    }
+}
