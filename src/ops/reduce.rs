@@ -15,16 +15,17 @@ const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
 /// A reduction: how its label is marked, its law of zeros, and how two elements combine.
 macro_rules! reduction {
     ($mark:literal, $zero:expr, $eval:expr) => {
-        Rule {
-            infer: |site| infer(site, $eval),
-            axes: |site| axes(site, $mark),
-            zero: $zero,
-            is_identity: |site| reduced(site) == Some(vec![]),
-            ..Rule::OPAQUE
-        }
+        Rule { infer: |site| infer(site, $eval), axes: |site| axes(site, $mark), zero: $zero, ..Rule::OPAQUE }
     };
+    // Of these, a single element is not its own reduction: `|x|`, `x²`, `log x`.
     ($mark:literal, $zero:expr) => {
-        reduction!($mark, $zero, |_, _| Element::Unknown)
+        Rule {
+            infer: |site| {
+                let facts = infer(site, |_, _| Element::Unknown)?;
+                Ok(facts.into_iter().map(|f| Fact { content: None, ..f }).collect())
+            },
+            ..reduction!($mark, $zero, |_, _| Element::Unknown)
+        }
     };
 }
 
