@@ -1,7 +1,7 @@
 //! Running a case's model, and comparing what comes out.
 
-use secateur::axes::{KeepSets, Kept};
 use secateur::analysis::Analysis;
+use secateur::axes::{KeepSets, Kept};
 use secateur::feed::Feed;
 use secateur::infer::infer;
 use secateur::ir::{Dim, Input, Model, Node, NodeId, Tensor, TensorType, Type, ValueId, ValueInfo};
@@ -43,15 +43,17 @@ pub fn make_input(model: &mut Model, node: NodeId, dims: Vec<Dim>) {
     *model.graph.node_mut(node) = Node::Input(Input { info, captured: false, default: None });
 }
 
-/// What is kept of a tensor that has the axes of a value.
-pub fn select(analysis: &Analysis, keep: &KeepSets, value: ValueId, whole: &Tensor) -> Tensor {
+/// What is kept of a tensor that has the axes of a value; `None` where that is not known before the run.
+pub fn select(analysis: &Analysis, keep: &KeepSets, value: ValueId, whole: &Tensor) -> Option<Tensor> {
     let mut tensor = whole.clone();
     for (axis, &var) in analysis.axes.of(value).into_iter().flatten().enumerate() {
-        if let Kept::Some(kept) = keep.of(&analysis.axes, var) {
-            tensor = tensor.select(axis, &kept).expect("numbers");
+        match keep.of(&analysis.axes, var) {
+            Kept::All => {}
+            Kept::Some(kept) => tensor = tensor.select(axis, &kept).expect("numbers"),
+            Kept::Open => return None,
         }
     }
-    tensor
+    Some(tensor)
 }
 
 /// The model with all slices of constants that are not kept set to zero.

@@ -16,6 +16,8 @@ mod case;
 mod check;
 mod draw;
 mod eval;
+mod graphs;
+mod net;
 mod ops;
 
 use case::Case;
@@ -30,17 +32,18 @@ use std::cell::RefCell;
 pub type Generator = fn(&str, &mut Draw) -> Case;
 
 /// Runs a property on random choices: always the same ones, so that a test does not fail by chance.
-pub fn property(name: &str, cases: u32, test: impl Fn(&mut Draw) -> Result<(), String>) {
+/// Says how many.
+pub fn property(name: &str, cases: u32, test: impl Fn(&mut Draw) -> Result<(), String>) -> u32 {
     let factor = std::env::var("SECATEUR_CASES").ok().and_then(|v| v.parse::<u32>().ok()).unwrap_or(1);
-    let config = Config { cases: cases * factor, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
+    let cases = cases * factor;
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
     let mut seed = [7; 32];
     seed.iter_mut().zip(name.bytes()).for_each(|(s, b)| *s ^= b);
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let outcome = runner.run(&vec(any::<u32>(), 0..120), |numbers| {
-        test(&mut Draw::new(&numbers)).map_err(TestCaseError::fail)
-    });
+    let outcome =
+        runner.run(&vec(any::<u32>(), 0..120), |numbers| test(&mut Draw::new(&numbers)).map_err(TestCaseError::fail));
     match outcome {
-        Ok(()) => {}
+        Ok(()) => cases,
         Err(TestError::Fail(why, _)) => panic!("{name}: {why}"),
         Err(TestError::Abort(why)) => panic!("{name}: {why}"),
     }
@@ -57,17 +60,18 @@ fn operator(op: &str, generate: Generator) -> Result<(), String> {
     let run = || {
         property(op, 24, |d| {
             let case = generate(op, d);
-            laws(&case, d, &mut seen.borrow_mut()).map_err(|why| format!("{why}\n{}", case.text()))
+            caught(|| laws(&case, d, &mut seen.borrow_mut())).map_err(|why| format!("{why}\n{}", case.text()))
         });
     };
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).map_err(|panic| {
-        panic.downcast_ref::<String>().cloned().unwrap_or_else(|| format!("{op}: a panic without words"))
+    caught(|| {
+        run();
+        Ok(())
     })?;
     let seen = seen.into_inner();
     if std::env::var_os("SECATEUR_SEEN").is_some() {
         eprintln!("{op:32} {seen:?}");
     }
-    let unrun = ops::UNRUN.iter().any(|(o, _)| *o == op);
+    let unrun = ops::UNRUN.contains(&op);
     if seen.run * 2 < seen.cases && !unrun {
         return Err(format!("{op}: the oracle ran {} of {} cases: {}", seen.run, seen.cases, seen.refused));
     }
@@ -78,6 +82,14 @@ fn operator(op: &str, generate: Generator) -> Result<(), String> {
         return Err(format!("{op}: no case had anything to cut"));
     }
     Ok(())
+}
+
+/// A panic is a broken law too, and is told with its case.
+pub fn caught(test: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(test)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        Err(words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into()))
+    })
 }
 
 #[test]

