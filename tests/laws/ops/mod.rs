@@ -3,12 +3,15 @@
 mod broadcast;
 mod contraction;
 mod elementwise;
+mod fused;
+mod integer;
 mod movement;
 mod normalization;
 mod pooling;
 mod quantization;
 mod reduction;
 mod resampling;
+mod sequence;
 mod shaping;
 mod windows;
 
@@ -19,12 +22,15 @@ pub const FAMILIES: &[&[(&str, Generator)]] = &[
     broadcast::CASES,
     contraction::CASES,
     elementwise::CASES,
+    fused::CASES,
+    integer::CASES,
     movement::CASES,
     normalization::CASES,
     pooling::CASES,
     quantization::CASES,
     reduction::CASES,
     resampling::CASES,
+    sequence::CASES,
     shaping::CASES,
 ];
 
