@@ -103,7 +103,7 @@ fn grouped(op: &str, d: &mut Draw) -> Case {
     let case = case.data(d.floats(&[b, s, k * r * w])).data(d.floats(&[b, s, k * w])).data(d.floats(&[b, s, k * w]));
     let lengths = d.tensor(DType::I32, &[b], s as f64 - 1.0, s as f64 - 1.0);
     let total = d.tensor(DType::I32, &[], s as f64, s as f64);
-    case.absent().absent().fixed(lengths).fixed(total)
+    case.absent().absent().fixed(lengths).fixed(total).results(3)
 }
 
 /// ONNX has cosines, sines, positions; ONNX Runtime's own has positions first.
