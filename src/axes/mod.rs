@@ -10,6 +10,7 @@ mod groups;
 mod keep;
 mod solver;
 mod text;
+mod tie;
 
 pub use groups::{Group, GroupId, Groups, Member};
 pub use keep::{KeepSets, Kept};
@@ -107,6 +108,8 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
             }
         }
     }
+    axes.solver.settle();
+    tie::tie_copies(graph, &mut axes);
     exact::mark_inexact(model, facts, &mut axes);
     axes.solver.settle();
     axes

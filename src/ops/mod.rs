@@ -9,6 +9,7 @@ mod broadcast;
 mod content;
 mod contrib_attention;
 mod conv;
+mod deform;
 mod dims;
 mod einsum;
 mod elementwise;
@@ -23,10 +24,14 @@ mod norm;
 mod odd;
 mod pool;
 mod quantize;
+mod random;
 mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod scan;
+mod scatter;
+mod select;
 mod shape;
 mod site;
 mod slice;
@@ -142,6 +147,7 @@ const FAMILIES: &[Family] = &[
     broadcast::RULES,
     contrib_attention::RULES,
     conv::RULES,
+    deform::RULES,
     einsum::RULES,
     elementwise::RULES,
     fused::RULES,
@@ -153,10 +159,14 @@ const FAMILIES: &[Family] = &[
     norm::RULES,
     pool::RULES,
     quantize::RULES,
+    random::RULES,
     recurrent::RULES,
     reduce::RULES,
     reshape::RULES,
     resize::RULES,
+    scan::RULES,
+    scatter::RULES,
+    select::RULES,
     shape::RULES,
     slice::RULES,
     softmax::RULES,

@@ -262,8 +262,12 @@ fn retargeted(site: &Site, cut: &Cut) -> Result<Refit, String> {
         return Ok(Refit::default());
     }
     let old = target(site).unwrap_or_default();
-    let Some(new) = new_target(from, to, &old, allows_zero(site)) else { return Ok(Refit::default()) };
-    if old.iter().eq(new.iter().map(|d| Some(d.clone())).collect::<Vec<_>>().iter()) && constant {
+    let again = |old| new_target(from, to, old, allows_zero(site));
+    let Some(new) = again(&old).or_else(|| again(&[])) else {
+        let lost = "its target is computed at run time, and can't be rewritten";
+        return if changed { Err(lost.into()) } else { Ok(Refit::default()) };
+    };
+    if constant && old.into_iter().eq(new.iter().cloned().map(Some)) {
         return Ok(Refit::default());
     }
     if !site.call.has("shape") {

@@ -49,16 +49,16 @@ pub fn property(name: &str, cases: u32, test: impl Fn(&mut Draw) -> Result<(), S
     }
 }
 
-/// Checks the laws of a family's operators; all that break one are told.
-pub fn check(family: &[(&str, Generator)]) {
-    let broken: Vec<String> = family.iter().filter_map(|(op, generate)| operator(op, *generate).err()).collect();
+/// Checks the laws of a family's operators on so many cases each; all that break one are told.
+pub fn check(family: &[(&str, Generator)], cases: u32) {
+    let broken: Vec<String> = family.iter().filter_map(|(op, generate)| operator(op, *generate, cases).err()).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n\n"));
 }
 
-fn operator(op: &str, generate: Generator) -> Result<(), String> {
+fn operator(op: &str, generate: Generator, cases: u32) -> Result<(), String> {
     let seen = RefCell::new(Seen::default());
     let run = || {
-        property(op, 24, |d| {
+        property(op, cases, |d| {
             let case = generate(op, d);
             caught(|| laws(&case, d, &mut seen.borrow_mut())).map_err(|why| format!("{why}\n{}", case.text()))
         });

@@ -36,7 +36,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 20);
 }
 
 /// Two shapes that broadcast together; half of the time the first is the whole.

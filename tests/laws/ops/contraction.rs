@@ -10,7 +10,7 @@ pub const CASES: &[(&str, Generator)] =
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 30);
 }
 
 fn conv(op: &str, d: &mut Draw) -> Case {

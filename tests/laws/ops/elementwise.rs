@@ -59,7 +59,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 10);
 }
 
 /// Float attributes that some of them have, and opsets of theirs.

@@ -14,7 +14,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 10);
 }
 
 fn conv(op: &str, d: &mut Draw) -> Case {

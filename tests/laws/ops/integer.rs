@@ -16,7 +16,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 16);
 }
 
 /// A zero point: zero, or not, for all or for each of `n`.

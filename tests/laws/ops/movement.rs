@@ -17,7 +17,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 30);
 }
 
 /// The index of an axis that may be counted from the end.

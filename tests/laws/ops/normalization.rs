@@ -26,7 +26,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 16);
 }
 
 fn batch(op: &str, d: &mut Draw) -> Case {

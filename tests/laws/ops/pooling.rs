@@ -19,7 +19,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 20);
 }
 
 fn pool(op: &str, d: &mut Draw) -> Case {

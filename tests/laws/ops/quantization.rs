@@ -15,7 +15,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 20);
 }
 
 fn linear(op: &str, d: &mut Draw) -> Case {

@@ -22,7 +22,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 20);
 }
 
 fn reduce(op: &str, d: &mut Draw) -> Case {

@@ -9,7 +9,7 @@ pub const CASES: &[(&str, Generator)] = &[("GridSample", grid), ("Resize", resiz
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 20);
 }
 
 fn grid(op: &str, d: &mut Draw) -> Case {

@@ -21,7 +21,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 10);
 }
 
 fn einsum(op: &str, d: &mut Draw) -> Case {

@@ -20,7 +20,7 @@ pub const CASES: &[(&str, Generator)] = &[
 
 #[test]
 fn laws() {
-    check(CASES);
+    check(CASES, 20);
 }
 
 /// A target that takes the elements apart elsewhere: factors of the axes are regrouped in order.
