@@ -235,7 +235,14 @@ fn moved(site: &Site, cut: &Cut) -> Option<Refit> {
     let before = (starts.clone(), ends.clone());
     for (i, range) in ranges.iter().enumerate() {
         let size = &shape[range.axis];
-        let Some((a, b, c)) = range.parts(size).filter(|_| !range.is_full(size)) else { continue };
+        if range.is_full(size) {
+            // A start of `-size` would lie before the axis now.
+            if cut.operand(0).is_some_and(|after| after[range.axis] != *size) {
+                starts[i] = Dim::Fixed(0);
+            }
+            continue;
+        }
+        let Some((a, b, c)) = range.parts(size) else { continue };
         let left =
             |part: &str, old: usize| cut.size(&format!("{part}{}", range.axis)).unwrap_or_else(|| Dim::from(old));
         let (start, count) = (left("a", a), left("b", b));
