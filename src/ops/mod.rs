@@ -9,7 +9,6 @@ mod broadcast;
 mod content;
 mod contrib_attention;
 mod conv;
-mod deform;
 mod dims;
 mod einsum;
 mod elementwise;
@@ -147,7 +146,6 @@ const FAMILIES: &[Family] = &[
     broadcast::RULES,
     contrib_attention::RULES,
     conv::RULES,
-    deform::RULES,
     einsum::RULES,
     elementwise::RULES,
     fused::RULES,
