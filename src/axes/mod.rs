@@ -1,9 +1,9 @@
 //! Axes: which channels, neurons and heads belong together.
 //!
-//! Each operator states once how the axes of its results relate to those of its operands ([`text`], the notation);
-//! the solver ([`solver`]) makes one system of all statements, and knows no operator. What comes out ([`Axes`]) is
-//! an expression for every axis of every value: a sum of products of leaves. A leaf that nothing pins and that
-//! reaches a constant is a group ([`groups`]); its indices are units.
+//! Each operator states once how the axes of its results relate to those of its operands ([`RuleText`], the notation);
+//! the [`Solver`] makes one system of all statements, and knows no operator. What comes out ([`Axes`]) is an expression
+//! for every axis of every value: a sum of products of leaves. A leaf that nothing pins and that reaches a constant is
+//! a group ([`Groups`]); its indices are units.
 
 mod exact;
 mod groups;
