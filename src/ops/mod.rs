@@ -5,6 +5,7 @@
 //! is conservative, and visible.
 
 mod attention;
+mod branch;
 mod broadcast;
 mod content;
 mod contrib_attention;
@@ -143,6 +144,7 @@ type Family = &'static [(&'static str, Rule)];
 /// Every family. A new file is added here and nowhere else.
 const FAMILIES: &[Family] = &[
     attention::RULES,
+    branch::RULES,
     broadcast::RULES,
     contrib_attention::RULES,
     conv::RULES,
