@@ -15,7 +15,7 @@ mod tie;
 pub use groups::{Group, GroupId, Groups, Member};
 pub use keep::{KeepSets, Kept};
 pub use solver::{Mark, Reason, Shape, Solver, Var};
-pub use text::{Expr, RuleError, RuleText};
+pub use text::{Expr, Label, RuleError, RuleText};
 
 use crate::infer::Facts;
 use crate::ir::{Call, Dim, Graph, Model, Node, NodeId, ValueId};
@@ -379,33 +379,38 @@ impl<'a> Env<'a> {
     /// The bindings of all labels, marks included.
     fn finish(mut self, tensors: &Tensors) -> Vec<Binding> {
         let mut bindings: Vec<Binding> = vec![];
-        for (slot, expr) in tensors.iter().flat_map(|(slot, exprs, _)| exprs.iter().map(move |e| (slot, e))) {
-            for label in expr.labels() {
-                let Some(var) = self.build(&Expr::Label(label.clone())) else { continue };
-                if label.inexact {
-                    self.axes.solver.mark(var, Mark::Inexact(self.inexact));
+        for (slot, exprs, _) in tensors {
+            let mut seen: HashMap<String, usize> = HashMap::new();
+            for (axis, expr) in exprs.iter().enumerate() {
+                for label in expr.labels() {
+                    let Some(binding) = self.binding(&mut bindings, label) else { continue };
+                    let other_axis = *seen.entry(label.name.clone()).or_insert(axis) != axis;
+                    match slot {
+                        Some(slot) if other_axis => binding.repeated.push(*slot),
+                        Some(slot) if binding.operands.contains(slot) => {}
+                        Some(slot) => binding.operands.push(*slot),
+                        None => binding.in_result = true,
+                    }
+                    binding.part |= slot.is_none() && matches!(expr, Expr::Sum(_));
+                    binding.unread |= label.unread;
                 }
-                let at = bindings.iter().position(|b| b.name == label.name).unwrap_or_else(|| {
-                    bindings.push(Binding {
-                        name: label.name.clone(),
-                        var,
-                        operands: vec![],
-                        repeated: vec![],
-                        part: false,
-                        in_result: false,
-                        unread: false,
-                    });
-                    bindings.len() - 1
-                });
-                match slot {
-                    Some(slot) if !bindings[at].operands.contains(slot) => bindings[at].operands.push(*slot),
-                    Some(slot) => bindings[at].repeated.push(*slot),
-                    None => bindings[at].in_result = true,
-                }
-                bindings[at].part |= slot.is_none() && matches!(expr, Expr::Sum(_));
-                bindings[at].unread |= label.unread;
             }
         }
         bindings
+    }
+
+    /// The binding of a label, a new one where it is met for the first time.
+    fn binding<'b>(&mut self, bindings: &'b mut Vec<Binding>, label: &Label) -> Option<&'b mut Binding> {
+        let var = self.build(&Expr::Label(label.clone()))?;
+        if label.inexact {
+            self.axes.solver.mark(var, Mark::Inexact(self.inexact));
+        }
+        let at = bindings.iter().position(|b| b.name == label.name).unwrap_or_else(|| {
+            let name = label.name.clone();
+            let (operands, repeated) = (vec![], vec![]);
+            bindings.push(Binding { name, var, operands, repeated, part: false, in_result: false, unread: false });
+            bindings.len() - 1
+        });
+        bindings.get_mut(at)
     }
 }
