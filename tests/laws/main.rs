@@ -17,6 +17,7 @@ mod check;
 mod draw;
 mod eval;
 mod graphs;
+mod inexact;
 mod net;
 mod ops;
 

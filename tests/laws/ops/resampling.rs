@@ -5,7 +5,8 @@ use crate::draw::Draw;
 use crate::{Generator, check};
 use secateur::ir::Tensor;
 
-pub const CASES: &[(&str, Generator)] = &[("GridSample", grid), ("Resize", resize), ("Upsample", upsample)];
+pub const CASES: &[(&str, Generator)] =
+    &[("GridSample", grid), ("Resize", resize), ("Upsample", upsample), ("com.microsoft.GridSample", grid)];
 
 #[test]
 fn laws() {
@@ -14,7 +15,8 @@ fn laws() {
 
 fn grid(op: &str, d: &mut Draw) -> Case {
     let (n, c, rows) = (d.range(1, 3), d.range(1, 4), d.range(1, 3));
-    let case = Case::new(op, 16).attribute("mode", d.pick(&["\"bilinear\"", "\"nearest\""]));
+    let case = Case::new(op, if op.contains('.') { 1 } else { 16 })
+        .attribute("mode", d.pick(&["\"bilinear\"", "\"nearest\""]));
     case.data(d.floats(&[n, c, 3, 4])).data(d.floats(&[n, rows, 2, 2]))
 }
 
