@@ -34,7 +34,9 @@ pub type Uses = Vec<(u32, u16)>;
 /// A model after surgery.
 pub struct Applied {
     pub model: Model,
+    /// What inference finds in it.
     pub facts: Facts,
+    /// What is gone, in terms of the input file.
     pub removed: Vec<Removed>,
 }
 

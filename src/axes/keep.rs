@@ -28,6 +28,7 @@ impl KeepSets {
         self.kept.insert(leaf, units);
     }
 
+    /// Whether every leaf stays whole.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }

@@ -125,6 +125,7 @@ impl Axes {
         self.values.get(&value).map(Vec::as_slice)
     }
 
+    /// The union of all axes.
     pub fn solver(&self) -> &Solver {
         &self.solver
     }
@@ -134,6 +135,7 @@ impl Axes {
         self.bindings.get(&node).map_or(&[], Vec::as_slice)
     }
 
+    /// The reason that a mark names.
     pub fn reason(&self, id: Reason) -> &Pin {
         &self.reasons[id as usize]
     }

@@ -38,8 +38,11 @@ enum Def {
 /// What a variable stands for, aliases followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
+    /// Nothing smaller.
     Leaf,
+    /// A product, major factor first.
     Product(Vec<Var>),
+    /// One after the other.
     Sum(Vec<Var>),
 }
 
@@ -106,6 +109,7 @@ impl Solver {
         root
     }
 
+    /// How long the axis is.
     pub fn size(&self, v: Var) -> &Dim {
         &self.slot(self.find(v)).size
     }
