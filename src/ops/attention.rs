@@ -291,11 +291,11 @@ mod tests {
         let rotary = |attributes: &str, x: &str| show("RotaryEmbedding", 23, attributes, &[x, "=2 5 8", "=2 5 8"]);
         assert_snapshot!(
             rotary("", "=2 4 5 16"),
-            @"[c0:2, c1:4, 5, 16], [2, 5, 8], [2, 5, 8] -> f32[c0:2, c1:4, 5, 16]"
+            @"[c0:2, c1:4, 5, 16], [c0:2, 5, 8], [c0:2, 5, 8] -> f32[c0:2, c1:4, 5, 16]"
         );
         assert_snapshot!(
             rotary("num_heads=4", "=2 5 64"),
-            @"[c0:2, 5, (c2:4 16)], [2, 5, 8], [2, 5, 8] -> f32[c0:2, 5, (c2:4 16)]"
+            @"[c0:2, 5, (c2:4 16)], [c0:2, 5, 8], [c0:2, 5, 8] -> f32[c0:2, 5, (c2:4 16)]"
         );
         assert_snapshot!(rotary("", "=2 5 64"), @"error: 0 heads");
         assert_snapshot!(rotary("", "=2 64"), @"error: its input has rank 2, not 3 or 4");
@@ -305,7 +305,7 @@ mod tests {
         };
         assert_snapshot!(
             microsoft("").show(),
-            @"[c0:2, 5, (c2:4 16)], [2, 5], [9, 8], [9, 8] -> f32[c0:2, 5, (c2:4 16)]"
+            @"[c0:2, 5, (c2:4 16)], [c0:2, 5], [9, 8], [9, 8] -> f32[c0:2, 5, (c2:4 16)]"
         );
         assert_snapshot!(microsoft("num_heads=4").refit("h", &[1]), @"num_heads=1");
         assert_snapshot!(microsoft("").refit("h", &[1]), @"");

@@ -87,7 +87,7 @@ const EMBED_LAYER_NORMALIZATION: Rule = Rule {
     },
     axes: |site| {
         // Where no positions are given, a token's position is its index.
-        let text = "b _, b _, _ h!, _ h, _ h, h, h, b _, b _ -> b _ h, b, b _ h";
+        let text = "b _, b _, _ h!, _ h, _ h, h, h, b _*, b _ -> b _ h, b, b _ h";
         has_epsilon(site, 1e-12).then(|| AxisRule::new(text).why(STATISTIC))
     },
     zero: |site, at| {
