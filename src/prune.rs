@@ -24,6 +24,9 @@ pub const SIMPLIFY: &str = "fold-constants,fold-bn,fix(drop-identity,fold-shapes
 /// The same, for those who want to keep their BatchNormalization.
 pub const SIMPLIFY_KEEP_BN: &str = "fold-constants,fix(drop-identity,fold-shapes,dce),merge-constants";
 
+/// What keys of a model's metadata begin with that tell how it was made.
+pub const SIGNATURE: &str = "secateur.";
+
 /// A pruned model and what was done to it.
 pub struct Pruned {
     pub model: Model,
@@ -69,6 +72,8 @@ pub enum PruneError {
     Pass(#[from] PipelineError),
     #[error(transparent)]
     Plan(#[from] plan::PlanError),
+    #[error("writing the plan as JSON: {0}")]
+    Json(#[from] serde_json::Error),
 }
 
 fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
@@ -90,10 +95,26 @@ pub fn execute(
     let before = cost::cost(original, &infer::infer(original), open);
     let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
     run_passes(simplify, &mut model)?;
+    if !plan.is_empty() {
+        sign(&mut model, plan, simplify)?;
+    }
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
     let after = cost::cost(&model, &facts, open);
     Ok(Pruned { model, before, after, groups: cut_groups(analysis, plan), removed })
+}
+
+/// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.
+fn sign(model: &mut Model, plan: &Plan, simplify: &str) -> Result<(), PruneError> {
+    let choice = plan.budget.split_once(' ');
+    let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
+    // A plan may be edited by hand and say anything; what is written must parse.
+    let cut = cut.filter(|text| text.parse::<Pipeline>().is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
+    let passes = format!("{PREPARE},{cut},{simplify}");
+    let entries = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("plan", plan.hash()?), ("passes", passes)];
+    model.metadata.retain(|(key, _)| !key.starts_with(SIGNATURE));
+    model.metadata.extend(entries.map(|(key, value)| (format!("{SIGNATURE}{key}"), value)));
+    Ok(())
 }
 
 fn cut_groups(analysis: &Analysis, plan: &Plan) -> Vec<GroupReport> {

@@ -71,6 +71,36 @@ pub enum VerifyError {
     NoFeed,
 }
 
+impl VerifyError {
+    /// Which of the models is to blame, if one is.
+    pub fn which(&self) -> Option<&'static str> {
+        match self {
+            VerifyError::Oracle { which, .. } | VerifyError::Save { which, .. } => Some(which),
+            _ => None,
+        }
+    }
+
+    /// The same in words, with a file's name for the model.
+    pub fn of_file(&self, path: &std::path::Path) -> String {
+        match self {
+            VerifyError::Oracle { error, .. } => format!("{}: {error}", path.display()),
+            VerifyError::Save { error, .. } => format!("{}: {error}", path.display()),
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether it says something of the oracle's reach or of what can be made up as input, and nothing of the models:
+    /// they can't be run here. That the pruned model alone can't be run is no such case.
+    pub fn is_inability(&self) -> bool {
+        match self {
+            VerifyError::Oracle { which, error } => *which != "pruned" || matches!(error, OracleError::Absent),
+            VerifyError::Feed(FeedError::Npz(_)) => false,
+            VerifyError::Feed(_) | VerifyError::Input(_) | VerifyError::NoFeed => true,
+            VerifyError::Save { .. } | VerifyError::Compare(_) => false,
+        }
+    }
+}
+
 /// The inputs that a run needs.
 pub fn input_specs(model: &Model) -> Result<Vec<InputSpec>, VerifyError> {
     let inputs = model.graph.inputs().into_iter().filter_map(|n| match model.graph.node(n) {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub(super) fn tie_copies(graph: &Graph, axes: &mut Axes) {
     let mut copies: BTreeMap<&str, Vec<ValueId>> = BTreeMap::new();
     for node in graph.constants() {
-        let Some(constant) = graph.constant(node).filter(|c| c.tensor.shape.len() > 1) else { continue };
+        let Some(constant) = graph.constant(node).filter(|c| is_matrix(&c.tensor.shape)) else { continue };
         if let Some(source) = &constant.source {
             copies.entry(source).or_default().push(ValueId { node, port: 0 });
         }
@@ -43,4 +43,9 @@ fn can_tie(axes: &Axes, a: &[Var], b: &[Var]) -> bool {
         axes.solver.alike(a, b) && leaves.into_iter().all(|(x, y)| pinned(x) == pinned(y))
     };
     a.len() == b.len() && a.iter().zip(b).all(same)
+}
+
+/// Whether more than one axis is longer than one.
+fn is_matrix(shape: &[usize]) -> bool {
+    shape.iter().filter(|&&d| d > 1).count() > 1
 }

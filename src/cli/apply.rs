@@ -34,10 +34,11 @@ struct Shared {
 }
 
 pub fn run(args: Args) -> super::Outcome {
+    args.finish.check()?;
     let mut stages = Stages::default();
-    let text = std::fs::read_to_string(&args.plan);
+    let text = std::fs::read(&args.plan);
     let text = text.map_err(|e| Failure::new(format!("{}: {e}", args.plan.display())))?;
-    let plan: Plan = serde_json::from_str(&text).map_err(|e| {
+    let plan: Plan = serde_json::from_slice(&text).map_err(|e| {
         Failure::new(format!("{}: not a plan: {e}", args.plan.display())).hint("`secateur plan` writes plans")
     })?;
     let model = stages.time("load", || source::load(&args.model))?;

@@ -16,8 +16,8 @@ pub struct Args {
     /// A second one; both are run in turns, so that a busy machine slows both
     b: Option<PathBuf>,
     /// Timed runs of each model
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    repeats: usize,
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    repeats: u32,
     /// Runs before the first one that counts
     #[arg(long, default_value_t = 3, value_name = "N")]
     warm_up: usize,
@@ -34,19 +34,22 @@ pub struct Args {
 pub fn run(args: Args) -> super::Outcome {
     let a = source::load(&args.a)?;
     let b = args.b.as_ref().map(|b| source::load(b)).transpose()?;
+    args.dims.check(&a)?;
     let options = verify::Options {
         inputs: args.inputs,
         samples: 1,
         seed: 0,
         sizes: args.dims.sizes(),
         tolerance: None,
-        repeats: args.repeats,
+        repeats: args.repeats as usize,
     };
     let feeds = verify::feeds(&a, &options)?;
     let feed = feeds.first().ok_or_else(|| Failure::new("there is no input to run"))?;
-    let first = verify::runner(&a, "first", feed)?;
-    let second = b.as_ref().map(|b| verify::runner(b, "second", feed)).transpose()?;
-    let measured = latency::measure(&first, second.as_ref(), feed, args.warm_up, args.repeats)?;
+    let blame = |path: &std::path::Path, e: verify::VerifyError| Failure::new(e.of_file(path));
+    let first = verify::runner(&a, "first", feed).map_err(|e| blame(&args.a, e))?;
+    let runner = |(model, path): (_, &PathBuf)| verify::runner(model, "second", feed).map_err(|e| blame(path, e));
+    let second = b.as_ref().zip(args.b.as_ref()).map(runner).transpose()?;
+    let measured = latency::measure(&first, second.as_ref(), feed, args.warm_up, options.repeats)?;
     if args.json {
         show::print_json(&verify::LatencyMs::of(&measured))?;
     } else {

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::source::Dims;
 use crate::cost::OpenDims;
-use crate::plan::{Budget, Options, Round, Share};
+use crate::plan::{Budget, ChooseError, Options, Round, Share};
 use crate::score::Criterion;
 use clap::Args;
 
@@ -41,6 +41,14 @@ pub struct Choice {
     no_compensate: bool,
     #[command(flatten)]
     pub dims: Dims,
+}
+
+/// Why no plan was made: a pattern that can't be read is a wrong use of the command line.
+pub fn failure(error: ChooseError) -> Failure {
+    match error {
+        ChooseError::Pattern { .. } | ChooseError::NoMatch(_) => Failure::usage(error),
+        _ => Failure::new(error),
+    }
 }
 
 /// How much is cut: one of these.

@@ -50,11 +50,11 @@ pub fn run(args: Args) -> super::Outcome {
         return Ok(Exit::Done);
     }
     for e in explained {
-        show::print(&format!("{}\n", e.value))?;
+        show::print(&show::wrap(&e.value, 4))?;
         for (i, axis) in e.axes.iter().enumerate() {
             show::print(&format!("  axis {i}: {}\n", axis.text))?;
             for reason in &axis.reasons {
-                show::print(&format!("    {reason}\n"))?;
+                show::print(&show::wrap(&format!("    {reason}"), 8))?;
             }
         }
     }
@@ -67,7 +67,7 @@ fn all_pins(analysis: &Analysis, json: bool) -> super::Outcome {
         show::print_json(&pins)?;
     } else {
         for pin in pins {
-            show::print(&format!("{}, {} units ({})\n  {}\n", pin.label, pin.size, pin.places.join(", "), pin.why))?;
+            show::print(&show::wrap(show::pin_line(&pin).trim_start(), 4))?;
         }
     }
     Ok(Exit::Done)
@@ -106,7 +106,7 @@ fn explain(analysis: &Analysis, value: ValueId) -> Explanation {
         Node::Constant(_) => "a constant".to_owned(),
         _ => format!("made by {}", ir::print_line(graph, value.node).trim()),
     };
-    let used = if users.is_empty() { String::new() } else { format!(", used by {}", users.join(", ")) };
+    let used = if users.is_empty() { String::new() } else { format!(", used by {}", show::list(&users)) };
     let vars = analysis.axes.of(value).unwrap_or_default();
     let axis = |&var| Axis {
         text: analysis.groups.show(&analysis.axes, var),
@@ -130,7 +130,7 @@ fn reasons(analysis: &Analysis, axes: &Axes, var: crate::axes::Var) -> Vec<Strin
 
 fn of_group(analysis: &Analysis, group: &Group) -> Vec<String> {
     let graph = &analysis.model.graph;
-    let places = plan::places(&analysis.model, group).join(", ");
+    let places = show::list(&plan::places(&analysis.model, group));
     if group.is_exact() {
         return vec![format!("{}: {} units may go, with {places}", group.id, group.size)];
     }

@@ -54,7 +54,7 @@ pub fn run(args: Args) -> super::Outcome {
     }
     let lines = rows.iter().map(|r| {
         let why = r.why.first().cloned().unwrap_or_default();
-        vec![r.group.clone(), r.state.to_owned(), r.units.to_string(), r.places.join(", "), why]
+        vec![r.group.clone(), r.state.to_owned(), r.units.to_string(), show::list(&r.places), why]
     });
     show::print(&show::table(&["group", "state", "units", "where", "why"], 5, lines))?;
     Ok(Exit::Done)

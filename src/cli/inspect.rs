@@ -47,7 +47,7 @@ struct Inspection {
 pub fn run(args: Args) -> super::Outcome {
     let model = source::load(&args.model)?;
     let facts = infer::infer(&model);
-    let open = args.dims.open(&model);
+    let open = args.dims.open(&model)?;
     let costs: BTreeMap<NodeId, Cost> = cost::per_node(&model, &facts, &open).into_iter().collect();
     let layers = layers(&model, &facts, &costs);
     let found = Inspection { total: cost::cost(&model, &facts, &open), operators: operators(&layers), layers };
@@ -73,7 +73,7 @@ pub fn run(args: Args) -> super::Outcome {
         show::bytes(total.bytes)
     ))?;
     for c in &facts.contradictions {
-        eprintln!("warning: `{}` contradicts its operands: {}", model.graph.label(c.node), c.what);
+        show::say(&format!("warning: `{}` contradicts its operands: {}", model.graph.label(c.node), c.what));
     }
     Ok(Exit::Done)
 }

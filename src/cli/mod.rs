@@ -76,6 +76,11 @@ impl Failure {
         self
     }
 
+    /// A result that is not what it should be.
+    fn check_failed(message: impl Display) -> Failure {
+        Failure { code: Exit::CheckFailed as u8, ..Failure::new(message) }
+    }
+
     /// A wrong use of the command line.
     fn usage(message: impl Display) -> Failure {
         Failure { code: 2, ..Failure::new(message) }
@@ -103,9 +108,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(cli.verb) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
-            eprintln!("error: {}", failure.message);
+            show::say(&format!("error: {}", failure.message));
             if let Some(hint) = failure.hint {
-                eprintln!("  hint: {hint}");
+                show::say(&format!("  hint: {hint}"));
             }
             ExitCode::from(failure.code)
         }

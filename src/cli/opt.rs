@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 /// Run a pipeline of passes on a model and write it
 #[derive(clap::Args)]
+#[command(mut_arg("output", |output| output.required(false).required_unless_present("list")))]
 #[command(after_help = "\
 Examples:
   secateur opt model.onnx -o folded.onnx --passes 'fold-constants,fold-bn,fix(drop-identity,dce)'
@@ -23,7 +24,7 @@ pub struct Args {
     passes: String,
     #[command(flatten)]
     output: Option<Output>,
-    /// List the passes
+    /// List the passes, and do nothing else
     #[arg(long)]
     list: bool,
     /// Print the model's text after every pass that changed it, to stderr
@@ -43,6 +44,13 @@ pub struct Args {
     json: bool,
 }
 
+/// A pass, as `--list --json` shows it.
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    about: &'static str,
+}
+
 /// One run of one pass.
 #[derive(Serialize)]
 struct Step {
@@ -55,18 +63,17 @@ struct Step {
 
 pub fn run(args: Args) -> super::Outcome {
     if args.list {
-        let rows = passes::ALL.iter().map(|e| vec![e.name.to_owned(), e.doc.to_owned()]);
-        show::print(&show::table(&["pass", "what it does"], 2, rows))?;
-        return Ok(Exit::Done);
+        return list(args.json);
     }
     let pipeline: Pipeline = args.passes.parse().map_err(Failure::usage)?;
     let (Some(path), Some(output)) = (&args.model, &args.output) else {
         return Err(Failure::usage("give a model and, with -o, where the result goes"));
     };
+    output.check(None)?;
     let mut model = source::load(path)?;
     let mut after_each = |step: &Execution, model: &Model| {
         if args.print_after_all && step.change.happened() {
-            eprintln!("# after pass {}, {}\n{}", step.number, step.pass, ir::print(model));
+            show::say(&format!("# after pass {}, {}\n{}", step.number, step.pass, ir::print(model)));
         }
         let broken = if args.verify_each { ir::verify(model) } else { vec![] };
         broken.first().map_or(Ok(()), |b| Err(b.to_string()))
@@ -79,6 +86,17 @@ pub fn run(args: Args) -> super::Outcome {
     }
     output.save(&model, path)?;
     tell(&args, &report)?;
+    Ok(Exit::Done)
+}
+
+fn list(json: bool) -> super::Outcome {
+    if json {
+        let rows: Vec<Row> = passes::ALL.iter().map(|e| Row { name: e.name, about: e.doc }).collect();
+        show::print_json(&rows)?;
+    } else {
+        let rows = passes::ALL.iter().map(|e| vec![e.name.to_owned(), e.doc.to_owned()]);
+        show::print(&show::table(&["pass", "what it does"], 2, rows))?;
+    }
     Ok(Exit::Done)
 }
 
@@ -97,11 +115,11 @@ fn tell(args: &Args, report: &passes::Report) -> Result<(), Failure> {
     show::print(&show::table(&["pass", "run", "changes"], 1, rows))?;
     if args.time_passes {
         for (pass, time, runs) in report.times() {
-            eprintln!("{pass}: {} in {runs} runs", show::duration(time));
+            show::say(&format!("{pass}: {} in {runs} runs", show::duration(time)));
         }
     }
     if report.limited {
-        eprintln!("the limit of --bisect-limit kept passes from running");
+        show::say("the limit of --bisect-limit kept passes from running");
     }
     Ok(())
 }

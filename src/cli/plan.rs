@@ -1,6 +1,6 @@
 //! `secateur plan`: choose what goes, and write it down.
 
-use super::choice::Choice;
+use super::choice::{self, Choice};
 use super::{Exit, show, source};
 use crate::{plan, prune};
 use std::path::PathBuf;
@@ -24,15 +24,17 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> super::Outcome {
+    args.output.as_deref().map_or(Ok(()), source::check_folder)?;
     let model = source::load(&args.model)?;
     let analysis = prune::prepare(&model)?;
-    let plan = plan::choose(&analysis, &args.choice.options(args.choice.dims.open(&model))?)?;
+    let options = args.choice.options(args.choice.dims.open(&model)?)?;
+    let plan = plan::choose(&analysis, &options).map_err(choice::failure)?;
     match &args.output {
         Some(path) => show::write_json(path, &plan)?,
         None => show::print_json(&plan)?,
     }
-    if plan.cuts.is_empty() {
-        eprintln!("nothing to prune: no group may be cut (`secateur explain` says why)");
+    if plan.is_empty() {
+        show::say(&show::nothing(&analysis));
         return Ok(Exit::Nothing);
     }
     Ok(Exit::Done)

@@ -1,6 +1,6 @@
 //! `secateur prune`: plan, apply, verify, write.
 
-use super::choice::Choice;
+use super::choice::{self, Choice};
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::{Exit, Failure};
@@ -50,11 +50,12 @@ pub struct Finish {
 }
 
 pub fn run(args: Args) -> super::Outcome {
+    args.finish.check()?;
     let mut stages = Stages::default();
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
-    let options = args.choice.options(args.choice.dims.open(&model))?;
-    let plan = stages.time("plan", || plan::choose(&analysis, &options))?;
+    let options = args.choice.options(args.choice.dims.open(&model)?)?;
+    let plan = stages.time("plan", || plan::choose(&analysis, &options)).map_err(choice::failure)?;
     let job = Job {
         input: &args.model,
         model: &model,
@@ -80,11 +81,16 @@ pub struct Job<'a> {
 }
 
 impl Finish {
+    /// Fails before any work is done where the results could not be written in the end.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.output.check(self.report.as_deref())
+    }
+
     pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
         let simplify = if self.keep_bn { prune::SIMPLIFY_KEEP_BN } else { prune::SIMPLIFY };
-        let open = job.dims.open(job.model);
+        let open = job.dims.open(job.model)?;
         let pruned = stages.time("cut", || prune::execute(job.model, job.analysis, &job.plan, simplify, &open))?;
-        let nothing = pruned.groups.is_empty();
+        let nothing = job.plan.is_empty();
         // With nothing to prune the file is written as it was read.
         let result = if nothing { job.model } else { &pruned.model };
         let verification = stages.time("verify", || self.verify(&job, &pruned, nothing))?;
@@ -104,11 +110,12 @@ impl Finish {
             show::print(&show::summary(&report))?
         }
         if failed {
-            eprintln!("error: the pruned model does not compute what the masked original computes; it was not written");
+            let error = "the pruned model does not compute what the masked original computes; it was not written";
+            show::say(&format!("error: {error}"));
             return Ok(Exit::CheckFailed);
         }
         if nothing {
-            eprintln!("nothing to prune: no group may be cut (`secateur explain` says why); the model is unchanged");
+            show::say(&format!("{}; the model is unchanged", show::nothing(job.analysis)));
             return Ok(Exit::Nothing);
         }
         Ok(Exit::Done)
@@ -122,7 +129,7 @@ impl Finish {
         let options = self.verification.options(job.seed, job.dims);
         match verify::verify(job.model, Some(&reference), &pruned.model, &options) {
             Ok(v) => Ok(report::Outcome::Ran(Box::new(v))),
-            Err(e @ verify::VerifyError::Oracle { .. }) => {
+            Err(e) if e.is_inability() => {
                 let broken = ir::verify(&pruned.model);
                 if let Some(first) = broken.first() {
                     return Err(Failure::new(format!(
@@ -134,13 +141,17 @@ impl Finish {
                                invariants hold";
                 Ok(report::Outcome::Unable { why: e.to_string(), instead: instead.into() })
             }
+            // What ran before the cut and does not run after it is a broken result.
+            Err(e @ verify::VerifyError::Oracle { .. }) => {
+                Err(Failure::check_failed(format!("{e}; the original model runs; nothing was written")))
+            }
             Err(e) => Err(Failure::new(e)),
         }
     }
 
     fn report(&self, job: &Job, pruned: Pruned, verification: report::Outcome, file: u64, stages: &Stages) -> Report {
         let before = Size { cost: pruned.before, file: source::file_size(job.input, job.model) };
-        let after = if pruned.groups.is_empty() { before.clone() } else { Size { cost: pruned.after, file } };
+        let after = if job.plan.is_empty() { before.clone() } else { Size { cost: pruned.after, file } };
         Report {
             secateur: env!("CARGO_PKG_VERSION"),
             input: job.input.display().to_string(),

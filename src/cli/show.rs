@@ -1,11 +1,13 @@
 //! How results are shown: JSON for machines, tables and sentences for people.
 
 use super::Failure;
+use crate::analysis::Analysis;
+use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
 use crate::latency::{Latency, Timing};
 use crate::report::{GroupReport, Outcome, PinReport, Report, StageReport};
 use crate::verify::Verification;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -14,6 +16,17 @@ use std::time::Duration;
 
 /// How many lines a list in the summary has at most.
 const LINES: usize = 20;
+
+/// How wide tables and lists are at most, in characters.
+const WIDTH: usize = 100;
+
+/// How many names a list in a line has at most.
+const NAMES: usize = 3;
+
+/// Says something to a person, on stderr. Nobody listening is no error.
+pub fn say(text: &str) {
+    _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
 
 /// Prints text to stdout. A reader that has gone away is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -42,11 +55,13 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
 pub fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16);
     rows.into_iter().for_each(|row| _ = table.add_row(row));
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((if i == 0 { 2 } else { 1 }, 1));
         if i >= left {
             column.set_cell_alignment(CellAlignment::Right);
+            column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
     table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
@@ -79,14 +94,18 @@ pub fn duration(d: Duration) -> String {
 
 /// The whole summary of a run of `prune`.
 pub fn summary(report: &Report) -> String {
-    let mut out = format!("{} → {}\n\n", report.input, report.output);
+    let failed = matches!(&report.verification, Outcome::Ran(v) if !v.equal);
+    let written = if failed { " (not written)" } else { "" };
+    let mut out = format!("{} → {}{written}\n\n", report.input, report.output);
     out += &sizes(report);
     out += &groups(&report.groups);
     out += &pinned(&report.pinned);
     out += "\nverification\n";
     out += &match &report.verification {
         Outcome::Ran(v) => verification(v),
-        Outcome::Unable { why, instead } => format!("  not run: {why}\n  checked instead: {instead}\n"),
+        Outcome::Unable { why, instead } => {
+            wrap(&format!("  not run: {why}"), 6) + &wrap(&format!("  checked instead: {instead}"), 6)
+        }
         Outcome::Skipped => "  skipped\n".to_owned(),
     };
     out + &stages(&report.stages)
@@ -106,8 +125,10 @@ fn sizes(report: &Report) -> String {
             row("nodes", a.cost.nodes, b.cost.nodes, count),
             row("parameters", a.cost.params, b.cost.params, count),
             row("MACs", a.cost.macs, b.cost.macs, count),
-            row("file", a.file, b.file, bytes),
-        ],
+        ]
+        .into_iter()
+        // A result that failed its check was not written and has no size.
+        .chain((b.file > 0).then(|| row("file", a.file, b.file, bytes))),
     )
 }
 
@@ -117,14 +138,34 @@ fn groups(groups: &[GroupReport]) -> String {
     }
     let rows = groups.iter().map(|g| {
         let label = format!("{}{}", g.label, if g.exact { "" } else { "!" });
-        vec![label, list(&g.places, 4), g.before.to_string(), g.after.to_string()]
+        vec![label, list(&g.places), g.before.to_string(), g.after.to_string()]
     });
     format!("\ncut ({} groups)\n{}", groups.len(), table(&["group", "where", "units", "left"], 2, rows))
 }
 
-fn list(places: &[String], most: usize) -> String {
-    let shown = places.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
-    if places.len() > most { format!("{shown}, … {} more", places.len() - most) } else { shown }
+/// The first few names, and how many there are beside them.
+pub fn list(names: &[String]) -> String {
+    let shown = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > NAMES { format!("{shown}, … {} more", names.len() - NAMES) } else { shown }
+}
+
+/// A paragraph, broken at spaces; all lines but the first are indented by `indent`.
+pub fn wrap(text: &str, indent: usize) -> String {
+    let mut lines = vec![String::new()];
+    // The spaces in front belong to the first line.
+    let lead: String = text.chars().take_while(|c| *c == ' ').collect();
+    for word in text.split_whitespace() {
+        let line = lines.len() - 1;
+        let margin = if line == 0 { lead.clone() } else { " ".repeat(indent) };
+        match lines[line].is_empty() {
+            true => lines[line] = margin + word,
+            false if lines[line].chars().count() + 1 + word.chars().count() <= WIDTH => {
+                lines[line] += &format!(" {word}")
+            }
+            false => lines.push(" ".repeat(indent) + word),
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 fn pinned(pins: &[PinReport]) -> String {
@@ -133,7 +174,7 @@ fn pinned(pins: &[PinReport]) -> String {
     }
     let mut out = format!("\nnot cut ({} groups)\n", pins.len());
     for pin in pins.iter().take(LINES) {
-        _ = writeln!(out, "  {}, {} units ({}): {}", pin.label, pin.size, list(&pin.places, 2), pin.why);
+        out += &wrap(&pin_line(pin), 6);
     }
     if pins.len() > LINES {
         _ = writeln!(
@@ -143,6 +184,21 @@ fn pinned(pins: &[PinReport]) -> String {
         );
     }
     out
+}
+
+/// Why nothing is cut.
+pub fn nothing(analysis: &Analysis) -> String {
+    let whole = if analysis.groups.all.iter().any(Group::is_free) {
+        "nothing to prune: the options leave every group whole"
+    } else {
+        "nothing to prune: no group may be cut (`secateur explain` says why)"
+    };
+    whole.to_owned()
+}
+
+/// A group that stays whole, and why.
+pub fn pin_line(pin: &PinReport) -> String {
+    format!("  {}, {} units ({}): {}", pin.label, pin.size, list(&pin.places), pin.why)
 }
 
 /// What verification found, in sentences.

@@ -2,11 +2,11 @@
 
 use super::Failure;
 use crate::cost::OpenDims;
-use crate::ir::Model;
-use crate::save::{ExternalData, SaveOptions, Saved};
+use crate::ir::{Model, Node};
+use crate::save::{ExternalData, SaveError, SaveOptions, Saved};
 use crate::{load, save, verify};
 use clap::{Args, ValueEnum};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Loads a model, with a hint where it is none.
@@ -26,7 +26,8 @@ pub fn file_size(path: &Path, model: &Model) -> u64 {
 /// Sizes of dimensions that the model leaves open.
 #[derive(Args)]
 pub struct Dims {
-    /// Size of an open dimension, for costs and for runs (`--dim batch=8`); may be repeated
+    /// Size of an open dimension, for costs and for runs (`--dim batch=8`); may be repeated. Without it, costs are
+    /// counted for a batch of 1 and runs take 2; other open dimensions count as 64 and run with 16
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dim)]
     dims: Vec<(String, i64)>,
 }
@@ -36,9 +37,33 @@ impl Dims {
         self.dims.iter().cloned().collect()
     }
 
-    pub fn open(&self, model: &Model) -> OpenDims {
-        OpenDims::of(model, self.sizes())
+    /// The sizes for counting costs; a name that the model does not have is a mistake.
+    pub fn open(&self, model: &Model) -> Result<OpenDims, Failure> {
+        self.check(model)?;
+        Ok(OpenDims::of(model, self.sizes()))
     }
+
+    /// Fails if a name is no open dimension of the model.
+    pub fn check(&self, model: &Model) -> Result<(), Failure> {
+        let known = symbols(model);
+        let Some((name, _)) = self.dims.iter().find(|(name, _)| !known.contains(name)) else { return Ok(()) };
+        let known: Vec<String> = known.into_iter().map(|s| format!("`{s}`")).collect();
+        let there = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(Failure::usage(format!("--dim: the model has no open dimension `{name}`; it has {there}")))
+    }
+}
+
+/// The names of all open dimensions that the model declares.
+fn symbols(model: &Model) -> BTreeSet<String> {
+    let graph = &model.graph;
+    let infos = graph.nodes().into_iter().filter_map(|n| match graph.node(n) {
+        Node::Input(i) => Some(&i.info),
+        Node::Output(o) => Some(&o.info),
+        _ => None,
+    });
+    let types = infos.chain(&graph.value_info).filter_map(|info| info.ty.tensor());
+    let dims = types.filter_map(|t| t.shape.as_ref()).flatten();
+    dims.filter_map(|d| d.as_symbol()).map(str::to_owned).collect()
 }
 
 fn dim(text: &str) -> Result<(String, i64), String> {
@@ -79,14 +104,43 @@ impl Output {
         };
         let options = SaveOptions { external, input: Some(input.to_owned()), overwrite_input: self.overwrite };
         save::save(model, &self.output, &options).map_err(|e| {
+            let is_input = matches!(&e, SaveError::In { cause, .. } if matches!(**cause, SaveError::IsInput));
             let failure = Failure::new(e);
-            if self.output == input {
-                failure.hint("name another output, or allow it with --overwrite")
-            } else {
-                failure
-            }
+            if is_input { failure.hint("name another output, or allow it with --overwrite") } else { failure }
         })
     }
+
+    /// Fails before any work is done where the result could not be written in the end.
+    pub fn check(&self, report: Option<&Path>) -> Result<(), Failure> {
+        check_folder(&self.output)?;
+        match report {
+            Some(report) if same_place(report, &self.output) => {
+                Err(Failure::usage(format!("{}: --report and --output name the same file", report.display())))
+            }
+            Some(report) => check_folder(report),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Fails if there is no folder for a file, or a folder in its place.
+pub fn check_folder(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match folder {
+        _ if path.is_dir() => Err(Failure::new(format!("{}: this is a folder, not a file", path.display()))),
+        _ if folder.is_dir() => Ok(()),
+        _ => Err(Failure::new(format!("{}: there is no folder {}", path.display(), folder.display()))),
+    }
+}
+
+/// Whether two paths name one file, which need not be there yet.
+pub fn same_place(a: &Path, b: &Path) -> bool {
+    let place = |p: &Path| {
+        let folder = p.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let whole = p.canonicalize().ok();
+        whole.or_else(|| Some(folder.canonicalize().ok()?.join(p.file_name()?)))
+    };
+    place(a).is_some_and(|a| Some(a) == place(b))
 }
 
 /// How models are verified.
@@ -96,21 +150,26 @@ pub struct Verification {
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
     /// How many different inputs are run
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    samples: usize,
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
     /// The largest relative difference that counts as equal [default: 1e-3; 3e-2 for 16- and 8-bit models]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = tolerance)]
     tolerance: Option<f64>,
     /// Timed runs of each model; 0 for none
     #[arg(long, default_value_t = 10, value_name = "N")]
     repeats: usize,
 }
 
+fn tolerance(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    number.filter(|x| x.is_finite() && *x >= 0.0).ok_or_else(|| format!("`{text}` is not a number from 0 up"))
+}
+
 impl Verification {
     pub fn options(&self, seed: u64, dims: &Dims) -> verify::Options {
         verify::Options {
             inputs: self.inputs.clone(),
-            samples: self.samples,
+            samples: self.samples as usize,
             seed,
             sizes: dims.sizes(),
             tolerance: self.tolerance,

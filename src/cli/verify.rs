@@ -1,7 +1,7 @@
 //! `secateur verify`: do two models compute the same?
 
 use super::source::{self, Dims, Verification};
-use super::{Exit, show};
+use super::{Exit, Failure, show};
 use crate::verify;
 use std::path::PathBuf;
 
@@ -30,7 +30,12 @@ pub struct Args {
 pub fn run(args: Args) -> super::Outcome {
     let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
     let options = verify::Options { repeats: 0, ..args.verification.options(args.seed, &args.dims) };
-    let found = verify::verify(&a, None, &b, &options)?;
+    args.dims.check(&a)?;
+    let blame = |e: verify::VerifyError| {
+        let path = if e.which() == Some("pruned") { &args.b } else { &args.a };
+        Failure::new(e.of_file(path))
+    };
+    let found = verify::verify(&a, None, &b, &options).map_err(blame)?;
     if args.json {
         show::print_json(&found)?;
     } else {
@@ -40,7 +45,8 @@ pub fn run(args: Args) -> super::Outcome {
         let verdict = if found.equal { "equal" } else { "different" };
         show::print(&format!("{verdict} within {:.0e}, on {} inputs\n", found.tolerance, found.samples))?;
         if !found.meaningful {
-            eprintln!("warning: another input changes the outputs by only {:.1e}; this says little", found.sensitivity);
+            let s = found.sensitivity;
+            show::say(&format!("warning: another input changes the outputs by only {s:.1e}; this says little"));
         }
     }
     Ok(if found.equal { Exit::Done } else { Exit::CheckFailed })

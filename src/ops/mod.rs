@@ -5,11 +5,11 @@
 //! is conservative, and visible.
 
 mod attention;
+mod branch;
 mod broadcast;
 mod content;
 mod contrib_attention;
 mod conv;
-mod deform;
 mod dims;
 mod einsum;
 mod elementwise;
@@ -144,10 +144,10 @@ type Family = &'static [(&'static str, Rule)];
 /// Every family. A new file is added here and nowhere else.
 const FAMILIES: &[Family] = &[
     attention::RULES,
+    branch::RULES,
     broadcast::RULES,
     contrib_attention::RULES,
     conv::RULES,
-    deform::RULES,
     einsum::RULES,
     elementwise::RULES,
     fused::RULES,

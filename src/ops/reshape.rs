@@ -35,7 +35,10 @@ const RESHAPE: Rule = Rule {
         let relation = relate(from, to);
         let text = format!("{}, _* -> {}", relation.from.join(" "), relation.to.join(" "));
         let rule = AxisRule { sizes: relation.sizes, ..AxisRule::new(text) };
-        Some(rule.why("it rearranges these axes in a way that has no common refinement"))
+        let pins = relation.from.iter().chain(&relation.to).any(|x| x == "_");
+        let why =
+            if pins { "it rearranges these axes in a way that has no common refinement" } else { "a target shape" };
+        Some(rule.why(why))
     },
     zero: zero::first,
     refit: |site, cut| retargeted(site, cut),

@@ -71,6 +71,16 @@ pub enum PlanError {
 pub const VERSION: u32 = 1;
 
 impl Plan {
+    /// Whether nothing goes.
+    pub fn is_empty(&self) -> bool {
+        self.cuts.iter().all(|cut| cut.remove.is_empty())
+    }
+
+    /// A hash of the plan as JSON: what tells whether two models were cut alike.
+    pub fn hash(&self) -> Result<String, serde_json::Error> {
+        Ok(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(self)?)))
+    }
+
     /// The keep-sets that the plan means on this model.
     pub fn keep_sets(&self, analysis: &Analysis) -> Result<KeepSets, PlanError> {
         if self.version != VERSION {
