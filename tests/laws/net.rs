@@ -231,9 +231,11 @@ impl Builder<'_, '_> {
         self.keep(y, x.c, x.h);
     }
 
-    /// Every value that nothing reads goes to a head; names and lengths of the outputs.
+    /// The last value, and every one that nothing reads, goes to a head; names and lengths of the outputs.
     fn head(&mut self) -> Vec<(String, usize)> {
-        let open: Vec<Value> = self.values.iter().filter(|v| !self.used.contains(&v.name)).cloned().collect();
+        let last = self.values.len() - 1;
+        let is_open = |(i, v): &(usize, &Value)| *i == last || !self.used.contains(&v.name);
+        let open: Vec<Value> = self.values.iter().enumerate().filter(is_open).map(|(_, v)| v.clone()).collect();
         let mut parts = vec![];
         let mut length = 0;
         for v in &open {

@@ -41,6 +41,7 @@ pub const EXEMPT: &[(&str, &str)] = &[
     ("Bernoulli", RANDOM),
     ("ConstantOfShape", "its operand is a shape: there is no data to feed, or to cut"),
     ("EyeLike", "its result is made of a shape alone"),
+    ("If", "it holds graphs, not numbers: only what its branches return is known"),
     ("Multinomial", RANDOM),
     ("NonMaxSuppression", "boxes choose each other: it is pinned as a whole"),
     ("RandomNormal", RANDOM),

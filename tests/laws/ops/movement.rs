@@ -73,7 +73,9 @@ fn slice(op: &str, d: &mut Draw) -> Case {
         let negative = |d: &mut Draw, i: i64| if d.flip() { i - n } else { i };
         if opset > 9 && d.range(0, 5) == 5 {
             // Backwards; the end before the first index can only be named from afar.
-            (starts.push(n - 1), ends.push(i64::MIN + 1), steps.push(-1));
+            starts.push(n - 1);
+            ends.push(i64::MIN + 1);
+            steps.push(-1);
             continue;
         }
         starts.push(negative(d, start));
