@@ -51,7 +51,7 @@ fn axes_stay_multiples_and_long_enough() {
         }
     }
     let (_, report) = prune(&folder, &fixture("digits_vgg"), "o.onnx", &["--ratio", "0.9", "--min-keep", "7"]);
-    assert!(left(&report).iter().all(|&n| n == 7), "{:?}", left(&report));
+    assert!(left(&report).iter().min() == Some(&7), "{:?}", left(&report));
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn prune_tells_what_it_did() {
     let (output, report) = (folder.path("small.onnx"), folder.path("report.json"));
     let shown = stdout(&["prune", &fixture("digits_mlp"), "-o", &output, "--report", &report, "--repeats", "3"], 0);
     let parts =
-        ["before", "left", "nodes", "parameters", "MACs", "file", "cut (", "not cut (1 group)", "a model output"];
+        ["before", "left", "nodes", "parameters", "MACs", "file", "cut (", "not cut (3 groups)", "a model output"];
     let proof = ["masked equivalence holds", "drift of `logits`", "latency before", "times as fast", "time: load"];
     for part in parts.iter().chain(&proof) {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
@@ -179,7 +179,10 @@ fn every_net_is_listed_and_cut_the_same_way() {
         let free = |rows: &serde_json::Value, key: &str| -> Vec<String> {
             rows.as_array().unwrap().iter().map(|g| g[key].as_str().unwrap().to_owned()).collect()
         };
-        assert_eq!(free(&rows, "group"), free(&report["groups"], "label"), "{net}");
+        let (free, cut) = (free(&rows, "group"), free(&report["groups"], "label"));
+        assert!(cut.iter().all(|g| free.contains(g)), "{net}: {free:?} {cut:?}");
+        // Where two labels share an axis (groups and their channels), the axis as a whole loses the ratio.
+        assert!(cut.len() + 1 >= free.len(), "{net}: {free:?} {cut:?}");
     }
 }
 
