@@ -118,7 +118,7 @@ fn options_that_make_no_sense() {
 fn samples_that_do_not_fit() {
     let folder = Folder::new();
     let (input, output, npz) = (fixture("digits_mlp"), folder.path("o.onnx"), folder.path("bad.npz"));
-    let mut try_with = |arrays: &[(&str, &[usize])], words: &[&str]| {
+    let try_with = |arrays: &[(&str, &[usize])], words: &[&str]| {
         let mut writer = ndarray_npy::NpzWriter::new(std::fs::File::create(&npz).unwrap());
         for (name, shape) in arrays {
             writer.add_array(*name, &ndarray::ArrayD::<f32>::zeros(*shape)).unwrap();

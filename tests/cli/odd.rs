@@ -3,6 +3,7 @@
 use crate::equivalence::difference;
 use crate::{Folder, fixture, json, load, prune, read, secateur, stdout};
 use predicates::prelude::*;
+use secateur::ir::Form;
 
 fn run(name: &str, options: &[&str]) -> (Folder, String, serde_json::Value) {
     let folder = Folder::new();
@@ -129,6 +130,16 @@ fn initializers_that_are_inputs_stay_so() {
     let model = load(output);
     assert_eq!(model.ir_version, 3);
     assert_eq!(verify_inputs(&model), ["input"]);
+    let mut declared = 0;
+    for constant in model.graph.constants().into_iter().filter_map(|n| model.graph.constant(n)) {
+        if let Form::InputInitializer { info, .. } = &constant.form {
+            let shape = info.ty.tensor().unwrap().shape.clone().unwrap();
+            let sizes: Vec<usize> = shape.iter().map(|d| d.size().unwrap()).collect();
+            assert_eq!(sizes, constant.tensor.shape, "{}", constant.name);
+            declared += 1;
+        }
+    }
+    assert!(declared > 0);
     assert!(model.graph.inputs().len() <= load(fixture("odd/ir3")).graph.inputs().len());
 }
 
