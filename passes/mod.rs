@@ -73,6 +73,7 @@ pub struct PassError {
 }
 
 impl PassError {
+    /// An error in words.
     pub fn new(what: impl ToString) -> PassError {
         PassError { what: what.to_string() }
     }

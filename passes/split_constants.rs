@@ -14,6 +14,7 @@
 
 use super::edit::{dense, is_listed};
 use super::{Change, Context, Pass, PassError};
+use crate::axes::Axes;
 use crate::ir::{Constant, Form, Graph, Model, Node, NodeId, Use, ValueId};
 
 pub struct SplitConstants;
@@ -23,10 +24,11 @@ impl Pass for SplitConstants {
         "split-constants"
     }
 
-    fn run(&self, model: &mut Model, _: &mut Context) -> Result<Change, PassError> {
+    fn run(&self, model: &mut Model, cx: &mut Context) -> Result<Change, PassError> {
+        let axes = cx.axes(model);
         let graph = &mut model.graph;
-        let moves: Vec<(NodeId, Vec<Use>)> =
-            graph.constants().into_iter().map(|c| (c, moving(graph, c))).filter(|(_, uses)| !uses.is_empty()).collect();
+        let moves = graph.constants().into_iter().map(|c| (c, moving(graph, &axes, c)));
+        let moves: Vec<(NodeId, Vec<Use>)> = moves.filter(|(_, uses)| !uses.is_empty()).collect();
         let mut taken = if moves.is_empty() { Default::default() } else { graph.all_names() };
         for (constant, uses) in &moves {
             for &at in uses {
@@ -42,12 +44,17 @@ impl Pass for SplitConstants {
 }
 
 /// The uses of a constant that get one of their own.
-fn moving(graph: &Graph, constant: NodeId) -> Vec<Use> {
+fn moving(graph: &Graph, axes: &Axes, constant: NodeId) -> Vec<Use> {
     let value = ValueId { node: constant, port: 0 };
     if dense(graph, value).is_none() {
         return vec![];
     }
-    let (own, kept): (Vec<Use>, Vec<Use>) = graph.uses(value).into_iter().partition(|&u| is_listed(graph, u));
+    let all = graph.uses(value);
+    if all.len() < 2 {
+        return vec![];
+    }
+    let reads_a_part = |u: &Use| axes.bindings(u.node).iter().any(|b| b.unread && b.operands.contains(&u.slot));
+    let (own, kept): (Vec<Use>, Vec<Use>) = all.into_iter().partition(|u| is_listed(graph, *u) && !reads_a_part(u));
     own.into_iter().skip(usize::from(kept.is_empty())).collect()
 }
 

@@ -7,8 +7,11 @@ use crate::ir::Model;
 /// A model, ready to be planned on.
 pub struct Analysis {
     pub model: Model,
+    /// Element type, shape and content of every value.
     pub facts: Facts,
+    /// An expression for every axis of every value.
     pub axes: Axes,
+    /// The leaves that reach a constant.
     pub groups: Groups,
 }
 

@@ -34,7 +34,9 @@ pub type Uses = Vec<(u32, u16)>;
 /// A model after surgery.
 pub struct Applied {
     pub model: Model,
+    /// What inference finds in it.
     pub facts: Facts,
+    /// What is gone, in terms of the input file.
     pub removed: Vec<Removed>,
 }
 
@@ -143,7 +145,7 @@ fn refit_calls(analysis: &Analysis, keep: &KeepSets, after: &Facts, model: &mut 
 fn label(analysis: &Analysis, keep: &KeepSets, node: NodeId, name: &str) -> Option<LabelCut> {
     let binding = analysis.axes.bindings(node).iter().find(|b| b.name == name)?;
     let kept = match keep.of(&analysis.axes, binding.var) {
-        Kept::All => None,
+        Kept::All | Kept::Open => None,
         Kept::Some(indices) => Some(indices),
     };
     Some((keep.size(&analysis.axes, binding.var), kept))
@@ -165,6 +167,10 @@ fn write_refit(model: &mut Model, node: NodeId, refit: Refit) -> Result<(), Stri
     for (slot, content, scalar) in refit.operands {
         let value = materializer.value(&mut model.graph, &content, scalar, node);
         let value = value.ok_or_else(|| format!("operand {slot} can't be computed from the model's inputs"))?;
+        // A call may list fewer operands than its operator takes.
+        if let Some(call) = model.graph.call_mut(node).filter(|c| usize::from(c.arity) <= slot) {
+            call.arity = slot as u16 + 1;
+        }
         model.graph.connect(value, Use { node, slot: slot as u16 });
     }
     Ok(())

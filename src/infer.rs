@@ -39,6 +39,7 @@ pub const CONTENT_LIMIT: usize = 1024;
 const FLOAT_LIMIT: usize = 16;
 
 impl Fact {
+    /// A fact of known type and shape.
     pub fn new(dtype: DType, shape: Vec<Dim>) -> Fact {
         Fact { dtype: Some(dtype), shape: Some(shape), content: None }
     }
@@ -77,6 +78,7 @@ impl Fact {
         }
     }
 
+    /// How many axes the value has, if that is known.
     pub fn rank(&self) -> Option<usize> {
         self.shape.as_ref().map(Vec::len)
     }
@@ -124,10 +126,12 @@ impl Facts {
         self.table.get(&value).unwrap_or(&NOTHING)
     }
 
+    /// Writes down what is known of a value.
     pub fn set(&mut self, value: ValueId, fact: Fact) {
         self.table.insert(value, fact);
     }
 
+    /// The shape of a value, if its rank is known.
     pub fn shape(&self, value: ValueId) -> Option<&[Dim]> {
         self.get(value).shape.as_deref()
     }

@@ -30,9 +30,13 @@ pub const SIGNATURE: &str = "secateur.";
 /// A pruned model and what was done to it.
 pub struct Pruned {
     pub model: Model,
+    /// What the model cost as it was read.
     pub before: Cost,
+    /// What it costs now.
     pub after: Cost,
+    /// The groups that lost units.
     pub groups: Vec<GroupReport>,
+    /// The slices of the input file's constants that are gone.
     pub removed: Vec<apply::Removed>,
 }
 
@@ -49,6 +53,7 @@ impl Stages {
         out
     }
 
+    /// The stages so far, in order.
     pub fn iter(&self) -> impl Iterator<Item = &(&'static str, Duration)> {
         self.0.iter()
     }

@@ -218,6 +218,7 @@ struct TimingMs {
 }
 
 impl LatencyMs {
+    /// The same figures in milliseconds.
     pub fn of(latency: &Latency) -> LatencyMs {
         let second = latency.second.as_ref();
         LatencyMs {

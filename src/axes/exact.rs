@@ -7,7 +7,7 @@
 //! graph, each operator by its own laws ([`crate::ops::Rule::zero`] and `adds_nothing`), and marks as inexact the
 //! leaves of every contraction that nothing keeps at zero.
 
-use super::{Axes, Binding, Mark, PinKind, Var};
+use super::{Axes, Mark, PinKind, Var};
 use crate::infer::Facts;
 use crate::ir::{Graph, Model, Node, NodeId, ValueId};
 use crate::ops::{self, Site};
@@ -49,10 +49,10 @@ fn leaves_of(axes: &Axes, value: ValueId) -> HashSet<Var> {
     axes.of(value).into_iter().flatten().flat_map(|&v| axes.solver.leaves(v)).collect()
 }
 
-/// Which operands carry the binding's label, and are zero at the leaf's removed units.
-fn zero_at(graph: &Graph, zeros: &Zeros, node: NodeId, binding: &Binding, leaf: Var, arity: usize) -> Vec<bool> {
+/// Which of these operands, all of which carry a label, are zero at the leaf's removed units.
+fn zero_at(graph: &Graph, zeros: &Zeros, node: NodeId, slots: &[u16], leaf: Var, arity: usize) -> Vec<bool> {
     let mut out = vec![false; arity];
-    for &slot in &binding.operands {
+    for &slot in slots {
         let value = graph.operand(node, usize::from(slot));
         out[usize::from(slot)] = value.and_then(|v| zeros.get(&v)).is_some_and(|z| z.contains(&leaf));
     }
@@ -65,7 +65,12 @@ fn vanishing(graph: &Graph, axes: &Axes, zeros: &Zeros, node: NodeId, rule: impl
     let mut verdicts: HashMap<Var, bool> = HashMap::new();
     for binding in axes.bindings(node).iter().filter(|b| b.in_result) {
         for leaf in axes.solver.leaves(binding.var) {
-            let zero = rule(&zero_at(graph, zeros, node, binding, leaf, arity));
+            let mut operands = zero_at(graph, zeros, node, &binding.operands, leaf, arity);
+            if binding.part {
+                let others = (0..arity).filter(|&slot| !binding.operands.contains(&(slot as u16)));
+                others.for_each(|slot| operands[slot] = true);
+            }
+            let zero = rule(&operands);
             *verdicts.entry(leaf).or_insert(true) &= zero;
         }
     }
@@ -81,10 +86,15 @@ fn check_contractions(
 ) {
     let arity = graph.operands(node).len();
     let mut inexact = vec![];
-    for binding in axes.bindings(node).iter().filter(|b| !b.in_result && !b.unread) {
+    for binding in axes.bindings(node).iter().filter(|b| !b.unread) {
+        // A label of a result is contracted only inside, by the operands that carry it twice.
+        let slots = if binding.in_result { &binding.repeated } else { &binding.operands };
+        if slots.is_empty() {
+            continue;
+        }
         for leaf in axes.solver.leaves(binding.var) {
             let countable = axes.solver.size(leaf).size().is_some_and(|n| n > 1);
-            if countable && !adds_nothing(&zero_at(graph, zeros, node, binding, leaf, arity)) {
+            if countable && !adds_nothing(&zero_at(graph, zeros, node, slots, leaf, arity)) {
                 inexact.push(leaf);
             }
         }

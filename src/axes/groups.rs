@@ -92,10 +92,12 @@ impl Groups {
         }
     }
 
+    /// The group with this number, which has to be one of these groups'.
     pub fn get(&self, id: GroupId) -> &Group {
         &self.all[id.0 as usize]
     }
 
+    /// The group of a leaf; `None` for one that reaches no constant.
     pub fn of_leaf(&self, leaf: Var) -> Option<&Group> {
         self.by_leaf.get(&leaf).map(|&id| self.get(id))
     }

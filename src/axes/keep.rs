@@ -17,6 +17,8 @@ pub enum Kept {
     All,
     /// These, ascending.
     Some(Vec<usize>),
+    /// Some are gone, but the axis is made of parts of open length, so that its indices are known at run time only.
+    Open,
 }
 
 impl KeepSets {
@@ -26,6 +28,7 @@ impl KeepSets {
         self.kept.insert(leaf, units);
     }
 
+    /// Whether every leaf stays whole.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
@@ -47,32 +50,33 @@ impl KeepSets {
         if self.kept.is_empty() || !axes.solver.leaves(var).iter().any(|l| self.kept.contains_key(l)) {
             return Kept::All;
         }
-        Kept::Some(self.indices(axes, var))
+        self.indices(axes, var).map_or(Kept::Open, Kept::Some)
     }
 
-    fn indices(&self, axes: &Axes, var: Var) -> Vec<usize> {
-        let length = |v: Var| axes.solver.size(v).size().expect("an axis that is cut has a known length");
+    /// `None` where a length is open.
+    fn indices(&self, axes: &Axes, var: Var) -> Option<Vec<usize>> {
+        let length = |v: Var| axes.solver.size(v).size();
         match axes.solver.shape(var) {
-            Shape::Leaf => {
-                let all = || (0..length(var)).collect();
-                self.kept.get(&axes.solver.find(var)).cloned().unwrap_or_else(all)
-            }
+            Shape::Leaf => match self.kept.get(&axes.solver.find(var)) {
+                Some(units) => Some(units.clone()),
+                None => Some((0..length(var)?).collect()),
+            },
             Shape::Sum(parts) => {
                 let mut out = vec![];
                 let mut offset = 0;
                 for part in parts {
-                    out.extend(self.indices(axes, part).into_iter().map(|i| i + offset));
-                    offset += length(part);
+                    out.extend(self.indices(axes, part)?.into_iter().map(|i| i + offset));
+                    offset += length(part)?;
                 }
-                out
+                Some(out)
             }
             Shape::Product(parts) => {
                 let mut out = vec![0];
                 for part in parts {
-                    let (inner, size) = (self.indices(axes, part), length(part));
+                    let (inner, size) = (self.indices(axes, part)?, length(part)?);
                     out = out.iter().flat_map(|&o| inner.iter().map(move |&i| o * size + i)).collect();
                 }
-                out
+                Some(out)
             }
         }
     }

@@ -1,20 +1,21 @@
 //! Axes: which channels, neurons and heads belong together.
 //!
-//! Each operator states once how the axes of its results relate to those of its operands ([`text`], the notation);
-//! the solver ([`solver`]) makes one system of all statements, and knows no operator. What comes out ([`Axes`]) is
-//! an expression for every axis of every value: a sum of products of leaves. A leaf that nothing pins and that
-//! reaches a constant is a group ([`groups`]); its indices are units.
+//! Each operator states once how the axes of its results relate to those of its operands ([`RuleText`], the notation);
+//! the [`Solver`] makes one system of all statements, and knows no operator. What comes out ([`Axes`]) is an expression
+//! for every axis of every value: a sum of products of leaves. A leaf that nothing pins and that reaches a constant is
+//! a group ([`Groups`]); its indices are units.
 
 mod exact;
 mod groups;
 mod keep;
 mod solver;
 mod text;
+mod tie;
 
 pub use groups::{Group, GroupId, Groups, Member};
 pub use keep::{KeepSets, Kept};
 pub use solver::{Mark, Reason, Shape, Solver, Var};
-pub use text::{Expr, RuleError, RuleText};
+pub use text::{Expr, Label, RuleError, RuleText};
 
 use crate::infer::Facts;
 use crate::ir::{Call, Dim, Graph, Model, Node, NodeId, ValueId};
@@ -54,6 +55,10 @@ pub struct Binding {
     pub var: Var,
     /// The operand slots that carry it.
     pub operands: Vec<u16>,
+    /// The operand slots that carry it on two axes: it is contracted inside too, as in a recurrence.
+    pub repeated: Vec<u16>,
+    /// Whether it is a term of a sum in a result: that part is made by the operands that carry it, and no others.
+    pub part: bool,
     /// Whether a result carries it too; if not, it is contracted, or unread.
     pub in_result: bool,
     pub unread: bool,
@@ -107,6 +112,8 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
             }
         }
     }
+    axes.solver.settle();
+    tie::tie_copies(graph, &mut axes);
     exact::mark_inexact(model, facts, &mut axes);
     axes.solver.settle();
     axes
@@ -118,6 +125,7 @@ impl Axes {
         self.values.get(&value).map(Vec::as_slice)
     }
 
+    /// The union of all axes.
     pub fn solver(&self) -> &Solver {
         &self.solver
     }
@@ -127,6 +135,7 @@ impl Axes {
         self.bindings.get(&node).map_or(&[], Vec::as_slice)
     }
 
+    /// The reason that a mark names.
     pub fn reason(&self, id: Reason) -> &Pin {
         &self.reasons[id as usize]
     }
@@ -373,29 +382,37 @@ impl<'a> Env<'a> {
     fn finish(mut self, tensors: &Tensors) -> Vec<Binding> {
         let mut bindings: Vec<Binding> = vec![];
         for (slot, exprs, _) in tensors {
-            for label in exprs.iter().flat_map(Expr::labels) {
-                let Some(var) = self.build(&Expr::Label(label.clone())) else { continue };
-                if label.inexact {
-                    self.axes.solver.mark(var, Mark::Inexact(self.inexact));
+            let mut seen: HashMap<String, usize> = HashMap::new();
+            for (axis, expr) in exprs.iter().enumerate() {
+                for label in expr.labels() {
+                    let Some(binding) = self.binding(&mut bindings, label) else { continue };
+                    let other_axis = *seen.entry(label.name.clone()).or_insert(axis) != axis;
+                    match slot {
+                        Some(slot) if other_axis => binding.repeated.push(*slot),
+                        Some(slot) if binding.operands.contains(slot) => {}
+                        Some(slot) => binding.operands.push(*slot),
+                        None => binding.in_result = true,
+                    }
+                    binding.part |= slot.is_none() && matches!(expr, Expr::Sum(_));
+                    binding.unread |= label.unread;
                 }
-                let at = bindings.iter().position(|b| b.name == label.name).unwrap_or_else(|| {
-                    bindings.push(Binding {
-                        name: label.name.clone(),
-                        var,
-                        operands: vec![],
-                        in_result: false,
-                        unread: false,
-                    });
-                    bindings.len() - 1
-                });
-                match slot {
-                    Some(slot) if !bindings[at].operands.contains(slot) => bindings[at].operands.push(*slot),
-                    Some(_) => {}
-                    None => bindings[at].in_result = true,
-                }
-                bindings[at].unread |= label.unread;
             }
         }
         bindings
+    }
+
+    /// The binding of a label, a new one where it is met for the first time.
+    fn binding<'b>(&mut self, bindings: &'b mut Vec<Binding>, label: &Label) -> Option<&'b mut Binding> {
+        let var = self.build(&Expr::Label(label.clone()))?;
+        if label.inexact {
+            self.axes.solver.mark(var, Mark::Inexact(self.inexact));
+        }
+        let at = bindings.iter().position(|b| b.name == label.name).unwrap_or_else(|| {
+            let name = label.name.clone();
+            let (operands, repeated) = (vec![], vec![]);
+            bindings.push(Binding { name, var, operands, repeated, part: false, in_result: false, unread: false });
+            bindings.len() - 1
+        });
+        bindings.get_mut(at)
     }
 }

@@ -38,8 +38,11 @@ enum Def {
 /// What a variable stands for, aliases followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
+    /// Nothing smaller.
     Leaf,
+    /// A product, major factor first.
     Product(Vec<Var>),
+    /// One after the other.
     Sum(Vec<Var>),
 }
 
@@ -106,6 +109,7 @@ impl Solver {
         root
     }
 
+    /// How long the axis is.
     pub fn size(&self, v: Var) -> &Dim {
         &self.slot(self.find(v)).size
     }
@@ -309,6 +313,17 @@ impl Solver {
             return;
         }
         self.give_up(sum, product, why);
+    }
+
+    /// Whether two variables are made of parts of the same sizes in the same way.
+    pub fn alike(&self, a: Var, b: Var) -> bool {
+        let (a, b) = (self.find(a), self.find(b));
+        let all = |p: &[Var], q: &[Var]| p.len() == q.len() && p.iter().zip(q).all(|(&x, &y)| self.alike(x, y));
+        match (&self.slot(a).def, &self.slot(b).def) {
+            (Def::Product(p), Def::Product(q)) | (Def::Sum(p), Def::Sum(q)) => all(p, q),
+            (Def::Leaf, Def::Leaf) => self.slot(a).size == self.slot(b).size,
+            _ => false,
+        }
     }
 
     /// Hands all marks down to the leaves. Afterwards [`marks`](Self::marks) of a leaf is complete.

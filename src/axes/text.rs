@@ -19,11 +19,17 @@ use std::fmt;
 /// An axis as a rule writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expr {
+    /// `1`
     Broadcast,
+    /// `4`
     Fixed(usize),
+    /// `_`
     Pinned,
+    /// `c`
     Label(Label),
+    /// `(a b)`
     Product(Vec<Expr>),
+    /// `a+b`
     Sum(Vec<Expr>),
 }
 
@@ -65,6 +71,7 @@ pub struct RuleError {
 }
 
 impl RuleText {
+    /// Reads a rule: the operands' axes, `->`, the results' axes.
     pub fn parse(text: &str) -> Result<RuleText, RuleError> {
         let fail = |what: String| RuleError { text: text.to_owned(), what };
         let (left, right) = text.split_once("->").ok_or_else(|| fail("it has no `->`".into()))?;
@@ -99,6 +106,7 @@ impl Axes {
 }
 
 impl Expr {
+    /// A label without marks.
     pub fn label(name: &str) -> Expr {
         Expr::Label(Label { name: name.to_owned(), inexact: false, unread: false })
     }

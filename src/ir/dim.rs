@@ -34,10 +34,12 @@ pub enum Atom {
 }
 
 impl Dim {
+    /// A dimension that the file names.
     pub fn symbol(name: &str) -> Dim {
         Dim::atom(Atom::Symbol(name.into()))
     }
 
+    /// A dimension that nothing is known of; it equals the one with the same id alone.
     pub fn unknown(id: u32) -> Dim {
         Dim::atom(Atom::Unknown(id))
     }

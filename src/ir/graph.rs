@@ -85,18 +85,22 @@ impl Graph {
         self.net.remove_node(node).map(|e| e.node)
     }
 
+    /// Whether the graph still has the node.
     pub fn contains(&self, node: NodeId) -> bool {
         self.net.contains_node(node)
     }
 
+    /// The node, which has to be in the graph.
     pub fn node(&self, node: NodeId) -> &Node {
         &self.net[node].node
     }
 
+    /// The node, which has to be in the graph.
     pub fn node_mut(&mut self, node: NodeId) -> &mut Node {
         &mut self.net[node].node
     }
 
+    /// Where the node stands in the file's order.
     pub fn place(&self, node: NodeId) -> Place {
         self.net[node].place
     }
@@ -106,10 +110,12 @@ impl Graph {
         self.net[node].origin
     }
 
+    /// Writes down at which position in the input file the call stood.
     pub fn set_origin(&mut self, node: NodeId, origin: u32) {
         self.net[node].origin = Some(origin);
     }
 
+    /// The node, if it is a call.
     pub fn call(&self, node: NodeId) -> Option<&Call> {
         match self.node(node) {
             Node::Call(c) => Some(c),
@@ -117,6 +123,7 @@ impl Graph {
         }
     }
 
+    /// The node, if it is a call.
     pub fn call_mut(&mut self, node: NodeId) -> Option<&mut Call> {
         match self.node_mut(node) {
             Node::Call(c) => Some(c),
@@ -124,6 +131,7 @@ impl Graph {
         }
     }
 
+    /// The node, if it is a constant.
     pub fn constant(&self, node: NodeId) -> Option<&Constant> {
         match self.node(node) {
             Node::Constant(c) => Some(c),
@@ -131,6 +139,7 @@ impl Graph {
         }
     }
 
+    /// The node, if it is a constant.
     pub fn constant_mut(&mut self, node: NodeId) -> Option<&mut Constant> {
         match self.node_mut(node) {
             Node::Constant(c) => Some(c),
@@ -143,6 +152,7 @@ impl Graph {
         self.net.node_count()
     }
 
+    /// Whether the graph has no nodes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

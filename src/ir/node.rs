@@ -83,6 +83,7 @@ pub struct Place {
 }
 
 impl Call {
+    /// A call of a standard operator, with nothing else said.
     pub fn new(op: &str) -> Call {
         Call { op: op.into(), ..Call::default() }
     }
@@ -119,6 +120,7 @@ impl Call {
         }
     }
 
+    /// Whether the attribute is given.
     pub fn has(&self, name: &str) -> bool {
         self.attributes.contains_key(name)
     }

@@ -90,6 +90,7 @@ pub struct TensorType {
 }
 
 impl TensorType {
+    /// A tensor of known rank.
     pub fn new(dtype: DType, shape: Vec<Dim>) -> TensorType {
         TensorType { dtype, shape: Some(shape) }
     }
@@ -119,6 +120,7 @@ pub enum Type {
 }
 
 impl Type {
+    /// The type, if it is a tensor's.
     pub fn tensor(&self) -> Option<&TensorType> {
         match self {
             Type::Tensor(t) => Some(t),
@@ -137,6 +139,7 @@ pub struct ValueInfo {
 }
 
 impl ValueInfo {
+    /// A declaration with nothing else said.
     pub fn new(name: impl Into<String>, ty: Type) -> ValueInfo {
         ValueInfo { name: name.into(), ty, extra: Extra::new() }
     }

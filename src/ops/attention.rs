@@ -213,12 +213,20 @@ fn rotary_heads(site: &Site) -> Result<Option<(Dim, Dim)>, String> {
 
 fn rotary_axes(site: &Site) -> Option<AxisRule> {
     let why = "pairs of features turn together, by an angle for each position";
+    // Positions, and angles that are picked already, are given for each sample.
+    let positions = if site.call.domain == "com.microsoft" { 1 } else { 3 };
+    let per_sample = |slot: usize| match site.rank(slot) {
+        Some(2) if slot == positions => "b _",
+        Some(3) => "b _ _",
+        _ => "_*",
+    };
+    let rest = [1, 2, 3].map(per_sample).join(", ");
     if site.rank(0)? == 4 {
-        return Some(AxisRule::new("b h _ _ -> b h _ _").why(why));
+        return Some(AxisRule::new(format!("b h _ _, {rest} -> b h _ _")).why(why));
     }
     let (h, d) = rotary_heads(site).ok()??;
     let d = d.size()?;
-    Some(AxisRule::new(format!("b _ (h {d}) -> b _ (h {d})")).size("h", h).why(why))
+    Some(AxisRule::new(format!("b _ (h {d}), {rest} -> b _ (h {d})")).size("h", h).why(why))
 }
 
 #[cfg(test)]
@@ -283,11 +291,11 @@ mod tests {
         let rotary = |attributes: &str, x: &str| show("RotaryEmbedding", 23, attributes, &[x, "=2 5 8", "=2 5 8"]);
         assert_snapshot!(
             rotary("", "=2 4 5 16"),
-            @"[c0:2, c1:4, 5, 16], [2, 5, 8], [2, 5, 8] -> f32[c0:2, c1:4, 5, 16]"
+            @"[c0:2, c1:4, 5, 16], [c0:2, 5, 8], [c0:2, 5, 8] -> f32[c0:2, c1:4, 5, 16]"
         );
         assert_snapshot!(
             rotary("num_heads=4", "=2 5 64"),
-            @"[c0:2, 5, (c2:4 16)], [2, 5, 8], [2, 5, 8] -> f32[c0:2, 5, (c2:4 16)]"
+            @"[c0:2, 5, (c2:4 16)], [c0:2, 5, 8], [c0:2, 5, 8] -> f32[c0:2, 5, (c2:4 16)]"
         );
         assert_snapshot!(rotary("", "=2 5 64"), @"error: 0 heads");
         assert_snapshot!(rotary("", "=2 64"), @"error: its input has rank 2, not 3 or 4");
@@ -297,7 +305,7 @@ mod tests {
         };
         assert_snapshot!(
             microsoft("").show(),
-            @"[c0:2, 5, (c2:4 16)], [2, 5], [9, 8], [9, 8] -> f32[c0:2, 5, (c2:4 16)]"
+            @"[c0:2, 5, (c2:4 16)], [c0:2, 5], [9, 8], [9, 8] -> f32[c0:2, 5, (c2:4 16)]"
         );
         assert_snapshot!(microsoft("num_heads=4").refit("h", &[1]), @"num_heads=1");
         assert_snapshot!(microsoft("").refit("h", &[1]), @"");

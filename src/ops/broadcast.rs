@@ -60,9 +60,13 @@ pub const RULES: &[(&str, Rule)] = &[
     ("BitwiseAnd", binary!(zero::any)),
     ("BitwiseOr", binary!(zero::all)),
     ("BitwiseXor", binary!(zero::all)),
-    ("com.microsoft.BiasGelu", binary!(zero::all)),
-    ("com.microsoft.FastGelu", binary!(zero::all)),
+    ("com.microsoft.BiasGelu", GELU_OF_SUM),
+    ("com.microsoft.FastGelu", GELU_OF_SUM),
 ];
+
+/// BiasGelu, FastGelu: Gelu of a sum, or of a single operand, which is not that operand.
+const GELU_OF_SUM: Rule =
+    Rule { infer: |site| Ok(vec![Fact::maybe(first_dtype(site), broadcast_shape(site)?)]), ..binary!(zero::all) };
 
 /// Mod: the remainder of a division.
 const MOD: Rule = Rule {

@@ -86,7 +86,8 @@ const EMBED_LAYER_NORMALIZATION: Rule = Rule {
         Ok(vec![y.clone(), Fact::maybe(Some(DType::I32), batch), y])
     },
     axes: |site| {
-        let text = "b s, b s, _ h!, _ h, _ h, h, h, _*, _* -> b s h, _*, b s h";
+        // Where no positions are given, a token's position is its index.
+        let text = "b _, b _, _ h!, _ h, _ h, h, h, b _*, b _ -> b _ h, b, b _ h";
         has_epsilon(site, 1e-12).then(|| AxisRule::new(text).why(STATISTIC))
     },
     zero: |site, at| {

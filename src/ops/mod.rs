@@ -24,10 +24,14 @@ mod norm;
 mod odd;
 mod pool;
 mod quantize;
+mod random;
 mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod scan;
+mod scatter;
+mod select;
 mod shape;
 mod site;
 mod slice;
@@ -84,13 +88,16 @@ impl Rule {
 /// The notation stands in [`crate::axes`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AxisRule {
+    /// The rule, in the notation.
     pub text: String,
+    /// Sizes of labels that no operand axis gives alone.
     pub sizes: Vec<(String, Dim)>,
     /// Why axes written `_` (and operands that the text does not mention) are pinned.
     pub why: &'static str,
 }
 
 impl AxisRule {
+    /// A rule whose text says it all.
     pub fn new(text: impl Into<String>) -> AxisRule {
         AxisRule { text: text.into(), sizes: vec![], why: "" }
     }
@@ -155,10 +162,14 @@ const FAMILIES: &[Family] = &[
     norm::RULES,
     pool::RULES,
     quantize::RULES,
+    random::RULES,
     recurrent::RULES,
     reduce::RULES,
     reshape::RULES,
     resize::RULES,
+    scan::RULES,
+    scatter::RULES,
+    select::RULES,
     shape::RULES,
     slice::RULES,
     softmax::RULES,

@@ -6,6 +6,7 @@ use crate::infer::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[
+    ("Col2Im", COL2IM),
     ("Concat", CONCAT),
     ("Split", SPLIT),
     ("Pad", PAD),
@@ -391,6 +392,29 @@ fn image(site: &Site) -> Result<Option<(i64, [Dim; 4])>, String> {
     let Some(shape) = site.shape(0) else { return Ok(None) };
     let image = <[Dim; 4]>::try_from(shape.to_vec()).map_err(|s| format!("an image of rank {}", s.len()))?;
     Ok(Some((block, image)))
+}
+
+/// Col2Im: adds the columns of unfolded blocks up to an image: `n (c block) l -> n c ..`.
+const COL2IM: Rule = Rule {
+    infer: |site| {
+        let (Some([n, c, _]), Some(image)) = (site.shape(0), site.dims(1)) else {
+            return Ok(vec![Fact::maybe(site.dtype(0), None)]);
+        };
+        let depth = block(site).and_then(|b| c.div_exact(&Dim::Fixed(b))).unwrap_or_else(|| site.unknown());
+        Ok(vec![Fact::maybe(site.dtype(0), Some([vec![n.clone(), depth], image].concat()))])
+    },
+    axes: |site| {
+        let block = block(site).filter(|&b| b > 0)?;
+        let [_, c, _] = site.shape(0)? else { return None };
+        c.div_exact(&Dim::Fixed(block))?;
+        Some(AxisRule::new(format!("n (c {block}) _, _*, _* -> n c _*")).why("blocks overlap in the image"))
+    },
+    zero: zero::first,
+    ..Rule::OPAQUE
+};
+
+fn block(site: &Site) -> Option<i64> {
+    site.ints(2)?.into_iter().try_fold(1i64, |n, d| n.checked_mul(d))
 }
 
 #[cfg(test)]

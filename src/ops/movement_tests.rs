@@ -82,6 +82,15 @@ fn blocks_of_depth_are_factors() {
 }
 
 #[test]
+fn columns_fold_to_images() {
+    let mut net = Net::new(18);
+    let (w, image, block) = (net.weight(&[1, 12, 4]), net.ints(&[4, 4]), net.ints(&[2, 2]));
+    let y = net.call("Col2Im", &[w, image, block], &[]);
+    assert_eq!(net.show(y), "f32[1, 3, 4, 4]");
+    assert_eq!(net.show_axes(&[w, y]), "[1, (c0:3 4), 4] [1, c0:3, 4, 4]");
+}
+
+#[test]
 fn the_chain_of_torchscript_keeps_its_symbols() {
     // x.view(x.size(0), x.size(1), 4, 16)
     let mut net = Net::new(11);

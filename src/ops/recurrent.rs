@@ -110,13 +110,11 @@ const OPERANDS: [(usize, usize, &str); 8] = [
 ];
 
 fn recurrent_axes(site: &Site, gates: i64) -> Option<AxisRule> {
-    // A hidden unit that goes is one that the others no longer see: its column is zero only in a constant.
-    let h = if site.tensor(2).is_some() { "h" } else { "h!" };
-    let rows = |n: i64| if n == 1 { h.to_owned() } else { format!("({n} {h})") };
+    let rows = |n: i64| if n == 1 { "h".to_owned() } else { format!("({n} h)") };
     let (g, both) = (rows(gates), rows(2 * gates));
     let (x, state, all) =
         if has_batch_first(site) { ("b _ i", "b _ h", "b _ _ h") } else { ("_ b i", "_ b h", "_ _ b h") };
-    let text = format!("{x}, _ {g} i, _ {g} {h}, _ {both}, b, {state}, {state}, _ (3 h) -> {all}, {state}, {state}");
+    let text = format!("{x}, _ {g} i, _ {g} h, _ {both}, b, {state}, {state}, _ (3 h) -> {all}, {state}, {state}");
     Some(AxisRule::new(text).size("h", hidden(site)?).why("each step depends on the one before"))
 }
 

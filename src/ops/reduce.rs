@@ -12,26 +12,21 @@ use crate::ir::{DType, Dim};
 /// The law of reductions that are not zero where their operand is.
 const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
 
-/// A reduction: how its label is marked, its law of zeros, and how two elements combine.
+/// A reduction: how its label is marked, and its law of zeros.
 macro_rules! reduction {
-    ($mark:literal, $zero:expr, $eval:expr) => {
-        Rule {
-            infer: |site| infer(site, $eval),
-            axes: |site| axes(site, $mark),
-            zero: $zero,
-            is_identity: |site| reduced(site) == Some(vec![]),
-            ..Rule::OPAQUE
-        }
-    };
     ($mark:literal, $zero:expr) => {
-        reduction!($mark, $zero, |_, _| Element::Unknown)
+        Rule { infer: |site| infer(site, |_, _| None), axes: |site| axes(site, $mark), zero: $zero, ..Rule::OPAQUE }
     };
 }
 
-/// A reduction that gives a single element back as it is.
+/// A reduction that gives a single element back as it is, and how two of them combine.
 macro_rules! idempotent {
     ($mark:literal, $eval:expr) => {
-        Rule { is_identity: keeps_all, ..reduction!($mark, zero::first, $eval) }
+        Rule {
+            infer: |site| infer(site, |site, axes| combined(site, axes, $eval)),
+            is_identity: keeps_all,
+            ..reduction!($mark, zero::first)
+        }
     };
 }
 
@@ -101,14 +96,17 @@ fn remaining(shape: &[Dim], axes: &[usize], keep: bool) -> Vec<Dim> {
     dims.flatten().collect()
 }
 
-fn infer(site: &Site, eval: content::Binary) -> Result<Vec<Fact>, String> {
+/// The elements of the result over these axes.
+type Eval = fn(&Site, &[usize]) -> Option<Vec<Element>>;
+
+fn infer(site: &Site, eval: Eval) -> Result<Vec<Fact>, String> {
     let Some(shape) = site.shape(0) else { return Ok(vec![Fact::maybe(site.dtype(0), None)]) };
     let Ok(axes) = resolve(site, shape.len())? else {
         let dims = keepdims(site).then(|| shape.iter().map(|_| site.unknown()).collect());
         return Ok(vec![Fact::maybe(site.dtype(0), dims)]);
     };
     let fact = Fact::maybe(site.dtype(0), Some(remaining(shape, &axes, keepdims(site))));
-    Ok(vec![match combined(site, &axes, eval) {
+    Ok(vec![match eval(site, &axes) {
         Some(elements) => carry(fact, elements),
         None => fact,
     }])
@@ -202,6 +200,9 @@ mod tests {
         assert_eq!(net.show(product), "i64[] = {4*h*n}");
         let arg = net.call("ArgMax", &[x], &[("axis", int(-1)), ("keepdims", int(0))]);
         assert_eq!(net.show(arg), "i64[n, 4]");
+        let norm = net.call("ReduceL1", &[product], &[]);
+        assert_eq!(net.show(norm), "i64[]");
+        assert!(!net.is_identity(norm));
     }
 
     #[test]

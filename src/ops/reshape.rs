@@ -35,7 +35,10 @@ const RESHAPE: Rule = Rule {
         let relation = relate(from, to);
         let text = format!("{}, _* -> {}", relation.from.join(" "), relation.to.join(" "));
         let rule = AxisRule { sizes: relation.sizes, ..AxisRule::new(text) };
-        Some(rule.why("it rearranges these axes in a way that has no common refinement"))
+        let pins = relation.from.iter().chain(&relation.to).any(|x| x == "_");
+        let why =
+            if pins { "it rearranges these axes in a way that has no common refinement" } else { "a target shape" };
+        Some(rule.why(why))
     },
     zero: zero::first,
     refit: |site, cut| retargeted(site, cut),
@@ -262,8 +265,12 @@ fn retargeted(site: &Site, cut: &Cut) -> Result<Refit, String> {
         return Ok(Refit::default());
     }
     let old = target(site).unwrap_or_default();
-    let Some(new) = new_target(from, to, &old, allows_zero(site)) else { return Ok(Refit::default()) };
-    if old.iter().eq(new.iter().map(|d| Some(d.clone())).collect::<Vec<_>>().iter()) && constant {
+    let again = |old| new_target(from, to, old, allows_zero(site));
+    let Some(new) = again(&old).or_else(|| again(&[])) else {
+        let lost = "its target is computed at run time, and can't be rewritten";
+        return if changed { Err(lost.into()) } else { Ok(Refit::default()) };
+    };
+    if constant && old.into_iter().eq(new.iter().cloned().map(Some)) {
         return Ok(Refit::default());
     }
     if !site.call.has("shape") {

@@ -5,7 +5,8 @@ use super::{AxisRule, Cut, Refit, Rule, Site, normalize_axis, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[("GridSample", GRID_SAMPLE), ("Resize", RESIZE), ("Upsample", RESIZE)];
+pub const RULES: &[(&str, Rule)] =
+    &[("GridSample", GRID_SAMPLE), ("com.microsoft.GridSample", GRID_SAMPLE), ("Resize", RESIZE), ("Upsample", RESIZE)];
 
 /// Interpolation to `sizes`, or to `floor(x · scales)`; the newer versions name the axes that they speak of.
 const RESIZE: Rule = Rule {

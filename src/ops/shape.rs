@@ -175,30 +175,25 @@ const EXPAND: Rule = Rule {
     axes: |site| {
         let (from, to) = (site.shape(0)?, site.result_shape(0)?);
         let skip = to.len().checked_sub(from.len())?;
+        if expand_target(from, to).is_none() {
+            return Some(AxisRule::new("_*, _* -> _*").why("how far it stretches is computed at run time"));
+        }
         let label = |i: usize| match i.checked_sub(skip).map(|k| &from[k]) {
-            None | Some(Dim::Fixed(1)) if to[i].has_unknown() || !writable_target(site) => "_".to_owned(),
-            None => format!("e{i}"),
             Some(d) if *d == to[i] => format!("x{i}"),
-            Some(Dim::Fixed(1)) => format!("e{i}"),
+            None | Some(Dim::Fixed(1)) => format!("e{i}"),
             Some(_) => "_".to_owned(),
         };
         let result: Vec<String> = (0..to.len()).map(label).collect();
         let operand = (skip..to.len()).map(|i| if result[i].starts_with('e') { "1".into() } else { result[i].clone() });
         let operand = operand.collect::<Vec<_>>().join(" ");
         let rule = AxisRule::new(format!("{operand}, _* -> {}", result.join(" ")));
-        Some(rule.why("how far it stretches is computed at run time"))
+        Some(rule.why("whether it is stretched is only known at run time"))
     },
     zero: zero::first,
     refit: |site, cut| Ok(stretched(site, cut).unwrap_or_default()),
     is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
     ..Rule::OPAQUE
 };
-
-/// Whether the target of Expand can be rewritten: where the operand has the size, a 1 says it.
-fn writable_target(site: &Site) -> bool {
-    let (Some(from), Some(to)) = (site.shape(0), site.result_shape(0)) else { return false };
-    expand_target(from, to).is_some()
-}
 
 /// A target that expands one shape to another: 1 where they agree.
 fn expand_target(from: &[Dim], to: &[Dim]) -> Option<Vec<Dim>> {

@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 /// A call with the facts and constants around it: all that a rule may look at.
 pub struct Site<'a> {
+    /// The call itself.
     pub call: &'a Call,
     /// Version of the operator set of the call's domain.
     pub opset: i64,
@@ -16,6 +17,7 @@ pub struct Site<'a> {
 }
 
 impl<'a> Site<'a> {
+    /// A call in its surroundings. `unknowns` numbers the dimensions that its rule makes up.
     pub fn new(
         model: &Model,
         graph: &'a Graph,
@@ -51,14 +53,17 @@ impl<'a> Site<'a> {
         self.operands.get(slot).copied().flatten().and_then(|o| o.1)
     }
 
+    /// The element type of an operand.
     pub fn dtype(&self, slot: usize) -> Option<DType> {
         self.fact(slot).dtype
     }
 
+    /// The shape of an operand.
     pub fn shape(&self, slot: usize) -> Option<&'a [Dim]> {
         self.fact(slot).shape.as_deref()
     }
 
+    /// How many axes an operand has.
     pub fn rank(&self, slot: usize) -> Option<usize> {
         self.fact(slot).rank()
     }
@@ -101,6 +106,7 @@ impl<'a> Site<'a> {
         self.results.get(port).copied().unwrap_or(&NOTHING)
     }
 
+    /// The shape of a result, once inferred.
     pub fn result_shape(&self, port: usize) -> Option<&'a [Dim]> {
         self.result(port).shape.as_deref()
     }
@@ -177,6 +183,7 @@ pub struct Refit {
 }
 
 impl Refit {
+    /// A new value of an attribute.
     pub fn attribute(mut self, name: &'static str, value: Attribute) -> Refit {
         self.attributes.push((name, value));
         self

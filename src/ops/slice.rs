@@ -1,7 +1,7 @@
 //! Slice: a range of each of some axes.
 //!
-//! A range of step 1 between known ends takes an axis apart, `~a+b+~c -> b`; the neighbours are read by nobody. An
-//! axis whose ends are not known, or whose step is not 1, is pinned. A slice of an axis of open length is taken to
+//! A range of step 1 between known ends takes an axis apart, `~a+b+~c -> b`; the neighbours are read by nobody. One
+//! element of every block, as interleaved rotations take it, is `(b 2) -> b`. Other ranges pin their axis. A slice of an axis of open length is taken to
 //! lie within it, as exporters mean it.
 
 use super::content::{carry, elements, flat, select, small};
@@ -42,6 +42,10 @@ const SLICE: Rule = Rule {
             let axis = range.axis;
             let size = &shape[axis];
             if range.is_full(size) {
+                continue;
+            }
+            if let Some(step) = range.stride(size) {
+                (from[axis], to[axis]) = (format!("(b{axis} {step})"), format!("b{axis}"));
                 continue;
             }
             let Some((a, b, c)) = range.parts(size).filter(|_| writable) else {
@@ -182,7 +186,18 @@ impl Range {
         let (start, count, step) = self.numbers(size)?;
         let (start, count) = (usize::try_from(start).ok()?, usize::try_from(count).ok()?);
         let rest = size.size()?.checked_sub(start.checked_add(count)?)?;
-        (step == 1 && count > 0).then_some((start, count, rest))
+        (step == 1 && size.size() > Some(0)).then_some((start, count, rest))
+    }
+
+    /// The step, if the range takes one element of every block of that many: `(b step) -> b`. Nothing of it has to
+    /// be rewritten when blocks go.
+    fn stride(&self, size: &Dim) -> Option<i64> {
+        let (start, count, step) = self.numbers(size)?;
+        let blocks = size.div_exact(&Dim::Fixed(step))?;
+        let (first, last) = (self.start.as_ref()?.fixed()?, self.end.as_ref()?.fixed()?);
+        let to_the_end = last < 0 || Dim::Fixed(last) >= *size;
+        let whole = step > 1 && (0..step).contains(&start) && first >= 0 && to_the_end;
+        (whole && blocks == Dim::Fixed(count) && count > 0).then_some(step)
     }
 }
 
@@ -220,7 +235,14 @@ fn moved(site: &Site, cut: &Cut) -> Option<Refit> {
     let before = (starts.clone(), ends.clone());
     for (i, range) in ranges.iter().enumerate() {
         let size = &shape[range.axis];
-        let Some((a, b, c)) = range.parts(size).filter(|_| !range.is_full(size)) else { continue };
+        if range.is_full(size) {
+            // A start of `-size` would lie before the axis now.
+            if cut.operand(0).is_some_and(|after| after[range.axis] != *size) {
+                starts[i] = Dim::Fixed(0);
+            }
+            continue;
+        }
+        let Some((a, b, c)) = range.parts(size) else { continue };
         let left =
             |part: &str, old: usize| cut.size(&format!("{part}{}", range.axis)).unwrap_or_else(|| Dim::from(old));
         let (start, count) = (left("a", a), left("b", b));
@@ -249,7 +271,7 @@ fn moved(site: &Site, cut: &Cut) -> Option<Refit> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, ints};
+    use super::super::testing2::{Net, int, ints};
 
     #[test]
     fn a_range_is_a_term_of_a_sum() {
@@ -285,13 +307,30 @@ mod tests {
         let mut net = Net::new(13);
         let (w, x) = (net.weight(&[4, 12]), net.input("i64 1"));
         let (zero, far, axis, two) = (net.ints(&[0]), net.ints(&[i64::MAX]), net.ints(&[1]), net.ints(&[2]));
-        let stepped = net.call("Slice", &[w, zero, far, axis, two], &[]);
+        let stepped = net.call("Slice", &[w, two, far, axis, two], &[]);
         let open = net.call("Slice", &[w, zero, x, axis], &[]);
-        assert_eq!([net.show(stepped), net.show(open)], ["f32[4, 6]", "f32[4, ?0]"]);
-        assert_eq!(net.show_axes(&[w, stepped]), "[c0:4, 12] [c0:4, 6]");
+        assert_eq!([net.show(stepped), net.show(open)], ["f32[4, 5]", "f32[4, ?0]"]);
+        assert_eq!(net.show_axes(&[w, stepped]), "[c0:4, 12] [c0:4, 5]");
         let minus = net.ints(&[-1]);
         let reversed = net.call("Slice", &[w, minus, minus, axis, minus], &[]);
         assert_eq!(net.show(reversed), "f32[4, 0]");
+    }
+
+    #[test]
+    fn one_of_every_block_and_none_at_all() {
+        let mut net = Net::new(13);
+        let (w, v) = (net.weight(&[4, 12]), net.weight(&[4, 12]));
+        let (zero, one, two) = (net.ints(&[0]), net.ints(&[1]), net.ints(&[2]));
+        let (far, end) = (net.ints(&[i64::MAX]), net.ints(&[12]));
+        let even = net.call("Slice", &[w, zero, far, one, two], &[]);
+        let odd = net.call("Slice", &[w, one, end, one, two], &[]);
+        assert_eq!(net.show_axes(&[w, even, odd]), "[c0:4, (c1:6 2)] [c0:4, c1:6] [c0:4, c1:6]");
+        assert_eq!(net.show_refit(odd, &[(w, 1, 5)]), "");
+        // Rotations of whole heads leave an empty rest.
+        let rest = net.call("Slice", &[v, end, far, one], &[]);
+        let whole = net.call("Concat", &[v, rest], &[("axis", int(1))]);
+        assert_eq!(net.show_axes(&[v, rest, whole]), "[c3:4, c4:12] [c3:4, 0] [c3:4, c4:12]");
+        assert_eq!(net.show_refit(rest, &[(v, 1, 10)]), "@1=[10] @2=[9223372036854775807]");
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Case {
             labels: &|name| {
                 let b = axes.bindings(self.call).iter().find(|b| b.name == name)?;
                 let kept = match keep.of(&axes, b.var) {
-                    Kept::All => None,
+                    Kept::All | Kept::Open => None,
                     Kept::Some(units) => Some(units),
                 };
                 Some((keep.size(&axes, b.var), kept))

@@ -12,7 +12,9 @@ use crate::ir::{Graph, TensorError};
 
 /// What a criterion may look at.
 pub struct Context<'a> {
+    /// The graph, for its constants.
     pub graph: &'a Graph,
+    /// Its axes, which say to which unit an index belongs.
     pub axes: &'a Axes,
     /// Seed of criteria that draw lots.
     pub seed: u64,

@@ -1,0 +1,185 @@
+//! Gathering and scattering by tensors of indices: the axes that indices point into are pinned, others pass.
+
+use super::content::{carry, elements, flat, indices, small};
+use super::site::normalize_axis;
+use super::{AxisRule, Rule, Site, zero};
+use crate::infer::{Element, Fact};
+use crate::ir::Dim;
+
+pub const RULES: &[(&str, Rule)] = &[
+    ("GatherElements", GATHER_ELEMENTS),
+    ("GatherND", GATHER_ND),
+    ("Scatter", SCATTER_ELEMENTS),
+    ("ScatterElements", SCATTER_ELEMENTS),
+    ("ScatterND", SCATTER_ND),
+];
+
+/// Why the axes are pinned that indices point into.
+const INDEXED: &str = "it is indexed at run time";
+
+/// GatherElements: `result[i][j] = data[index[i][j]][j]`, here for axis 0. The result has the indices' shape.
+const GATHER_ELEMENTS: Rule = Rule {
+    infer: |site| {
+        if let (Some(data), Some(index)) = (site.rank(0), site.rank(1)) {
+            site.axis("axis", 0, data)?;
+            if data != index {
+                return Err("data and indices of different ranks".into());
+            }
+        }
+        Ok(vec![Fact::maybe(site.dtype(0), site.fact(1).shape.clone())])
+    },
+    axes: |site| {
+        let labels = along(site, &[0, 1])?;
+        Some(AxisRule::new(format!("{labels}, {labels} -> {labels}")).why(INDEXED))
+    },
+    zero: zero::first,
+    ..Rule::OPAQUE
+};
+
+/// ScatterElements (Scatter before opset 11): `result[index[i][j]][j] = updates[i][j]`, here for axis 0, and the data
+/// elsewhere.
+const SCATTER_ELEMENTS: Rule = Rule {
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), site.fact(0).shape.clone())]),
+    axes: |site| {
+        let labels = along(site, &[0, 1, 2])?;
+        Some(AxisRule::new(format!("{labels}, {labels}, {labels} -> {labels}")).why(INDEXED))
+    },
+    zero: both,
+    ..Rule::OPAQUE
+};
+
+/// Data overwritten with updates: zero where both are.
+fn both(_: &Site, z: &[bool]) -> bool {
+    z.first() == Some(&true) && z.get(2) == Some(&true)
+}
+
+/// Labels for operands of equal rank: `_` at `axis`, and wherever they are not equally long.
+fn along(site: &Site, slots: &[usize]) -> Option<String> {
+    let shapes: Vec<&[Dim]> = slots.iter().map(|&slot| site.shape(slot)).collect::<Option<_>>()?;
+    let (data, others) = shapes.split_first()?;
+    let axis = site.axis("axis", 0, data.len()).ok()?;
+    if others.iter().any(|s| s.len() != data.len()) {
+        return None;
+    }
+    let label = |i: usize| {
+        let shared = i != axis && others.iter().all(|s| s[i] == data[i]);
+        if shared { format!("x{i}") } else { "_".to_owned() }
+    };
+    Some((0..data.len()).map(label).collect::<Vec<_>>().join(" "))
+}
+
+/// GatherND: each index tuple (the last axis of the indices) picks a slice of the data; the first `batch_dims` axes
+/// are shared.
+const GATHER_ND: Rule = Rule {
+    infer: |site| {
+        let Some((batch, depth)) = tuples(site)? else { return Ok(vec![Fact::maybe(site.dtype(0), None)]) };
+        let (Some(data), Some(index)) = (site.shape(0), site.shape(1)) else {
+            return Ok(vec![Fact::maybe(site.dtype(0), None)]);
+        };
+        let shape: Vec<Dim> = index[..index.len() - 1].iter().chain(&data[batch + depth..]).cloned().collect();
+        Ok(vec![Fact::maybe(site.dtype(0), Some(shape))])
+    },
+    axes: |site| {
+        let (batch, depth) = tuples(site).ok()??;
+        let (data, index) = (site.rank(0)?, site.rank(1)?);
+        let row = |name: &str, range: std::ops::Range<usize>| range.map(|i| format!("{name}{i} ")).collect::<String>();
+        let (shared, rows, rest) = (row("b", 0..batch), row("i", batch..index - 1), row("d", batch + depth..data));
+        let picked = "_ ".repeat(depth);
+        Some(AxisRule::new(format!("{shared}{picked}{rest}, {shared}{rows}_ -> {shared}{rows}{rest}")).why(INDEXED))
+    },
+    zero: zero::first,
+    ..Rule::OPAQUE
+};
+
+/// `batch_dims` and how many axes of the data an index tuple addresses; `None` where that is not known.
+fn tuples(site: &Site) -> Result<Option<(usize, usize)>, String> {
+    let (Some(data), Some(index)) = (site.rank(0), site.shape(1)) else { return Ok(None) };
+    let batch = usize::try_from(site.call.int("batch_dims", 0)).map_err(|_| "batch_dims is negative")?;
+    let Some(depth) = index.last() else { return Err("a scalar holds no index tuples".into()) };
+    let Some(depth) = depth.size() else { return Ok(None) };
+    let used = batch.checked_add(depth).filter(|&n| n <= data && batch < index.len());
+    if used.is_some() { Ok(Some((batch, depth))) } else { Err("index tuples longer than the data's rank".into()) }
+}
+
+/// ScatterND: a copy of the data with the slices that the index tuples pick replaced by the updates.
+const SCATTER_ND: Rule = Rule {
+    infer: |site| {
+        let fact = Fact::maybe(site.dtype(0), site.fact(0).shape.clone());
+        Ok(vec![scattered(site).map_or(fact.clone(), |e| carry(fact, e))])
+    },
+    axes: |site| {
+        let (_, depth) = tuples(site).ok()??;
+        let (data, index, updates) = (site.rank(0)?, site.rank(1)?, site.rank(2)?);
+        let rest: String = (depth..data).map(|i| format!("d{i} ")).collect();
+        let pinned = |n: usize| "_ ".repeat(n);
+        if updates != index - 1 + data - depth {
+            return None;
+        }
+        let text = format!("{0}{rest}, _*, {1}{rest} -> {0}{rest}", pinned(depth), pinned(index - 1));
+        Some(AxisRule::new(text).why(INDEXED))
+    },
+    zero: both,
+    ..Rule::OPAQUE
+};
+
+/// The elements of ScatterND's result, where all indices are known and whole elements are replaced.
+fn scattered(site: &Site) -> Option<Vec<Element>> {
+    if site.call.string("reduction", "none") != "none" || site.fact(0).content.is_none() {
+        return None;
+    }
+    let (mut out, updates, tuples) = (elements(site.fact(0))?, elements(site.fact(2))?, site.ints(1)?);
+    let (data, index) = (small(site.shape(0)?)?, small(site.shape(1)?)?);
+    if index.last() != Some(&data.len()) || data.is_empty() || tuples.len() != updates.len() * data.len() {
+        return None;
+    }
+    for (tuple, update) in tuples.chunks(data.len()).zip(updates) {
+        let at: Vec<usize> =
+            tuple.iter().zip(&data).map(|(&i, &n)| normalize_axis(i, n).ok()).collect::<Option<_>>()?;
+        *out.get_mut(flat(&at, &data))? = update;
+    }
+    debug_assert_eq!(out.len(), indices(&data).count());
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing2::{Net, int};
+    use crate::ir::Tensor;
+
+    #[test]
+    fn axes_beside_the_indexed_one_pass() {
+        let mut net = Net::new(17);
+        let (w, i) = (net.weight(&[5, 8]), net.constant(Tensor::from_i64(vec![2, 8], &[0; 16])));
+        let y = net.call("GatherElements", &[w, i], &[]);
+        assert_eq!(net.show(y), "f32[2, 8]");
+        assert_eq!(net.show_axes(&[w, i, y]), "[5, c1:8] [2, c1:8] [2, c1:8]");
+        let v = net.weight(&[2, 8]);
+        let z = net.call("ScatterElements", &[w, i, v], &[("axis", int(0))]);
+        assert_eq!(net.show_axes(&[v, z]), "[2, c1:8] [5, c1:8]");
+    }
+
+    #[test]
+    fn tuples_pick_slices() {
+        let mut net = Net::new(17);
+        let (w, i) = (net.weight(&[5, 6, 8]), net.input("i64 n 2"));
+        let y = net.call("GatherND", &[w, i], &[]);
+        assert_eq!(net.show(y), "f32[n, 8]");
+        assert_eq!(net.show_axes(&[w, y]), "[5, 6, c2:8] [n, c2:8]");
+        let z = net.call("ScatterND", &[w, i, y], &[]);
+        assert_eq!(net.show_axes(&[z]), "[5, 6, c2:8]");
+        let scalar = net.int(0);
+        net.call("GatherND", &[w, scalar], &[]);
+        net.call("GatherND", &[y, i], &[("batch_dims", int(2))]);
+        assert_eq!(net.contradictions().len(), 2);
+    }
+
+    #[test]
+    fn shapes_are_patched() {
+        let mut net = Net::new(17);
+        let x = net.input("f32 n 3 h");
+        let shape = net.call("Shape", &[x], &[]);
+        let (at, nine) = (net.constant(Tensor::from_i64(vec![1, 1], &[-2])), net.ints(&[9]));
+        let y = net.call("ScatterND", &[shape, at, nine], &[]);
+        assert_eq!(net.show(y), "i64[3] = {n, 9, h}");
+    }
+}

@@ -1,0 +1,288 @@
+//! The laws of an operator's rule, checked on one case.
+
+use super::case::{Case, call};
+use super::draw::Draw;
+use super::eval::{make_input, masked, results, same, select};
+use super::ops::LIMITED;
+use secateur::analysis::Analysis;
+use secateur::apply;
+use secateur::axes::{Binding, Group, KeepSets, Var};
+use secateur::infer::{Element, Facts};
+use secateur::ir::{Atom, Dim, Model, NodeId, Tensor, ValueId};
+use secateur::ops::{Site, rule_of};
+use secateur::oracle::OracleError;
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+/// What was seen of an operator, to know that its laws were not vacuous.
+#[derive(Default, Debug)]
+pub struct Seen {
+    pub cases: usize,
+    /// Cases that the oracle ran.
+    pub run: usize,
+    /// Cases that lost units.
+    pub cut: usize,
+    /// Times that the law of zeros had something to say.
+    pub zeros: usize,
+    /// Why the oracle did not run one.
+    pub refused: String,
+}
+
+/// A case under test: its model, and what its results are in truth (nothing where the oracle does not know).
+struct Trial<'a> {
+    case: &'a Case,
+    analysis: Analysis,
+    call: NodeId,
+    truth: Option<Vec<Tensor>>,
+    slot: usize,
+    fed: Tensor,
+}
+
+/// Checks all laws.
+pub fn laws(case: &Case, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
+    seen.cases += 1;
+    let model = case.model()?;
+    let (slot, fed) = case.first_data().map(|(i, t)| (i, t.clone())).expect("a case has data");
+    let node = call(&model);
+    let truth = match results(&model, node, slot, &fed) {
+        Ok(truth) => {
+            seen.run += 1;
+            Some(truth)
+        }
+        Err(error) => {
+            seen.refused = error.to_string();
+            None
+        }
+    };
+    let trial = Trial { case, analysis: Analysis::new(model.clone()), call: node, truth, slot, fed };
+    trial.shapes(&|_| None).map_err(|e| format!("law 1 (types): {e}"))?;
+    trial.identity()?;
+    trial.cuts(d, seen)?;
+    trial.zeros(d, seen).map_err(|e| format!("law of zeros: {e}"))?;
+    open(trial, model, d, seen).map_err(|e| format!("with an open input: {e}"))
+}
+
+/// The same with the first operand as an input of which some lengths are open.
+fn open(closed: Trial, mut model: Model, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
+    let value = model.graph.operand(closed.call, closed.slot).expect("an operand");
+    let lengths = closed.fed.shape.clone();
+    let dims =
+        lengths.iter().enumerate().map(|(i, &n)| if d.flip() { Dim::symbol(&format!("d{i}")) } else { n.into() });
+    make_input(&mut model, value.node, dims.collect());
+    let shape = |analysis: &Analysis, value| analysis.facts.shape(value).map(<[Dim]>::to_vec);
+    let results: Vec<ValueId> = model.graph.results(closed.call).collect();
+    let fixed: Vec<_> = results.iter().map(|&v| shape(&closed.analysis, v)).collect();
+    let trial = Trial { analysis: Analysis::new(model), ..closed };
+    let length = |atom: &Atom| match atom {
+        Atom::Symbol(s) => Some(lengths[s[1..].parse::<usize>().ok()?] as i64),
+        _ => None,
+    };
+    trial.shapes(&length).map_err(|e| format!("law 1 (types): {e}"))?;
+    // The oracle may not know the operator: then the open and the closed shape check each other.
+    for (fixed, open) in fixed.iter().zip(results.iter().map(|&v| shape(&trial.analysis, v))) {
+        let (Some(fixed), Some(open)) = (fixed, open) else { continue };
+        let agree = |(a, b): (&Dim, &Dim)| a.eval(&length).zip(b.eval(&length)).is_none_or(|(a, b)| a == b);
+        if fixed.len() != open.len() || !fixed.iter().zip(&open).all(agree) {
+            return Err(format!("law 1 (types): {fixed:?} is {open:?}"));
+        }
+    }
+    trial.cuts(d, seen)
+}
+
+impl Trial<'_> {
+    /// Law 1: what is inferred evaluates to what is.
+    fn shapes(&self, length: &dyn Fn(&Atom) -> Option<i64>) -> Result<(), String> {
+        if let Some(c) = self.analysis.facts.contradictions.first() {
+            return Err(format!("a contradiction: {}", c.what));
+        }
+        let Some(truth) = &self.truth else { return Ok(()) };
+        for (value, real) in self.analysis.model.graph.results(self.call).zip(truth) {
+            let fact = self.analysis.facts.get(value);
+            if let Some(shape) = &fact.shape {
+                let right = shape.len() == real.shape.len()
+                    && shape.iter().zip(&real.shape).all(|(d, &n)| d.eval(length).is_none_or(|d| d == n as i64));
+                if !right {
+                    return Err(format!("{shape:?} was inferred for {:?}", real.shape));
+                }
+            }
+            if fact.dtype.is_some_and(|t| t != real.dtype) {
+                return Err(format!("{:?} was inferred for {}", fact.dtype, real.dtype));
+            }
+            let Some(content) = &fact.content else { continue };
+            let numbers = real.to_f64().map_err(|e| e.to_string())?;
+            let right = |(e, &x): (&Element, &f64)| match e {
+                Element::Int(d) => d.eval(length).is_none_or(|d| d as f64 == x),
+                Element::Float(f) => (f - x).abs() <= 1e-4 * x.abs().max(1.0) || f.is_nan() && x.is_nan() || *f == x,
+                Element::Bool(b) => f64::from(u8::from(*b)) == x,
+                Element::Unknown => true,
+            };
+            if !content.0.iter().zip(&numbers).all(right) {
+                return Err(format!("{:?} was inferred for {numbers:?}", content.0));
+            }
+        }
+        Ok(())
+    }
+
+    /// A call that is said to be the identity is one.
+    fn identity(&self) -> Result<(), String> {
+        let (Some(truth), 0) = (&self.truth, self.slot) else { return Ok(()) };
+        let model = &self.analysis.model;
+        let call = model.graph.call(self.call).expect("a call");
+        let says = self.site(&self.analysis.facts, |site| (rule_of(model, call).is_identity)(site));
+        if says { same(&self.fed, &truth[0]).map_err(|e| format!("no identity: {e}")) } else { Ok(()) }
+    }
+
+    fn site<T>(&self, facts: &Facts, see: impl FnOnce(&Site) -> T) -> T {
+        let unknowns = Cell::new(1 << 29);
+        let graph = &self.analysis.model.graph;
+        let call = graph.call(self.call).expect("a call");
+        see(&Site::new(&self.analysis.model, graph, self.call, call, facts, &unknowns))
+    }
+
+    /// Laws 2 to 4 for random units of every group.
+    fn cuts(&self, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
+        let groups: Vec<&Group> = self.analysis.groups.free().collect();
+        let (exact, all): (Vec<&Group>, _) = (groups.iter().copied().filter(|g| g.is_exact()).collect(), groups);
+        if exact.len() < all.len() {
+            self.drop(&self.keep(&all, d)).map_err(|e| format!("law 2, inexact groups too: {e}"))?;
+        }
+        if exact.is_empty() {
+            return Ok(());
+        }
+        seen.cut += 1;
+        let keep = self.keep(&exact, d);
+        let dropped = self.drop(&keep).map_err(|e| format!("law 2: {e}"))?;
+        if self.truth.is_none() {
+            return Ok(());
+        }
+        let reference = self.results(&masked(&self.analysis, &keep)).map_err(|e| e.to_string())?;
+        self.agree(&keep, &dropped, &reference).map_err(|e| format!("law 4 (keep {keep:?}): {e}"))?;
+        let shared: Vec<&Group> = exact.into_iter().filter(|g| self.is_shared(g.leaf)).collect();
+        if shared.is_empty() {
+            return Ok(());
+        }
+        let keep = self.keep(&shared, d);
+        let dropped = self.drop(&keep).map_err(|e| format!("law 2: {e}"))?;
+        let truth = self.truth.as_deref().unwrap_or_default();
+        self.agree(&keep, &dropped, truth).map_err(|e| format!("law 3 (keep {keep:?}): {e}"))
+    }
+
+    fn keep(&self, groups: &[&Group], d: &mut Draw) -> KeepSets {
+        let mut keep = KeepSets::default();
+        groups.iter().for_each(|g| keep.keep(g.leaf, d.keep(g.size)));
+        keep
+    }
+
+    fn drop(&self, keep: &KeepSets) -> Result<Model, String> {
+        apply::apply(&self.analysis, keep).map(|a| a.model).map_err(|e| format!("{keep:?}: {e}"))
+    }
+
+    fn results(&self, model: &Model) -> Result<Vec<Tensor>, OracleError> {
+        results(model, self.call, self.slot, &self.fed)
+    }
+
+    /// The results of the model that was cut are what is kept of the reference's.
+    fn agree(&self, keep: &KeepSets, dropped: &Model, reference: &[Tensor]) -> Result<(), String> {
+        let found = match self.results(dropped) {
+            Ok(found) => found,
+            Err(_) if LIMITED.iter().any(|(op, _)| *op == self.case.op) => return Ok(()),
+            Err(e) => return Err(format!("the oracle refuses the cut model: {e}")),
+        };
+        for ((value, whole), found) in self.analysis.model.graph.results(self.call).zip(reference).zip(&found) {
+            select(&self.analysis, keep, value, whole).map_or(Ok(()), |kept| same(&kept, found))?;
+        }
+        Ok(())
+    }
+
+    fn bindings(&self, leaf: Var) -> impl Iterator<Item = &Binding> {
+        let axes = &self.analysis.axes;
+        axes.bindings(self.call).iter().filter(move |b| axes.solver().leaves(b.var).contains(&leaf))
+    }
+
+    /// Whether every label of the call that holds the leaf stands in a result too, and no operand has it twice:
+    /// the state of a recurrent layer is in the result, and contracted with the weights.
+    fn is_shared(&self, leaf: Var) -> bool {
+        let axes = &self.analysis.axes;
+        let times = |value: ValueId| {
+            let leaves = axes.of(value).into_iter().flatten().flat_map(|&v| axes.solver().leaves(v));
+            leaves.filter(|&l| l == leaf).count()
+        };
+        let operands = self.analysis.model.graph.operands(self.call);
+        self.bindings(leaf).all(|b| b.in_result) && operands.into_iter().flatten().all(|v| times(v) < 2)
+    }
+
+    /// Where a rule says that its results are zero, they are.
+    fn zeros(&self, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
+        let graph = &self.analysis.model.graph;
+        for group in self.analysis.groups.all.iter().filter(|g| g.is_exact()) {
+            // An operand that broadcasts stands in the label's binding too, but has none of its units.
+            let carriers = group.members.iter().flat_map(|m| graph.uses(m.constant)).map(|u| u.slot);
+            let slots: BTreeSet<u16> = carriers.collect();
+            let all = d.range(0, 2) == 0;
+            let zero: Vec<u16> = slots.into_iter().filter(|_| all || d.flip()).collect();
+            let says = self.says_zero(group.leaf, &zero);
+            if self.truth.is_none() || !says {
+                continue;
+            }
+            seen.zeros += 1;
+            let gone: Vec<u32> = d.keep(group.size).into_iter().map(|u| u as u32).collect();
+            let mut model = self.analysis.model.clone();
+            for &slot in &zero {
+                let value = graph.operand(self.call, usize::from(slot)).expect("an operand");
+                self.clear(&mut model, value, group.leaf, &gone);
+            }
+            let found = self.results(&model).map_err(|e| e.to_string())?;
+            for (value, result) in graph.results(self.call).zip(&found) {
+                self.is_zero(value, group.leaf, &gone, result)
+                    .map_err(|e| format!("operands {zero:?} zero at the units {gone:?} of {}: {e}", group.id))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the rule says that the results are zero at a leaf's units where these operands are.
+    fn says_zero(&self, leaf: Var, zero: &[u16]) -> bool {
+        let model = &self.analysis.model;
+        let rule = rule_of(model, model.graph.call(self.call).expect("a call"));
+        let mut carried = self.bindings(leaf).filter(|b| b.in_result).peekable();
+        if carried.peek().is_none() {
+            return false;
+        }
+        self.site(&self.analysis.facts, |site| {
+            carried.all(|b| {
+                let at: Vec<bool> = (0..self.case.operands.len() as u16)
+                    .map(|slot| zero.contains(&slot) && b.operands.contains(&slot))
+                    .collect();
+                (rule.zero)(site, &at)
+            })
+        })
+    }
+
+    /// The indices of each axis of a value that belong to some units of a leaf.
+    fn indices(&self, value: ValueId, leaf: Var, units: &[u32]) -> Vec<Vec<usize>> {
+        let axes = &self.analysis.axes;
+        let of = |&var: &Var| {
+            let belongs = axes.units_of(var, leaf);
+            (0..belongs.len()).filter(|&i| belongs[i].is_some_and(|u| units.contains(&u))).collect()
+        };
+        axes.of(value).into_iter().flatten().map(of).collect()
+    }
+
+    fn clear(&self, model: &mut Model, value: ValueId, leaf: Var, units: &[u32]) {
+        let indices = self.indices(value, leaf, units);
+        let Some(constant) = model.graph.constant_mut(value.node) else { return };
+        for (axis, indices) in indices.iter().enumerate() {
+            constant.tensor = constant.tensor.zeroed(axis, indices).expect("numbers");
+        }
+    }
+
+    fn is_zero(&self, value: ValueId, leaf: Var, units: &[u32], result: &Tensor) -> Result<(), String> {
+        for (axis, indices) in self.indices(value, leaf, units).iter().enumerate() {
+            let slices = result.select(axis, indices).and_then(|t| t.to_f64()).map_err(|e| e.to_string())?;
+            if slices.iter().any(|&x| x != 0.0) {
+                return Err(format!("along axis {axis} the result is {slices:?}"));
+            }
+        }
+        Ok(())
+    }
+}
