@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Exact, because what goes is computed for nobody: the outputs are made of the nodes that they reach along the
-//! wires, and captured values are wires too. Graph inputs stay, they are the model's interface. Declarations of values
-//! that are no more go as well.
+//! wires, and captured values are wires too. Graph inputs stay, they are the model's interface, and so do constants that
+//! a quantization annotation mentions. Declarations of values that are no more go as well.
 
 use super::{Change, Context, Pass, PassError};
 use crate::ir::{Graph, Model, Node, NodeId};
@@ -41,6 +41,7 @@ pub(super) fn dead(graph: &Graph) -> Vec<NodeId> {
     if waiting.is_empty() {
         return vec![];
     }
+    waiting.extend(graph.constants().into_iter().filter(|&n| graph.mentioned.contains(graph.label(n))));
     let mut alive: HashSet<NodeId> = waiting.iter().copied().collect();
     while let Some(node) = waiting.pop() {
         let operands = graph.operands(node).into_iter().flatten().map(|v| v.node);

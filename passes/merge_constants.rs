@@ -55,7 +55,8 @@ fn merges(graph: &Graph, class: &[NodeId]) -> Vec<(NodeId, NodeId)> {
 fn may_go(graph: &Graph, node: NodeId, name: Option<&str>) -> bool {
     let declared = matches!(graph.constant(node), Some(Constant { form: Form::InputInitializer { .. }, .. }));
     let mut uses = graph.uses(ValueId { node, port: 0 }).into_iter();
-    !declared && uses.all(|u| accepts_name(graph, u, name.unwrap_or_default()))
+    let mentioned = graph.mentioned.contains(graph.label(node));
+    !declared && !mentioned && uses.all(|u| accepts_name(graph, u, name.unwrap_or_default()))
 }
 
 /// Classes of two or more equal constants.

@@ -7,7 +7,7 @@ use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::predict;
 use crate::infer::{self, Facts};
-use crate::ir::{Dim, Graph, Model, Node, NodeId, TensorError, Type, Use, ValueId};
+use crate::ir::{Dim, Form, Graph, Model, Node, NodeId, TensorError, TensorType, Type, Use, ValueId};
 use crate::ops::{self, Cut, LabelCut, Refit, Site};
 use crate::passes::Materializer;
 use serde::Serialize;
@@ -229,6 +229,14 @@ pub fn refresh_declarations(graph: &mut Graph, facts: &Facts) {
         true
     });
     graph.value_info = infos;
+    for node in graph.constants() {
+        let Some(constant) = graph.constant_mut(node) else { continue };
+        // Old files declare every initializer as an input too.
+        let Form::InputInitializer { info, .. } = &mut constant.form else { continue };
+        if let Type::Tensor(TensorType { shape: Some(declared), .. }) = &mut info.ty {
+            *declared = constant.tensor.shape.iter().map(|&n| Dim::from(n)).collect();
+        }
+    }
 }
 
 /// The model with the removed slices set to zero: the reference of the masked equivalence.
@@ -265,7 +273,7 @@ fn copy_for(
 ) -> NodeId {
     let Some(mut constant) = graph.constant(source).cloned() else { return source };
     constant.name = graph.fresh_name(&constant.name, taken);
-    constant.form = crate::ir::Form::Initializer;
+    constant.form = Form::Initializer;
     let copy = graph.add(Node::Constant(constant));
     for (position, slot) in uses {
         if let Some(&node) = positions.get(position) {

@@ -140,7 +140,7 @@ fn groups(groups: &[GroupReport]) -> String {
         let label = format!("{}{}", g.label, if g.exact { "" } else { "!" });
         vec![label, list(&g.places), g.before.to_string(), g.after.to_string()]
     });
-    format!("\ncut ({} groups)\n{}", groups.len(), table(&["group", "where", "units", "left"], 2, rows))
+    format!("\ncut ({})\n{}", groups_of(groups.len()), table(&["group", "where", "units", "left"], 2, rows))
 }
 
 /// The first few names, and how many there are beside them.
@@ -172,7 +172,7 @@ fn pinned(pins: &[PinReport]) -> String {
     if pins.is_empty() {
         return String::new();
     }
-    let mut out = format!("\nnot cut ({} groups)\n", pins.len());
+    let mut out = format!("\nnot cut ({})\n", groups_of(pins.len()));
     for pin in pins.iter().take(LINES) {
         out += &wrap(&pin_line(pin), 6);
     }
@@ -265,4 +265,8 @@ fn stages(stages: &[StageReport]) -> String {
     let shown: Vec<String> =
         stages.iter().map(|s| format!("{} {}", s.name, duration(Duration::from_secs_f64(s.seconds)))).collect();
     format!("\ntime: {}\n", shown.join(", "))
+}
+
+fn groups_of(n: usize) -> String {
+    if n == 1 { "1 group".to_owned() } else { format!("{n} groups") }
 }

@@ -52,6 +52,8 @@ pub struct Graph {
     pub value_info: Vec<ValueInfo>,
     /// Doc string, quantization annotations, metadata.
     pub extra: Extra,
+    /// Names of constants that the quantization annotations mention. They stay, though no wire may use them.
+    pub mentioned: HashSet<String>,
     net: StableDiGraph<Entry, Wire>,
     next_position: u32,
     fresh_names: u32,

@@ -131,6 +131,8 @@ impl Body {
             self.uses.push((Use { node, slot: 0 }, name));
         }
         self.graph.value_info = mem::take(&mut p.value_info).iter().map(|v| loader.info(v)).collect();
+        let annotations = p.quantization_annotation.iter().flat_map(|a| &a.quant_parameter_tensor_names);
+        self.graph.mentioned = annotations.map(|entry| entry.value().to_owned()).collect();
         self.graph.extra = remainder(&p);
         for (to, name) in mem::take(&mut self.uses) {
             // `reach` has seen to it that the value is there.

@@ -59,6 +59,8 @@ pub enum PlanError {
     Units { group: String, plan: usize, model: usize },
     #[error("the plan removes unit {unit} of {group}, which has {units}")]
     Unit { group: String, unit: usize, units: usize },
+    #[error("the plan removes unit {unit} of {group} twice")]
+    UnitTwice { group: String, unit: usize },
     #[error("the plan removes every unit of {0}; at least one must stay")]
     Empty(String),
     #[error("the plan cuts {group} twice")]
@@ -115,7 +117,9 @@ fn kept(cut: &Cut, group: &Group) -> Result<Vec<usize>, PlanError> {
     let mut keep = vec![true; group.size];
     for &unit in &cut.remove {
         let slot = keep.get_mut(unit).ok_or_else(|| PlanError::Unit { group: name(), unit, units: group.size })?;
-        *slot = false;
+        if !std::mem::replace(slot, false) {
+            return Err(PlanError::UnitTwice { group: name(), unit });
+        }
     }
     let kept: Vec<usize> = (0..group.size).filter(|&i| keep[i]).collect();
     if kept.is_empty() { Err(PlanError::Empty(name())) } else { Ok(kept) }

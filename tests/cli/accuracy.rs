@@ -1,0 +1,56 @@
+//! A pruned net still reads digits: a floor a few points under what was measured on all 500 images.
+
+use crate::{Folder, fixture, load, prune};
+use secateur::compare::Accuracy;
+use secateur::feed::{Feed, labels};
+use secateur::ir::Model;
+use secateur::verify;
+
+const BATCH: usize = 50;
+
+/// Images that are run: enough for a floor, few enough for a debug build.
+const IMAGES: usize = 200;
+
+fn accuracy(model: &Model) -> f64 {
+    let images = fixture("digits_test.npz");
+    let specs = verify::input_specs(model).unwrap();
+    let feeds = Feed::from_npz(images.as_ref(), &specs, Some(BATCH)).unwrap();
+    let labels = labels(images.as_ref()).unwrap();
+    let runner = verify::runner(model, "tested", &feeds[0]).unwrap();
+    let mut accuracy = Accuracy::default();
+    for (feed, labels) in feeds.iter().zip(labels.chunks(BATCH)).take(IMAGES / BATCH) {
+        accuracy.add(&runner.run(feed).unwrap()[0].1, labels).unwrap();
+    }
+    accuracy.share()
+}
+
+fn keeps(net: &str, ratio: &str, floor: f64) {
+    let folder = Folder::new();
+    let before = accuracy(&load(fixture(net)));
+    assert!(before >= 0.97, "{net}: {before}");
+    let (output, _) = prune(&folder, &fixture(net), "o.onnx", &["--ratio", ratio]);
+    let after = accuracy(&load(output));
+    assert!(after >= floor, "{net} at {ratio}: {after}");
+}
+
+// Measured with l2 on these images: 1.0, 1.0, 0.99.
+#[test]
+fn plain_nets_lose_30_percent() {
+    keeps("digits_vgg", "0.3", 0.97);
+    keeps("digits_vgg_dynamo", "0.3", 0.97);
+    keeps("digits_mlp", "0.3", 0.96);
+}
+
+// Measured: 1.0, 0.995, 0.995.
+#[test]
+fn branching_nets_lose_20_percent() {
+    keeps("digits_resnet", "0.2", 0.97);
+    keeps("digits_mobilenet", "0.2", 0.96);
+    keeps("digits_densenet", "0.2", 0.96);
+}
+
+// Measured: 0.99. Grouped convolutions have little to give.
+#[test]
+fn grouped_nets_lose_10_percent() {
+    keeps("digits_shuffle", "0.1", 0.95);
+}

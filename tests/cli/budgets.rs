@@ -1,0 +1,126 @@
+//! Budgets are met, options are obeyed, and the same command gives the same bytes.
+
+use crate::{Folder, fixture, json, left, load, prune, read};
+use serde_json::Value;
+
+fn share(report: &Value, key: &str) -> f64 {
+    report["after"][key].as_f64().unwrap() / report["before"][key].as_f64().unwrap()
+}
+
+#[test]
+fn budgets_over_the_whole_model() {
+    let folder = Folder::new();
+    for net in ["digits_resnet", "digits_mobilenet", "digits_densenet", "digits_shuffle", "digits_vgg", "digits_mlp"] {
+        for (option, key) in [("--macs", "macs"), ("--params", "params"), ("--size", "bytes")] {
+            let (_, report) = prune(&folder, &fixture(net), "o.onnx", &[option, "50%"]);
+            let left = share(&report, key);
+            // What simplification saves comes on top of the budget.
+            assert!((0.35..=0.5).contains(&left), "{net} {option}: {left}");
+        }
+    }
+}
+
+#[test]
+fn the_ratio_is_what_every_group_loses() {
+    let folder = Folder::new();
+    for (ratio, keep) in [("0.25", 0.75), ("50%", 0.5), ("0.9", 0.1)] {
+        let (_, report) = prune(&folder, &fixture("digits_resnet"), "o.onnx", &["--ratio", ratio]);
+        for group in report["groups"].as_array().unwrap() {
+            let wanted = (group["before"].as_f64().unwrap() * keep - 1e-9).ceil();
+            assert_eq!(group["after"].as_f64(), Some(wanted), "{ratio}: {group}");
+        }
+    }
+    // Nothing is emptied, whatever is asked.
+    let (_, report) = prune(&folder, &fixture("digits_resnet"), "o.onnx", &["--ratio", "1"]);
+    assert!(left(&report).iter().all(|&n| n == 1));
+}
+
+#[test]
+fn axes_stay_multiples_and_long_enough() {
+    let folder = Folder::new();
+    for net in ["digits_resnet", "digits_vgg", "digits_mlp"] {
+        for budget in [["--ratio", "0.45"], ["--macs", "60%"]] {
+            let options = [&budget[..], &["--round-to", "8"]].concat();
+            let (output, report) = prune(&folder, &fixture(net), "o.onnx", &options);
+            assert!(left(&report).iter().all(|n| n % 8 == 0), "{net}: {:?}", left(&report));
+            let model = load(output);
+            let weights = model.graph.constants().into_iter().filter_map(|n| model.graph.constant(n));
+            for c in weights.filter(|c| c.tensor.shape.len() == 4) {
+                assert!(c.tensor.shape[0] % 8 == 0, "{net}: {} {:?}", c.name, c.tensor.shape);
+            }
+        }
+    }
+    let (_, report) = prune(&folder, &fixture("digits_vgg"), "o.onnx", &["--ratio", "0.9", "--min-keep", "7"]);
+    assert!(left(&report).iter().min() == Some(&7), "{:?}", left(&report));
+}
+
+#[test]
+fn names_choose_groups() {
+    let folder = Folder::new();
+    let input = fixture("digits_vgg");
+    let groups = json(&["groups", &input, "--json"], 0);
+    let (label, place) = (groups[0]["group"].as_str().unwrap(), groups[0]["where"][0].as_str().unwrap());
+    let tensor = &place[..place.rfind('[').unwrap()];
+    let labels = |report: &Value| -> Vec<String> {
+        report["groups"].as_array().unwrap().iter().map(|g| g["label"].as_str().unwrap().to_owned()).collect()
+    };
+    let (_, only) = prune(&folder, &input, "o.onnx", &["--include", tensor]);
+    assert!(labels(&only).contains(&label.to_owned()) && labels(&only).len() < groups.as_array().unwrap().len());
+    let (_, without) = prune(&folder, &input, "o.onnx", &["--exclude", tensor]);
+    assert!(!labels(&without).contains(&label.to_owned()) && !labels(&without).is_empty());
+    // All but what is left out.
+    let (output, none) = (folder.path("none.onnx"), ["--exclude", "*", "--no-verify"]);
+    crate::secateur(&[&["prune", &input, "-o", &output], &none[..]].concat()).code(3);
+    assert!(read(output) == read(input));
+}
+
+#[test]
+fn the_same_command_gives_the_same_bytes() {
+    let folder = Folder::new();
+    let input = fixture("digits_shuffle");
+    let bytes = |options: &[&str]| read(prune(&folder, &input, "o.onnx", options).0);
+    let mut seen = vec![];
+    for options in [
+        &["--criterion", "l1"][..],
+        &["--criterion", "l2"],
+        &["--criterion", "random"],
+        &["--criterion", "random", "--seed", "1"],
+        &["--macs", "40%", "--criterion", "random", "--seed", "1"],
+    ] {
+        let once = bytes(options);
+        assert!(once == bytes(options), "{options:?}");
+        assert!(!seen.contains(&once), "{options:?} made no difference");
+        seen.push(once);
+    }
+    assert!(bytes(&[]) == bytes(&["--criterion", "l2", "--ratio", "50%", "--no-compensate"]));
+}
+
+#[test]
+fn batch_norm_is_kept_on_request() {
+    let folder = Folder::new();
+    let count = |path: &str| {
+        let rows = json(&["inspect", path, "--json"], 0);
+        let row = rows["operators"].as_array().unwrap().iter().find(|r| r["op"] == "BatchNormalization").cloned();
+        row.map_or(0, |r| r["nodes"].as_u64().unwrap())
+    };
+    let input = fixture("digits_resnet");
+    assert!(count(&input) > 0);
+    assert_eq!(count(&prune(&folder, &input, "kept.onnx", &["--keep-bn"]).0), count(&input));
+    assert_eq!(count(&prune(&folder, &input, "folded.onnx", &[]).0), 0);
+}
+
+#[test]
+fn the_output_says_how_it_was_made() {
+    let folder = Folder::new();
+    let (output, report) = prune(&folder, &fixture("digits_mlp"), "o.onnx", &["--ratio", "0.25"]);
+    let metadata = load(&output).metadata;
+    let get = |key: &str| metadata.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone()).unwrap();
+    assert_eq!(get("secateur.version"), env!("CARGO_PKG_VERSION"));
+    let plan: secateur::plan::Plan = serde_json::from_value(report["plan"].clone()).unwrap();
+    assert_eq!(get("secateur.plan"), plan.hash().unwrap());
+    let passes: secateur::passes::Pipeline = get("secateur.passes").parse().unwrap();
+    assert!(passes.to_string().contains("ratio=0.25"), "{passes}");
+    // Pruned again, it tells of the second time only.
+    let (again, _) = prune(&folder, &output, "again.onnx", &[]);
+    assert_eq!(load(again).metadata.len(), metadata.len());
+}

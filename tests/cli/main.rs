@@ -1,0 +1,112 @@
+//! The binary, as people and scripts use it: every verb, bad input, the main job on every fixture.
+
+mod accuracy;
+mod bad_input;
+mod budgets;
+mod equivalence;
+mod odd;
+mod plans;
+mod unchanged;
+mod verbs;
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use secateur::ir::Model;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The trained nets.
+const NETS: [&str; 7] = [
+    "digits_densenet",
+    "digits_mlp",
+    "digits_mobilenet",
+    "digits_resnet",
+    "digits_shuffle",
+    "digits_vgg",
+    "digits_vgg_dynamo",
+];
+
+/// The hand-made models that can be loaded.
+const ODD: [&str; 9] = [
+    "odd/concat_split",
+    "odd/everything",
+    "odd/external",
+    "odd/fp16",
+    "odd/if_capture",
+    "odd/int8_qdq",
+    "odd/ir3",
+    "odd/opaque",
+    "odd/shared_bias",
+];
+
+/// The path of a file in `fixtures/`; of a model where the name has no extension.
+fn fixture(name: &str) -> String {
+    let name = if name.contains('.') { name.to_owned() } else { format!("{name}.onnx") };
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name).display().to_string()
+}
+
+fn load(path: impl AsRef<Path>) -> Model {
+    let path = path.as_ref();
+    secateur::load::load(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Runs the binary. Whatever it was given, it does not panic.
+fn secateur(args: &[&str]) -> Assert {
+    let assert = Command::new(env!("CARGO_BIN_EXE_secateur")).args(args).assert();
+    let stderr = text(&assert.get_output().stderr);
+    assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+    assert
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// What the binary wrote to stdout, when it ends with this code.
+fn stdout(args: &[&str], code: i32) -> String {
+    text(&secateur(args).code(code).get_output().stdout)
+}
+
+/// The same as JSON.
+fn json(args: &[&str], code: i32) -> Value {
+    let out = stdout(args, code);
+    serde_json::from_str(&out).unwrap_or_else(|e| panic!("{args:?}: {e}\n{out}"))
+}
+
+/// A folder that goes when the test ends.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    /// The files in it, hidden ones included.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(self.0.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+}
+
+/// Prunes with these options and no verification; the output's path and the report.
+fn prune(folder: &Folder, input: &str, name: &str, options: &[&str]) -> (String, Value) {
+    let output = folder.path(name);
+    let args = [&["prune", input, "-o", &output, "--no-verify", "--json"], options].concat();
+    let report = json(&args, 0);
+    (output, report)
+}
+
+/// The sizes of the groups after a cut.
+fn left(report: &Value) -> Vec<u64> {
+    report["groups"].as_array().unwrap().iter().map(|g| g["after"].as_u64().unwrap()).collect()
+}
+
+fn read(path: impl AsRef<Path>) -> Vec<u8> {
+    std::fs::read(path.as_ref()).unwrap_or_else(|e| panic!("{}: {e}", path.as_ref().display()))
+}

@@ -1,0 +1,40 @@
+//! Where there is nothing to do, the file comes out as it went in.
+
+use crate::{Folder, NETS, ODD, fixture, read, secateur, stdout};
+use predicates::prelude::*;
+
+#[test]
+fn no_passes_and_no_cut_change_no_byte() {
+    let folder = Folder::new();
+    for name in NETS.iter().chain(&ODD) {
+        let (input, output) = (fixture(name), folder.path("o.onnx"));
+        stdout(&["opt", &input, "-o", &output, "--passes", ""], 0);
+        // External data moves into a file that is named after the output.
+        let same = |output: &str| match *name {
+            "odd/external" => weights(output) == weights(&input),
+            _ => read(output) == read(&input),
+        };
+        assert!(same(&output), "opt {name}");
+        let assert = secateur(&["prune", &input, "-o", &output, "--ratio", "0"]).code(3);
+        assert.stderr(predicate::str::contains("nothing to prune"));
+        assert!(same(&output), "prune {name}");
+    }
+}
+
+fn weights(path: &str) -> Vec<u64> {
+    let model = crate::load(path);
+    model.graph.constants().into_iter().map(|n| model.graph.constant(n).unwrap().tensor.hash()).collect()
+}
+
+#[test]
+fn what_can_not_be_cut_is_not() {
+    let folder = Folder::new();
+    let (input, output) = (fixture("odd/everything"), folder.path("o.onnx"));
+    let report = crate::json(&["prune", &input, "-o", &output, "--json"], 3);
+    assert!(read(&output) == read(&input));
+    assert_eq!(report["verification"]["status"], "skipped");
+    assert_eq!(report["removed"], serde_json::json!([]));
+    let why = report["pinned"].to_string();
+    assert!(why.contains("LeakyGate") && why.contains("sparse"), "{why}");
+    secateur(&["plan", &input]).code(3).stderr(predicate::str::contains("explain"));
+}
