@@ -70,7 +70,8 @@ fn system() -> impl Strategy<Value = (Vec<Made>, Vec<(usize, usize)>)> {
 const WHY: Reason = 7;
 
 fn check(property: impl Fn((Vec<Made>, Vec<(usize, usize)>)) -> Result<(), TestCaseError>) {
-    let config = Config { cases: 1500, failure_persistence: None, ..Config::default() };
+    let factor = std::env::var("SECATEUR_CASES").ok().and_then(|v| v.parse::<u32>().ok()).unwrap_or(1);
+    let config = Config { cases: 1500 * factor, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[3; 32]));
     match runner.run(&system(), property) {
         Err(TestError::Fail(why, system)) => panic!("{why}: {system:?}"),

@@ -198,8 +198,14 @@ impl Solver {
             (Def::Leaf, Def::Leaf) if m.fixed().is_some() => self.bind(b, a, why),
             (Def::Leaf, _) => self.bind(a, b, why),
             (_, Def::Leaf) => self.bind(b, a, why),
-            (Def::Sum(_), Def::Sum(_)) => self.zip_sums(a, b, why),
-            (Def::Product(_), Def::Product(_)) => self.zip_products(a, b, why),
+            (Def::Sum(_), Def::Sum(_)) => {
+                self.zip_sums(a, b, why);
+                self.join(a, b);
+            }
+            (Def::Product(_), Def::Product(_)) => {
+                self.zip_products(a, b, why);
+                self.join(a, b);
+            }
             (Def::Sum(_), _) => self.factor_out(a, b, why),
             (_, _) => self.factor_out(b, a, why),
         }
@@ -210,6 +216,23 @@ impl Solver {
             return self.mark(to, Mark::Pin(why));
         }
         self.slot_mut(leaf).def = Def::Alias(to);
+    }
+
+    /// Reads one axis in the other's form once their parts are the same (or pinned, on both sides): to unify them
+    /// again must not find anything new to take apart.
+    fn join(&mut self, a: Var, b: Var) {
+        let (a, b) = (self.root(a), self.root(b));
+        if a != b && !self.is_made_of(b, a) {
+            self.slot_mut(a).def = Def::Alias(b);
+        }
+    }
+
+    fn is_made_of(&self, whole: Var, part: Var) -> bool {
+        let whole = self.find(whole);
+        match &self.slot(whole).def {
+            Def::Product(p) | Def::Sum(p) => whole == part || p.iter().any(|&v| self.is_made_of(v, part)),
+            _ => whole == part,
+        }
     }
 
     fn give_up(&mut self, a: Var, b: Var, why: Reason) {
