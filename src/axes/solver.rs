@@ -330,7 +330,7 @@ impl Solver {
             }
             // From now on the sum is read in its normal form.
             let (s, p) = (self.root(sum), self.root(product));
-            if cut == 1 && s != p && matches!(self.slot(s).def, Def::Sum(_)) {
+            if s != p && matches!(self.slot(s).def, Def::Sum(_)) && !self.is_made_of(p, s) {
                 self.slot_mut(s).def = Def::Alias(p);
             }
             return;
