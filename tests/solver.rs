@@ -108,15 +108,25 @@ fn renamed(solver: &Solver, vars: &[Var]) -> Vec<Vec<(usize, usize)>> {
             seen.len() - 1
         })
     };
-    let rows = vars.iter().flat_map(|&v| movable(solver, v));
-    rows.map(|at| at.into_iter().map(|(leaf, unit)| (number(leaf), unit)).collect()).collect()
+    let rows = vars.iter().flat_map(|&v| units(solver, v));
+    let row = |at: Vec<(Var, usize)>| {
+        let free = at.into_iter().filter(|&(leaf, _)| is_free(solver, leaf));
+        let mut at: Vec<(usize, usize)> = free.map(|(leaf, unit)| (number(leaf), unit)).collect();
+        at.sort_unstable();
+        at
+    };
+    rows.map(row).collect()
 }
 
-/// The units without those that are pinned, and those of length 1, which no cut can tell.
+/// Whether a cut can tell the leaf: it is not pinned, and longer than 1.
+fn is_free(solver: &Solver, leaf: Var) -> bool {
+    solver.marks(leaf).is_empty() && solver.size(leaf).size() != Some(1)
+}
+
+/// The units of those leaves that a cut can tell.
 fn movable(solver: &Solver, var: Var) -> Vec<Vec<(Var, usize)>> {
-    let free = |leaf: Var| solver.marks(leaf).is_empty() && solver.size(leaf).size() != Some(1);
     let tidy = |mut at: Vec<(Var, usize)>| {
-        at.retain(|(leaf, _)| free(*leaf));
+        at.retain(|&(leaf, _)| is_free(solver, leaf));
         at.sort_unstable();
         at
     };
