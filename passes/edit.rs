@@ -1,7 +1,7 @@
 //! What several passes do to a graph.
 
 use crate::infer::Facts;
-use crate::ir::{Call, Constant, Form, Graph, Model, Node, NodeId, Tensor, Use, ValueId};
+use crate::ir::{Call, Constant, Form, Graph, Model, Node, NodeId, Origin, Tensor, Use, ValueId};
 use crate::ops::Site;
 use std::cell::Cell;
 
@@ -48,7 +48,7 @@ pub(super) fn new_constant(ir_version: i64, name: String, tensor: Tensor) -> Nod
         ..4 => Form::Node { extra: Default::default(), original: None },
         _ => Form::Initializer,
     };
-    Node::Constant(Constant { name, tensor, form, source: None })
+    Node::Constant(Constant { name, tensor, form, origin: Origin::Computed(vec![]) })
 }
 
 /// The data of a constant operand, where it has data.

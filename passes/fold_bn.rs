@@ -18,7 +18,7 @@ use super::edit::{ask, dense, rename};
 use super::{Change, Context, Pass, PassError};
 use crate::axes::{Axes, Expr, RuleText};
 use crate::infer::Facts;
-use crate::ir::{Constant, Form, Graph, Model, Node, NodeId, Tensor, Use, ValueId};
+use crate::ir::{Form, Graph, Model, Node, NodeId, Tensor, Use, ValueId};
 use crate::ops::{self, Site};
 use std::collections::HashSet;
 
@@ -246,12 +246,12 @@ fn set_operand(model: &mut Model, at: Use, tensor: Tensor, taken: &mut HashSet<S
         return;
     }
     let model_of = old.and_then(|v| graph.constant(v.node));
-    let source = model_of.and_then(|c| c.source.clone());
+    let origin = model_of.map(|c| c.origin.clone());
     let base = model_of.map_or_else(|| base_of_bias(graph, at.node), |c| c.name.clone());
     let name = graph.fresh_name(&base, taken);
     let mut node = super::edit::new_constant(model.ir_version, name, tensor);
-    if let Node::Constant(Constant { source: to, .. }) = &mut node {
-        *to = source;
+    if let (Node::Constant(constant), Some(origin)) = (&mut node, origin) {
+        constant.origin = origin;
     }
     let node = graph.add_before(at.node, node);
     graph.connect(ValueId { node, port: 0 }, at);

@@ -18,7 +18,7 @@ use super::fold_shapes::number;
 use super::{Change, Context, Pass, PassError, dce};
 use crate::feed::Feed;
 use crate::infer::{Fact, Facts, count};
-use crate::ir::{Call, Extra, Graph, Model, Node, NodeId, Tensor, Type, ValueId, ValueInfo};
+use crate::ir::{Call, Extra, Graph, Model, Node, NodeId, Origin, Tensor, Trace, Type, ValueId, ValueInfo};
 use crate::ops;
 use crate::oracle::Runner;
 use crate::save;
@@ -33,12 +33,12 @@ impl Pass for FoldConstants {
 
     fn run(&self, model: &mut Model, cx: &mut Context) -> Result<Change, PassError> {
         let facts = cx.facts(model);
-        let values = frontier(&model.graph, &foldable(model, &facts));
+        let values = frontier(&model.graph, &foldable(model, &facts, true));
         let tensors = evaluate(model, &facts, &values, cx);
         let mut taken = if tensors.is_empty() { HashSet::new() } else { model.graph.all_names() };
         let changed = tensors.len();
         for (value, tensor) in tensors {
-            replace(model, value, tensor, &mut taken);
+            replace(model, value, tensor, vec![], &mut taken);
         }
         Ok(Change(changed))
     }
@@ -60,8 +60,8 @@ const LEFT_ALONE: &[&str] = &[
 /// Results of at most so many bytes are welcome, whatever they are made of.
 const SMALL: usize = 1024;
 
-/// The calls that can be computed, each after those that it depends on.
-fn foldable(model: &Model, facts: &Facts) -> HashSet<NodeId> {
+/// The calls that can be computed; if `smaller`, those whose results take no more bytes than what goes with them.
+pub(super) fn foldable(model: &Model, facts: &Facts, smaller: bool) -> HashSet<NodeId> {
     let graph = &model.graph;
     // What each of them is made of: constants and calls.
     let mut made_of: HashMap<NodeId, HashSet<NodeId>> = HashMap::new();
@@ -79,8 +79,9 @@ fn foldable(model: &Model, facts: &Facts) -> HashSet<NodeId> {
             cone.extend(made_of.get(&v.node).into_iter().flatten());
         }
         let bytes = |v| Some(facts.get(v).dtype?.bytes(count(facts.shape(v)?)?));
-        let size = graph.results(node).map(bytes).sum::<Option<usize>>();
-        if size.is_some_and(|size| size <= SMALL.max(freed(graph, &cone))) {
+        let used = graph.results(node).filter(|&v| !graph.uses(v).is_empty());
+        let size = used.map(bytes).sum::<Option<usize>>();
+        if !smaller || size.is_some_and(|size| size <= SMALL.max(freed(graph, &cone))) {
             made_of.insert(node, cone);
         }
     }
@@ -101,14 +102,14 @@ fn freed(graph: &Graph, cone: &HashSet<NodeId>) -> usize {
 }
 
 /// Results of foldable calls that others use, in the order of the data.
-fn frontier(graph: &Graph, foldable: &HashSet<NodeId>) -> Vec<ValueId> {
+pub(super) fn frontier(graph: &Graph, foldable: &HashSet<NodeId>) -> Vec<ValueId> {
     let wanted = |v: &ValueId| graph.uses(*v).iter().any(|u| is_listed(graph, *u) && !foldable.contains(&u.node));
     let calls = graph.topological().into_iter().filter(|n| foldable.contains(n));
     calls.flat_map(|n| graph.results(n)).filter(wanted).collect()
 }
 
 /// What the values are. Those that nobody can compute are left out.
-fn evaluate(model: &Model, facts: &Facts, values: &[ValueId], cx: &mut Context) -> Vec<(ValueId, Tensor)> {
+pub(super) fn evaluate(model: &Model, facts: &Facts, values: &[ValueId], cx: &mut Context) -> Vec<(ValueId, Tensor)> {
     let known = |v: ValueId| number(facts.get(v)).map(|t| (v, t));
     // What inference knows needs no oracle.
     let (easy, hard): (Vec<ValueId>, Vec<ValueId>) = values.iter().partition(|&&v| known(v).is_some());
@@ -163,12 +164,20 @@ fn run(model: &Model, facts: &Facts, values: &[ValueId]) -> Result<Vec<Tensor>, 
     Ok(results.into_iter().map(|(_, tensor)| tensor).collect())
 }
 
-fn replace(model: &mut Model, value: ValueId, tensor: Tensor, taken: &mut HashSet<String>) {
+/// Puts a computed constant in the place of a value; the traces tell what it has of the input file's constants.
+pub(super) fn replace(
+    model: &mut Model,
+    value: ValueId,
+    tensor: Tensor,
+    traces: Vec<Trace>,
+    taken: &mut HashSet<String>,
+) {
     let graph = &mut model.graph;
     let uses = graph.uses(value).into_iter().filter(|&u| is_listed(graph, u)).collect::<Vec<_>>();
     let base = graph.value_name(value).to_owned();
     let name = graph.fresh_name(&base, taken);
-    let Node::Constant(constant) = new_constant(model.ir_version, name, tensor) else { return };
+    let Node::Constant(mut constant) = new_constant(model.ir_version, name, tensor) else { return };
+    constant.origin = Origin::Computed(traces);
     let node = graph.add_before(value.node, Node::Constant(constant));
     uses.into_iter().for_each(|u| graph.connect(ValueId { node, port: 0 }, u));
 }

@@ -42,7 +42,7 @@ impl Pass for MergeConstants {
 
 /// Which constants of a class go, each with the one that stays.
 fn merges(graph: &Graph, class: &[NodeId]) -> Vec<(NodeId, NodeId)> {
-    let is_original = |n: NodeId| graph.constant(n).is_some_and(|c| c.source.as_ref() == Some(&c.name));
+    let is_original = |n: NodeId| graph.constant(n).is_some_and(|c| c.source() == Some(&c.name));
     let Some(stays) = class.iter().copied().min_by_key(|&n| (may_go(graph, n, None), !is_original(n))) else {
         return vec![];
     };

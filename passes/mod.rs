@@ -12,6 +12,7 @@ mod edit;
 mod fold_bn;
 mod fold_constants;
 mod fold_shapes;
+mod fold_weights;
 
 mod materialize;
 mod merge_constants;
@@ -138,6 +139,7 @@ pub const ALL: &[Entry] = entries! {
     "fold-bn", plain(fold_bn::FoldBn), "folds BatchNormalization into the weights before it";
     "fold-constants", plain(fold_constants::FoldConstants), "computes calls whose operands are all constant";
     "fold-shapes", plain(fold_shapes::FoldShapes), "replaces run-time shape arithmetic by what it comes to";
+    "fold-weights", plain(fold_weights::FoldWeights), "computes weights from which an axis can't be cut as they stand";
     "merge-constants", plain(merge_constants::MergeConstants), "makes equal constants one";
     "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size score=l2 seed round-to min-keep max-ratio inexact}";
     "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant one of its own";

@@ -13,7 +13,7 @@ use super::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::analysis::Analysis;
 use crate::apply;
 use crate::cost::OpenDims;
-use crate::ir::Model;
+use crate::ir::{Model, Origin};
 use crate::plan::{self, Budget, Round, Share};
 use crate::score::Criterion;
 use std::collections::HashMap;
@@ -70,6 +70,12 @@ impl Pass for PruneChannels {
 
     fn run(&self, model: &mut Model, cx: &mut Context) -> Result<Change, PassError> {
         let mut copy = model.clone();
+        // What a pipeline gave us is the original here, whatever computed it.
+        for node in copy.graph.constants() {
+            if let Some(constant) = copy.graph.constant_mut(node) {
+                constant.origin = Origin::File(constant.name.clone());
+            }
+        }
         SplitConstants.run(&mut copy, cx)?;
         cx.changed();
         let analysis = Analysis::new(copy);

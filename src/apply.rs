@@ -7,7 +7,7 @@ use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::predict;
 use crate::infer::{self, Facts};
-use crate::ir::{Dim, Form, Graph, Model, Node, NodeId, TensorError, TensorType, Type, Use, ValueId};
+use crate::ir::{Dim, Form, Graph, Model, Node, NodeId, Origin, TensorError, TensorType, Type, Use, ValueId};
 use crate::ops::{self, Cut, LabelCut, Refit, Site};
 use crate::passes::Materializer;
 use serde::Serialize;
@@ -69,7 +69,7 @@ pub fn apply(analysis: &Analysis, keep: &KeepSets) -> Result<Applied, ApplyError
 type ConstantCut = BTreeMap<usize, Vec<usize>>;
 
 fn slice_constants(analysis: &Analysis, keep: &KeepSets, graph: &mut Graph) -> Result<Vec<Removed>, ApplyError> {
-    let mut cuts: BTreeMap<String, Vec<(NodeId, ConstantCut)>> = BTreeMap::new();
+    let mut cuts: BTreeMap<String, Vec<(Uses, ConstantCut)>> = BTreeMap::new();
     for node in graph.constants() {
         let mut cut = ConstantCut::new();
         for (axis, &var) in analysis.axes.of(ValueId { node, port: 0 }).into_iter().flatten().enumerate() {
@@ -80,11 +80,25 @@ fn slice_constants(analysis: &Analysis, keep: &KeepSets, graph: &mut Graph) -> R
             constant.tensor = sliced.map_err(|error| ApplyError::Tensor { name: constant.name.clone(), error })?;
             cut.insert(axis, complement(&kept, dim));
         }
-        if let Some(source) = graph.constant(node).and_then(|c| c.source.clone()) {
-            cuts.entry(source).or_default().push((node, cut));
+        match graph.constant(node).map(|c| &c.origin) {
+            Some(Origin::File(source)) => cuts.entry(source.clone()).or_default().push((uses(graph, node), cut)),
+            Some(Origin::Computed(traces)) => {
+                for trace in traces {
+                    let traced = cut.get(&trace.axis).map(|indices| (trace.source_axis, indices.clone()));
+                    let copy = (trace.uses.clone(), traced.into_iter().collect());
+                    cuts.entry(trace.source.clone()).or_default().push(copy);
+                }
+            }
+            Some(Origin::Here) | None => {}
         }
     }
-    Ok(cuts.into_iter().flat_map(|(tensor, copies)| removed(graph, &tensor, copies)).collect())
+    Ok(cuts.into_iter().flat_map(|(tensor, copies)| removed(&tensor, copies)).collect())
+}
+
+/// The uses of a constant, in terms of the input file.
+fn uses(graph: &Graph, constant: NodeId) -> Uses {
+    let users = graph.uses(ValueId { node: constant, port: 0 });
+    users.into_iter().filter_map(|u| Some((graph.origin(u.node)?, u.slot))).collect()
 }
 
 fn complement(kept: &[usize], dim: usize) -> Vec<usize> {
@@ -94,16 +108,15 @@ fn complement(kept: &[usize], dim: usize) -> Vec<usize> {
 }
 
 /// The entries of one constant of the input file. Copies that were cut differently are told apart by their uses.
-fn removed(graph: &Graph, tensor: &str, copies: Vec<(NodeId, ConstantCut)>) -> Vec<Removed> {
+fn removed(tensor: &str, copies: Vec<(Uses, ConstantCut)>) -> Vec<Removed> {
     let alike = copies.windows(2).all(|w| w[0].1 == w[1].1);
     let mut by_cut: BTreeMap<ConstantCut, Uses> = BTreeMap::new();
-    for (node, cut) in copies {
-        let users = graph.uses(ValueId { node, port: 0 });
-        let uses = users.into_iter().filter_map(|u| Some((graph.origin(u.node)?, u.slot)));
+    for (uses, cut) in copies {
         by_cut.entry(cut).or_default().extend(uses);
     }
     let entries = by_cut.into_iter().flat_map(|(cut, mut uses)| {
         uses.sort_unstable();
+        uses.dedup();
         let uses = (!alike).then_some(uses);
         let tensor = tensor.to_owned();
         cut.into_iter().map(move |(axis, indices)| Removed {

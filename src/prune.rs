@@ -16,7 +16,7 @@ use crate::report::{GroupReport, PinReport};
 use std::time::{Duration, Instant};
 
 /// What happens to a model before it is analyzed.
-pub const PREPARE: &str = "fix(drop-identity,fold-shapes,dce),split-constants";
+pub const PREPARE: &str = "fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
 
 /// What happens to a model after surgery.
 pub const SIMPLIFY: &str = "fold-constants,fold-bn,fix(drop-identity,fold-shapes,dce),merge-constants";

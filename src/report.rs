@@ -1,9 +1,11 @@
 //! The report: everything that a run of `prune` found and did, for people ([`crate::cli`]) and machines (JSON).
 
 use crate::apply::Removed;
+use crate::compare::Difference;
 use crate::cost::Cost;
+use crate::latency::Latency;
 use crate::plan::Plan;
-use crate::verify::Verification;
+use crate::verify::{Verification, latency_in_ms};
 use serde::Serialize;
 
 /// What `--report` writes.
@@ -63,6 +65,14 @@ pub struct PinReport {
 pub enum Outcome {
     /// The models were run.
     Ran(Box<Verification>),
+    /// The models were run, but units were removed where that changes what survives: setting weights to zero in the
+    /// original is no reference for these groups, and only the drift was measured.
+    Inexact {
+        groups: Vec<String>,
+        drift: Difference,
+        #[serde(serialize_with = "latency_in_ms")]
+        latency: Option<Latency>,
+    },
     /// The oracle could not run them; types and invariants of the result were checked instead.
     Unable { why: String, instead: String },
     /// Not asked for.

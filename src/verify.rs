@@ -96,6 +96,8 @@ impl VerifyError {
             VerifyError::Oracle { which, error } => *which != "pruned" || matches!(error, OracleError::Absent),
             VerifyError::Feed(FeedError::Npz(_)) => false,
             VerifyError::Feed(_) | VerifyError::Input(_) | VerifyError::NoFeed => true,
+            // Too large for one message, which is how the oracle takes a model.
+            VerifyError::Save { error: SaveError::TooLarge { .. }, .. } => true,
             VerifyError::Save { .. } | VerifyError::Compare(_) => false,
         }
     }
@@ -237,6 +239,7 @@ impl TimingMs {
     }
 }
 
-fn latency_in_ms<S: Serializer>(latency: &Option<Latency>, s: S) -> Result<S::Ok, S::Error> {
+/// Serializes a latency in milliseconds.
+pub(crate) fn latency_in_ms<S: Serializer>(latency: &Option<Latency>, s: S) -> Result<S::Ok, S::Error> {
     latency.as_ref().map(LatencyMs::of).serialize(s)
 }

@@ -9,25 +9,24 @@
 
 use super::{Axes, Mark, PinKind, Var};
 use crate::infer::Facts;
-use crate::ir::{Graph, Model, Node, NodeId, ValueId};
+use crate::ir::{Graph, Model, Node, NodeId, Origin, ValueId};
 use crate::ops::{self, Site};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 /// The leaves at whose removed units a value is zero in the masked model.
-type Zeros = HashMap<ValueId, HashSet<Var>>;
+pub(super) type Zeros = HashMap<ValueId, HashSet<Var>>;
 
-/// Marks the leaves of contractions that are not exact.
+/// Marks the leaves of contractions that are not exact. What is zero where is kept with the axes.
 pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
     let graph = &model.graph;
     let mut zeros = Zeros::new();
     let unknowns = Cell::new(1 << 29);
     for node in graph.topological() {
         match graph.node(node) {
-            Node::Constant(_) => {
+            Node::Constant(constant) => {
                 for value in graph.results(node) {
-                    let leaves = leaves_of(axes, value);
-                    zeros.insert(value, leaves);
+                    zeros.insert(value, zeroed_leaves(axes, value, &constant.origin));
                 }
             }
             Node::Call(call) => {
@@ -43,6 +42,15 @@ pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
             Node::Input(_) | Node::Output(_) => {}
         }
     }
+    axes.zeros = zeros;
+}
+
+/// The leaves of a constant whose slices the masked model has at zero: all of one that the file has, those of traced
+/// axes of one that was computed.
+fn zeroed_leaves(axes: &Axes, value: ValueId, origin: &Origin) -> HashSet<Var> {
+    let Origin::Computed(traces) = origin else { return leaves_of(axes, value) };
+    let traced = axes.of(value).into_iter().flatten().enumerate().filter(|(i, _)| traces.iter().any(|t| t.axis == *i));
+    traced.flat_map(|(_, &v)| axes.solver.leaves(v)).collect()
 }
 
 fn leaves_of(axes: &Axes, value: ValueId) -> HashSet<Var> {

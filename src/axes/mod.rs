@@ -71,6 +71,7 @@ pub struct Axes {
     bindings: HashMap<NodeId, Vec<Binding>>,
     reasons: Vec<Pin>,
     reason_ids: HashMap<Pin, Reason>,
+    zeros: exact::Zeros,
 }
 
 /// Derives the axes of the main graph.
@@ -82,6 +83,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
         bindings: HashMap::new(),
         reasons: vec![],
         reason_ids: HashMap::new(),
+        zeros: HashMap::new(),
     };
     let order = graph.topological();
     for value in order.iter().flat_map(|&n| graph.results(n)) {
@@ -138,6 +140,11 @@ impl Axes {
     /// The reason that a mark names.
     pub fn reason(&self, id: Reason) -> &Pin {
         &self.reasons[id as usize]
+    }
+
+    /// Whether a value is zero at a leaf's units once their slices of all constants are.
+    pub fn is_zero(&self, value: ValueId, leaf: Var) -> bool {
+        self.zeros.get(&value).is_some_and(|leaves| leaves.contains(&leaf))
     }
 
     /// The reasons why a leaf's units stay, or are not exact.

@@ -15,7 +15,7 @@ pub(super) fn tie_copies(graph: &Graph, axes: &mut Axes) {
     let mut copies: BTreeMap<&str, Vec<ValueId>> = BTreeMap::new();
     for node in graph.constants() {
         let Some(constant) = graph.constant(node).filter(|c| is_matrix(&c.tensor.shape)) else { continue };
-        if let Some(source) = &constant.source {
+        if let Some(source) = constant.source() {
             copies.entry(source).or_default().push(ValueId { node, port: 0 });
         }
     }

@@ -88,7 +88,7 @@ fn values_of(analysis: &Analysis, name: &str) -> Option<Vec<ValueId>> {
     if let Some(node) = graph.calls().into_iter().find(|&n| named(n)) {
         return Some(graph.operands(node).into_iter().flatten().chain(graph.results(node)).collect());
     }
-    let from_file = |n: NodeId| graph.constant(n).is_some_and(|c| c.source.as_deref() == Some(name));
+    let from_file = |n: NodeId| graph.constant(n).is_some_and(|c| c.source() == Some(name));
     let copies: Vec<ValueId> =
         graph.constants().into_iter().filter(|&n| from_file(n)).map(|node| ValueId { node, port: 0 }).collect();
     if !copies.is_empty() {

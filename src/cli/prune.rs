@@ -125,10 +125,12 @@ impl Finish {
         if self.no_verify || nothing {
             return Ok(report::Outcome::Skipped);
         }
-        let reference = masked(job.model, &pruned.removed)?;
+        let inexact: Vec<String> = pruned.groups.iter().filter(|g| !g.exact).map(|g| g.label.clone()).collect();
+        let reference = if inexact.is_empty() { Some(masked(job.model, &pruned.removed)?) } else { None };
         let options = self.verification.options(job.seed, job.dims);
-        match verify::verify(job.model, Some(&reference), &pruned.model, &options) {
-            Ok(v) => Ok(report::Outcome::Ran(Box::new(v))),
+        match verify::verify(job.model, reference.as_ref(), &pruned.model, &options) {
+            Ok(v) if inexact.is_empty() => Ok(report::Outcome::Ran(Box::new(v))),
+            Ok(v) => Ok(report::Outcome::Inexact { groups: inexact, drift: v.drift, latency: v.latency }),
             Err(e) if e.is_inability() => {
                 let broken = ir::verify(&pruned.model);
                 if let Some(first) = broken.first() {

@@ -103,6 +103,14 @@ pub fn summary(report: &Report) -> String {
     out += "\nverification\n";
     out += &match &report.verification {
         Outcome::Ran(v) => verification(v),
+        Outcome::Inexact { groups, drift: d, latency: l } => {
+            let why = format!(
+                "  no masked equivalence: cutting {} changes what survives, so zeroed weights are no reference",
+                list(groups)
+            );
+            let times = l.as_ref().map_or_else(String::new, |l| latency(l, "before", "after"));
+            wrap(&why, 6) + &drift(d) + &times
+        }
         Outcome::Unable { why, instead } => {
             wrap(&format!("  not run: {why}"), 6) + &wrap(&format!("  checked instead: {instead}"), 6)
         }

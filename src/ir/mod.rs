@@ -20,7 +20,7 @@ mod verify;
 pub use attribute::Attribute;
 pub use dim::{Atom, Dim};
 pub use graph::{Graph, NodeId, Use, ValueId, Wire};
-pub use node::{Call, Constant, Form, Input, Node, Output, Place};
+pub use node::{Call, Constant, Form, Input, Node, Origin, Output, Place, Trace};
 pub use parse::{ParseError, Weights, parse};
 pub use print::{Printer, print, print_line};
 pub use tensor::{Payload, Store, Tensor, TensorError};

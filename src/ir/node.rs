@@ -38,8 +38,42 @@ pub struct Constant {
     pub name: String,
     pub tensor: Tensor,
     pub form: Form,
+    /// Where the numbers are from.
+    pub origin: Origin,
+}
+
+/// Where a constant's numbers are from.
+#[derive(Clone, Debug, Default)]
+pub enum Origin {
+    /// Written here: by hand, in text, by a pass.
+    #[default]
+    Here,
+    /// From the constant of this name in the input file.
+    File(String),
+    /// Computed from constants of the input file. The traces tell which of its axes are axes of theirs.
+    Computed(Vec<Trace>),
+}
+
+/// An axis of a computed constant that is an axis of a constant of the input file: where slices of that one are zero,
+/// so are the same slices of the computed one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    pub axis: usize,
+    /// The constant's name in the input file, and its axis.
+    pub source: String,
+    pub source_axis: usize,
+    /// Its uses on the way: node position in the input file and operand slot.
+    pub uses: Vec<(u32, u16)>,
+}
+
+impl Constant {
     /// The constant's name in the input file, where it comes from there.
-    pub source: Option<String>,
+    pub fn source(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::File(name) => Some(name),
+            Origin::Here | Origin::Computed(_) => None,
+        }
+    }
 }
 
 /// How a constant stands in the file.

@@ -2,7 +2,9 @@
 
 use super::external::{self, Files};
 use super::{LoadError, tensor, types};
-use crate::ir::{Call, Constant, Extra, Form, Graph, Input, Node, NodeId, Output, Tensor, Use, ValueId, ValueInfo};
+use crate::ir::{
+    Call, Constant, Extra, Form, Graph, Input, Node, NodeId, Origin, Output, Tensor, Use, ValueId, ValueInfo,
+};
 use crate::proto::*;
 use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
@@ -187,7 +189,7 @@ impl Body {
     }
 
     fn constant(&mut self, name: String, tensor: Tensor, form: Form) -> NodeId {
-        let constant = Constant { name: name.clone(), tensor, form, source: Some(name.clone()) };
+        let constant = Constant { name: name.clone(), tensor, form, origin: Origin::File(name.clone()) };
         let value = self.graph.add_constant(constant);
         self.values.insert(name, value);
         value.node

@@ -17,12 +17,18 @@ const BATCH_NORMALIZATION: Rule = Rule {
     infer: |site| {
         channel_vectors(site, &["scale", "bias", "mean", "variance"])?;
         let mut facts = vec![site.fact(0).clone()];
-        facts.resize(site.call.results.len(), Fact::default());
+        // In training also the running mean and variance.
+        facts.resize(site.call.results.len().max(1), site.fact(3).clone());
         Ok(facts.into_iter().map(without_content).collect())
     },
     axes: |site| {
-        if is_training(site) || site.call.int("spatial", 1) == 0 {
+        if site.call.int("spatial", 1) == 0 {
             return None;
+        }
+        if is_training(site) {
+            let running = ", c".repeat(site.call.results.len().saturating_sub(1));
+            let text = format!("_ c _*, c, c, c, c -> _ c _*{running}");
+            return Some(AxisRule::new(text).why("in training its statistics are taken along it"));
         }
         Some(channelwise(site, "n c ..., c, c, c, c -> n c ...", "n _ ..., _, _, _, _ -> n _ ..."))
     },
@@ -144,8 +150,14 @@ mod tests {
             bn("", 1).show(),
             @"[c0:2, c1:8, c2:5, c3:5], [c1:8], [c1:8], [c1:8], [c1:8] -> f32[c0:2, c1:8, c2:5, c3:5]"
         );
-        assert_snapshot!(bn("training_mode=1", 1).show(), @"[2, 8, 5, 5], [8], [8], [8], [8] -> f32[2, 8, 5, 5]");
-        assert_snapshot!(bn("", 3).show(), @"[2, 8, 5, 5], [8], [8], [8], [8] -> f32[2, 8, 5, 5], ?[..], ?[..]");
+        assert_snapshot!(
+            bn("training_mode=1", 1).show(),
+            @"[2, c1:8, 5, 5], [c1:8], [c1:8], [c1:8], [c1:8] -> f32[2, c1:8, 5, 5]"
+        );
+        assert_snapshot!(
+            bn("", 3).show(),
+            @"[2, c1:8, 5, 5], [c1:8], [c1:8], [c1:8], [c1:8] -> f32[2, c1:8, 5, 5], f32[c1:8], f32[c1:8]"
+        );
         assert_snapshot!(
             bn("epsilon=0.0", 1).show(),
             @"[c0:2, 8, c2:5, c3:5], [8], [8], [8], [8] -> f32[c0:2, 8, c2:5, c3:5]"

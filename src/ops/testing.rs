@@ -8,8 +8,8 @@ use super::{Cut, Refit, Site, rule_of};
 use crate::axes::{Axes, Groups, KeepSets, Kept, analyze};
 use crate::infer::{Facts, infer};
 use crate::ir::{
-    Attribute, Call, Constant, DType, Dim, Extra, Form, Input, Model, Node, NodeId, Store, Tensor, TensorType, Type,
-    Use, ValueId, ValueInfo,
+    Attribute, Call, Constant, DType, Dim, Extra, Form, Input, Model, Node, NodeId, Origin, Store, Tensor, TensorType,
+    Type, Use, ValueId, ValueInfo,
 };
 use crate::ir::{Graph, Payload};
 use std::cell::Cell;
@@ -209,9 +209,12 @@ fn operand(graph: &mut Graph, slot: usize, text: &str) -> Option<ValueId> {
         _ if text.is_empty() => return None,
         None if rest == "?" => input(None),
         None => input(Some(rest.split_whitespace().map(dim).collect())),
-        Some(constant) => {
-            Node::Constant(Constant { tensor: tensor(dtype, constant), name, form: Form::Initializer, source: None })
-        }
+        Some(constant) => Node::Constant(Constant {
+            tensor: tensor(dtype, constant),
+            name,
+            form: Form::Initializer,
+            origin: Origin::Here,
+        }),
     };
     Some(ValueId { node: graph.add(node), port: 0 })
 }

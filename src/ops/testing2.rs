@@ -4,8 +4,8 @@ use super::{Cut, Refit, rule_of};
 use crate::axes::{Axes, Groups, KeepSets, analyze};
 use crate::infer::{Element, Facts, infer};
 use crate::ir::{
-    Attribute, Call, Constant, DType, Dim, Extra, Form, Input, Model, Node, NodeId, Tensor, TensorType, Type, Use,
-    ValueId, ValueInfo,
+    Attribute, Call, Constant, DType, Dim, Extra, Form, Input, Model, Node, NodeId, Origin, Tensor, TensorType, Type,
+    Use, ValueId, ValueInfo,
 };
 use crate::ops::Site;
 use std::cell::Cell;
@@ -46,7 +46,7 @@ impl Net {
 
     pub fn constant(&mut self, tensor: Tensor) -> ValueId {
         let name = self.name();
-        self.model.graph.add_constant(Constant { name, tensor, form: Form::Initializer, source: None })
+        self.model.graph.add_constant(Constant { name, tensor, form: Form::Initializer, origin: Origin::Here })
     }
 
     /// A constant of ones.

@@ -169,7 +169,7 @@ fn names(analysis: &Analysis, group: &Group) -> Vec<String> {
     let mut names = vec![];
     for member in &group.members {
         if let Some(c) = graph.constant(member.constant.node) {
-            names.push(c.source.clone().unwrap_or_else(|| c.name.clone()));
+            names.push(c.source().unwrap_or(&c.name).to_owned());
         }
         names.extend(graph.uses(member.constant).into_iter().map(|u| graph.label(u.node).to_owned()));
     }

@@ -147,7 +147,7 @@ pub fn places(model: &Model, group: &Group) -> Vec<String> {
     let mut places: Vec<String> = vec![];
     for member in &group.members {
         let Some(constant) = model.graph.constant(member.constant.node) else { continue };
-        let place = format!("{}[{}]", constant.source.as_ref().unwrap_or(&constant.name), member.axis);
+        let place = format!("{}[{}]", constant.source().unwrap_or(&constant.name), member.axis);
         if !places.contains(&place) {
             places.push(place);
         }

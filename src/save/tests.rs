@@ -1,5 +1,5 @@
 use super::*;
-use crate::ir::{Constant, DType, Dim, Form, Input, Output, Tensor, TensorType, Type, Use, ValueInfo};
+use crate::ir::{Constant, DType, Dim, Form, Input, Origin, Output, Tensor, TensorType, Type, Use, ValueInfo};
 use crate::load::load;
 
 /// `y = Add(x, w)`, with as many weights as asked for.
@@ -12,7 +12,7 @@ fn model(count: usize) -> Model {
     let x = g.add(Node::Input(Input { info: info("x"), captured: false, default: None }));
     let values: Vec<f32> = (0..count).map(|i| i as f32).collect();
     let tensor = Tensor::from_f32(vec![count], &values);
-    let w = g.add_constant(Constant { name: "w".into(), tensor, form: Form::Initializer, source: None });
+    let w = g.add_constant(Constant { name: "w".into(), tensor, form: Form::Initializer, origin: Origin::Here });
     let mut call = crate::ir::Call::new("Add");
     (call.results, call.arity) = (vec!["y".into()], 2);
     let add = g.add(Node::Call(Box::new(call)));

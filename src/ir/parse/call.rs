@@ -1,7 +1,9 @@
 //! Reads the lines of a graph's body: constants and calls.
 
 use super::super::print::is_reserved;
-use super::super::{Attribute, Call, Constant, DType, Extra, Form, Node, Payload, Tensor, TensorType, Type, ValueInfo};
+use super::super::{
+    Attribute, Call, Constant, DType, Extra, Form, Node, Origin, Payload, Tensor, TensorType, Type, ValueInfo,
+};
 use super::build::{Builder, Ref};
 use super::data::Float;
 use super::{ParseError, Parser};
@@ -27,7 +29,7 @@ impl Parser<'_> {
         } else {
             (self.tensor(ty, start)?, self.form(&name, ty)?)
         };
-        let constant = Constant { name: name.key.name(), tensor, form, source: None };
+        let constant = Constant { name: name.key.name(), tensor, form, origin: Origin::Here };
         let node = b.add_line(Node::Constant(constant));
         b.define(&self.cursor, name, node, 0)
     }

@@ -1,6 +1,6 @@
 use super::super::{
-    Attribute, Call, Constant, DType, Dim, Form, Graph, Input, Model, Node, Output, Payload, Printer, Store, Tensor,
-    TensorType, Type, Use, ValueInfo, parse, print, print_line,
+    Attribute, Call, Constant, DType, Dim, Form, Graph, Input, Model, Node, Origin, Output, Payload, Printer, Store,
+    Tensor, TensorType, Type, Use, ValueInfo, parse, print, print_line,
 };
 use super::ParseError;
 use proptest::prelude::*;
@@ -321,7 +321,7 @@ fn node(graph: BoxedStrategy<Graph>) -> impl Strategy<Value = (Node, Vec<Option<
         (0u32..9, info()).prop_map(|(position, info)| Form::InputInitializer { position, info }),
     ];
     let constant = (name(), tensor(), form)
-        .prop_map(|(name, tensor, form)| Node::Constant(Constant { name, tensor, form, source: None }));
+        .prop_map(|(name, tensor, form)| Node::Constant(Constant { name, tensor, form, origin: Origin::Here }));
     let input = (info(), any::<bool>(), prop::option::of(tensor())).prop_map(|(info, captured, default)| {
         Node::Input(Input { info, captured, default: default.filter(|_| !captured) })
     });

@@ -181,7 +181,7 @@ impl<'a> Page<'a> {
 
     fn constant(&self, node: NodeId, constant: &Constant) -> String {
         // `source` says where a constant comes from, as a node's place does, and is no part of the program.
-        let Constant { name: _, tensor, form, source: _ } = constant;
+        let Constant { name: _, tensor, form, origin: _ } = constant;
         let shown = self.first_result(node);
         let head = format!("{} {shown}", literal::type_of(tensor));
         match form {

@@ -1,5 +1,5 @@
 use super::super::{
-    Attribute, Call, Constant, DType, Form, Graph, Model, Node, Payload, Tensor, Use, ValueId, parse, verify,
+    Attribute, Call, Constant, DType, Form, Graph, Model, Node, Origin, Payload, Tensor, Use, ValueId, parse, verify,
 };
 
 fn read(text: &str) -> Model {
@@ -132,7 +132,7 @@ fn data_fits_type_and_shape() {
     let call = graph.call_mut(graph.calls()[0]).expect("a call");
     call.attributes["t"] = Attribute::Tensors(vec![bad(DType::F32), bad(DType::U8), bad(DType::String)]);
     let sparse = Form::Sparse { original: Default::default() };
-    graph.add_constant(Constant { name: "p".into(), tensor: bad(DType::F32), form: sparse, source: None });
+    graph.add_constant(Constant { name: "p".into(), tensor: bad(DType::F32), form: sparse, origin: Origin::Here });
     let whats: Vec<String> = verify(&model).into_iter().map(|v| v.what).collect();
     insta::assert_snapshot!(whats.join("\n"), @"
     the default: f64[1] needs 8 bytes of data but has 4
