@@ -8,7 +8,8 @@
 //! - product with product: from the major end; where two factors differ in size, the larger one is split;
 //! - sum with sum: from the front; where two terms differ in size, the larger one is cut in two;
 //! - sum with product: if the product's minor factors divide every term, they factor out (`3·8 + 5·8 = (3+5)·8`),
-//!   so that there is one normal form: products outside, sums as major factors;
+//!   so that there is one normal form: products outside, sums as major factors; if a boundary runs through a unit of
+//!   the major factor, that unit and the minor factors stay, and the rest is cut there all the same;
 //! - what can't be reconciled is pinned on both sides, with the reason.
 //!
 //! Pins and inexactness never steer the unification. They are marks on variables, handed down to the leaves once,
@@ -19,6 +20,7 @@
 //! up to its own, none of size 1, so a leaf of size n is split fewer than n times, whatever the order.
 
 use crate::ir::Dim;
+use std::collections::BTreeSet;
 
 /// A variable: an axis, or a part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -318,12 +320,7 @@ impl Solver {
             let major = self.product(factors[..cut].to_vec());
             let majors: Vec<Var> = majors.into_iter().map(|m| self.fresh(m)).collect();
             let whole = self.sum(majors.clone());
-            if cut == 1 {
-                self.unify(major, whole, why);
-            } else {
-                // The front factors don't divide the terms' multiples, else an earlier cut had done.
-                self.give_up(major, whole, why);
-            }
+            self.unify(major, whole, why);
             for (t, m) in terms.into_iter().zip(majors) {
                 let part = self.product(vec![m, minor]);
                 self.unify(t, part, why);
@@ -335,7 +332,52 @@ impl Solver {
             }
             return;
         }
-        self.give_up(sum, product, why);
+        if self.cut_raggedly(&terms, &factors, why).is_none() {
+            self.give_up(sum, product, why);
+        }
+    }
+
+    /// `a + b = (m r)` where a is no multiple of r: m is cut around the unit that the boundary runs through. That unit
+    /// stays, and so does all of r; the units on both sides of it are as free as before. `None` if there are none.
+    fn cut_raggedly(&mut self, terms: &[Var], factors: &[Var], why: Reason) -> Option<()> {
+        let (major, minors) = factors.split_first().filter(|(_, minors)| !minors.is_empty())?;
+        let stride: usize = minors.iter().map(|&f| self.size(f).size()).product::<Option<usize>>()?;
+        let units = self.size(*major).size()?;
+        let mut ends = vec![0];
+        for &term in terms {
+            ends.push(ends[ends.len() - 1] + self.size(term).size()?);
+        }
+        let around = ends.iter().flat_map(|e| [e / stride, e.div_ceil(stride)]);
+        let points: BTreeSet<usize> = around.filter(|&p| p <= units).collect();
+        let bounds: Vec<usize> = points.into_iter().collect();
+        if bounds.windows(2).all(|w| w[1] - w[0] == 1) {
+            return None;
+        }
+        let segments: Vec<Var> = bounds.windows(2).map(|w| self.fresh(Dim::from(w[1] - w[0]))).collect();
+        let whole = self.sum(segments.clone());
+        self.unify(*major, whole, why);
+        let minor = self.product(minors.to_vec());
+        self.mark(minor, Mark::Pin(why));
+        for (&term, end) in terms.iter().zip(ends.windows(2)) {
+            let mut parts = vec![];
+            for (&segment, bound) in segments.iter().zip(bounds.windows(2)) {
+                let (from, to) = ((bound[0] * stride).max(end[0]), (bound[1] * stride).min(end[1]));
+                if from >= to {
+                    continue;
+                }
+                parts.push(if to - from == (bound[1] - bound[0]) * stride {
+                    self.product(vec![segment, minor])
+                } else {
+                    // A part of the one unit that the boundary runs through.
+                    let part = self.fresh(Dim::from(to - from));
+                    self.mark(part, Mark::Pin(why));
+                    part
+                });
+            }
+            let made_of = self.sum(parts);
+            self.unify(term, made_of, why);
+        }
+        Some(())
     }
 
     /// Whether two variables are made of parts of the same sizes in the same way.
