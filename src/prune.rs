@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 pub const PREPARE: &str = "fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
 
 /// What happens to a model after surgery.
-pub const SIMPLIFY: &str = "fold-constants,fold-bn,fix(drop-identity,fold-shapes,dce),merge-constants";
+pub const SIMPLIFY: &str = "merge-constants,fold-constants,fold-bn,fix(drop-identity,fold-shapes,dce),merge-constants";
 
 /// The same, for those who want to keep their BatchNormalization.
-pub const SIMPLIFY_KEEP_BN: &str = "fold-constants,fix(drop-identity,fold-shapes,dce),merge-constants";
+pub const SIMPLIFY_KEEP_BN: &str = "merge-constants,fold-constants,fix(drop-identity,fold-shapes,dce),merge-constants";
 
 /// What keys of a model's metadata begin with that tell how it was made.
 pub const SIGNATURE: &str = "secateur.";

@@ -260,7 +260,7 @@ fn has_only(site: &Site, slot: usize, condition: impl Fn(f64) -> bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int};
+    use super::super::nets::{Net, int};
     use crate::ir::Tensor;
 
     #[test]

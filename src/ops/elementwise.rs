@@ -273,7 +273,7 @@ fn cast(site: &Site, to: Option<DType>) -> Fact {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int};
+    use super::super::nets::{Net, int};
     use super::super::{known, rule};
     use crate::ir::Tensor;
 

@@ -158,7 +158,7 @@ fn reindexed(site: &Site, cut: &Cut) -> Option<Refit> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int};
+    use super::super::nets::{Net, int};
 
     #[test]
     fn an_embedding_keeps_its_columns() {

@@ -19,6 +19,8 @@ mod integer;
 mod layer_norm;
 mod matmul;
 mod movement;
+#[cfg(test)]
+mod nets;
 mod norm;
 #[cfg(test)]
 mod odd;
@@ -38,8 +40,6 @@ mod slice;
 mod softmax;
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-mod testing2;
 mod window;
 
 pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};

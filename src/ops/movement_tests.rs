@@ -1,6 +1,6 @@
 //! Tests of the operators that move slices about, and of chains of all of them.
 
-use super::super::testing2::{Net, int, ints, text};
+use super::super::nets::{Net, int, ints, text};
 use crate::ir::Tensor;
 
 #[test]

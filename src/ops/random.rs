@@ -53,7 +53,7 @@ fn dtype(site: &Site, default: Option<DType>) -> Option<DType> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int, ints};
+    use super::super::nets::{Net, int, ints};
 
     #[test]
     fn types_are_known_and_axes_pinned() {

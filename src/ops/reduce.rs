@@ -162,7 +162,7 @@ fn keeps_all(site: &Site) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int, ints};
+    use super::super::nets::{Net, int, ints};
 
     #[test]
     fn a_sum_contracts_and_a_mean_is_not_exact() {

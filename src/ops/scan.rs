@@ -84,7 +84,7 @@ const DET: Rule = Rule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int};
+    use super::super::nets::{Net, int};
 
     #[test]
     fn order_pins_its_axis() {

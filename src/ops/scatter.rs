@@ -143,7 +143,7 @@ fn scattered(site: &Site) -> Option<Vec<Element>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int};
+    use super::super::nets::{Net, int};
     use crate::ir::Tensor;
 
     #[test]

@@ -155,7 +155,7 @@ pub(super) fn passing(rank: usize, axis: i64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int};
+    use super::super::nets::{Net, int};
     use crate::ir::{DType, Tensor};
 
     #[test]

@@ -283,7 +283,7 @@ fn repeated(site: &Site, cut: &Cut) -> Option<Refit> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int};
+    use super::super::nets::{Net, int};
 
     #[test]
     fn shapes_are_known_with_symbols() {

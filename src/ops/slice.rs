@@ -271,7 +271,7 @@ fn moved(site: &Site, cut: &Cut) -> Option<Refit> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing2::{Net, int, ints};
+    use super::super::nets::{Net, int, ints};
 
     #[test]
     fn a_range_is_a_term_of_a_sum() {
