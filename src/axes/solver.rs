@@ -196,8 +196,14 @@ impl Solver {
             return self.give_up(a, b, why);
         }
         match (&self.slot(a).def, &self.slot(b).def) {
-            // A leaf of open size takes the size that the other one knows.
-            (Def::Leaf, Def::Leaf) if m.fixed().is_some() => self.bind(b, a, why),
+            // The older one stays, so that ways to it are short; it takes the size that the other one knows.
+            (Def::Leaf, Def::Leaf) => {
+                let (old, new) = (a.min(b), a.max(b));
+                if self.slot(old).size.fixed().is_none() && self.slot(new).size.fixed().is_some() {
+                    self.slot_mut(old).size = self.slot(new).size.clone();
+                }
+                self.bind(new, old, why);
+            }
             (Def::Leaf, _) => self.bind(a, b, why),
             (_, Def::Leaf) => self.bind(b, a, why),
             (Def::Sum(_), Def::Sum(_)) => {
@@ -394,6 +400,7 @@ impl Solver {
     /// Hands all marks down to the leaves. Afterwards [`marks`](Self::marks) of a leaf is complete.
     pub fn settle(&mut self) {
         for i in 0..self.slots.len() {
+            self.root(Var(i as u32));
             if self.slots[i].marks.is_empty() {
                 continue;
             }

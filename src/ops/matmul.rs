@@ -136,7 +136,7 @@ mod tests {
         assert_snapshot!(matmul("=8", "=8"), @"[c0:8], [c0:8] -> f32[]");
         assert_snapshot!(matmul("=4 1", "=1 16"), @"[c0:4, 1], [1, c1:16] -> f32[c0:4, c1:16]");
         assert_snapshot!(matmul("B S 8", "=8 16"), @"[B, S, 8], [8, c1:16] -> f32[B, S, c1:16]");
-        assert_snapshot!(matmul("A S 8", "B 8 S"), @"[?0, S, 8], [?0, 8, S] -> f32[?0, S, S]");
+        assert_snapshot!(matmul("A S 8", "B 8 S"), @"[A, S, 8], [A, 8, S] -> f32[A, S, S]");
         assert_snapshot!(matmul("?", "=8 16"), @"[..], [8, 16] -> f32[..]");
     }
 
