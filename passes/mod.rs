@@ -13,18 +13,19 @@ mod fold_bn;
 mod fold_constants;
 mod fold_shapes;
 mod fold_weights;
-
 mod materialize;
 mod merge_constants;
 mod options;
 pub mod pipeline;
 mod prune_channels;
 mod split_constants;
+mod subset;
 mod text;
 
 pub use materialize::Materializer;
 pub use options::{OptionError, Options};
 pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};
+pub use subset::Subsets;
 pub use text::SyntaxError;
 
 use crate::axes::{self, Axes};

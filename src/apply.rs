@@ -7,7 +7,7 @@ use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::predict;
 use crate::infer::{self, Facts};
-use crate::ir::{Dim, Form, Graph, Model, Node, NodeId, Origin, TensorError, TensorType, Type, Use, ValueId};
+use crate::ir::{Dim, Form, Graph, Model, NodeId, Origin, TensorError, TensorType, Type, Use, ValueId};
 use crate::ops::{self, Cut, LabelCut, Refit, Site};
 use crate::passes::Materializer;
 use serde::Serialize;
@@ -130,28 +130,42 @@ fn removed(tensor: &str, copies: Vec<(Uses, ConstantCut)>) -> Vec<Removed> {
 }
 
 fn refit_calls(analysis: &Analysis, keep: &KeepSets, after: &Facts, model: &mut Model) -> Result<(), ApplyError> {
-    let before = &analysis.model;
-    let unknowns = Cell::new(1 << 26);
-    for node in before.graph.calls() {
-        let Some(call) = before.graph.call(node) else { continue };
-        let operands = before.graph.operands(node);
-        let touched = operands.iter().flatten().copied().chain(before.graph.results(node));
-        if !touched.into_iter().any(|v| analysis.facts.shape(v) != after.shape(v)) {
-            continue;
+    let before = &analysis.model.graph;
+    for node in before.calls() {
+        let operands = before.operands(node);
+        let mut touched = operands.iter().flatten().copied().chain(before.results(node));
+        if touched.any(|v| analysis.facts.shape(v) != after.shape(v)) {
+            refit_call(analysis, keep, after, node, model, node)?;
         }
-        let site = Site::new(before, &before.graph, node, call, &analysis.facts, &unknowns);
-        let labels = |name: &str| label(analysis, keep, node, name);
-        let shape = |v: ValueId| after.shape(v).map(<[Dim]>::to_vec);
-        let cut = Cut {
-            operands: operands.iter().map(|v| v.and_then(shape)).collect(),
-            results: before.graph.results(node).map(shape).collect(),
-            labels: &labels,
-        };
-        let fail = |what: String| ApplyError::Refit { op: call.qualified(), node: call.label().to_owned(), what };
-        let refit = (ops::rule_of(before, call).refit)(&site, &cut).map_err(fail)?;
-        write_refit(model, node, refit).map_err(fail)?;
     }
     Ok(())
+}
+
+/// Refits a call of the analyzed model to what the keep-sets leave of it, as the node `at` of `model`.
+///
+/// `after` are the facts that the keep-sets predict.
+pub(crate) fn refit_call(
+    analysis: &Analysis,
+    keep: &KeepSets,
+    after: &Facts,
+    node: NodeId,
+    model: &mut Model,
+    at: NodeId,
+) -> Result<(), ApplyError> {
+    let before = &analysis.model;
+    let Some(call) = before.graph.call(node) else { return Ok(()) };
+    let unknowns = Cell::new(1 << 26);
+    let site = Site::new(before, &before.graph, node, call, &analysis.facts, &unknowns);
+    let labels = |name: &str| label(analysis, keep, node, name);
+    let shape = |v: ValueId| after.shape(v).map(<[Dim]>::to_vec);
+    let cut = Cut {
+        operands: before.graph.operands(node).into_iter().map(|v| v.and_then(shape)).collect(),
+        results: before.graph.results(node).map(shape).collect(),
+        labels: &labels,
+    };
+    let fail = |what: String| ApplyError::Refit { op: call.qualified(), node: call.label().to_owned(), what };
+    let refit = (ops::rule_of(before, call).refit)(&site, &cut).map_err(fail)?;
+    write_refit(model, at, refit).map_err(fail)
 }
 
 /// What a cut leaves of a label of the call's rule.
@@ -250,48 +264,4 @@ pub fn refresh_declarations(graph: &mut Graph, facts: &Facts) {
             *declared = constant.tensor.shape.iter().map(|&n| Dim::from(n)).collect();
         }
     }
-}
-
-/// The model with the removed slices set to zero: the reference of the masked equivalence.
-pub fn masked(original: &Model, removed: &[Removed]) -> Result<Model, ApplyError> {
-    let mut model = original.clone();
-    let graph = &mut model.graph;
-    let constants: HashMap<String, NodeId> =
-        graph.constants().into_iter().map(|n| (graph.label(n).to_owned(), n)).collect();
-    let positions: HashMap<u32, NodeId> =
-        graph.calls().into_iter().filter_map(|n| Some((graph.origin(n)?, n))).collect();
-    let mut copies: BTreeMap<(&str, &Option<Uses>), NodeId> = BTreeMap::new();
-    let mut taken = graph.all_names();
-    for entry in removed {
-        let Some(&source) = constants.get(&entry.tensor) else { continue };
-        let copy = *copies.entry((&entry.tensor, &entry.uses)).or_insert_with(|| match &entry.uses {
-            None => source,
-            Some(uses) => copy_for(graph, source, uses, &positions, &mut taken),
-        });
-        if let Some(c) = graph.constant_mut(copy) {
-            let zeroed = c.tensor.zeroed(entry.axis, &entry.indices);
-            c.tensor = zeroed.map_err(|error| ApplyError::Tensor { name: c.name.clone(), error })?;
-        }
-    }
-    Ok(model)
-}
-
-/// A copy of a constant for some of its uses.
-fn copy_for(
-    graph: &mut Graph,
-    source: NodeId,
-    uses: &[(u32, u16)],
-    positions: &HashMap<u32, NodeId>,
-    taken: &mut std::collections::HashSet<String>,
-) -> NodeId {
-    let Some(mut constant) = graph.constant(source).cloned() else { return source };
-    constant.name = graph.fresh_name(&constant.name, taken);
-    constant.form = Form::Initializer;
-    let copy = graph.add(Node::Constant(constant));
-    for (position, slot) in uses {
-        if let Some(&node) = positions.get(position) {
-            graph.connect(ValueId { node: copy, port: 0 }, Use { node, slot: *slot });
-        }
-    }
-    copy
 }

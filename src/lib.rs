@@ -44,6 +44,7 @@
 //! | [`passes`] | exact rewrites and the pipeline that runs them |
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
+//! | [`reference`] | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
@@ -79,6 +80,7 @@ pub mod ops;
 pub mod oracle;
 pub mod plan;
 pub mod prune;
+pub mod reference;
 pub mod report;
 pub mod save;
 pub mod score;

@@ -6,7 +6,7 @@
 
 use crate::analysis::Analysis;
 use crate::apply::{self, Applied, ApplyError};
-use crate::axes::{Group, Pin, PinKind};
+use crate::axes::{Group, KeepSets, Pin, PinKind};
 use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
 use crate::ir::{Graph, Model};
@@ -38,6 +38,8 @@ pub struct Pruned {
     pub groups: Vec<GroupReport>,
     /// The slices of the input file's constants that are gone.
     pub removed: Vec<apply::Removed>,
+    /// The units that stayed, in terms of the analysis.
+    pub keep: KeepSets,
 }
 
 /// Times of the stages of a job.
@@ -106,7 +108,7 @@ pub fn execute(
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
     let after = cost::cost(&model, &facts, open);
-    Ok(Pruned { model, before, after, groups: cut_groups(analysis, plan), removed })
+    Ok(Pruned { model, before, after, groups: cut_groups(analysis, plan), removed, keep })
 }
 
 /// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.

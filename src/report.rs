@@ -65,10 +65,9 @@ pub struct PinReport {
 pub enum Outcome {
     /// The models were run.
     Ran(Box<Verification>),
-    /// The models were run, but units were removed where that changes what survives: setting weights to zero in the
-    /// original is no reference for these groups, and only the drift was measured.
-    Inexact {
-        groups: Vec<String>,
+    /// The models were run, but there is nothing to compare the pruned one with; only the drift was measured.
+    NoReference {
+        why: String,
         drift: Difference,
         #[serde(serialize_with = "latency_in_ms")]
         latency: Option<Latency>,

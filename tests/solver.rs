@@ -192,3 +192,13 @@ fn marks_come_from_clashes_only() {
         Ok(())
     });
 }
+
+#[test]
+fn a_pin_is_never_lost_among_many_marks() {
+    let mut solver = Solver::default();
+    let leaf = solver.fresh(Dim::Fixed(4));
+    (0..20).for_each(|reason| solver.mark(leaf, Mark::Inexact(reason)));
+    solver.mark(leaf, Mark::Pin(20));
+    solver.settle();
+    assert!(solver.marks(leaf).contains(&Mark::Pin(20)));
+}

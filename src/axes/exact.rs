@@ -111,5 +111,6 @@ fn check_contractions(
         return;
     }
     let why = axes.intern(PinKind::Inexact, node, "it sums over units that do not become zero when their weights do");
-    inexact.into_iter().for_each(|leaf| axes.solver.mark(leaf, Mark::Inexact(why)));
+    inexact.iter().for_each(|&leaf| axes.solver.mark(leaf, Mark::Inexact(why)));
+    axes.inexact_at.entry(node).or_default().extend(inexact);
 }

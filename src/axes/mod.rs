@@ -69,6 +69,7 @@ pub struct Axes {
     solver: Solver,
     values: HashMap<ValueId, Vec<Var>>,
     bindings: HashMap<NodeId, Vec<Binding>>,
+    inexact_at: HashMap<NodeId, Vec<Var>>,
     reasons: Vec<Pin>,
     reason_ids: HashMap<Pin, Reason>,
     zeros: exact::Zeros,
@@ -81,6 +82,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
         solver: Solver::default(),
         values: HashMap::new(),
         bindings: HashMap::new(),
+        inexact_at: HashMap::new(),
         reasons: vec![],
         reason_ids: HashMap::new(),
         zeros: HashMap::new(),
@@ -135,6 +137,11 @@ impl Axes {
     /// The labels of a call's rule.
     pub fn bindings(&self, node: NodeId) -> &[Binding] {
         self.bindings.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    /// The axes along which a call is not exact: what it makes of the units that stay depends on which these are.
+    pub fn inexact_at(&self, node: NodeId) -> &[Var] {
+        self.inexact_at.get(&node).map_or(&[], Vec::as_slice)
     }
 
     /// The reason that a mark names.
@@ -251,6 +258,7 @@ fn why_of(rule: &AxisRule) -> &'static str {
 /// The labels of one call while its rule is applied.
 struct Env<'a> {
     axes: &'a mut Axes,
+    node: NodeId,
     clash: Reason,
     structure: Reason,
     inexact: Reason,
@@ -266,7 +274,15 @@ impl<'a> Env<'a> {
         let structure = axes.intern(PinKind::Structure, node, why_of(rule));
         let why = if rule.why.is_empty() { "what survives depends on how many there are" } else { rule.why };
         let inexact = axes.intern(PinKind::Inexact, node, why);
-        Env { axes, clash, structure, inexact, labels: HashMap::new(), sizes: rule.sizes.iter().cloned().collect() }
+        Env {
+            axes,
+            node,
+            clash,
+            structure,
+            inexact,
+            labels: HashMap::new(),
+            sizes: rule.sizes.iter().cloned().collect(),
+        }
     }
 
     /// Axes that are one label: the label is the axis. An axis of length 1 under a longer label is a broadcast.
@@ -413,6 +429,7 @@ impl<'a> Env<'a> {
         let var = self.build(&Expr::Label(label.clone()))?;
         if label.inexact {
             self.axes.solver.mark(var, Mark::Inexact(self.inexact));
+            self.axes.inexact_at.entry(self.node).or_default().push(var);
         }
         let at = bindings.iter().position(|b| b.name == label.name).unwrap_or_else(|| {
             let name = label.name.clone();

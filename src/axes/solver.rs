@@ -64,7 +64,7 @@ struct Slot {
     marks: Vec<Mark>,
 }
 
-/// More marks of one variable than this are dropped: the first ones explain enough.
+/// More marks of one kind on one variable than this are dropped: the first ones explain enough.
 const MARK_LIMIT: usize = 8;
 
 /// The union of all axes.
@@ -149,7 +149,8 @@ impl Solver {
     pub fn mark(&mut self, v: Var, mark: Mark) {
         let v = self.root(v);
         let marks = &mut self.slot_mut(v).marks;
-        if marks.len() < MARK_LIMIT && !marks.contains(&mark) {
+        let alike = |m: &&Mark| std::mem::discriminant(*m) == std::mem::discriminant(&mark);
+        if !marks.contains(&mark) && marks.iter().filter(alike).count() < MARK_LIMIT {
             marks.push(mark);
         }
     }

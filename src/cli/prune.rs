@@ -5,10 +5,10 @@ use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::{Exit, Failure};
 use crate::analysis::Analysis;
-use crate::apply::masked;
 use crate::ir::{self, Model};
 use crate::plan::{self, Plan};
 use crate::prune::{self, Pruned, Stages};
+use crate::reference::{ReferenceError, reference};
 use crate::report::{self, Report, Size, StageReport};
 use crate::verify;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,9 @@ pub struct Finish {
     no_verify: bool,
     #[command(flatten)]
     verification: Verification,
+    /// Also write the model that the pruned one must equal: the original with zeros where units are gone
+    #[arg(long, value_name = "FILE")]
+    reference: Option<PathBuf>,
     /// Write everything that was found and done as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -83,7 +86,7 @@ pub struct Job<'a> {
 impl Finish {
     /// Fails before any work is done where the results could not be written in the end.
     pub fn check(&self) -> Result<(), Failure> {
-        self.output.check(self.report.as_deref())
+        self.output.check(&[("--report", self.report.as_deref()), ("--reference", self.reference.as_deref())])
     }
 
     pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
@@ -93,7 +96,8 @@ impl Finish {
         let nothing = job.plan.is_empty();
         // With nothing to prune the file is written as it was read.
         let result = if nothing { job.model } else { &pruned.model };
-        let verification = stages.time("verify", || self.verify(&job, &pruned, nothing))?;
+        let reference = self.reference(&job, &pruned)?;
+        let verification = stages.time("verify", || self.verify(&job, &pruned, reference))?;
         let failed = matches!(&verification, report::Outcome::Ran(v) if !v.equal);
         let saved = match failed {
             true => None,
@@ -110,7 +114,7 @@ impl Finish {
             show::print(&show::summary(&report))?
         }
         if failed {
-            let error = "the pruned model does not compute what the masked original computes; it was not written";
+            let error = "the pruned model does not compute what its reference computes; it was not written";
             show::say(&format!("error: {error}"));
             return Ok(Exit::CheckFailed);
         }
@@ -121,16 +125,37 @@ impl Finish {
         Ok(Exit::Done)
     }
 
-    fn verify(&self, job: &Job, pruned: &Pruned, nothing: bool) -> Result<report::Outcome, Failure> {
-        if self.no_verify || nothing {
-            return Ok(report::Outcome::Skipped);
+    /// What the pruned model is compared with, or why there is nothing; `None` where nobody asks.
+    fn reference(&self, job: &Job, pruned: &Pruned) -> Result<Option<Result<Model, String>>, Failure> {
+        let verified = !self.no_verify && !job.plan.is_empty();
+        if !verified && self.reference.is_none() {
+            return Ok(None);
         }
-        let inexact: Vec<String> = pruned.groups.iter().filter(|g| !g.exact).map(|g| g.label.clone()).collect();
-        let reference = if inexact.is_empty() { Some(masked(job.model, &pruned.removed)?) } else { None };
+        let model = match reference(job.model, job.analysis, &pruned.keep, &pruned.removed) {
+            Err(e @ ReferenceError::Unsayable { .. }) if self.reference.is_none() => {
+                return Ok(Some(Err(e.to_string())));
+            }
+            other => other?,
+        };
+        if let Some(path) = &self.reference {
+            source::save_beside(&model, path, job.input)?;
+        }
+        Ok(verified.then_some(Ok(model)))
+    }
+
+    fn verify(
+        &self,
+        job: &Job,
+        pruned: &Pruned,
+        reference: Option<Result<Model, String>>,
+    ) -> Result<report::Outcome, Failure> {
+        let Some(reference) = reference else { return Ok(report::Outcome::Skipped) };
         let options = self.verification.options(job.seed, job.dims);
-        match verify::verify(job.model, reference.as_ref(), &pruned.model, &options) {
-            Ok(v) if inexact.is_empty() => Ok(report::Outcome::Ran(Box::new(v))),
-            Ok(v) => Ok(report::Outcome::Inexact { groups: inexact, drift: v.drift, latency: v.latency }),
+        match verify::verify(job.model, reference.as_ref().ok(), &pruned.model, &options) {
+            Ok(v) => Ok(match reference {
+                Ok(_) => report::Outcome::Ran(Box::new(v)),
+                Err(why) => report::Outcome::NoReference { why, drift: v.drift, latency: v.latency },
+            }),
             Err(e) if e.is_inability() => {
                 let broken = ir::verify(&pruned.model);
                 if let Some(first) = broken.first() {

@@ -23,6 +23,12 @@ const WIDTH: usize = 100;
 /// How many names a list in a line has at most.
 const NAMES: usize = 3;
 
+/// The reference is the original with zeros in it.
+pub const MASKED: &str = "masked equivalence";
+
+/// The reference has its statistics restricted to the kept units, beside the zeros.
+const RESTRICTED: &str = "restricted equivalence";
+
 /// Says something to a person, on stderr. Nobody listening is no error.
 pub fn say(text: &str) {
     _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
@@ -102,12 +108,9 @@ pub fn summary(report: &Report) -> String {
     out += &pinned(&report.pinned);
     out += "\nverification\n";
     out += &match &report.verification {
-        Outcome::Ran(v) => verification(v),
-        Outcome::Inexact { groups, drift: d, latency: l } => {
-            let why = format!(
-                "  no masked equivalence: cutting {} changes what survives, so zeroed weights are no reference",
-                list(groups)
-            );
+        Outcome::Ran(v) => verification(v, if report.groups.iter().all(|g| g.exact) { MASKED } else { RESTRICTED }),
+        Outcome::NoReference { why, drift: d, latency: l } => {
+            let why = format!("  no equivalence shown, for lack of a reference: {why}");
             let times = l.as_ref().map_or_else(String::new, |l| latency(l, "before", "after"));
             wrap(&why, 6) + &drift(d) + &times
         }
@@ -210,13 +213,13 @@ pub fn pin_line(pin: &PinReport) -> String {
 }
 
 /// What verification found, in sentences.
-pub fn verification(v: &Verification) -> String {
+pub fn verification(v: &Verification, against: &str) -> String {
     let mut out = String::new();
     let verdict = if v.equal { "holds" } else { "FAILS" };
     let (worst_abs, worst_rel) = worst(&v.equivalence);
     _ = writeln!(
         out,
-        "  masked equivalence {verdict}: largest difference {worst_abs:.1e} absolute, {worst_rel:.1e} relative \
+        "  {against} {verdict}: largest difference {worst_abs:.1e} absolute, {worst_rel:.1e} relative \
          (tolerance {:.0e}, {} inputs)",
         v.tolerance, v.samples
     );

@@ -110,17 +110,25 @@ impl Output {
         })
     }
 
-    /// Fails before any work is done where the result could not be written in the end.
-    pub fn check(&self, report: Option<&Path>) -> Result<(), Failure> {
+    /// Fails before any work is done where the result, or what is written beside it, could not be written in the end.
+    pub fn check(&self, beside: &[(&str, Option<&Path>)]) -> Result<(), Failure> {
         check_folder(&self.output)?;
-        match report {
-            Some(report) if same_place(report, &self.output) => {
-                Err(Failure::usage(format!("{}: --report and --output name the same file", report.display())))
+        let mut files = vec![("--output", self.output.as_path())];
+        for (flag, path) in beside.iter().filter_map(|(flag, path)| Some((*flag, (*path)?))) {
+            if let Some((other, _)) = files.iter().find(|(_, f)| same_place(f, path)) {
+                return Err(Failure::usage(format!("{}: {flag} and {other} name the same file", path.display())));
             }
-            Some(report) => check_folder(report),
-            None => Ok(()),
+            check_folder(path)?;
+            files.push((flag, path));
         }
+        Ok(())
     }
+}
+
+/// Writes a model that is not the result, but speaks of it.
+pub fn save_beside(model: &Model, path: &Path, input: &Path) -> Result<(), Failure> {
+    let options = SaveOptions { external: ExternalData::Auto, input: Some(input.to_owned()), overwrite_input: false };
+    save::save(model, path, &options).map(drop).map_err(Failure::new)
 }
 
 /// Fails if there is no folder for a file, or a folder in its place.

@@ -98,7 +98,7 @@ impl Builder<'_, '_> {
 
     fn layer(&mut self) {
         let x = self.pick();
-        match self.d.range(0, 13) {
+        match self.d.range(0, 14) {
             0 | 1 => {
                 let y = self.conv(&x);
                 self.values.push(y);
@@ -117,6 +117,7 @@ impl Builder<'_, '_> {
             10 => self.batch_norm(&x),
             11 => self.gate(&x),
             12 => self.shuffle(&x),
+            13 => self.mix(&x),
             _ => self.slice(&x),
         }
     }
@@ -217,6 +218,19 @@ impl Builder<'_, '_> {
         let b = self.conv_to(&a, x.c, 1);
         let gate = self.call(format!("Sigmoid({})", b.name));
         let y = self.call(format!("Mul({}, {gate})", x.name));
+        self.keep(y, x.c, x.h);
+    }
+
+    /// What depends on all channels.
+    fn mix(&mut self, x: &Value) {
+        let y = match self.d.range(0, 2) {
+            0 => self.call(format!("Softmax<axis=1>({})", x.name)),
+            1 => {
+                let mean = self.call(format!("ReduceMean<axes=[1]>({})", x.name));
+                self.call(format!("Sub({}, {mean})", x.name))
+            }
+            _ => self.call(format!("LpNormalization<axis=1>({})", x.name)),
+        };
         self.keep(y, x.c, x.h);
     }
 
