@@ -25,7 +25,7 @@ mod text;
 pub use materialize::Materializer;
 pub use options::{OptionError, Options};
 pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};
-pub use subset::Subsets;
+pub use subset::{Subsets, places};
 pub use text::SyntaxError;
 
 use crate::axes::{self, Axes};

@@ -12,6 +12,7 @@ use super::split_constants::SplitConstants;
 use super::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::analysis::Analysis;
 use crate::apply;
+use crate::axes::{Granularity, GranularityError};
 use crate::cost::OpenDims;
 use crate::ir::{Model, Origin};
 use crate::plan::{self, Budget, Round, Share};
@@ -25,12 +26,13 @@ pub struct PruneChannels {
     seed: u64,
     round: Round,
     max_ratio: f64,
+    granularity: Vec<Granularity>,
     inexact: bool,
 }
 
 impl PruneChannels {
     /// Options: `ratio`, `macs`, `params` or `size` (a share), `score` (a criterion), `seed`, `round-to`, `min-keep`,
-    /// `max-ratio`, `inexact`.
+    /// `max-ratio`, `granularity` (sorts, joined by `+`), `inexact`.
     pub fn new(options: &mut Options) -> Result<PruneChannels, OptionError> {
         let share = |options: &mut Options, key| options.take::<Share>(key);
         let ratio = share(options, "ratio")?.map_or(0.5, |s| s.0);
@@ -43,6 +45,7 @@ impl PruneChannels {
             seed: options.take_or("seed", 0)?,
             round: Round { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },
             max_ratio: options.take_or("max-ratio", Share(0.9))?.0,
+            granularity: options.take_or("granularity", Sorts(vec![]))?.0,
             inexact: options.take_or("inexact", false)?,
         })
     }
@@ -56,6 +59,17 @@ impl std::str::FromStr for Named {
 
     fn from_str(name: &str) -> Result<Named, Self::Err> {
         Criterion::named(name).map(Named)
+    }
+}
+
+/// Sorts of units: `head+neuron`.
+struct Sorts(Vec<Granularity>);
+
+impl std::str::FromStr for Sorts {
+    type Err = GranularityError;
+
+    fn from_str(text: &str) -> Result<Sorts, Self::Err> {
+        text.split('+').map(str::parse).collect::<Result<_, _>>().map(Sorts)
     }
 }
 
@@ -83,6 +97,7 @@ impl Pass for PruneChannels {
             seed: self.seed,
             round: self.round,
             max_ratio: self.max_ratio,
+            granularity: self.granularity.clone(),
             inexact: self.inexact,
             open: OpenDims::of(model, HashMap::new()),
             ..plan::Options::new(self.budget, self.criterion)

@@ -31,9 +31,14 @@ impl Subsets {
 
     /// The kept indices of an axis.
     pub fn taken(&mut self, graph: &mut Graph, value: ValueId, axis: usize, kept: &[usize]) -> ValueId {
-        let kept: Vec<i64> = kept.iter().map(|&i| i as i64).collect();
-        let kept = self.constant(graph, Tensor::from_i64(vec![kept.len()], &kept));
+        let kept = self.numbers(graph, kept);
         self.gather(graph, value, kept, axis)
+    }
+
+    /// Each index in `value`, replaced by the number that `table` has for it.
+    pub fn renumbered(&mut self, graph: &mut Graph, value: ValueId, table: &[usize]) -> ValueId {
+        let table = self.numbers(graph, table);
+        self.gather(graph, table, value, 0)
     }
 
     /// The value at the kept indices of an axis that is `length` long, and zero at all others. `at` is the value's
@@ -48,16 +53,13 @@ impl Subsets {
         length: usize,
     ) -> Option<ValueId> {
         let (rank, axis) = at;
-        let (mut places, mut is_kept) = (vec![0_i64; length], vec![0_u8; length]);
-        for (place, &index) in kept.iter().enumerate() {
-            places[index] = place as i64;
-            is_kept[index] = 1;
-        }
+        let mut is_kept = vec![0_u8; length];
+        kept.iter().for_each(|&index| is_kept[index] = 1);
         let zero = Tensor::new(dtype, vec![], vec![0; dtype.bytes(1)]).ok()?;
         let mut shape = vec![1; rank];
         shape[axis] = length;
         let is_kept = Tensor::new(DType::Bool, shape, is_kept).ok()?;
-        let places = self.constant(graph, Tensor::from_i64(vec![length], &places));
+        let places = self.numbers(graph, &places(kept, length));
         let (is_kept, zero) = (self.constant(graph, is_kept), self.constant(graph, zero));
         let all = self.gather(graph, value, places, axis);
         Some(self.call(graph, Call::new("Where"), &[is_kept, all, zero]))
@@ -67,6 +69,11 @@ impl Subsets {
         let mut gather = Call::new("Gather");
         gather.attributes.insert("axis".into(), Attribute::Int(axis as i64));
         self.call(graph, gather, &[value, indices])
+    }
+
+    fn numbers(&mut self, graph: &mut Graph, numbers: &[usize]) -> ValueId {
+        let numbers: Vec<i64> = numbers.iter().map(|&i| i as i64).collect();
+        self.constant(graph, Tensor::from_i64(vec![numbers.len()], &numbers))
     }
 
     fn constant(&mut self, graph: &mut Graph, tensor: Tensor) -> ValueId {
@@ -83,4 +90,11 @@ impl Subsets {
         }
         ValueId { node, port: 0 }
     }
+}
+
+/// The place of each index among the kept ones; 0 for those that are gone.
+pub fn places(kept: &[usize], length: usize) -> Vec<usize> {
+    let mut places = vec![0; length];
+    kept.iter().enumerate().for_each(|(place, &index)| places[index] = place);
+    places
 }

@@ -14,11 +14,11 @@
 
 use crate::analysis::Analysis;
 use crate::apply::{ApplyError, Removed, Uses, refit_call};
-use crate::axes::{KeepSets, Kept};
+use crate::axes::{KeepSets, Kept, Var};
 use crate::cost::predict;
 use crate::infer::Facts;
 use crate::ir::{Form, Graph, Model, Node, NodeId, Use, ValueId};
-use crate::passes::Subsets;
+use crate::passes::{Subsets, places};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Why there is no reference for a cut.
@@ -83,6 +83,9 @@ impl Restriction<'_> {
             for (axis, kept, _) in self.cuts(node, value)? {
                 operand = to.taken(&mut model.graph, operand, axis, &kept);
             }
+            if let Some((kept, length)) = self.renumbered(node, value)? {
+                operand = to.renumbered(&mut model.graph, operand, &places(&kept, length));
+            }
             model.graph.connect(operand, Use { node: at, slot: slot as u16 });
         }
         refit_call(self.analysis, self.keep, &self.after, node, model, at)?;
@@ -97,6 +100,9 @@ impl Restriction<'_> {
                 let zeros = to.spread(&mut model.graph, whole, dtype, (rank, axis), &kept, length);
                 whole = zeros.ok_or_else(|| self.unsayable(node, "its results are no numbers"))?;
             }
+            if let Some((kept, _)) = self.renumbered(node, value)? {
+                whole = to.renumbered(&mut model.graph, whole, &kept);
+            }
             uses.into_iter().filter(|_| whole != result).for_each(|u| model.graph.connect(whole, u));
         }
         Ok(())
@@ -107,13 +113,24 @@ impl Restriction<'_> {
         let axes = &self.analysis.axes;
         let mut cuts = vec![];
         for (axis, &var) in axes.of(value).into_iter().flatten().enumerate() {
-            match (self.keep.of(axes, var), axes.solver().size(var).size()) {
-                (Kept::All, _) => {}
-                (Kept::Some(kept), Some(length)) => cuts.push((axis, kept, length)),
-                _ => return Err(self.unsayable(node, "the units share an axis with an open dimension")),
-            }
+            cuts.extend(self.cut(node, var)?.map(|(kept, length)| (axis, kept, length)));
         }
         Ok(cuts)
+    }
+
+    /// What stays of the axis whose indices are the elements of a value, if it loses any.
+    fn renumbered(&self, node: NodeId, value: ValueId) -> Result<Option<(Vec<usize>, usize)>, ReferenceError> {
+        self.analysis.axes.indices_of(value).map_or(Ok(None), |var| self.cut(node, var))
+    }
+
+    /// The indices of an axis that stay, and its length before; `None` where all of them do.
+    fn cut(&self, node: NodeId, var: Var) -> Result<Option<(Vec<usize>, usize)>, ReferenceError> {
+        let axes = &self.analysis.axes;
+        match (self.keep.of(axes, var), axes.solver().size(var).size()) {
+            (Kept::All, _) => Ok(None),
+            (Kept::Some(kept), Some(length)) => Ok(Some((kept, length))),
+            _ => Err(self.unsayable(node, "the units share an axis with an open dimension")),
+        }
     }
 
     fn unsayable(&self, node: NodeId, what: &str) -> ReferenceError {

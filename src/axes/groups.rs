@@ -1,5 +1,6 @@
 //! Groups: the leaves that reach a constant, with all the slices that go when one of their units goes.
 
+use super::kind::{self, Granularity};
 use super::{Axes, Mark, Pin, Shape, Var};
 use crate::ir::{Graph, ValueId};
 use std::collections::HashMap;
@@ -29,6 +30,9 @@ pub struct Group {
     pub leaf: Var,
     /// How many units there are.
     pub size: usize,
+    /// How many must stay at least (a TopK takes so many, say).
+    pub floor: usize,
+    pub kind: Granularity,
     /// The axes of constants that the label is part of.
     pub members: Vec<Member>,
     /// Why the units must stay; empty for a group that may be cut.
@@ -60,6 +64,7 @@ impl Groups {
     /// Collects the groups of a graph.
     pub fn collect(graph: &Graph, axes: &Axes) -> Groups {
         let mut groups = Groups::default();
+        let told = kind::told_by_calls(graph, axes);
         for node in graph.topological().into_iter().filter(|&n| graph.constant(n).is_some()) {
             let constant = ValueId { node, port: 0 };
             for (axis, &var) in axes.of(constant).into_iter().flatten().enumerate() {
@@ -67,6 +72,15 @@ impl Groups {
                     groups.add(axes, leaf, Member { constant, axis });
                 }
             }
+        }
+        for group in &mut groups.all {
+            let is_kernel = |m: &Member| kind::is_kernel(axes, m.constant);
+            group.kind = match told.get(&group.leaf) {
+                Some(&kind) => kind,
+                None if !group.inexact.is_empty() => Granularity::Width,
+                None if group.members.iter().any(is_kernel) => Granularity::Channel,
+                None => Granularity::Neuron,
+            };
         }
         groups
     }
@@ -83,7 +97,8 @@ impl Groups {
                 }
             }
             pins.sort_by_key(|p| p.kind);
-            self.all.push(Group { id, leaf, size, members: vec![], pins, inexact });
+            let floor = axes.floor(leaf);
+            self.all.push(Group { id, leaf, size, floor, kind: Granularity::Neuron, members: vec![], pins, inexact });
             id
         });
         let group = &mut self.all[id.0 as usize];

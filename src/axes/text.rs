@@ -11,6 +11,7 @@
 //! | `...` | all axes that are left, passed through, aligned from the right |
 //! | `(a b)` | a product, major factor first |
 //! | `a+b` | a sum: one after the other |
+//! | `@c` | after a tensor's axes: its elements are indices of the label's units |
 //!
 //! An axis of length 1 never couples: a rule that names a label there means a broadcast.
 
@@ -60,7 +61,11 @@ pub struct RuleText {
 
 /// The axes of one operand or result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Axes(Vec<Item>);
+pub struct Axes {
+    items: Vec<Item>,
+    /// The label of which the elements are indices.
+    pub indices_of: Option<String>,
+}
 
 /// A rule that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,17 +88,17 @@ impl RuleText {
 impl Axes {
     /// Whether it is `_*` alone, which says nothing of a tensor's axes and fits any.
     pub fn is_opaque(&self) -> bool {
-        matches!(self.0[..], [Item::RestPinned])
+        matches!(self.items[..], [Item::RestPinned])
     }
 
     /// The expression of each axis of a tensor of this rank, or `None` where the rule asks for another rank.
     /// Axes that `...` stands for get the labels `.0`, `.1` and so on, counted from the right.
     pub fn for_rank(&self, rank: usize) -> Option<Vec<Expr>> {
-        let explicit = self.0.iter().filter(|i| matches!(i, Item::Axis(_))).count();
+        let explicit = self.items.iter().filter(|i| matches!(i, Item::Axis(_))).count();
         let rest = rank.checked_sub(explicit)?;
         let mut open = false;
         let mut out = Vec::with_capacity(rank);
-        for item in &self.0 {
+        for item in &self.items {
             match item {
                 Item::Axis(e) => out.push(e.clone()),
                 Item::RestPinned => out.extend((0..rest).map(|_| Expr::Pinned)),
@@ -149,7 +154,12 @@ impl<'a> Parser<'a> {
 
     fn axes(mut self) -> Result<Axes, String> {
         let mut items = vec![];
+        let mut indices_of = None;
         while !self.rest.is_empty() {
+            if self.eat("@") {
+                indices_of = Some(std::mem::take(&mut self.rest).to_owned());
+                break;
+            }
             items.push(if self.eat("...") {
                 Item::RestThrough
             } else if self.eat("_*") {
@@ -160,7 +170,7 @@ impl<'a> Parser<'a> {
             self.rest = self.rest.trim_start();
         }
         match items.iter().filter(|i| !matches!(i, Item::Axis(_))).count() {
-            0 | 1 => Ok(Axes(items)),
+            0 | 1 => Ok(Axes { items, indices_of }),
             _ => Err("more than one `...` or `_*` in a tensor".into()),
         }
     }
@@ -222,6 +232,9 @@ mod tests {
         assert_eq!(show(&rule.operands[2], 3).as_deref(), Some("a+~b .1 .0"));
         assert_eq!(show(&rule.results[0], 3).as_deref(), Some("n a+(g o) 1"));
         assert_eq!(show(&rule.results[0], 4), None);
+        let looked_up = RuleText::parse("~e d, n @e -> n d").unwrap();
+        assert_eq!(looked_up.operands[1].indices_of.as_deref(), Some("e"));
+        assert_eq!(show(&looked_up.operands[1], 1).as_deref(), Some("n"));
     }
 
     #[test]

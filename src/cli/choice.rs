@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::source::Dims;
+use crate::axes::Granularity;
 use crate::cost::OpenDims;
 use crate::plan::{Budget, ChooseError, Options, Round, Share};
 use crate::score::Criterion;
@@ -33,6 +34,9 @@ pub struct Choice {
     /// Leave alone groups that reach a constant or node with such a name (a glob); may be repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
+    /// Cut only units of these sorts: channel, neuron, head, head-dim, width (needs --inexact), expert; may be a list
+    #[arg(long, value_name = "SORT", value_delimiter = ',')]
+    granularity: Vec<Granularity>,
     /// Also cut where that changes what survives (units under a softmax, a norm or a mean)
     #[arg(long)]
     pub inexact: bool,
@@ -78,6 +82,7 @@ impl Choice {
             (_, _, Some(x)) => Budget::Size(x.0),
             _ => Budget::Ratio(b.ratio.map_or(0.5, |s| s.0)),
         };
+        self.check_granularity()?;
         Ok(Options {
             budget,
             criterion: Criterion::named(&self.criterion).map_err(Failure::usage)?,
@@ -86,8 +91,18 @@ impl Choice {
             max_ratio: self.max_ratio.0,
             include: self.include.clone(),
             exclude: self.exclude.clone(),
+            granularity: self.granularity.clone(),
             inexact: self.inexact,
             open,
         })
+    }
+
+    /// Fails for a sort that can't be cut with these options.
+    fn check_granularity(&self) -> Result<(), Failure> {
+        if self.granularity.contains(&Granularity::Width) && !self.inexact {
+            let what = "--granularity width: removing units of a residual width changes what survives";
+            return Err(Failure::usage(what).hint("allow that with --inexact"));
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `secateur groups`: what belongs together, and what may be cut?
 
 use super::{Exit, show, source};
-use crate::axes::Group;
+use crate::axes::{Granularity, Group};
 use crate::{plan, prune};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ pub struct Args {
 struct Row {
     group: String,
     units: usize,
+    kind: Granularity,
     /// `free`, `inexact` or `pinned`.
     state: &'static str,
     #[serde(rename = "where")]
@@ -39,6 +40,7 @@ pub fn run(args: Args) -> super::Outcome {
     let row = |group: &Group| Row {
         group: group.id.to_string(),
         units: group.size,
+        kind: group.kind,
         state: match group {
             g if !g.is_free() => "pinned",
             g if !g.is_exact() => "inexact",
@@ -54,8 +56,8 @@ pub fn run(args: Args) -> super::Outcome {
     }
     let lines = rows.iter().map(|r| {
         let why = r.why.first().cloned().unwrap_or_default();
-        vec![r.group.clone(), r.state.to_owned(), r.units.to_string(), show::list(&r.places), why]
+        vec![r.group.clone(), r.state.to_owned(), r.kind.to_string(), r.units.to_string(), show::list(&r.places), why]
     });
-    show::print(&show::table(&["group", "state", "units", "where", "why"], 5, lines))?;
+    show::print(&show::table(&["group", "state", "kind", "units", "where", "why"], 6, lines))?;
     Ok(Exit::Done)
 }

@@ -154,7 +154,7 @@ fn attention_axes(site: &Site) -> Option<AxisRule> {
     };
     let text = text.replace("MASK", &mask_text(site, 3, &h.query, "(k r)")?).replace("PAST", "b k _ _");
     let rule = AxisRule::new(text).size("k", h.key).size("r", h.repeat).size("d", h.d).size("e", h.e);
-    Some(rule.why("positions are weighed against each other"))
+    Some(rule.why("positions are weighed against each other").attends(&["k", "r"], &["d", "e"]))
 }
 
 /// The axes of a mask or bias that broadcasts to batch, heads, queries and keys.

@@ -63,7 +63,7 @@ const MULTI_HEAD_ATTENTION: Rule = Rule {
             "b _ (h {d}), b _ (h {d}), b _ (h {e}), (h {d})+(h {d})+(h {e}), _*, {bias}, b h _ _, b h _ _ \
              -> b _ (h {e}), b h _ _, b h _ _, b h _ _"
         );
-        Some(AxisRule::new(text).size("h", p.heads).size("d", p.d).size("e", p.e).why(WHY))
+        Some(AxisRule::new(text).size("h", p.heads).size("d", p.d).size("e", p.e).why(WHY).attends(&["h"], &["d", "e"]))
     },
     zero: |site, at| {
         let values = on(at, 2) && vanishes(site, at, 3) && vanishes(site, at, 7);
@@ -110,7 +110,7 @@ const GROUP_QUERY_ATTENTION: Rule = Rule {
             "{q}, {kv}, {kv}, b k _ _, b k _ _, _*, _*, _*, _*, _*, {bias}, (k r) \
              -> {y}, b k _ _, b k _ _, b (k r) _ _"
         );
-        Some(AxisRule::new(text).size("k", g.key).size("r", g.repeat).why(WHY))
+        Some(AxisRule::new(text).size("k", g.key).size("r", g.repeat).why(WHY).attends(&["k", "r"], &[]))
     },
     // Where all three are one operand, a head of it that is zero may be one of queries only.
     zero: |site, at| {
@@ -181,7 +181,7 @@ fn projected_axes(site: &Site) -> Option<AxisRule> {
     let columns = format!("(h d)+(h d)+(h {e})");
     let bias = mask_text(site, 5, &p.heads, "h")?;
     let text = format!("b _ i, i {columns}, {columns}, _*, _ b h _ d, {bias}, _* -> b _ (h {e}), _ b h _ d");
-    Some(AxisRule::new(text).size("h", p.heads).size("d", p.d).size("e", p.e).why(WHY))
+    Some(AxisRule::new(text).size("h", p.heads).size("d", p.d).size("e", p.e).why(WHY).attends(&["h"], &["d", "e"]))
 }
 
 fn refit_projected(site: &Site, cut: &Cut) -> Result<Refit, String> {

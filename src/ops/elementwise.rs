@@ -101,6 +101,7 @@ const CLIP: Rule = Rule {
 /// Cast: another element type.
 const CAST: Rule = Rule {
     infer: |site| Ok(vec![cast(site, cast_type(site))]),
+    axes: |site| pass(site).map(AxisRule::carries),
     is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == cast_type(site),
     ..map!(zero::first)
 };
@@ -113,8 +114,12 @@ const CAST_LIKE: Rule = Rule {
 };
 
 /// Identity.
-const IDENTITY: Rule =
-    Rule { infer: |site| Ok(vec![site.fact(0).clone()]), is_identity: |_| true, ..map!(zero::first) };
+const IDENTITY: Rule = Rule {
+    infer: |site| Ok(vec![site.fact(0).clone()]),
+    axes: |site| pass(site).map(AxisRule::carries),
+    is_identity: |_| true,
+    ..map!(zero::first)
+};
 
 /// Dropout: the identity unless in training mode (`training_mode` since opset 12, `is_test` before 7). The second
 /// result is the mask of what was kept, which is not zero where the operand is.

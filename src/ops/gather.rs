@@ -2,7 +2,8 @@
 //!
 //! Where the indices are known, the axis falls into pieces at all boundaries of the ascending runs that they form,
 //! and the result is a sum of pieces: `q, k, v = x[0], x[1], x[2]` or a rotation are read like that. A piece that
-//! nothing reads is `~p`; one can be read more than once. Indices that are only known at run time pin the axis.
+//! nothing reads is `~p`; one can be read more than once. Indices that are only known at run time pin the axis, unless
+//! they were made by counting the same units.
 
 use super::content::{carry, elements, flat, select, small};
 use super::site::normalize_axis;
@@ -44,11 +45,11 @@ const GATHER: Rule = Rule {
             let index = if indices.is_empty() { "" } else { "_" };
             let read = pieces.result();
             let text = format!("{before}{} {after}, {index} -> {before}{read} {after}", pieces.operand());
-            return Some(AxisRule { sizes: pieces.sizes(), ..AxisRule::new(text) });
+            return Some(AxisRule { sizes: pieces.sizes(), ..AxisRule::new(text) }.carries());
         }
         let rows: String = (0..indices.len()).map(|i| format!("i{i} ")).collect();
-        let text = format!("{before}_ {after}, {rows} -> {before}{rows}{after}");
-        Some(AxisRule::new(text).why("it is looked up by index at run time"))
+        let text = format!("{before}~e {after}, {rows} @e -> {before}{rows}{after}");
+        Some(AxisRule::new(text).why("it is looked up by index at run time").carries())
     },
     zero: zero::first,
     refit: |site, cut| Ok(reindexed(site, cut).unwrap_or_default()),

@@ -44,6 +44,7 @@ mod window;
 
 pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};
 
+use crate::axes::Granularity;
 use crate::infer::Fact;
 use crate::ir::{Call, Dim, Model};
 use std::collections::HashMap;
@@ -94,17 +95,43 @@ pub struct AxisRule {
     pub sizes: Vec<(String, Dim)>,
     /// Why axes written `_` (and operands that the text does not mention) are pinned.
     pub why: &'static str,
+    /// Whether the results' elements are elements of the first operand, moved about.
+    pub carries: bool,
+    /// How many units of a label must stay at least.
+    pub at_least: Vec<(String, usize)>,
+    /// What sort of units labels have, where the call alone knows.
+    pub roles: Vec<(&'static str, Granularity)>,
 }
 
 impl AxisRule {
     /// A rule whose text says it all.
     pub fn new(text: impl Into<String>) -> AxisRule {
-        AxisRule { text: text.into(), sizes: vec![], why: "" }
+        AxisRule { text: text.into(), sizes: vec![], why: "", carries: false, at_least: vec![], roles: vec![] }
     }
 
     /// The same rule with the size of a label.
     pub fn size(mut self, label: impl Into<String>, size: impl Into<Dim>) -> AxisRule {
         self.sizes.push((label.into(), size.into()));
+        self
+    }
+
+    /// The same rule of an operator that only moves the elements of its first operand about, so that indices among
+    /// them stay what they are.
+    pub fn carries(mut self) -> AxisRule {
+        self.carries = true;
+        self
+    }
+
+    /// The same rule, which needs so many units of a label.
+    pub fn at_least(mut self, label: impl Into<String>, count: usize) -> AxisRule {
+        self.at_least.push((label.into(), count));
+        self
+    }
+
+    /// The same rule of an attention, of which these labels are heads, and those dimensions of a head.
+    pub fn attends(mut self, heads: &[&'static str], dims: &[&'static str]) -> AxisRule {
+        self.roles.extend(heads.iter().map(|&label| (label, Granularity::Head)));
+        self.roles.extend(dims.iter().map(|&label| (label, Granularity::HeadDim)));
         self
     }
 

@@ -132,7 +132,7 @@ const SPLIT: Rule = Rule {
         let labels: Vec<String> = (0..count).map(|k| format!("a{k}")).collect();
         let results: Vec<String> = labels.iter().map(|l| row(l)).collect();
         let text = format!("{}, _* -> {}", row(&labels.join("+")), results.join(", "));
-        Some(AxisRule { sizes: labels.into_iter().zip(sizes).collect(), ..AxisRule::new(text) })
+        Some(AxisRule { sizes: labels.into_iter().zip(sizes).collect(), ..AxisRule::new(text) }.carries())
     },
     zero: zero::first,
     refit: |site, cut| Ok(resized(site, cut).unwrap_or_default()),

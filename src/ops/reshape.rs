@@ -38,7 +38,7 @@ const RESHAPE: Rule = Rule {
         let pins = relation.from.iter().chain(&relation.to).any(|x| x == "_");
         let why =
             if pins { "it rearranges these axes in a way that has no common refinement" } else { "a target shape" };
-        Some(rule.why(why))
+        Some(rule.why(why).carries())
     },
     zero: zero::first,
     refit: |site, cut| retargeted(site, cut),
@@ -297,7 +297,7 @@ const FLATTEN: Rule = Rule {
         let labels: Vec<String> = (0..shape.len()).map(|i| format!("x{i}")).collect();
         let side = |labels: &[String]| if labels.is_empty() { "1".into() } else { format!("({})", labels.join(" ")) };
         let (rows, columns) = labels.split_at(axis);
-        Some(AxisRule::new(format!("{} -> {} {}", labels.join(" "), side(rows), side(columns))))
+        Some(AxisRule::new(format!("{} -> {} {}", labels.join(" "), side(rows), side(columns))).carries())
     },
     zero: zero::first,
     is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
@@ -339,7 +339,7 @@ const SQUEEZE: Rule = Rule {
         let label = |i: usize| if axes.contains(&i) { "1".to_owned() } else { format!("x{i}") };
         let from: Vec<String> = (0..shape.len()).map(label).collect();
         let to: Vec<String> = (0..shape.len()).filter(|i| !axes.contains(i)).map(label).collect();
-        Some(AxisRule::new(format!("{}, _* -> {}", from.join(" "), to.join(" "))))
+        Some(AxisRule::new(format!("{}, _* -> {}", from.join(" "), to.join(" "))).carries())
     },
     zero: zero::first,
     refit: |site, cut| {
@@ -384,7 +384,7 @@ const UNSQUEEZE: Rule = Rule {
         let mut old = from.iter().cloned();
         let to = (0..rank + axes.len()).map(|i| if axes.contains(&i) { Some("1".to_owned()) } else { old.next() });
         let to: Vec<String> = to.flatten().collect();
-        Some(AxisRule::new(format!("{}, _* -> {}", from.join(" "), to.join(" "))))
+        Some(AxisRule::new(format!("{}, _* -> {}", from.join(" "), to.join(" "))).carries())
     },
     zero: zero::first,
     is_identity: |site| site.rank(0).is_some_and(|rank| inserted(site, rank) == Ok(Some(vec![]))),
@@ -416,7 +416,7 @@ const TRANSPOSE: Rule = Rule {
         let perm = permutation(site, site.rank(0)?).ok()?;
         let from: Vec<String> = (0..perm.len()).map(|i| format!("x{i}")).collect();
         let to: Vec<String> = perm.iter().map(|i| format!("x{i}")).collect();
-        Some(AxisRule::new(format!("{} -> {}", from.join(" "), to.join(" "))))
+        Some(AxisRule::new(format!("{} -> {}", from.join(" "), to.join(" "))).carries())
     },
     zero: zero::first,
     is_identity: |site| site.rank(0).is_some_and(|r| permutation(site, r).is_ok_and(|p| p.is_sorted())),

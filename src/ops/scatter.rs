@@ -1,4 +1,5 @@
-//! Gathering and scattering by tensors of indices: the axes that indices point into are pinned, others pass.
+//! Gathering and scattering by tensors of indices: the axes that indices point into are pinned unless the indices were
+//! made by counting the same units; others pass.
 
 use super::content::{carry, elements, flat, indices, small};
 use super::site::normalize_axis;
@@ -29,8 +30,8 @@ const GATHER_ELEMENTS: Rule = Rule {
         Ok(vec![Fact::maybe(site.dtype(0), site.fact(1).shape.clone())])
     },
     axes: |site| {
-        let labels = along(site, &[0, 1])?;
-        Some(AxisRule::new(format!("{labels}, {labels} -> {labels}")).why(INDEXED))
+        let (data, index) = (along(site, &[0, 1], "~e")?, along(site, &[0, 1], "_")?);
+        Some(AxisRule::new(format!("{data}, {index} @e -> {index}")).why(INDEXED).carries())
     },
     zero: zero::first,
     ..Rule::OPAQUE
@@ -41,8 +42,8 @@ const GATHER_ELEMENTS: Rule = Rule {
 const SCATTER_ELEMENTS: Rule = Rule {
     infer: |site| Ok(vec![Fact::maybe(site.dtype(0), site.fact(0).shape.clone())]),
     axes: |site| {
-        let labels = along(site, &[0, 1, 2])?;
-        Some(AxisRule::new(format!("{labels}, {labels}, {labels} -> {labels}")).why(INDEXED))
+        let (data, index) = (along(site, &[0, 1, 2], "e")?, along(site, &[0, 1, 2], "_")?);
+        Some(AxisRule::new(format!("{data}, {index} @e, {index} -> {data}")).why(INDEXED))
     },
     zero: both,
     ..Rule::OPAQUE
@@ -53,17 +54,18 @@ fn both(_: &Site, z: &[bool]) -> bool {
     z.first() == Some(&true) && z.get(2) == Some(&true)
 }
 
-/// Labels for operands of equal rank: `_` at `axis`, and wherever they are not equally long.
-fn along(site: &Site, slots: &[usize]) -> Option<String> {
+/// Labels for operands of equal rank: `own` at `axis`, and `_` wherever else they are not equally long.
+fn along(site: &Site, slots: &[usize], own: &str) -> Option<String> {
     let shapes: Vec<&[Dim]> = slots.iter().map(|&slot| site.shape(slot)).collect::<Option<_>>()?;
     let (data, others) = shapes.split_first()?;
-    let axis = site.axis("axis", 0, data.len()).ok()?;
+    let axis = site.axis("axis", 0, data.len()).ok().filter(|&a| a < data.len())?;
     if others.iter().any(|s| s.len() != data.len()) {
         return None;
     }
-    let label = |i: usize| {
-        let shared = i != axis && others.iter().all(|s| s[i] == data[i]);
-        if shared { format!("x{i}") } else { "_".to_owned() }
+    let label = |i: usize| match others.iter().all(|s| s[i] == data[i]) {
+        _ if i == axis => own.to_owned(),
+        true => format!("x{i}"),
+        false => "_".to_owned(),
     };
     Some((0..data.len()).map(label).collect::<Vec<_>>().join(" "))
 }
@@ -84,8 +86,10 @@ const GATHER_ND: Rule = Rule {
         let (data, index) = (site.rank(0)?, site.rank(1)?);
         let row = |name: &str, range: std::ops::Range<usize>| range.map(|i| format!("{name}{i} ")).collect::<String>();
         let (shared, rows, rest) = (row("b", 0..batch), row("i", batch..index - 1), row("d", batch + depth..data));
-        let picked = "_ ".repeat(depth);
-        Some(AxisRule::new(format!("{shared}{picked}{rest}, {shared}{rows}_ -> {shared}{rows}{rest}")).why(INDEXED))
+        // A tuple of one number is an index; more of them index several axes at once.
+        let (picked, tuple) = if depth == 1 { ("~e ".to_owned(), "1 @e") } else { ("_ ".repeat(depth), "_") };
+        let text = format!("{shared}{picked}{rest}, {shared}{rows}{tuple} -> {shared}{rows}{rest}");
+        Some(AxisRule::new(text).why(INDEXED).carries())
     },
     zero: zero::first,
     ..Rule::OPAQUE

@@ -2,7 +2,7 @@
 
 use super::content::{elements, indices, number, scalar, small};
 use super::site::normalize_axis;
-use super::{AxisRule, Rule, Site, zero};
+use super::{AxisRule, Refit, Rule, Site, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{DType, Dim};
 
@@ -86,11 +86,7 @@ fn known_positions(site: &Site) -> Option<Vec<Vec<usize>>> {
 const ONE_HOT: Rule = Rule {
     infer: |site| {
         let Some(shape) = site.shape(0) else { return Ok(vec![Fact::maybe(site.dtype(2), None)]) };
-        let depth = match scalar(site.fact(1)) {
-            Some(Element::Int(d)) => d,
-            Some(Element::Float(x)) if (0.0..9e15).contains(&x) => Dim::Fixed(x as i64),
-            _ => site.unknown(),
-        };
+        let depth = depth_of(site).unwrap_or_else(|| site.unknown());
         let mut out = shape.to_vec();
         out.insert(site.axis("axis", -1, shape.len() + 1)?, depth);
         Ok(vec![Fact::maybe(site.dtype(2), Some(out))])
@@ -100,11 +96,26 @@ const ONE_HOT: Rule = Rule {
         let axis = site.axis("axis", -1, rank + 1).ok()?;
         let mut labels: Vec<String> = (0..rank).map(|i| format!("x{i}")).collect();
         let from = labels.join(" ");
-        labels.insert(axis, "_".into());
-        Some(AxisRule::new(format!("{from}, _*, _* -> {}", labels.join(" "))).why("it tells indices apart"))
+        labels.insert(axis, "e".into());
+        let rule = AxisRule::new(format!("{from} @e, _*, _* -> {}", labels.join(" ")));
+        let depth = site.result_shape(0)?.get(axis)?.clone();
+        Some(rule.size("e", depth).why("it tells indices apart"))
+    },
+    refit: |site, cut| match cut.size("e") {
+        Some(depth) if depth_of(site).is_some_and(|before| before != depth) => Ok(Refit::default().scalar(1, depth)),
+        _ => Ok(Refit::default()),
     },
     ..Rule::OPAQUE
 };
+
+/// The length of the axis that OneHot adds.
+fn depth_of(site: &Site) -> Option<Dim> {
+    match scalar(site.fact(1))? {
+        Element::Int(d) => Some(d),
+        Element::Float(x) if (0.0..9e15).contains(&x) => Some(Dim::Fixed(x as i64)),
+        _ => None,
+    }
+}
 
 /// TopK: the largest (smallest) k along an axis, and where they were. `k` was an attribute before opset 10.
 const TOP_K: Rule = Rule {
@@ -113,20 +124,32 @@ const TOP_K: Rule = Rule {
             return Ok(vec![Fact::maybe(site.dtype(0), None), Fact::maybe(Some(DType::I64), None)]);
         };
         let mut out = shape.to_vec();
-        out[axis_of(site, -1, shape.len())?] = match (site.call.has("k"), scalar(site.fact(1))) {
-            (true, _) => Dim::Fixed(site.call.int("k", 0)),
-            (false, Some(Element::Int(k))) => k,
-            _ => site.unknown(),
-        };
+        out[axis_of(site, -1, shape.len())?] = top(site).unwrap_or_else(|| site.unknown());
         Ok(vec![Fact::maybe(site.dtype(0), Some(out.clone())), Fact::new(DType::I64, out)])
     },
     axes: |site| {
         let rank = site.rank(0)?;
-        let row = row(rank, axis_of(site, -1, rank).ok()?, "_");
-        Some(AxisRule::new(format!("{row}, _* -> {row}, {row}")).why("it sorts along this axis"))
+        let axis = axis_of(site, -1, rank).ok()?;
+        let (all, best) = (row(rank, axis, "~e!"), row(rank, axis, "_"));
+        match top(site).and_then(|k| k.size()) {
+            Some(k) => {
+                let rule = AxisRule::new(format!("{all}, _* -> {best}, {best} @e")).at_least("e", k);
+                Some(rule.why("which are the largest depends on which there are"))
+            }
+            None => Some(AxisRule::new(format!("{best}, _* -> {best}, {best}")).why("it sorts along this axis")),
+        }
     },
     ..Rule::OPAQUE
 };
+
+/// How many are taken.
+fn top(site: &Site) -> Option<Dim> {
+    match (site.call.has("k"), scalar(site.fact(1))) {
+        (true, _) => Some(Dim::Fixed(site.call.int("k", 0))),
+        (false, Some(Element::Int(k))) => Some(k),
+        _ => None,
+    }
+}
 
 /// Unique: the different elements (or slices of an axis), where they were first, which is which, and how often.
 const UNIQUE: Rule = Rule {
@@ -159,14 +182,46 @@ mod tests {
     use crate::ir::{DType, Tensor};
 
     #[test]
-    fn what_sorts_pins_its_axis() {
+    fn what_sorts_is_not_exact() {
         let mut net = Net::new(17);
         let (w, k) = (net.weight(&[5, 8]), net.ints(&[3]));
         let top = net.calls("TopK", &[Some(w), Some(k)], &[("axis", int(0))], 2);
         assert_eq!([net.show(top[0]), net.show(top[1])], ["f32[3, 8]", "i64[3, 8]"]);
-        assert_eq!(net.show_axes(&[w, top[1]]), "[5, c1:8] [3, c1:8]");
+        assert_eq!(net.show_axes(&[w, top[1]]), "[c0!:5, c1:8] [3, c1:8]");
         let old = net.calls("TopK", &[Some(w)], &[("k", int(2))], 2);
         assert_eq!(net.show(old[0]), "f32[5, 2]");
+    }
+
+    #[test]
+    fn experts_are_picked_by_their_numbers() {
+        let mut net = Net::new(17);
+        let (x, gate, experts) = (net.input("f32 n 4"), net.weight(&[4, 6]), net.weight(&[6, 4, 5]));
+        let (k, flat) = (net.ints(&[2]), net.ints(&[-1]));
+        let votes = net.call("MatMul", &[x, gate], &[]);
+        let best = net.calls("TopK", &[Some(votes), Some(k)], &[], 2);
+        let numbers = net.call("Reshape", &[best[1], flat], &[]);
+        net.call("Gather", &[experts, numbers], &[]);
+        assert_eq!(net.show_axes(&[gate, votes, experts]), "[4, c1!:6] [n, c1!:6] [c1!:6, c2:4, c3:5]");
+        let axes = net.axes();
+        assert_eq!(axes.floor(axes.solver().leaves(axes.of(gate).unwrap()[1])[0]), 2);
+        // Whoever computes with the numbers would notice that they are others.
+        net.call("Mul", &[numbers, numbers], &[]);
+        assert_eq!(net.show_axes(&[gate, experts]), "[4, 6] [6, c2:4, c3:5]");
+    }
+
+    #[test]
+    fn indices_become_an_axis_and_back() {
+        let mut net = Net::new(17);
+        let (x, gate) = (net.input("f32 n 4"), net.weight(&[4, 6]));
+        let (k, depth, values) = (net.ints(&[2]), net.int(6), net.weight(&[2]));
+        let votes = net.call("MatMul", &[x, gate], &[]);
+        let best = net.calls("TopK", &[Some(votes), Some(k)], &[], 2);
+        let masks = net.call("OneHot", &[best[1], depth, values], &[]);
+        assert_eq!(net.show_axes(&[gate, masks]), "[4, c1!:6] [n, 2, c1!:6]");
+        assert_eq!(net.show_refit(masks, &[(gate, 1, 3)]), "@1=3");
+        let again = net.call("GatherElements", &[votes, best[1]], &[("axis", int(1))]);
+        let spread = net.call("ScatterElements", &[votes, best[1], again], &[("axis", int(1))]);
+        assert_eq!(net.show_axes(&[gate, again, spread]), "[4, c1!:6] [n, 2] [n, c1!:6]");
     }
 
     #[test]

@@ -187,7 +187,7 @@ const EXPAND: Rule = Rule {
         let operand = (skip..to.len()).map(|i| if result[i].starts_with('e') { "1".into() } else { result[i].clone() });
         let operand = operand.collect::<Vec<_>>().join(" ");
         let rule = AxisRule::new(format!("{operand}, _* -> {}", result.join(" ")));
-        Some(rule.why("whether it is stretched is only known at run time"))
+        Some(rule.why("whether it is stretched is only known at run time").carries())
     },
     zero: zero::first,
     refit: |site, cut| Ok(stretched(site, cut).unwrap_or_default()),

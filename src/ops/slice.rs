@@ -34,7 +34,7 @@ const SLICE: Rule = Rule {
         let Ok(Some(ranges)) = ranges(site, shape.len()) else {
             return Some(AxisRule::new("_* -> _*").why("its range is computed at run time"));
         };
-        let mut rule = AxisRule::new("").why("its range is computed at run time, or has gaps");
+        let mut rule = AxisRule::new("").why("its range is computed at run time, or has gaps").carries();
         let mut from: Vec<String> = (0..shape.len()).map(|i| format!("x{i}")).collect();
         let mut to = from.clone();
         let writable = can_write(site);

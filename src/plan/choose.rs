@@ -6,7 +6,7 @@
 
 use super::{Cut, Plan, VERSION, architecture, places};
 use crate::analysis::Analysis;
-use crate::axes::{Group, GroupId, KeepSets, Shape, Var};
+use crate::axes::{Granularity, Group, GroupId, KeepSets, Shape, Var};
 use crate::cost::{self, Cost, OpenDims};
 use crate::score::{Context, Criterion, ScoreError};
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -58,6 +58,8 @@ pub struct Options {
     pub include: Vec<String>,
     /// No group that reaches a constant or node whose name fits one of these.
     pub exclude: Vec<String>,
+    /// Only groups of these sorts; all where there is none.
+    pub granularity: Vec<Granularity>,
     /// Whether groups may be cut although what survives changes.
     pub inexact: bool,
     pub open: OpenDims,
@@ -74,6 +76,7 @@ impl Options {
             max_ratio: 0.9,
             include: vec![],
             exclude: vec![],
+            granularity: vec![],
             inexact: false,
             open: OpenDims::default(),
         }
@@ -140,7 +143,8 @@ fn candidates<'a>(analysis: &'a Analysis, options: &Options) -> Result<Vec<&'a G
     for group in &analysis.groups.all {
         let wanted = fits(group, &include, 0) || options.include.is_empty();
         let unwanted = fits(group, &exclude, options.include.len());
-        if wanted && !unwanted && group.is_free() && (group.inexact.is_empty() || options.inexact) {
+        let sort = options.granularity.is_empty() || options.granularity.contains(&group.kind);
+        if wanted && !unwanted && sort && group.is_free() && (group.inexact.is_empty() || options.inexact) {
             chosen.push(group);
         }
     }
@@ -196,7 +200,7 @@ impl<'a> Ranked<'a> {
         let constants = group.members.iter().filter_map(|m| analysis.model.graph.tensor(m.constant));
         let reach = constants.map(crate::ir::Tensor::count).sum();
         let step = step(analysis, group, options.round.multiple);
-        Ranked { group, scores, order, floor: options.round.min_keep.max(1), step, reach }
+        Ranked { group, scores, order, floor: options.round.min_keep.max(group.floor), step, reach }
     }
 
     /// The number of units to keep that is nearest above `wanted` and allowed.

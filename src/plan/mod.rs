@@ -63,6 +63,8 @@ pub enum PlanError {
     UnitTwice { group: String, unit: usize },
     #[error("the plan removes every unit of {0}; at least one must stay")]
     Empty(String),
+    #[error("the plan keeps {kept} units of {group}, which needs {floor}")]
+    TooFew { group: String, kept: usize, floor: usize },
     #[error("the plan cuts {group} twice")]
     Twice { group: String },
     #[error("the plan cuts {group}, which must stay whole: {why}")]
@@ -122,7 +124,11 @@ fn kept(cut: &Cut, group: &Group) -> Result<Vec<usize>, PlanError> {
         }
     }
     let kept: Vec<usize> = (0..group.size).filter(|&i| keep[i]).collect();
-    if kept.is_empty() { Err(PlanError::Empty(name())) } else { Ok(kept) }
+    match kept.len() {
+        0 => Err(PlanError::Empty(name())),
+        n if n < group.floor => Err(PlanError::TooFew { group: name(), kept: n, floor: group.floor }),
+        _ => Ok(kept),
+    }
 }
 
 /// A hash of what a plan relies on: the groups, their sizes, and the operators and slots that read their constants.

@@ -169,7 +169,7 @@ impl Trial<'_> {
 
     fn keep(&self, groups: &[&Group], d: &mut Draw) -> KeepSets {
         let mut keep = KeepSets::default();
-        groups.iter().for_each(|g| keep.keep(g.leaf, d.keep(g.size)));
+        groups.iter().for_each(|g| keep.keep(g.leaf, d.keep(g.size, g.floor)));
         keep
     }
 
@@ -225,7 +225,7 @@ impl Trial<'_> {
                 continue;
             }
             seen.zeros += 1;
-            let gone: Vec<u32> = d.keep(group.size).into_iter().map(|u| u as u32).collect();
+            let gone: Vec<u32> = d.keep(group.size, group.floor).into_iter().map(|u| u as u32).collect();
             let mut model = self.analysis.model.clone();
             for &slot in &zero {
                 let value = graph.operand(self.call, usize::from(slot)).expect("an operand");

@@ -64,9 +64,12 @@ impl<'a> Draw<'a> {
     }
 
     /// Some of the indices below `n`, ascending, at least one.
-    pub fn keep(&mut self, n: usize) -> Vec<usize> {
-        let kept: Vec<usize> = (0..n).filter(|_| self.flip()).collect();
-        if kept.is_empty() { vec![self.range(0, n - 1)] } else { kept }
+    pub fn keep(&mut self, n: usize, at_least: usize) -> Vec<usize> {
+        let mut kept: std::collections::BTreeSet<usize> = (0..n).filter(|_| self.flip()).collect();
+        while kept.len() < at_least.clamp(1, n) {
+            kept.insert(self.range(0, n - 1));
+        }
+        kept.into_iter().collect()
     }
 
     /// A part of a shape that broadcasts to it: leading axes missing, others of length 1.

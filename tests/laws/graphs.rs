@@ -72,7 +72,7 @@ fn random_plan(analysis: &Analysis, d: &mut Draw) -> Plan {
     let inexact = d.flip();
     let groups = analysis.groups.free().filter(|g| inexact || g.is_exact());
     let cuts = groups.map(|group| {
-        let kept = d.keep(group.size);
+        let kept = d.keep(group.size, group.floor);
         let remove = (0..group.size).filter(|u| !kept.contains(u)).collect();
         Cut { group: group.id.to_string(), units: group.size, remove, places: vec![] }
     });

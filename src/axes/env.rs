@@ -1,0 +1,202 @@
+//! The labels of one call while its rule is applied: what they are bound to, and how long they are.
+
+use super::{Axes, Binding, Expr, Label, Mark, PinKind, Reason, Var, why_of};
+use crate::ir::{Dim, NodeId};
+use crate::ops::AxisRule;
+use std::collections::HashMap;
+
+/// The labels of one call while its rule is applied.
+pub(super) struct Env<'a> {
+    pub(super) axes: &'a mut Axes,
+    pub(super) node: NodeId,
+    pub(super) clash: Reason,
+    pub(super) structure: Reason,
+    inexact: Reason,
+    labels: HashMap<String, Var>,
+    sizes: HashMap<String, Dim>,
+}
+
+pub(super) type Tensors = [(Option<u16>, Vec<Expr>, Vec<Var>)];
+
+impl<'a> Env<'a> {
+    pub(super) fn new(axes: &'a mut Axes, node: NodeId, rule: &AxisRule) -> Env<'a> {
+        let clash = axes.intern(PinKind::Clash, node, "the axes that meet here can't be taken apart alike");
+        let structure = axes.intern(PinKind::Structure, node, why_of(rule));
+        let why = if rule.why.is_empty() { "what survives depends on how many there are" } else { rule.why };
+        let inexact = axes.intern(PinKind::Inexact, node, why);
+        Env {
+            axes,
+            node,
+            clash,
+            structure,
+            inexact,
+            labels: HashMap::new(),
+            sizes: rule.sizes.iter().cloned().collect(),
+        }
+    }
+
+    /// Axes that are one label: the label is the axis. An axis of length 1 under a longer label is a broadcast.
+    pub(super) fn bind_plain_labels(&mut self, tensors: &Tensors) {
+        for (_, exprs, vars) in tensors {
+            for (expr, &var) in exprs.iter().zip(vars) {
+                let Expr::Label(label) = expr else { continue };
+                if *self.axes.solver.size(var) == Dim::Fixed(1) {
+                    continue;
+                }
+                match self.labels.get(&label.name) {
+                    Some(&bound) => self.axes.solver.unify(bound, var, self.clash),
+                    None => _ = self.labels.insert(label.name.clone(), var),
+                }
+            }
+        }
+        for (name, &var) in &self.labels {
+            self.sizes.entry(name.clone()).or_insert_with(|| self.axes.solver.size(var).clone());
+        }
+        // Labels that stand alone somewhere but are of length 1 everywhere.
+        for (_, exprs, _) in tensors {
+            for expr in exprs {
+                if let Expr::Label(label) = expr {
+                    self.sizes.entry(label.name.clone()).or_insert(Dim::Fixed(1));
+                }
+            }
+        }
+    }
+
+    /// Sizes of labels inside products and sums, where all others of the axis are known.
+    pub(super) fn infer_sizes(&mut self, tensors: &Tensors) {
+        for _ in 0..3 {
+            for (_, exprs, vars) in tensors {
+                for (expr, &var) in exprs.iter().zip(vars) {
+                    let size = self.axes.solver.size(var).clone();
+                    self.infer_size(expr, &size);
+                }
+            }
+        }
+    }
+
+    fn infer_size(&mut self, expr: &Expr, size: &Dim) {
+        match expr {
+            Expr::Label(l) => _ = self.sizes.entry(l.name.clone()).or_insert_with(|| size.clone()),
+            Expr::Product(parts) | Expr::Sum(parts) => {
+                let unknown: Vec<&Expr> = parts.iter().filter(|p| self.size_of(p).is_none()).collect();
+                let [one] = unknown[..] else { return };
+                let known = parts.iter().filter_map(|p| self.size_of(p));
+                let rest = match expr {
+                    Expr::Product(_) => size.div_exact(&known.product()),
+                    _ => Some(size.clone() - known.sum::<Dim>()),
+                };
+                if let Some(rest) = rest {
+                    self.infer_size(one, &rest);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn size_of(&self, expr: &Expr) -> Option<Dim> {
+        match expr {
+            Expr::Broadcast => Some(Dim::Fixed(1)),
+            Expr::Fixed(n) => Some(Dim::from(*n)),
+            Expr::Pinned => None,
+            Expr::Label(l) => self.sizes.get(&l.name).cloned(),
+            Expr::Product(p) => {
+                p.iter().map(|e| self.size_of(e)).collect::<Option<Vec<_>>>().map(|v| v.into_iter().product())
+            }
+            Expr::Sum(p) => p.iter().map(|e| self.size_of(e)).collect::<Option<Vec<_>>>().map(|v| v.into_iter().sum()),
+        }
+    }
+
+    /// Axes that are more than one label: each is unified with what its rule says it is made of.
+    pub(super) fn unify_compounds(&mut self, tensors: &Tensors) -> Option<()> {
+        for (_, exprs, vars) in tensors {
+            for (expr, &var) in exprs.iter().zip(vars) {
+                match expr {
+                    Expr::Label(_) | Expr::Broadcast => {}
+                    Expr::Pinned => self.axes.solver.mark(var, Mark::Pin(self.structure)),
+                    _ => {
+                        let made_of = self.build(expr)?;
+                        self.axes.solver.unify(var, made_of, self.clash);
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Whether a label is bound.
+    pub(super) fn has(&self, label: &str) -> bool {
+        self.labels.contains_key(label)
+    }
+
+    /// The variable of a label.
+    pub(super) fn var(&mut self, label: &str) -> Option<Var> {
+        self.build(&Expr::label(label))
+    }
+
+    fn build(&mut self, expr: &Expr) -> Option<Var> {
+        Some(match expr {
+            Expr::Broadcast => self.axes.solver.fresh(Dim::Fixed(1)),
+            Expr::Pinned => return None,
+            Expr::Fixed(n) => {
+                let var = self.axes.solver.fresh(Dim::from(*n));
+                self.axes.solver.mark(var, Mark::Pin(self.structure));
+                var
+            }
+            Expr::Label(l) => match self.labels.get(&l.name) {
+                Some(&var) => var,
+                None => {
+                    let var = self.axes.solver.fresh(self.sizes.get(&l.name)?.clone());
+                    self.labels.insert(l.name.clone(), var);
+                    var
+                }
+            },
+            Expr::Product(p) => {
+                let parts = p.iter().map(|e| self.build(e)).collect::<Option<Vec<_>>>()?;
+                self.axes.solver.product(parts)
+            }
+            Expr::Sum(p) => {
+                let parts = p.iter().map(|e| self.build(e)).collect::<Option<Vec<_>>>()?;
+                self.axes.solver.sum(parts)
+            }
+        })
+    }
+
+    /// The bindings of all labels, marks included.
+    pub(super) fn finish(mut self, tensors: &Tensors) -> Vec<Binding> {
+        let mut bindings: Vec<Binding> = vec![];
+        for (slot, exprs, _) in tensors {
+            let mut seen: HashMap<String, usize> = HashMap::new();
+            for (axis, expr) in exprs.iter().enumerate() {
+                for label in expr.labels() {
+                    let Some(binding) = self.binding(&mut bindings, label) else { continue };
+                    let other_axis = *seen.entry(label.name.clone()).or_insert(axis) != axis;
+                    match slot {
+                        Some(slot) if other_axis => binding.repeated.push(*slot),
+                        Some(slot) if binding.operands.contains(slot) => {}
+                        Some(slot) => binding.operands.push(*slot),
+                        None => binding.in_result = true,
+                    }
+                    binding.part |= slot.is_none() && matches!(expr, Expr::Sum(_));
+                    binding.unread |= label.unread;
+                }
+            }
+        }
+        bindings
+    }
+
+    /// The binding of a label, a new one where it is met for the first time.
+    fn binding<'b>(&mut self, bindings: &'b mut Vec<Binding>, label: &Label) -> Option<&'b mut Binding> {
+        let var = self.build(&Expr::Label(label.clone()))?;
+        if label.inexact {
+            self.axes.solver.mark(var, Mark::Inexact(self.inexact));
+            self.axes.inexact_at.entry(self.node).or_default().push(var);
+        }
+        let at = bindings.iter().position(|b| b.name == label.name).unwrap_or_else(|| {
+            let name = label.name.clone();
+            let (operands, repeated) = (vec![], vec![]);
+            bindings.push(Binding { name, var, operands, repeated, part: false, in_result: false, unread: false });
+            bindings.len() - 1
+        });
+        bindings.get_mut(at)
+    }
+}
