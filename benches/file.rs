@@ -38,7 +38,7 @@ fn prune_file(input: &Path, output: &Path) {
     let l2 = score::Criterion::named("l2").expect("there is l2");
     let options = plan::Options::new(plan::Budget::Ratio(0.5), l2);
     let plan = plan::choose(&analysis, &options).expect("a plan can be made");
-    let pruned = prune::execute(&model, &analysis, &plan, prune::SIMPLIFY, &options.open).expect("it can be cut");
+    let pruned = prune::execute(&model, &analysis, &plan, prune::SIMPLIFY, &options.open, None).expect("it can be cut");
     save::save(&pruned.model, output, &save::SaveOptions::default()).expect("the model can be written");
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Passes change the main graph. What its calls' subgraphs capture are operands like any other, and stay.
 
+mod bias;
 mod dce;
 mod drop_identity;
 mod edit;
@@ -22,6 +23,7 @@ mod split_constants;
 mod subset;
 mod text;
 
+pub use bias::bias_constant;
 pub use materialize::Materializer;
 pub use options::{OptionError, Options};
 pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};

@@ -57,7 +57,7 @@
 //! let analysis = prune::prepare(&model)?;
 //! let options = plan::Options::new(plan::Budget::Ratio(0.5), Criterion::named("l2")?);
 //! let plan = plan::choose(&analysis, &options)?;
-//! let pruned = prune::execute(&model, &analysis, &plan, prune::SIMPLIFY, &options.open)?;
+//! let pruned = prune::execute(&model, &analysis, &plan, prune::SIMPLIFY, &options.open, None)?;
 //! assert!(pruned.after.macs < pruned.before.macs / 2);
 //! let smaller = save::to_bytes(&pruned.model)?;
 //! # assert!(!smaller.is_empty());
@@ -70,6 +70,7 @@ pub mod apply;
 pub mod axes;
 pub mod cli;
 pub mod compare;
+pub mod contraction;
 pub mod cost;
 pub mod feed;
 pub mod infer;
@@ -81,9 +82,11 @@ pub mod oracle;
 pub mod plan;
 pub mod prune;
 pub mod reference;
+pub mod repair;
 pub mod report;
 pub mod save;
 pub mod score;
+pub mod stats;
 pub mod verify;
 
 #[path = "../passes/mod.rs"]

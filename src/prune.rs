@@ -12,7 +12,9 @@ use crate::infer;
 use crate::ir::{Graph, Model};
 use crate::passes::{Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Plan};
+use crate::repair::{self, RepairError, Repaired};
 use crate::report::{GroupReport, PinReport};
+use crate::stats::{Measured, Samples};
 use std::time::{Duration, Instant};
 
 /// What happens to a model before it is analyzed.
@@ -30,6 +32,10 @@ pub const SIGNATURE: &str = "secateur.";
 /// A pruned model and what was done to it.
 pub struct Pruned {
     pub model: Model,
+    /// The same before it was repaired, which is what the proof is about; `None` where nothing was repaired.
+    pub cut: Option<Model>,
+    /// How the contractions fared that were repaired.
+    pub repaired: Vec<Repaired>,
     /// What the model cost as it was read.
     pub before: Cost,
     /// What it costs now.
@@ -79,6 +85,8 @@ pub enum PruneError {
     Pass(#[from] PipelineError),
     #[error(transparent)]
     Plan(#[from] plan::PlanError),
+    #[error("repairing: {0}")]
+    Repair(#[from] RepairError),
     #[error("writing the plan as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -88,7 +96,15 @@ fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
     Ok(())
 }
 
-/// Carries out a plan and simplifies what is left.
+/// What a repair goes by.
+pub struct Repair<'a> {
+    pub measured: &'a Measured,
+    pub samples: &'a dyn Samples,
+    /// Told of every feed that was run.
+    pub done: &'a dyn Fn(),
+}
+
+/// Carries out a plan, repairs what is left and simplifies it.
 ///
 /// `original` is the model as it was read: what the cut is compared with.
 pub fn execute(
@@ -97,10 +113,19 @@ pub fn execute(
     plan: &Plan,
     simplify: &str,
     open: &OpenDims,
+    repair: Option<Repair>,
 ) -> Result<Pruned, PruneError> {
     let keep = plan.keep_sets(analysis)?;
     let before = cost::cost(original, &infer::infer(original), open);
     let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
+    let mut cut = None;
+    let mut repaired = vec![];
+    if let Some(Repair { measured, samples, done }) = repair.filter(|_| !plan.is_empty()) {
+        let mut bare = model.clone();
+        run_passes(simplify, &mut bare)?;
+        cut = Some(bare);
+        repaired = repair::repair(analysis, &keep, &measured.stats, samples, before.macs, &mut model, done)?;
+    }
     run_passes(simplify, &mut model)?;
     if !plan.is_empty() {
         sign(&mut model, plan, simplify)?;
@@ -108,7 +133,7 @@ pub fn execute(
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
     let after = cost::cost(&model, &facts, open);
-    Ok(Pruned { model, before, after, groups: cut_groups(analysis, plan), removed, keep })
+    Ok(Pruned { model, cut, repaired, before, after, groups: cut_groups(analysis, plan), removed, keep })
 }
 
 /// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.

@@ -5,6 +5,7 @@ use crate::compare::Difference;
 use crate::cost::Cost;
 use crate::latency::Latency;
 use crate::plan::Plan;
+use crate::repair::Repaired;
 use crate::verify::{Verification, latency_in_ms};
 use serde::Serialize;
 
@@ -23,6 +24,8 @@ pub struct Report {
     pub pinned: Vec<PinReport>,
     /// Slices of the input file's constants that are gone: setting them to zero there computes the same.
     pub removed: Vec<Removed>,
+    /// How the contractions fared that were refitted.
+    pub repaired: Vec<Repaired>,
     pub plan: Plan,
     pub verification: Outcome,
     pub stages: Vec<StageReport>,

@@ -144,28 +144,34 @@ pub fn runner(model: &Model, which: &'static str, feed: &Feed) -> Result<Runner,
     Runner::new(&bytes, None, &feed.signature()).map_err(|error| VerifyError::Oracle { which, error })
 }
 
-/// Verifies a pruned model against the original one and its masked form; without one, against the original itself.
-pub fn verify(
-    original: &Model,
-    masked: Option<&Model>,
-    pruned: &Model,
-    options: &Options,
-) -> Result<Verification, VerifyError> {
+/// The models that verification runs.
+pub struct Subjects<'a> {
+    pub original: &'a Model,
+    /// What the cut model must equal; the original itself where absent.
+    pub reference: Option<&'a Model>,
+    /// The pruned model before it was repaired; as it is where absent.
+    pub cut: Option<&'a Model>,
+    pub pruned: &'a Model,
+}
+
+/// Verifies a pruned model: the cut against its reference, and the result against the original.
+pub fn verify(subjects: &Subjects, options: &Options) -> Result<Verification, VerifyError> {
+    let Subjects { original, reference, cut, pruned } = *subjects;
     let feeds = feeds(original, options)?;
     let run = |which: &'static str| move |error| VerifyError::Oracle { which, error };
     let whole = runner(original, "original", &feeds[0])?;
     let small = runner(pruned, "pruned", &feeds[0])?;
-    let reference = masked.map(|m| runner(m, "masked", &feeds[0])).transpose()?;
+    let bare = cut.map(|m| runner(m, "pruned", &feeds[0])).transpose()?;
+    let reference = reference.map(|m| runner(m, "masked", &feeds[0])).transpose()?;
     let (mut equivalence, mut drift) = (Comparison::default(), Comparison::default());
     let mut outputs = vec![];
     for feed in &feeds {
         let full = whole.run(feed).map_err(run("original"))?;
-        let cut = small.run(feed).map_err(run("pruned"))?;
-        drift.add(&full, &cut)?;
-        match &reference {
-            Some(r) => equivalence.add(&r.run(feed).map_err(run("masked"))?, &cut)?,
-            None => equivalence.add(&full, &cut)?,
-        }
+        let result = small.run(feed).map_err(run("pruned"))?;
+        drift.add(&full, &result)?;
+        let cut = bare.as_ref().map(|r| r.run(feed).map_err(run("pruned"))).transpose()?;
+        let expected = reference.as_ref().map(|r| r.run(feed).map_err(run("masked"))).transpose()?;
+        equivalence.add(expected.as_ref().unwrap_or(&full), cut.as_ref().unwrap_or(&result))?;
         outputs.push(full);
     }
     let changes = match &outputs[..] {

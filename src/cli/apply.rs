@@ -1,5 +1,6 @@
 //! `secateur apply`: carry out a plan.
 
+use super::calibration::Calibration;
 use super::prune::{Finish, Job};
 use super::{Failure, source};
 use crate::plan::Plan;
@@ -30,6 +31,8 @@ struct Shared {
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
+    calibration: Calibration,
+    #[command(flatten)]
     dims: super::source::Dims,
 }
 
@@ -43,7 +46,8 @@ pub fn run(args: Args) -> super::Outcome {
     })?;
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
+    let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &analysis))?;
     let (seed, dims) = (args.shared.seed, &args.shared.dims);
-    args.finish
-        .run(Job { input: &args.model, model: &model, analysis: &analysis, plan, seed, dims, inexact: true }, stages)
+    let (input, model, analysis) = (args.model.as_path(), &model, &analysis);
+    args.finish.run(Job { input, model, analysis, plan, seed, dims, inexact: true, calibrated }, stages)
 }

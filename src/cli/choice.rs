@@ -1,6 +1,7 @@
 //! Arguments that say what is cut, shared by `plan` and `prune`.
 
 use super::Failure;
+use super::calibration::{Calibrated, Calibration};
 use super::source::Dims;
 use crate::axes::Granularity;
 use crate::cost::OpenDims;
@@ -13,9 +14,10 @@ use clap::Args;
 pub struct Choice {
     #[command(flatten)]
     budget: BudgetArgs,
-    /// What tells units that matter from those that don't; `secateur criteria` lists them
-    #[arg(long, default_value = "l2", value_name = "NAME")]
-    criterion: String,
+    /// What tells units that matter from those that don't; `secateur criteria` lists them [default: obs with --calib,
+    /// l2 without]
+    #[arg(long, value_name = "NAME")]
+    criterion: Option<String>,
     /// Seed of all that is drawn by lot
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
@@ -40,9 +42,8 @@ pub struct Choice {
     /// Also cut where that changes what survives (units under a softmax, a norm or a mean)
     #[arg(long)]
     pub inexact: bool,
-    /// Switch every repair off (there is none yet: the flag is accepted so that scripts need not change)
-    #[arg(long)]
-    no_compensate: bool,
+    #[command(flatten)]
+    pub calibration: Calibration,
     #[command(flatten)]
     pub dims: Dims,
 }
@@ -74,7 +75,10 @@ struct BudgetArgs {
 }
 
 impl Choice {
-    pub fn options(&self, open: OpenDims) -> Result<Options, Failure> {
+    /// What the plan is made by; `measured` is what the calibration found.
+    pub fn options(&self, open: OpenDims, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
+        let name = self.criterion.as_deref().unwrap_or(if calibrated.is_some() { "obs" } else { "l2" });
+        let criterion = Criterion::named(name).map_err(Failure::usage)?;
         let b = &self.budget;
         let budget = match (b.macs, b.params, b.size) {
             (Some(x), _, _) => Budget::Macs(x.0),
@@ -85,7 +89,7 @@ impl Choice {
         self.check_granularity()?;
         Ok(Options {
             budget,
-            criterion: Criterion::named(&self.criterion).map_err(Failure::usage)?,
+            criterion,
             seed: self.seed,
             round: Round { multiple: usize::from(self.round_to), min_keep: self.min_keep as usize },
             max_ratio: self.max_ratio.0,
@@ -94,7 +98,19 @@ impl Choice {
             granularity: self.granularity.clone(),
             inexact: self.inexact,
             open,
+            measured: calibrated.map(|c| c.measured.clone()),
         })
+    }
+
+    /// Fails for a criterion that can't be asked without samples.
+    pub fn check(&self) -> Result<(), Failure> {
+        let Some(name) = &self.criterion else { return Ok(()) };
+        let criterion = Criterion::named(name).map_err(Failure::usage)?;
+        if criterion.needs_data && !self.calibration.is_given() {
+            let what = format!("--criterion {name}: it looks at what the model computes on samples");
+            return Err(Failure::usage(what).hint("give some with --calib"));
+        }
+        Ok(())
     }
 
     /// Fails for a sort that can't be cut with these options.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bench;
+mod calibration;
 mod choice;
 mod completions;
 mod criteria;

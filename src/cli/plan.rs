@@ -25,9 +25,11 @@ pub struct Args {
 
 pub fn run(args: Args) -> super::Outcome {
     args.output.as_deref().map_or(Ok(()), source::check_folder)?;
+    args.choice.check()?;
     let model = source::load(&args.model)?;
     let analysis = prune::prepare(&model)?;
-    let options = args.choice.options(args.choice.dims.open(&model)?)?;
+    let calibrated = args.choice.calibration.measure(&model, &analysis)?;
+    let options = args.choice.options(args.choice.dims.open(&model)?, calibrated.as_ref())?;
     let plan = plan::choose(&analysis, &options).map_err(choice::failure)?;
     match &args.output {
         Some(path) => show::write_json(path, &plan)?,

@@ -1,5 +1,6 @@
 //! `secateur prune`: plan, apply, verify, write.
 
+use super::calibration::Calibrated;
 use super::choice::{self, Choice};
 use super::show;
 use super::source::{self, Dims, Output, Verification};
@@ -54,10 +55,12 @@ pub struct Finish {
 
 pub fn run(args: Args) -> super::Outcome {
     args.finish.check()?;
+    args.choice.check()?;
     let mut stages = Stages::default();
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
-    let options = args.choice.options(args.choice.dims.open(&model)?)?;
+    let calibrated = stages.time("calibrate", || args.choice.calibration.measure(&model, &analysis))?;
+    let options = args.choice.options(args.choice.dims.open(&model)?, calibrated.as_ref())?;
     let plan = stages.time("plan", || plan::choose(&analysis, &options)).map_err(choice::failure)?;
     let job = Job {
         input: &args.model,
@@ -67,6 +70,7 @@ pub fn run(args: Args) -> super::Outcome {
         seed: args.choice.seed,
         dims: &args.choice.dims,
         inexact: args.choice.inexact,
+        calibrated,
     };
     args.finish.run(job, stages)
 }
@@ -81,6 +85,8 @@ pub struct Job<'a> {
     pub dims: &'a Dims,
     /// Whether inexact groups could be cut, so that they are no pins.
     pub inexact: bool,
+    /// What the result is repaired by.
+    pub calibrated: Option<Calibrated>,
 }
 
 impl Finish {
@@ -92,7 +98,10 @@ impl Finish {
     pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
         let simplify = if self.keep_bn { prune::SIMPLIFY_KEEP_BN } else { prune::SIMPLIFY };
         let open = job.dims.open(job.model)?;
-        let pruned = stages.time("cut", || prune::execute(job.model, job.analysis, &job.plan, simplify, &open))?;
+        let repair = job.calibrated.as_ref().and_then(Calibrated::repair);
+        let cut = if repair.is_some() { "cut and repair" } else { "cut" };
+        let execute = || prune::execute(job.model, job.analysis, &job.plan, simplify, &open, repair);
+        let pruned = stages.time(cut, execute)?;
         let nothing = job.plan.is_empty();
         // With nothing to prune the file is written as it was read.
         let result = if nothing { job.model } else { &pruned.model };
@@ -151,7 +160,13 @@ impl Finish {
     ) -> Result<report::Outcome, Failure> {
         let Some(reference) = reference else { return Ok(report::Outcome::Skipped) };
         let options = self.verification.options(job.seed, job.dims);
-        match verify::verify(job.model, reference.as_ref().ok(), &pruned.model, &options) {
+        let subjects = verify::Subjects {
+            original: job.model,
+            reference: reference.as_ref().ok(),
+            cut: pruned.cut.as_ref(),
+            pruned: &pruned.model,
+        };
+        match verify::verify(&subjects, &options) {
             Ok(v) => Ok(match reference {
                 Ok(_) => report::Outcome::Ran(Box::new(v)),
                 Err(why) => report::Outcome::NoReference { why, drift: v.drift, latency: v.latency },
@@ -188,6 +203,7 @@ impl Finish {
             groups: pruned.groups,
             pinned: prune::pins(job.analysis, job.inexact),
             removed: pruned.removed,
+            repaired: pruned.repaired,
             plan: job.plan.clone(),
             verification,
             stages: stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect(),

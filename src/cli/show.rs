@@ -5,6 +5,7 @@ use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
 use crate::latency::{Latency, Timing};
+use crate::repair::Repaired;
 use crate::report::{GroupReport, Outcome, PinReport, Report, StageReport};
 use crate::verify::Verification;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
@@ -106,6 +107,7 @@ pub fn summary(report: &Report) -> String {
     out += &sizes(report);
     out += &groups(&report.groups);
     out += &pinned(&report.pinned);
+    out += &repaired(&report.repaired);
     out += "\nverification\n";
     out += &match &report.verification {
         Outcome::Ran(v) => verification(v, if report.groups.iter().all(|g| g.exact) { MASKED } else { RESTRICTED }),
@@ -152,6 +154,23 @@ fn groups(groups: &[GroupReport]) -> String {
         vec![label, list(&g.places), g.before.to_string(), g.after.to_string()]
     });
     format!("\ncut ({})\n{}", groups_of(groups.len()), table(&["group", "where", "units", "left"], 2, rows))
+}
+
+/// What the repair came to: the median contraction, and the worst.
+fn repaired(all: &[Repaired]) -> String {
+    let mut order: Vec<&Repaired> = all.iter().collect();
+    order.sort_by(|a, b| a.after.total_cmp(&b.after));
+    let (Some(median), Some(worst)) = (order.get(order.len() / 2), order.last()) else { return String::new() };
+    let share = |x: f64| format!("{:.1} %", 100.0 * x);
+    format!(
+        "\nrepaired ({} contractions; errors as shares of the output's variance)\n  median {} → {}, worst {} → {} (`{}`)\n",
+        all.len(),
+        share(median.before),
+        share(median.after),
+        share(worst.before),
+        share(worst.after),
+        worst.node
+    )
 }
 
 /// The first few names, and how many there are beside them.

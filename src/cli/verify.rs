@@ -35,7 +35,8 @@ pub fn run(args: Args) -> super::Outcome {
         let path = if e.which() == Some("pruned") { &args.b } else { &args.a };
         Failure::new(e.of_file(path))
     };
-    let found = verify::verify(&a, None, &b, &options).map_err(blame)?;
+    let subjects = verify::Subjects { original: &a, reference: None, cut: None, pruned: &b };
+    let found = verify::verify(&subjects, &options).map_err(blame)?;
     if args.json {
         show::print_json(&found)?;
     } else {

@@ -2,7 +2,7 @@
 
 use super::dims::{agree, elements, expect_rank, expect_vector};
 use super::window::{Window, list};
-use super::{AxisRule, Cut, Refit, Rule, Site, zero};
+use super::{AxisRule, Bias, Cut, Refit, Rule, Site, zero};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -18,6 +18,7 @@ const CONV: Rule = Rule {
     zero: zero::affine,
     refit: refit_group,
     cost: |site| conv_cost(site, 1),
+    bias: |_| Some(Bias::Operand(2)),
     ..Rule::OPAQUE
 };
 
@@ -34,6 +35,7 @@ const CONV_TRANSPOSE: Rule = Rule {
         (Some(x), Some([_, rest @ ..])) => elements(x) * elements(rest),
         _ => site.unknown(),
     },
+    bias: |_| Some(Bias::Operand(2)),
     ..Rule::OPAQUE
 };
 

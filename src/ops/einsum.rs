@@ -1,7 +1,7 @@
 //! Einsum: its equation is its rule.
 
 use super::dims::{broadcast, elements};
-use super::{AxisRule, Rule, Site, zero};
+use super::{AxisRule, Bias, Rule, Site, zero};
 use crate::infer::Fact;
 use crate::ir::Dim;
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ const EINSUM: Rule = Rule {
         Ok(Some((letters, rest))) => letters.into_values().product::<Dim>() * elements(&rest),
         _ => site.unknown(),
     },
+    bias: |_| Some(Bias::Behind),
     ..Rule::OPAQUE
 };
 

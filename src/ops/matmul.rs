@@ -1,7 +1,7 @@
 //! Matrix products.
 
 use super::dims::{agree, broadcast, elements};
-use super::{AxisRule, Rule, Site, zero};
+use super::{AxisRule, Bias, Rule, Site, zero};
 use crate::infer::Fact;
 use crate::ir::Dim;
 
@@ -16,6 +16,7 @@ const MATMUL: Rule = Rule {
     },
     zero: zero::any,
     cost: |site| matmul_cost(site, 0),
+    bias: |_| Some(Bias::Behind),
     ..Rule::OPAQUE
 };
 
@@ -25,6 +26,7 @@ const GEMM: Rule = Rule {
     axes: gemm_axes,
     zero: zero::affine,
     cost: gemm_cost,
+    bias: gemm_bias,
     ..Rule::OPAQUE
 };
 
@@ -95,6 +97,14 @@ pub(super) fn gemm_cost(site: &Site) -> Dim {
         (Some(y), Some(k)) => elements(y) * k.clone(),
         _ => site.unknown(),
     }
+}
+
+/// A Gemm adds its third operand, times `beta`; a vector of one number a column is a bias.
+fn gemm_bias(site: &Site) -> Option<Bias> {
+    let columns = site.result_shape(0)?.last();
+    let vector = |shape: &[Dim]| shape.len() == 1 && shape.last() == columns;
+    let fits = !site.has(2) || site.tensor(2).is_some() && site.shape(2).is_some_and(vector);
+    Some(if fits && site.call.float("beta", 1.0) == 1.0 { Bias::Operand(2) } else { Bias::Behind })
 }
 
 /// The axes of a Gemm.

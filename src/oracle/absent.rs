@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct Engine(Infallible);
 
 impl Engine {
-    pub fn new(_: &[u8], _: Option<&Path>, _: &[Signature], _: &[String]) -> Result<Engine, OracleError> {
+    pub fn new(_: &[u8], _: Option<&Path>, _: &[Signature], _: bool, _: &[String]) -> Result<Engine, OracleError> {
         Err(OracleError::Absent)
     }
 

@@ -31,6 +31,7 @@ impl Engine {
         model: &[u8],
         dir: Option<&Path>,
         inputs: &[Signature],
+        own: bool,
         extra: &[String],
     ) -> Result<Engine, OracleError> {
         let mut proto = ModelProto::decode(model).map_err(|e| OracleError::Decode(e.to_string()))?;
@@ -42,10 +43,12 @@ impl Engine {
         rewrite::rewrite(graph, opset);
         examine::check_nodes(graph, &|name| onnx.op_register.0.contains_key(name))?;
         let dir = dir.map(directory).transpose()?;
+        let own = proto.graph.iter().filter(|_| own).flat_map(|g| &g.output).map(|o| o.name.clone());
+        let outputs: Vec<String> = own.chain(extra.iter().cloned()).collect();
         // Declared inner types may contradict the sizes that we set, but sometimes inference needs them.
         let attempt = |ignore: bool| {
             let onnx = onnx.clone().with_ignore_value_info(ignore);
-            caught(|| Prepared::new(&onnx, &proto, dir, inputs, extra, &operators))
+            caught(|| Prepared::new(&onnx, &proto, dir, inputs, &outputs, &operators))
         };
         let Prepared { typed, inputs, outputs } = attempt(true).or_else(|e| attempt(false).map_err(|_| e))?;
         drop(proto);
@@ -110,7 +113,7 @@ impl Prepared {
         proto: &ModelProto,
         dir: Option<&str>,
         inputs: &[Signature],
-        extra: &[String],
+        outputs: &[String],
         operators: &Operators,
     ) -> Result<Prepared, OracleError> {
         let mut parsed = onnx.parse(proto, dir).map_err(|e| unsupported(&e, operators))?;
@@ -118,8 +121,7 @@ impl Prepared {
             return Err(OracleError::NoValue(name.clone()));
         }
         let inputs = set_inputs(&mut parsed.model, inputs)?;
-        let own = proto.graph.iter().flat_map(|g| &g.output).map(|o| &o.name);
-        let outputs = select_outputs(&mut parsed, own.chain(extra))?;
+        let outputs = select_outputs(&mut parsed, outputs.iter())?;
         Onnx::determinize(&mut parsed.model).map_err(|e| unsupported(&e, operators))?;
         let typed = parsed.model.into_typed().map_err(|e| unsupported(&e, operators))?;
         Ok(Prepared { typed, inputs, outputs })

@@ -93,7 +93,17 @@ impl Runner {
         inputs: &[Signature],
         extra: &[String],
     ) -> Result<Runner, OracleError> {
-        panics::caught(|| engine::Engine::new(model, dir, inputs, extra)).map(Runner)
+        panics::caught(|| engine::Engine::new(model, dir, inputs, true, extra)).map(Runner)
+    }
+
+    /// Like [`Runner::new`], but returns only the inner values of these names, and computes no more than they need.
+    pub fn inside(
+        model: &[u8],
+        dir: Option<&Path>,
+        inputs: &[Signature],
+        values: &[String],
+    ) -> Result<Runner, OracleError> {
+        panics::caught(|| engine::Engine::new(model, dir, inputs, false, values)).map(Runner)
     }
 
     /// Runs the model. Returns the graph's outputs in the file's order, then the extra ones, each with its name.

@@ -9,9 +9,11 @@ use crate::analysis::Analysis;
 use crate::axes::{Granularity, Group, GroupId, KeepSets, Shape, Var};
 use crate::cost::{self, Cost, OpenDims};
 use crate::score::{Context, Criterion, ScoreError};
+use crate::stats::Measured;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// How much goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +65,8 @@ pub struct Options {
     /// Whether groups may be cut although what survives changes.
     pub inexact: bool,
     pub open: OpenDims,
+    /// What was measured on samples, for criteria that ask for it.
+    pub measured: Option<Arc<Measured>>,
 }
 
 impl Options {
@@ -79,6 +83,7 @@ impl Options {
             granularity: vec![],
             inexact: false,
             open: OpenDims::default(),
+            measured: None,
         }
     }
 }
@@ -102,7 +107,14 @@ pub enum ChooseError {
 /// Chooses the units that go.
 pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseError> {
     let candidates = candidates(analysis, options)?;
-    let context = Context { graph: &analysis.model.graph, axes: &analysis.axes, seed: options.seed };
+    let measured = options.measured.as_deref();
+    let context = Context {
+        graph: &analysis.model.graph,
+        axes: &analysis.axes,
+        seed: options.seed,
+        contractions: measured.map_or(&[], |m| &m.contractions),
+        stats: measured.map(|m| &m.stats),
+    };
     let mut ranked: Vec<Ranked> = Vec::with_capacity(candidates.len());
     for group in candidates {
         let scores = options.criterion.score(&context, group);

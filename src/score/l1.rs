@@ -7,5 +7,7 @@ pub const L1: Criterion = Criterion {
     name: "l1",
     about: "sum of absolute weights, over all slices that go with a unit",
     source: "Li et al., Pruning Filters for Efficient ConvNets, 2017 (arXiv 1608.08710)",
+    needs_data: false,
+    comparable: false,
     score: |context, group| over_slices(context, group, f64::abs),
 };

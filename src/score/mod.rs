@@ -1,14 +1,17 @@
 //! Scores: one number per unit of a group, by a criterion. Units with low scores go first.
 //!
-//! A criterion looks at the whole group: at every slice, in every constant, that goes when the unit goes. Scores are
-//! normalized so that their mean over a group is 1: so groups compare, and one ranking can fill a budget.
+//! A criterion looks at the whole group: at every slice, in every constant, that goes when the unit goes, or at what is
+//! measured of all that reads it. Scores compare between groups, so that one ranking can fill a budget.
 
 mod l1;
 mod l2;
+mod obs;
 mod random;
 
 use crate::axes::{Axes, Group};
+use crate::contraction::Contraction;
 use crate::ir::{Graph, TensorError};
+use crate::stats::Stats;
 
 /// What a criterion may look at.
 pub struct Context<'a> {
@@ -18,6 +21,9 @@ pub struct Context<'a> {
     pub axes: &'a Axes,
     /// Seed of criteria that draw lots.
     pub seed: u64,
+    /// The contractions of the model, and what was measured of them.
+    pub contractions: &'a [Contraction],
+    pub stats: Option<&'a Stats>,
 }
 
 /// A way to tell which units matter.
@@ -28,6 +34,10 @@ pub struct Criterion {
     pub about: &'static str,
     /// Where it is from.
     pub source: &'static str,
+    /// Whether it looks at statistics of samples.
+    pub needs_data: bool,
+    /// Whether scores of different groups mean the same as they are; others are scaled to mean 1 in each group.
+    comparable: bool,
     /// One number per unit, not yet normalized.
     score: fn(&Context, &Group) -> Result<Vec<f64>, ScoreError>,
 }
@@ -42,7 +52,7 @@ pub enum ScoreError {
 }
 
 /// Every criterion. A new one is a file and a line here.
-pub const CRITERIA: &[Criterion] = &[l1::L1, l2::L2, random::RANDOM];
+pub const CRITERIA: &[Criterion] = &[l1::L1, l2::L2, obs::OBS, random::RANDOM];
 
 impl Criterion {
     /// The criterion with this name.
@@ -53,10 +63,12 @@ impl Criterion {
         })
     }
 
-    /// The scores of a group's units, with mean 1.
+    /// The scores of a group's units.
     pub fn score(&self, context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
         let mut scores = (self.score)(context, group)?;
-        normalize(&mut scores);
+        if !self.comparable {
+            normalize(&mut scores);
+        }
         Ok(scores)
     }
 }

@@ -9,6 +9,8 @@ pub const RANDOM: Criterion = Criterion {
     name: "random",
     about: "seeded lots: the baseline that a criterion has to beat",
     source: "Mittal et al., Recovering from Random Pruning, 2018 (arXiv 1801.10447)",
+    needs_data: false,
+    comparable: false,
     score: |context, group| {
         let mut lots = ChaCha8Rng::seed_from_u64(context.seed);
         lots.set_stream(u64::from(group.id.0));

@@ -12,7 +12,7 @@ use secateur::plan::{Cut, Plan, VERSION, architecture};
 use secateur::prune::{self, SIMPLIFY, SIMPLIFY_KEEP_BN};
 use secateur::reference::reference;
 use secateur::save::to_bytes;
-use secateur::verify::{self, Options};
+use secateur::verify::{self, Options, Subjects};
 use std::cell::Cell;
 use std::collections::HashMap;
 
@@ -47,7 +47,8 @@ fn prune_and_verify(net: &Net, d: &mut Draw) -> Result<(bool, bool), String> {
     let plan = random_plan(&analysis, d);
     let simplify = if d.flip() { SIMPLIFY_KEEP_BN } else { SIMPLIFY };
     let open = OpenDims::of(&original, HashMap::new());
-    let pruned = prune::execute(&original, &analysis, &plan, simplify, &open).map_err(|e| format!("{e}\n{plan:?}"))?;
+    let pruned =
+        prune::execute(&original, &analysis, &plan, simplify, &open, None).map_err(|e| format!("{e}\n{plan:?}"))?;
     let problems = ir::verify(&pruned.model);
     if !problems.is_empty() {
         return Err(format!("{problems:?}"));
@@ -59,8 +60,8 @@ fn prune_and_verify(net: &Net, d: &mut Draw) -> Result<(bool, bool), String> {
     let reference = reference.map_err(|e| format!("{e}\n{plan:?}"))?;
     let options =
         Options { inputs: None, samples: 3, seed: 1, sizes: HashMap::new(), tolerance: Some(1e-4), repeats: 0 };
-    let found =
-        verify::verify(&original, Some(&reference), &pruned.model, &options).map_err(|e| format!("{e}\n{plan:?}"))?;
+    let subjects = Subjects { original: &original, reference: Some(&reference), cut: None, pruned: &pruned.model };
+    let found = verify::verify(&subjects, &options).map_err(|e| format!("{e}\n{plan:?}"))?;
     if !found.equal {
         return Err(format!("{:?}\n{plan:?}", found.equivalence));
     }

@@ -1,0 +1,150 @@
+//! Writing a fit into the model: the weights of a contraction, and what is added to its result.
+
+use super::fit::Affine;
+use super::{RepairError, Task};
+use crate::analysis::Analysis;
+use crate::axes::{KeepSets, Kept};
+use crate::contraction::Contraction;
+use crate::ir::{Model, NodeId, Tensor, ValueId};
+use crate::ops::{self, Bias, Site};
+use crate::passes::bias_constant;
+use std::cell::Cell;
+
+/// A tensor of numbers that is being worked on.
+struct Numbers {
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+/// The constant that is added to a contraction's result, and what it was before the repair.
+pub(super) struct BiasAt {
+    constant: NodeId,
+    base: Vec<f64>,
+}
+
+/// Writes the weights that a fit asks for, made from the original ones, and what it adds to the result.
+pub(super) fn write(
+    analysis: &Analysis,
+    keep: &KeepSets,
+    task: &mut Task,
+    maps: &[Affine],
+    model: &mut Model,
+) -> Result<(), RepairError> {
+    let c = &task.contraction;
+    let original = analysis.model.graph.tensor(c.weight).ok_or_else(|| task.lost())?;
+    let numbers = original.to_f64().map_err(|e| task.failed(e))?;
+    let (weight, shift) = mapped(c, &original.shape, &numbers, maps);
+    let tensor = |n: &Numbers| Tensor::from_f64(original.dtype, n.shape.clone(), &n.values).ok_or_else(|| task.lost());
+    let weight = selected(analysis, keep, c, tensor(&weight)?).map_err(|e| task.failed(e))?;
+    let shift = selected(analysis, keep, c, tensor(&shift)?).map_err(|e| task.failed(e))?;
+    let shift = along_result(analysis, c, &shift).ok_or_else(|| task.lost())?;
+    let current = model.graph.operand(c.node, usize::from(c.weight_slot)).ok_or_else(|| task.lost())?;
+    let constant = model.graph.constant_mut(current.node).ok_or_else(|| task.lost())?;
+    if constant.tensor.shape != weight.shape {
+        return Err(task.lost());
+    }
+    constant.tensor = weight;
+    task.add(analysis, model, &shift).ok_or_else(|| task.lost())
+}
+
+impl Task {
+    /// Adds numbers to the contraction's result, instead of those that were added before.
+    fn add(&mut self, analysis: &Analysis, model: &mut Model, shift: &Tensor) -> Option<()> {
+        if self.bias.is_none() {
+            let node = self.contraction.node;
+            let kind = bias(analysis, node)?;
+            let constant = bias_constant(model, node, kind, shift.dtype, &shift.shape)?;
+            let base = model.graph.constant(constant)?.tensor.to_f64().ok()?;
+            self.bias = Some(BiasAt { constant, base });
+        }
+        let at = self.bias.as_ref()?;
+        let tensor = &mut model.graph.constant_mut(at.constant)?.tensor;
+        let sum: Vec<f64> = at.base.iter().zip(shift.to_f64().ok()?).map(|(a, b)| a + b).collect();
+        *tensor = Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &sum)?;
+        Some(())
+    }
+}
+
+/// Where a constant can be added to what a call computes.
+pub(super) fn bias(analysis: &Analysis, node: NodeId) -> Option<Bias> {
+    let unknowns = Cell::new(1 << 25);
+    let call = analysis.model.graph.call(node)?;
+    let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
+    (ops::rule_of(&analysis.model, call).bias)(&site)
+}
+
+/// The weights after the maps, and what the shifts amount to: the same with the contracted axis of length one.
+fn mapped(c: &Contraction, shape: &[usize], numbers: &[f64], maps: &[Affine]) -> (Numbers, Numbers) {
+    let depth = c.depth();
+    let left = maps.iter().map(|m| m.matrix.ncols()).max().unwrap_or(0);
+    let with_axis = |length: usize| {
+        let mut shape = shape.to_vec();
+        shape[c.weight_axis] = length;
+        let count = shape.iter().product();
+        Numbers { shape, values: vec![0.0; count] }
+    };
+    let mut weight = with_axis(c.view.outer * left * c.view.inner);
+    let mut shift = with_axis(1);
+    let (old, new) = (c.rows(shape, depth), c.rows(&weight.shape, left));
+    // Where each row stands once the contracted axis is gone.
+    let behind: usize = shape[c.weight_axis + 1..].iter().product();
+    let block = shape[c.weight_axis] * behind;
+    for (from, to) in old.iter().zip(&new) {
+        let map = &maps[from.group];
+        let row = |l: usize| numbers[from.start + l * from.step];
+        for k in 0..map.matrix.ncols() {
+            weight.values[to.start + k * to.step] = (0..depth).map(|l| row(l) * map.matrix[(l, k)]).sum();
+        }
+        let total: f64 = (0..depth).map(|l| row(l) * map.shift[l]).sum();
+        shift.values[from.start / block * behind + from.start % behind] += total;
+    }
+    (weight, shift)
+}
+
+/// What the keep-sets leave of a weight along its other axes.
+fn selected(
+    analysis: &Analysis,
+    keep: &KeepSets,
+    c: &Contraction,
+    tensor: Tensor,
+) -> Result<Tensor, crate::ir::TensorError> {
+    let mut tensor = tensor;
+    for (axis, &var) in analysis.axes.of(c.weight).into_iter().flatten().enumerate() {
+        if axis != c.weight_axis
+            && let Kept::Some(kept) = keep.of(&analysis.axes, var)
+        {
+            tensor = tensor.select(axis, &kept)?;
+        }
+    }
+    Ok(tensor)
+}
+
+/// A weight-shaped shift as a tensor that broadcasts to the result: axes that the result lacks are summed over.
+fn along_result(analysis: &Analysis, c: &Contraction, shift: &Tensor) -> Option<Tensor> {
+    let (axes, solver) = (&analysis.axes, analysis.axes.solver());
+    let result = axes.of(ValueId { node: c.node, port: 0 })?;
+    let weight = axes.of(c.weight)?;
+    let target = |axis: usize| result.iter().position(|&r| solver.find(r) == solver.find(weight[axis]));
+    let targets: Vec<Option<usize>> = (0..weight.len()).map(target).collect();
+    let mut shape = vec![1; result.len()];
+    for (axis, target) in targets.iter().enumerate().filter(|(axis, _)| *axis != c.weight_axis) {
+        if let Some(at) = target {
+            shape[*at] = shift.shape[axis];
+        }
+    }
+    let strides: Vec<usize> = (0..shape.len()).map(|i| shape[i + 1..].iter().product()).collect();
+    let mut out = vec![0.0; shape.iter().product()];
+    for (flat, value) in shift.to_f64().ok()?.into_iter().enumerate() {
+        let mut rest = flat;
+        let mut at = 0;
+        for axis in (0..shift.shape.len()).rev() {
+            let index = rest % shift.shape[axis];
+            rest /= shift.shape[axis];
+            if let Some(r) = targets[axis].filter(|r| shape[*r] > 1) {
+                at += index * strides[r];
+            }
+        }
+        out[at] += value;
+    }
+    Tensor::from_f64(shift.dtype, shape, &out)
+}

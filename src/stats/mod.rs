@@ -1,0 +1,167 @@
+//! Statistics: what contractions read, measured on samples.
+//!
+//! The model is run on samples, and of every tensor that a contraction reads the mean and the second moments along
+//! the contracted axis are kept, as running sums; no activation outlives its batch. Samples fall into two halves by
+//! turns, so that what is fitted on one can be tried on the other.
+
+mod moments;
+
+pub use moments::{Moments, rows};
+
+use crate::analysis::Analysis;
+use crate::contraction::{Contraction, View};
+use crate::feed::{Feed, FeedError};
+use crate::ir::{Model, TensorError, ValueId};
+use crate::oracle::{OracleError, Runner};
+use crate::save::{self, SaveError};
+use std::collections::BTreeMap;
+
+/// Samples to measure on: feeds of one signature, which can be gone through again and again.
+pub trait Samples {
+    /// The feeds, from the first on.
+    fn feeds(&self) -> Box<dyn Iterator<Item = Result<Feed, FeedError>> + '_>;
+}
+
+impl Samples for Vec<Feed> {
+    fn feeds(&self) -> Box<dyn Iterator<Item = Result<Feed, FeedError>> + '_> {
+        Box::new(self.iter().cloned().map(Ok))
+    }
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum StatsError {
+    #[error("running the model on samples: {0}")]
+    Oracle(#[from] OracleError),
+    #[error("encoding the model: {0}")]
+    Save(#[from] SaveError),
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    #[error("the values of `{name}`: {error}")]
+    Tensor { name: String, error: TensorError },
+    #[error("there are no samples to measure on")]
+    Empty,
+}
+
+/// How many rows of a tensor count at most, for each sample in the feed: neighbouring pixels say the same.
+const ROWS_PER_SAMPLE: usize = 128;
+
+/// The moments along an axis, over the two halves of the samples.
+pub type Halves = [Moments; 2];
+
+/// Moments of what contractions read.
+#[derive(Default)]
+pub struct Stats {
+    known: BTreeMap<(ValueId, usize, usize, usize), Halves>,
+}
+
+/// What tells views of a value apart.
+fn key(data: ValueId, axis: usize, view: View) -> (ValueId, usize, usize, usize) {
+    (data, axis, view.outer, view.length)
+}
+
+impl Stats {
+    /// Runs a model on samples and measures what these contractions read. `done` is told of every feed.
+    pub fn measure(
+        model: &Model,
+        contractions: &[Contraction],
+        samples: &dyn Samples,
+        done: &dyn Fn(),
+    ) -> Result<Stats, StatsError> {
+        let mut stats = Stats::default();
+        for c in contractions {
+            let (m, of) = (c.view.length, key(c.data, c.data_axis, c.view));
+            stats.known.entry(of).or_insert_with(|| [Moments::new(m, m), Moments::new(m, m)]);
+        }
+        let values: Vec<ValueId> = contractions.iter().map(|c| c.data).collect();
+        let mut probe = Probe::new(model, &values)?;
+        let mut any = false;
+        for (turn, feed) in samples.feeds().enumerate() {
+            let feed = feed?;
+            let read = probe.run(&feed)?;
+            let mut seen = std::collections::BTreeSet::new();
+            for c in contractions {
+                let of = key(c.data, c.data_axis, c.view);
+                if !seen.insert(of) {
+                    continue;
+                }
+                let tensor = &read[&c.data];
+                let x = rows(tensor, c.data_axis, c.view, limit(&feed));
+                let x = x.map_err(|error| probe.failed(c.data, error))?;
+                if let Some(halves) = stats.known.get_mut(&of) {
+                    halves[turn % 2].add(&x, &x);
+                }
+            }
+            any = true;
+            done();
+        }
+        if any { Ok(stats) } else { Err(StatsError::Empty) }
+    }
+
+    /// The moments of what a contraction reads, over the two halves of the samples.
+    pub fn halves(&self, contraction: &Contraction) -> Option<&Halves> {
+        self.known.get(&key(contraction.data, contraction.data_axis, contraction.view))
+    }
+
+    /// The same over all samples.
+    pub fn moments(&self, contraction: &Contraction) -> Option<Moments> {
+        self.halves(contraction).map(|[a, b]| a.merged(b))
+    }
+}
+
+/// The contractions of a model, and what was measured of them.
+pub struct Measured {
+    pub contractions: Vec<Contraction>,
+    pub stats: Stats,
+}
+
+impl Measured {
+    /// Runs the analyzed model on samples. `done` is told of every feed.
+    pub fn new(analysis: &Analysis, samples: &dyn Samples, done: &dyn Fn()) -> Result<Measured, StatsError> {
+        let contractions = Contraction::all(analysis);
+        let stats = match contractions.is_empty() {
+            true => Stats::default(),
+            false => Stats::measure(&analysis.model, &contractions, samples, done)?,
+        };
+        Ok(Measured { contractions, stats })
+    }
+}
+
+/// How many rows of a tensor count for this feed.
+pub fn limit(feed: &Feed) -> usize {
+    let samples = feed.iter().filter_map(|(_, t)| t.shape.first()).max().copied().unwrap_or(1);
+    ROWS_PER_SAMPLE * samples.max(1)
+}
+
+/// A model that returns inner values.
+pub struct Probe {
+    bytes: Vec<u8>,
+    names: BTreeMap<ValueId, String>,
+    runner: Option<Runner>,
+}
+
+impl Probe {
+    /// For these values of a model.
+    pub fn new(model: &Model, values: &[ValueId]) -> Result<Probe, StatsError> {
+        let names = values.iter().map(|&v| (v, model.graph.value_name(v).to_owned())).collect();
+        Ok(Probe { bytes: save::to_bytes(model)?, names, runner: None })
+    }
+
+    /// The values on a feed. All feeds have one signature.
+    pub fn run(&mut self, feed: &Feed) -> Result<BTreeMap<ValueId, crate::ir::Tensor>, StatsError> {
+        if self.runner.is_none() {
+            let names: Vec<String> = self.names.values().cloned().collect();
+            self.runner = Some(Runner::inside(&self.bytes, None, &feed.signature(), &names)?);
+            self.bytes = vec![];
+        }
+        let Some(runner) = &self.runner else { return Err(StatsError::Empty) };
+        let mut found: std::collections::HashMap<String, crate::ir::Tensor> = runner.run(feed)?.into_iter().collect();
+        let value = |(&value, name): (&ValueId, &String)| found.remove(name).map(|tensor| (value, tensor));
+        Ok(self.names.iter().filter_map(value).collect())
+    }
+
+    /// An error of a value.
+    pub fn failed(&self, value: ValueId, error: TensorError) -> StatsError {
+        StatsError::Tensor { name: self.names.get(&value).cloned().unwrap_or_default(), error }
+    }
+}
