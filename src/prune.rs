@@ -10,9 +10,10 @@ use crate::axes::{Group, Pin, PinKind};
 use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
 use crate::ir::{Graph, Model};
-use crate::passes::{Pipeline, PipelineError, Settings, SyntaxError};
+use crate::layers::{self, Layer, LayerCut};
+use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Plan};
-use crate::report::{GroupReport, PinReport};
+use crate::report::{GroupReport, LayerReport, PinReport};
 use std::time::{Duration, Instant};
 
 /// What happens to a model before it is analyzed.
@@ -66,6 +67,29 @@ pub fn prepare(model: &Model) -> Result<Analysis, PruneError> {
     Ok(Analysis::new(model))
 }
 
+/// A prepared model without some layers: what channels are planned on.
+pub struct Shortened {
+    pub analysis: Analysis,
+    /// The layers that went.
+    pub layers: Vec<LayerReport>,
+}
+
+/// Removes layers from a prepared model.
+pub fn shorten(
+    analysis: Analysis,
+    layers: &[(Layer, LayerCut)],
+    open: &OpenDims,
+) -> Result<Shortened, PruneError> {
+    if layers.is_empty() {
+        return Ok(Shortened { analysis, layers: vec![] });
+    }
+    let reports = layers::reports(&analysis, layers, open);
+    let Analysis { mut model, facts, .. } = analysis;
+    passes::bypass(&mut model, &facts, &layers.iter().map(|(layer, _)| layer).collect::<Vec<_>>());
+    run_passes("dce", &mut model)?;
+    Ok(Shortened { analysis: Analysis::new(model), layers: reports })
+}
+
 /// Why a plan could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
@@ -88,7 +112,8 @@ fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
 
 /// Carries out a plan and simplifies what is left.
 ///
-/// `original` is the model as it was read: what the cut is compared with.
+/// `original` is the model as it was read: what the cut is compared with. The analysis is the prepared model's, and
+/// [`shorten`] has removed the plan's layers from it.
 pub fn execute(
     original: &Model,
     analysis: &Analysis,
@@ -115,7 +140,11 @@ fn sign(model: &mut Model, plan: &Plan, simplify: &str) -> Result<(), PruneError
     let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
     // A plan may be edited by hand and say anything; what is written must parse.
     let cut = cut.filter(|text| text.parse::<Pipeline>().is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
-    let passes = format!("{PREPARE},{cut},{simplify}");
+    let layers = Some(plan.layers.len()).filter(|n| *n > 0).map(|n| format!("remove-layers{{count={n}}}"));
+    let cut = Some(cut).filter(|_| !plan.cuts.is_empty());
+    let parts: Vec<String> =
+        [Some(PREPARE.to_owned()), layers, cut, Some(simplify.to_owned())].into_iter().flatten().collect();
+    let passes = parts.join(",");
     let entries = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("plan", plan.hash()?), ("passes", passes)];
     model.metadata.retain(|(key, _)| !key.starts_with(SIGNATURE));
     model.metadata.extend(entries.map(|(key, value)| (format!("{SIGNATURE}{key}"), value)));

@@ -2,6 +2,7 @@
 
 use super::prune::{Finish, Job};
 use super::{Failure, source};
+use crate::layers;
 use crate::plan::Plan;
 use crate::prune::{self, Stages};
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ pub fn run(args: Args) -> super::Outcome {
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
     let (seed, dims) = (args.shared.seed, &args.shared.dims);
-    args.finish
-        .run(Job { input: &args.model, model: &model, analysis: &analysis, plan, seed, dims, inexact: true }, stages)
+    let layers = layers::resolve(&analysis, &plan.layers)?;
+    let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;
+    args.finish.run(Job { input: &args.model, model: &model, shortened, plan, seed, dims, inexact: true }, stages)
 }

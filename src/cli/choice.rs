@@ -2,16 +2,22 @@
 
 use super::Failure;
 use super::source::Dims;
+use crate::analysis::Analysis;
 use crate::cost::OpenDims;
-use crate::plan::{Budget, ChooseError, Options, Round, Share};
+use crate::layers::{self, Layer, LayerCut};
+use crate::plan::{self, Budget, ChooseError, Options, Plan, Round, Share};
+use crate::prune::{self, Shortened};
 use crate::score::Criterion;
 use clap::Args;
+use std::path::PathBuf;
 
 /// What is cut, and how much.
 #[derive(Args)]
 pub struct Choice {
     #[command(flatten)]
     budget: BudgetArgs,
+    #[command(flatten)]
+    layers: LayerArgs,
     /// What tells units that matter from those that don't; `secateur criteria` lists them
     #[arg(long, default_value = "l2", value_name = "NAME")]
     criterion: String,
@@ -55,7 +61,7 @@ pub fn failure(error: ChooseError) -> Failure {
 #[derive(Args)]
 #[group(multiple = false)]
 struct BudgetArgs {
-    /// The share of units that every group loses [default: 0.5]
+    /// The share of units that every group loses [default: 0.5, with --layers: none]
     #[arg(long, value_name = "SHARE")]
     ratio: Option<Share>,
     /// The share of multiply-accumulates to keep (`50%`)
@@ -69,8 +75,57 @@ struct BudgetArgs {
     size: Option<Share>,
 }
 
+impl BudgetArgs {
+    fn is_given(&self) -> bool {
+        [&self.ratio, &self.macs, &self.params, &self.size].into_iter().any(Option::is_some)
+    }
+}
+
+/// Which layers go.
+#[derive(Args)]
+pub struct LayerArgs {
+    /// Remove this many layers (residual branches), those that change least; channels only under a budget of theirs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    layers: Option<u32>,
+    #[command(flatten)]
+    samples: Samples,
+}
+
+/// What layers are scored on.
+#[derive(Args)]
+pub struct Samples {
+    /// Score layers by what they change on samples: an `.npz` file with an array per model input; else by weights
+    #[arg(long, value_name = "FILE")]
+    pub calib: Option<PathBuf>,
+}
+
 impl Choice {
-    pub fn options(&self, open: OpenDims) -> Result<Options, Failure> {
+    /// Chooses the layers that go and removes them, and chooses the units that go from what is left.
+    pub fn plan(&self, analysis: Analysis, open: OpenDims) -> Result<(Shortened, Plan), Failure> {
+        let Some(count) = self.layers.layers else {
+            let shortened = prune::shorten(analysis, &[], &open)?;
+            let plan = plan::choose(&shortened.analysis, &self.options(open)?).map_err(failure)?;
+            return Ok((shortened, plan));
+        };
+        let found = layers::find(&analysis.model, &analysis.facts).layers;
+        let samples = self.layers.samples.calib.as_deref();
+        let scores = layers::score::score(&analysis.model, &found, samples)?;
+        let (include, exclude) = (self.include.clone(), self.exclude.clone());
+        let options = layers::Options { count: count as usize, include, exclude };
+        let graph = &analysis.model.graph;
+        let chosen = layers::choose(graph, &found, &scores, &options)?;
+        let cut = |i: usize| Some((found[i].clone(), found[i].cut(graph, Some(scores[i]))?));
+        let chosen: Vec<(Layer, LayerCut)> = chosen.into_iter().filter_map(cut).collect();
+        let shortened = prune::shorten(analysis, &chosen, &open)?;
+        let layers = chosen.into_iter().map(|(_, cut)| cut).collect();
+        let plan = match self.budget.is_given() {
+            true => Plan { layers, ..plan::choose(&shortened.analysis, &self.options(open)?).map_err(failure)? },
+            false => Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples)),
+        };
+        Ok((shortened, plan))
+    }
+
+    fn options(&self, open: OpenDims) -> Result<Options, Failure> {
         let b = &self.budget;
         let budget = match (b.macs, b.params, b.size) {
             (Some(x), _, _) => Budget::Macs(x.0),

@@ -1,8 +1,8 @@
 //! `secateur plan`: choose what goes, and write it down.
 
-use super::choice::{self, Choice};
+use super::choice::Choice;
 use super::{Exit, show, source};
-use crate::{plan, prune};
+use crate::prune::{self, Shortened};
 use std::path::PathBuf;
 
 /// Choose what to cut and write the plan as JSON; `apply` carries it out
@@ -27,8 +27,7 @@ pub fn run(args: Args) -> super::Outcome {
     args.output.as_deref().map_or(Ok(()), source::check_folder)?;
     let model = source::load(&args.model)?;
     let analysis = prune::prepare(&model)?;
-    let options = args.choice.options(args.choice.dims.open(&model)?)?;
-    let plan = plan::choose(&analysis, &options).map_err(choice::failure)?;
+    let (Shortened { analysis, .. }, plan) = args.choice.plan(analysis, args.choice.dims.open(&model)?)?;
     match &args.output {
         Some(path) => show::write_json(path, &plan)?,
         None => show::print_json(&plan)?,

@@ -1,14 +1,14 @@
 //! `secateur prune`: plan, apply, verify, write.
 
-use super::choice::{self, Choice};
+use super::choice::Choice;
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::{Exit, Failure};
-use crate::analysis::Analysis;
 use crate::apply::masked;
 use crate::ir::{self, Model};
-use crate::plan::{self, Plan};
-use crate::prune::{self, Pruned, Stages};
+use crate::layers::silenced;
+use crate::plan::Plan;
+use crate::prune::{self, Pruned, Shortened, Stages};
 use crate::report::{self, Report, Size, StageReport};
 use crate::verify;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Examples:
   secateur prune model.onnx -o small.onnx --ratio 0.5
-  secateur prune model.onnx -o small.onnx --macs 50% --round-to 8 --exclude 'head.*'")]
+  secateur prune model.onnx -o small.onnx --macs 50% --round-to 8 --exclude 'head.*'
+  secateur prune model.onnx -o small.onnx --layers 2 --calib samples.npz")]
 pub struct Args {
     /// The model
     model: PathBuf,
@@ -54,12 +55,12 @@ pub fn run(args: Args) -> super::Outcome {
     let mut stages = Stages::default();
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
-    let options = args.choice.options(args.choice.dims.open(&model)?)?;
-    let plan = stages.time("plan", || plan::choose(&analysis, &options)).map_err(choice::failure)?;
+    let open = args.choice.dims.open(&model)?;
+    let (shortened, plan) = stages.time("plan", || args.choice.plan(analysis, open))?;
     let job = Job {
         input: &args.model,
         model: &model,
-        analysis: &analysis,
+        shortened,
         plan,
         seed: args.choice.seed,
         dims: &args.choice.dims,
@@ -72,7 +73,8 @@ pub fn run(args: Args) -> super::Outcome {
 pub struct Job<'a> {
     pub input: &'a Path,
     pub model: &'a Model,
-    pub analysis: &'a Analysis,
+    /// The prepared model, without the plan's layers.
+    pub shortened: Shortened,
     pub plan: Plan,
     pub seed: u64,
     pub dims: &'a Dims,
@@ -89,7 +91,7 @@ impl Finish {
     pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
         let simplify = if self.keep_bn { prune::SIMPLIFY_KEEP_BN } else { prune::SIMPLIFY };
         let open = job.dims.open(job.model)?;
-        let pruned = stages.time("cut", || prune::execute(job.model, job.analysis, &job.plan, simplify, &open))?;
+        let pruned = stages.time("cut", || prune::execute(job.model, &job.shortened.analysis, &job.plan, simplify, &open))?;
         let nothing = job.plan.is_empty();
         // With nothing to prune the file is written as it was read.
         let result = if nothing { job.model } else { &pruned.model };
@@ -115,7 +117,7 @@ impl Finish {
             return Ok(Exit::CheckFailed);
         }
         if nothing {
-            show::say(&format!("{}; the model is unchanged", show::nothing(job.analysis)));
+            show::say(&format!("{}; the model is unchanged", show::nothing(&job.shortened.analysis)));
             return Ok(Exit::Nothing);
         }
         Ok(Exit::Done)
@@ -126,7 +128,10 @@ impl Finish {
             return Ok(report::Outcome::Skipped);
         }
         let inexact: Vec<String> = pruned.groups.iter().filter(|g| !g.exact).map(|g| g.label.clone()).collect();
-        let reference = if inexact.is_empty() { Some(masked(job.model, &pruned.removed)?) } else { None };
+        let reference = match inexact.is_empty() {
+            true => Some(masked(&silenced(job.model, &job.plan.layers), &pruned.removed)?),
+            false => None,
+        };
         let options = self.verification.options(job.seed, job.dims);
         match verify::verify(job.model, reference.as_ref(), &pruned.model, &options) {
             Ok(v) if inexact.is_empty() => Ok(report::Outcome::Ran(Box::new(v))),
@@ -160,8 +165,9 @@ impl Finish {
             output: self.output.output.display().to_string(),
             before,
             after,
+            layers: job.shortened.layers.clone(),
             groups: pruned.groups,
-            pinned: prune::pins(job.analysis, job.inexact),
+            pinned: prune::pins(&job.shortened.analysis, job.inexact),
             removed: pruned.removed,
             plan: job.plan.clone(),
             verification,

@@ -1,7 +1,7 @@
 //! What secateur knows about operators: one [`Rule`] each, in one file per family, and nowhere else.
 //!
-//! A rule is five functions and two laws of zeros over a [`Site`]. What a rule leaves out is [`Rule::OPAQUE`]'s: the
-//! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
+//! A rule is five functions and three laws of zeros over a [`Site`]. What a rule leaves out is [`Rule::OPAQUE`]'s: the
+//! types stay unknown, every axis is pinned, nothing is refitted, costs nothing, is no identity and passes nothing on. So an omission
 //! is conservative, and visible.
 
 mod attention;
@@ -68,6 +68,9 @@ pub struct Rule {
     pub cost: fn(&Site) -> Dim,
     /// Whether the first result is the first operand, so that the call can go.
     pub is_identity: fn(&Site) -> bool,
+    /// The operand that the first result is, but for broadcasting, where the operand at this slot is zero throughout;
+    /// one zero, broadcast, does for all.
+    pub passes_on: fn(&Site, usize) -> Option<usize>,
 }
 
 impl Rule {
@@ -80,6 +83,7 @@ impl Rule {
         refit: |_, _| Ok(Refit::default()),
         cost: |_| Dim::Fixed(0),
         is_identity: |_| false,
+        passes_on: |_, _| None,
     };
 }
 
