@@ -23,9 +23,9 @@ mod remove_layers;
 mod split_constants;
 mod text;
 
+pub(crate) use edit::new_constant;
 pub use materialize::Materializer;
 pub use options::{OptionError, Options};
-pub(crate) use edit::new_constant;
 pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};
 pub use remove_layers::bypass;
 pub use text::SyntaxError;

@@ -73,3 +73,95 @@ pub fn bypass(model: &mut Model, facts: &Facts, layers: &[&Layer]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{self, Model};
+    use crate::passes::{Pipeline, Settings};
+
+    fn run(pipeline: &str, text: &str) -> Result<Model, String> {
+        let mut model = ir::parse(text, &|_| None).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let pipeline: Pipeline = pipeline.parse().expect("the pipeline is one");
+        pipeline.run(&mut model, Settings::default()).map_err(|e| e.to_string())?;
+        Ok(model)
+    }
+
+    fn after(pipeline: &str, text: &str) -> String {
+        ir::print(&run(pipeline, text).unwrap_or_else(|e| panic!("{e}")))
+    }
+
+    /// Two layers; the second has the smaller weights.
+    const TWO: &str = "g (f32[N,2] x) => (f32[N,2] y) {
+        f32[2,2] w1 = {1.0, 2.0, 3.0, 4.0}
+        f32[2,2] w2 = {0.1, 0.2, 0.3, 0.4}
+        h = Relu(x)
+        a = MatMul(h, w1)
+        b = Relu(a)
+        s = Add(h, b)
+        t = Relu(s)
+        c = MatMul(t, w2)
+        y = Add(c, t)
+    }";
+
+    #[test]
+    fn what_changes_least_goes() {
+        insta::assert_snapshot!(after("remove-layers", TWO), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[N,2] x) => (f32[N,2] y) {
+          f32[2,2] w1 = {1.0, 2.0, 3.0, 4.0}
+          h = Relu(x)
+          a = MatMul(h, w1)
+          b = Relu(a)
+          s = Add(h, b)
+          y = Relu(s)
+        }
+        "#);
+        insta::assert_snapshot!(after("remove-layers{count=1 exclude=w2}", TWO), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[N,2] x) => (f32[N,2] y) {
+          f32[2,2] w2 = {0.1, 0.2, 0.3, 0.4}
+          h = Relu(x)
+          t = Relu(h)
+          c = MatMul(t, w2)
+          y = Add(c, t)
+        }
+        "#);
+        insta::assert_snapshot!(after("remove-layers{count=2}", TWO), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[N,2] x) => (f32[N,2] y) {
+          h = Relu(x)
+          y = Relu(h)
+        }
+        "#);
+    }
+
+    #[test]
+    fn an_output_is_made_under_its_name() {
+        let text = "g (f32[N,2] x) => (f32[N,2] y) {
+            f32[2,2] w = {1.0, 2.0, 3.0, 4.0}
+            a = MatMul(x, w)
+            y = Add(x, a)
+        }";
+        insta::assert_snapshot!(after("remove-layers", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[N,2] x) => (f32[N,2] y) {
+          f32[] zero_0 = {0.0}
+          y = Add(x, zero_0)
+        }
+        "#);
+    }
+
+    #[test]
+    fn more_than_there_are_is_an_error() {
+        let error = run("remove-layers{count=3}", TWO).unwrap_err();
+        insta::assert_snapshot!(
+            error,
+            @"pass 1, remove-layers: 3 layers are to go, but only 2 can; `secateur layers --all` says why others can't"
+        );
+        let error = run("remove-layers{include=nothing*}", TWO).unwrap_err();
+        insta::assert_snapshot!(
+            error,
+            @"pass 1, remove-layers: the pattern `nothing*` fits no constant and no node; `secateur groups` lists what there is"
+        );
+    }
+}

@@ -72,22 +72,21 @@ pub struct Shortened {
     pub analysis: Analysis,
     /// The layers that went.
     pub layers: Vec<LayerReport>,
+    /// Constants of the input file that make the branches' results zero when they are, where that is so.
+    pub zeroing: Vec<apply::Removed>,
 }
 
 /// Removes layers from a prepared model.
-pub fn shorten(
-    analysis: Analysis,
-    layers: &[(Layer, LayerCut)],
-    open: &OpenDims,
-) -> Result<Shortened, PruneError> {
+pub fn shorten(analysis: Analysis, layers: &[(Layer, LayerCut)], open: &OpenDims) -> Result<Shortened, PruneError> {
     if layers.is_empty() {
-        return Ok(Shortened { analysis, layers: vec![] });
+        return Ok(Shortened { analysis, layers: vec![], zeroing: vec![] });
     }
     let reports = layers::reports(&analysis, layers, open);
     let Analysis { mut model, facts, .. } = analysis;
+    let zeroing = layers.iter().flat_map(|(layer, _)| layers::zeroing(&model, &facts, layer)).collect();
     passes::bypass(&mut model, &facts, &layers.iter().map(|(layer, _)| layer).collect::<Vec<_>>());
     run_passes("dce", &mut model)?;
-    Ok(Shortened { analysis: Analysis::new(model), layers: reports })
+    Ok(Shortened { analysis: Analysis::new(model), layers: reports, zeroing })
 }
 
 /// Why a plan could not be carried out.

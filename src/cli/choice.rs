@@ -4,7 +4,7 @@ use super::Failure;
 use super::source::Dims;
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
-use crate::layers::{self, Layer, LayerCut};
+use crate::layers::{self, Layer, LayerCut, LayerError};
 use crate::plan::{self, Budget, ChooseError, Options, Plan, Round, Share};
 use crate::prune::{self, Shortened};
 use crate::score::Criterion;
@@ -33,10 +33,12 @@ pub struct Choice {
     /// Under a budget over the whole model, the largest share of its units that a group may lose
     #[arg(long, default_value = "90%", value_name = "SHARE")]
     max_ratio: Share,
-    /// Cut only groups that reach a constant or node with such a name (a glob); may be repeated
+    /// Cut only groups that reach a constant or node with such a name (a glob), and remove only layers that hold one;
+    /// may be repeated
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
-    /// Leave alone groups that reach a constant or node with such a name (a glob); may be repeated
+    /// Leave alone groups that reach a constant or node with such a name (a glob), and layers that hold one; may be
+    /// repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
     /// Also cut where that changes what survives (units under a softmax, a norm or a mean)
@@ -113,7 +115,10 @@ impl Choice {
         let (include, exclude) = (self.include.clone(), self.exclude.clone());
         let options = layers::Options { count: count as usize, include, exclude };
         let graph = &analysis.model.graph;
-        let chosen = layers::choose(graph, &found, &scores, &options)?;
+        let chosen = layers::choose(graph, &found, &scores, &options).map_err(|e| match e {
+            LayerError::Pattern(e) => failure(e),
+            e => Failure::new(e),
+        })?;
         let cut = |i: usize| Some((found[i].clone(), found[i].cut(graph, Some(scores[i]))?));
         let chosen: Vec<(Layer, LayerCut)> = chosen.into_iter().filter_map(cut).collect();
         let shortened = prune::shorten(analysis, &chosen, &open)?;

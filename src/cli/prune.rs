@@ -91,7 +91,8 @@ impl Finish {
     pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
         let simplify = if self.keep_bn { prune::SIMPLIFY_KEEP_BN } else { prune::SIMPLIFY };
         let open = job.dims.open(job.model)?;
-        let pruned = stages.time("cut", || prune::execute(job.model, &job.shortened.analysis, &job.plan, simplify, &open))?;
+        let pruned =
+            stages.time("cut", || prune::execute(job.model, &job.shortened.analysis, &job.plan, simplify, &open))?;
         let nothing = job.plan.is_empty();
         // With nothing to prune the file is written as it was read.
         let result = if nothing { job.model } else { &pruned.model };
@@ -168,7 +169,7 @@ impl Finish {
             layers: job.shortened.layers.clone(),
             groups: pruned.groups,
             pinned: prune::pins(&job.shortened.analysis, job.inexact),
-            removed: pruned.removed,
+            removed: [job.shortened.zeroing.clone(), pruned.removed].concat(),
             plan: job.plan.clone(),
             verification,
             stages: stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect(),

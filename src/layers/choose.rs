@@ -57,10 +57,12 @@ pub fn choose(graph: &Graph, layers: &[Layer], scores: &[f64], options: &Options
 
 /// Which layers the patterns let in.
 fn wanted(graph: &Graph, layers: &[Layer], options: &Options) -> Result<Vec<bool>, LayerError> {
-    let name = |&n: &NodeId| graph.constant(n).and_then(|c| c.source()).unwrap_or(graph.label(n)).to_owned();
+    let name = |n: &NodeId| graph.constant(*n).and_then(|c| c.source()).unwrap_or(graph.label(*n)).to_owned();
+    let names = |nodes: &[NodeId]| nodes.iter().map(name).collect::<Vec<String>>();
     let mut patterns = Patterns::new(&options.include, &options.exclude)?;
-    let names = layers.iter().map(|layer| layer.gone.iter().map(name).collect::<Vec<String>>());
-    let wanted = names.map(|names| patterns.let_in(&names)).collect();
+    let wanted = layers.iter().map(|layer| patterns.let_in(&names(&layer.gone))).collect();
+    // A pattern may be meant for channels outside of layers.
+    patterns.let_in(&names(&graph.nodes()));
     patterns.finish()?;
     Ok(wanted)
 }

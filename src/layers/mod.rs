@@ -16,10 +16,12 @@ mod choose;
 mod find;
 pub mod score;
 mod silence;
+mod zeroing;
 
 pub use choose::{LayerError, Options, choose, resolve};
 pub use find::find;
 pub use silence::{silence, silenced};
+pub use zeroing::zeroing;
 
 use crate::analysis::Analysis;
 use crate::cost::{self, Cost, OpenDims};
