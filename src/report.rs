@@ -24,8 +24,8 @@ pub struct Report {
     pub groups: Vec<GroupReport>,
     /// The groups that could not be cut, and why.
     pub pinned: Vec<PinReport>,
-    /// Slices of the input file's constants that are gone: setting them to zero there computes the same,
-    /// once the layers' branches are zero too.
+    /// Slices of the input file's constants that are gone: setting them to zero there computes the same, where all
+    /// layers are among them too.
     pub removed: Vec<Removed>,
     pub plan: Plan,
     pub verification: Outcome,
@@ -54,6 +54,9 @@ pub struct LayerReport {
     pub calls: u64,
     pub macs: u64,
     pub params: u64,
+    /// Whether `removed` has constants that make the branch's result zero. It has none where the branch shares them, or
+    /// where no constant does so.
+    pub in_removed: bool,
     /// The constants that nothing but the branch reads.
     #[serde(rename = "where")]
     pub places: Vec<String>,

@@ -3,8 +3,8 @@
 use super::Failure;
 use super::source::Dims;
 use crate::analysis::Analysis;
-use crate::cost::OpenDims;
-use crate::layers::{self, Layer, LayerCut, LayerError};
+use crate::cost::{self, OpenDims};
+use crate::layers::{self, LayerError};
 use crate::plan::{self, Budget, ChooseError, Options, Plan, Round, Share};
 use crate::prune::{self, Shortened};
 use crate::score::Criterion;
@@ -109,25 +109,24 @@ impl Choice {
             let plan = plan::choose(&shortened.analysis, &self.options(open)?).map_err(failure)?;
             return Ok((shortened, plan));
         };
-        let found = layers::find(&analysis.model, &analysis.facts).layers;
-        let samples = self.layers.samples.calib.as_deref();
-        let scores = layers::score::score(&analysis.model, &found, samples)?;
         let (include, exclude) = (self.include.clone(), self.exclude.clone());
         let options = layers::Options { count: count as usize, include, exclude };
-        let graph = &analysis.model.graph;
-        let chosen = layers::choose(graph, &found, &scores, &options).map_err(|e| match e {
+        let samples = self.layers.samples.calib.as_deref();
+        let chosen = layers::select(&analysis, &options, samples).map_err(|e| match e {
             LayerError::Pattern(e) => failure(e),
             e => Failure::new(e),
         })?;
-        let cut = |i: usize| Some((found[i].clone(), found[i].cut(graph, Some(scores[i]))?));
-        let chosen: Vec<(Layer, LayerCut)> = chosen.into_iter().filter_map(cut).collect();
+        // A share is one of the whole model, layers included.
+        let whole = Some(cost::cost(&analysis.model, &analysis.facts, &open));
         let shortened = prune::shorten(analysis, &chosen, &open)?;
         let layers = chosen.into_iter().map(|(_, cut)| cut).collect();
-        let plan = match self.budget.is_given() {
-            true => Plan { layers, ..plan::choose(&shortened.analysis, &self.options(open)?).map_err(failure)? },
-            false => Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples)),
-        };
-        Ok((shortened, plan))
+        if !self.budget.is_given() {
+            let plan = Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples));
+            return Ok((shortened, plan));
+        }
+        let options = Options { whole, ..self.options(open)? };
+        let plan = plan::choose(&shortened.analysis, &options).map_err(failure)?;
+        Ok((shortened, Plan { layers, ..plan }))
     }
 
     fn options(&self, open: OpenDims) -> Result<Options, Failure> {
@@ -147,6 +146,7 @@ impl Choice {
             include: self.include.clone(),
             exclude: self.exclude.clone(),
             inexact: self.inexact,
+            whole: None,
             open,
         })
     }

@@ -99,7 +99,9 @@ pub fn summary(report: &Report) -> String {
     let mut out = format!("{} → {}{written}\n\n", report.input, report.output);
     out += &sizes(report);
     out += &layers(&report.layers);
-    out += &groups(&report.groups);
+    if report.layers.is_empty() || !report.groups.is_empty() {
+        out += &groups(&report.groups);
+    }
     out += &pinned(&report.pinned);
     out += "\nverification\n";
     out += &match &report.verification {

@@ -1,10 +1,11 @@
 //! The choice: which layers go, and what a plan's layers are in a model.
 
-use super::{Layer, LayerCut, find};
+use super::{Layer, LayerCut, find, score::score};
 use crate::analysis::Analysis;
 use crate::ir::{Graph, NodeId, TensorError};
 use crate::plan::{ChooseError, Patterns};
 use crate::verify::VerifyError;
+use std::path::Path;
 
 /// Which layers go.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,19 @@ pub enum LayerError {
     Run(#[from] VerifyError),
     #[error("folding the model's constants: {0}")]
     Fold(String),
+}
+
+/// Finds, scores and chooses the layers of a prepared model, on samples if there are any.
+pub fn select(
+    analysis: &Analysis,
+    options: &Options,
+    samples: Option<&Path>,
+) -> Result<Vec<(Layer, LayerCut)>, LayerError> {
+    let graph = &analysis.model.graph;
+    let found = find(&analysis.model, &analysis.facts).layers;
+    let scores = score(&analysis.model, &found, samples)?;
+    let cut = |i: usize| Some((found[i].clone(), found[i].cut(graph, Some(scores[i]))?));
+    Ok(choose(graph, &found, &scores, options)?.into_iter().filter_map(cut).collect())
 }
 
 /// Chooses the layers with the lowest scores, of which none lies within another; ties go to the first. `scores` are

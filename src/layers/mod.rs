@@ -18,7 +18,7 @@ pub mod score;
 mod silence;
 mod zeroing;
 
-pub use choose::{LayerError, Options, choose, resolve};
+pub use choose::{LayerError, Options, choose, resolve, select};
 pub use find::find;
 pub use silence::{silence, silenced};
 pub use zeroing::zeroing;
@@ -105,6 +105,7 @@ pub fn reports(analysis: &Analysis, layers: &[(Layer, LayerCut)], open: &OpenDim
             calls: gone().map(|c| c.nodes).sum(),
             macs: gone().map(|c| c.macs).sum(),
             params: gone().map(|c| c.params).sum(),
+            in_removed: !zeroing(&analysis.model, &analysis.facts, layer).is_empty(),
             places: places(graph, layer),
         }
     };

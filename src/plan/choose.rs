@@ -59,6 +59,8 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// Whether groups may be cut although what survives changes.
     pub inexact: bool,
+    /// What shares are shares of; the model's own cost if not given.
+    pub whole: Option<Cost>,
     pub open: OpenDims,
 }
 
@@ -74,6 +76,7 @@ impl Options {
             include: vec![],
             exclude: vec![],
             inexact: false,
+            whole: None,
             open: OpenDims::default(),
         }
     }
@@ -287,7 +290,7 @@ fn by_budget(
         let facts = cost::predict(&analysis.model.graph, &analysis.axes, &analysis.facts, &keep);
         of(&cost::cost(&analysis.model, &facts, &options.open)) as f64
     };
-    let whole = cost(&counts(0));
+    let whole = options.whole.as_ref().map_or_else(|| cost(&counts(0)), |whole| of(whole) as f64);
     let meets = |prefix: usize| cost(&counts(prefix)) <= share * whole;
     if !meets(units.len()) {
         let floor = 100.0 * cost(&counts(units.len())) / whole.max(1.0);

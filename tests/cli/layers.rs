@@ -113,7 +113,7 @@ fn what_can_not_be_is_said() {
         ("/layers/0/node", json!(11), "has no such layer"),
         ("/layers/0/slot", json!(1), "has no such layer"),
         ("/layers/0/node", json!(26), "neither operand is made from the other"),
-        ("/layers/0/node", json!(17), "another architecture"),
+        ("/layers/0/node", json!(33), "another architecture"),
         ("/layers/1", good["layers"][0].clone(), "twice"),
         ("/layers/0/node", json!("first"), "not a plan"),
     ];
