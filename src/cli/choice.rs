@@ -104,14 +104,17 @@ pub struct Samples {
 impl Choice {
     /// Chooses the layers that go and removes them, and chooses the units that go from what is left.
     pub fn plan(&self, analysis: Analysis, open: OpenDims) -> Result<(Shortened, Plan), Failure> {
+        let samples = self.layers.samples.calib.as_deref();
         let Some(count) = self.layers.layers else {
+            if samples.is_some() {
+                return Err(Failure::usage("--calib is for scoring layers; say with --layers how many go"));
+            }
             let shortened = prune::shorten(analysis, &[], &open)?;
             let plan = plan::choose(&shortened.analysis, &self.options(open)?).map_err(failure)?;
             return Ok((shortened, plan));
         };
         let (include, exclude) = (self.include.clone(), self.exclude.clone());
         let options = layers::Options { count: count as usize, include, exclude };
-        let samples = self.layers.samples.calib.as_deref();
         let chosen = layers::select(&analysis, &options, samples).map_err(|e| match e {
             LayerError::Pattern(e) => failure(e),
             e => Failure::new(e),
