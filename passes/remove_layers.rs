@@ -156,7 +156,7 @@ mod tests {
         let error = run("remove-layers{count=3}", TWO).unwrap_err();
         insta::assert_snapshot!(
             error,
-            @"pass 1, remove-layers: 3 layers are to go, but only 2 can; `secateur layers --all` says why others can't"
+            @"pass 1, remove-layers: too many layers: 3 asked for, but only 2 can go; `secateur layers --all` says why others can't"
         );
         let error = run("remove-layers{include=nothing*}", TWO).unwrap_err();
         insta::assert_snapshot!(

@@ -57,9 +57,6 @@ pub struct LayerReport {
     /// Whether `removed` has constants that make the branch's result zero. It has none where the branch shares them, or
     /// where no constant does so.
     pub in_removed: bool,
-    /// The constants that nothing but the branch reads.
-    #[serde(rename = "where")]
-    pub places: Vec<String>,
 }
 
 /// A group that lost units.

@@ -21,7 +21,9 @@ pub struct Options {
 /// Why layers can't be chosen, or a plan's can't be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
-    #[error("{asked} layers are to go, but only {there} can; `secateur layers --all` says why others can't")]
+    #[error(
+        "too many layers: {asked} asked for, but only {there} can go; `secateur layers --all` says why others can't"
+    )]
     TooFew { asked: usize, there: usize },
     #[error(transparent)]
     Pattern(#[from] ChooseError),

@@ -77,6 +77,9 @@ pub struct LayerCut {
     /// How much the layer changes; what is not known is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
+    /// The constants that nothing but the branch reads, for the reader.
+    #[serde(rename = "where", default)]
+    pub places: Vec<String>,
 }
 
 impl Layer {
@@ -88,7 +91,8 @@ impl Layer {
     /// The layer in terms of the input file; nothing if the merge is not from there.
     pub fn cut(&self, graph: &Graph, score: Option<f64>) -> Option<LayerCut> {
         let name = graph.label(self.merge).to_owned();
-        Some(LayerCut { node: graph.origin(self.merge)?, slot: self.slot, name, score })
+        let places = places(graph, self);
+        Some(LayerCut { node: graph.origin(self.merge)?, slot: self.slot, name, score, places })
     }
 }
 
@@ -106,7 +110,6 @@ pub fn reports(analysis: &Analysis, layers: &[(Layer, LayerCut)], open: &OpenDim
             macs: gone().map(|c| c.macs).sum(),
             params: gone().map(|c| c.params).sum(),
             in_removed: !zeroing(&analysis.model, &analysis.facts, layer).is_empty(),
-            places: places(graph, layer),
         }
     };
     layers.iter().map(report).collect()

@@ -109,7 +109,7 @@ fn branches_lie_within_branches() {
     assert_eq!(chosen([1.0, 1.0], 1), Ok(vec![0]));
     assert_eq!(chosen([2.0, 1.0], 1), Ok(vec![1]));
     // Whichever goes first, the other does not lie beside it.
-    assert_snapshot!(chosen([2.0, 1.0], 2).unwrap_err(), @"2 layers are to go, but only 1 can; `secateur layers --all` says why others can't");
+    assert_snapshot!(chosen([2.0, 1.0], 2).unwrap_err(), @"too many layers: 2 asked for, but only 1 can go; `secateur layers --all` says why others can't");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn numbered(text: &str) -> Model {
 
 #[test]
 fn the_reference_has_zero_in_the_branchs_place() {
-    let cut = LayerCut { node: 4, slot: 0, name: String::new(), score: None };
+    let cut = LayerCut { node: 4, slot: 0, name: String::new(), score: None, places: vec![] };
     let model = silenced(&numbered(TWO), &[cut]);
     let last = |graph: &Graph| ir::print_line(graph, graph.calls()[4]).trim().to_owned();
     assert_snapshot!(last(&model.graph), @"y = Add(zero_0, s)");
@@ -224,7 +224,7 @@ fn the_reference_has_zero_in_the_branchs_place() {
 #[test]
 fn a_plans_layers_must_be_there() {
     let analysis = Analysis::new(numbered(TWO));
-    let cut = |node, slot| LayerCut { node, slot, name: "y".into(), score: None };
+    let cut = |node, slot| LayerCut { node, slot, name: "y".into(), score: None, places: vec![] };
     let error = |cuts: &[LayerCut]| resolve(&analysis, cuts).err().map_or_else(String::new, |e| e.to_string());
     assert_eq!(resolve(&analysis, &[cut(4, 0), cut(2, 1)]).unwrap().len(), 2);
     assert_snapshot!(error(&[cut(4, 1)]), @"the plan removes the layer that ends at node 4 (`y`), and the model has no such layer");

@@ -103,8 +103,12 @@ fn what_can_not_be_is_said() {
         secateur(args).code(code).stderr(predicate::str::contains(why));
         assert!(!std::path::Path::new(&output).exists());
     };
-    fails(&["prune", &input, "-o", &output, "--layers", "99"], 1, "99 layers are to go, but only 4 can");
-    fails(&["prune", &fixture("digits_vgg"), "-o", &output, "--layers", "1"], 1, "1 layers are to go, but only 0 can");
+    fails(&["prune", &input, "-o", &output, "--layers", "99"], 1, "too many layers: 99 asked for, but only 4 can go");
+    fails(
+        &["prune", &fixture("digits_vgg"), "-o", &output, "--layers", "1"],
+        1,
+        "too many layers: 1 asked for, but only 0 can go",
+    );
     fails(&["prune", &input, "-o", &output, "--layers", "0"], 2, "0 is not in");
     fails(&["prune", &input, "-o", &output, "--layers", "1", "--calib", "nowhere.npz"], 1, "nowhere.npz");
     fails(&["prune", &input, "-o", &output, "--layers", "1", "--exclude", "zebra"], 2, "zebra");
