@@ -12,10 +12,10 @@
 //! Names are what can stand in the way. A graph output has to be made under its own name: then the operand's maker
 //! takes that name over, unless it is a graph input, a constant or another output. The call stays in these cases.
 
-use super::edit::{accepts_name, ask, rename};
+use super::edit::{ask, replace_call};
 use super::{Change, Context, Pass, PassError};
 use crate::infer::Facts;
-use crate::ir::{Graph, Model, NodeId, Use, ValueId};
+use crate::ir::{Graph, Model, NodeId};
 use crate::ops;
 
 pub struct DropIdentity;
@@ -47,30 +47,7 @@ fn is_identity(model: &Model, facts: &Facts, node: NodeId) -> bool {
 
 /// Removes the call if the names allow it.
 fn drop(graph: &mut Graph, node: NodeId) -> bool {
-    let result = ValueId { node, port: 0 };
-    let Some(operand) = graph.operand(node, 0) else { return false };
-    if !renames_uses(graph, operand, result) {
-        let name = graph.value_name(result).to_owned();
-        if !takes_name(graph, operand, node, &name) {
-            return false;
-        }
-        rename(graph, operand, name);
-    }
-    graph.replace(result, operand);
-    graph.remove(node);
-    true
-}
-
-/// Whether all uses of the result accept the operand's name.
-fn renames_uses(graph: &Graph, operand: ValueId, result: ValueId) -> bool {
-    let name = graph.value_name(operand);
-    graph.uses(result).into_iter().all(|u| accepts_name(graph, u, name))
-}
-
-/// Whether the operand can be made under the result's name.
-fn takes_name(graph: &Graph, operand: ValueId, node: NodeId, name: &str) -> bool {
-    let others = graph.uses(operand).into_iter().filter(|&u: &Use| u.node != node);
-    graph.call(operand.node).is_some() && others.into_iter().all(|u| accepts_name(graph, u, name))
+    graph.operand(node, 0).is_some_and(|operand| replace_call(graph, node, operand))
 }
 
 #[cfg(test)]

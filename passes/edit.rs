@@ -41,9 +41,37 @@ pub(super) fn rename(graph: &mut Graph, value: ValueId, name: String) {
     }
 }
 
+/// Removes a call whose first result is all that is used, and gives its users an operand of it instead. Says whether
+/// the names allow that.
+pub(super) fn replace_call(graph: &mut Graph, node: NodeId, operand: ValueId) -> bool {
+    let result = ValueId { node, port: 0 };
+    if !renames_uses(graph, operand, result) {
+        let name = graph.value_name(result).to_owned();
+        if !takes_name(graph, operand, node, &name) {
+            return false;
+        }
+        rename(graph, operand, name);
+    }
+    graph.replace(result, operand);
+    graph.remove(node);
+    true
+}
+
+/// Whether all uses of the result accept the operand's name.
+fn renames_uses(graph: &Graph, operand: ValueId, result: ValueId) -> bool {
+    let name = graph.value_name(operand);
+    graph.uses(result).into_iter().all(|u| accepts_name(graph, u, name))
+}
+
+/// Whether the operand can be made under the result's name.
+fn takes_name(graph: &Graph, operand: ValueId, node: NodeId, name: &str) -> bool {
+    let others = graph.uses(operand).into_iter().filter(|&u: &Use| u.node != node);
+    graph.call(operand.node).is_some() && others.into_iter().all(|u| accepts_name(graph, u, name))
+}
+
 /// A constant that is not in the input file. Before ONNX IR 4 every initializer had to be a graph input too, and
 /// nobody may add inputs: it is a node `Constant` there.
-pub(super) fn new_constant(ir_version: i64, name: String, tensor: Tensor) -> Node {
+pub(crate) fn new_constant(ir_version: i64, name: String, tensor: Tensor) -> Node {
     let form = match ir_version {
         ..4 => Form::Node { extra: Default::default(), original: None },
         _ => Form::Initializer,

@@ -19,14 +19,17 @@ mod merge_constants;
 mod options;
 pub mod pipeline;
 mod prune_channels;
+mod remove_layers;
 mod split_constants;
 mod subset;
 mod text;
 
 pub use bias::bias_constant;
+pub(crate) use edit::new_constant;
 pub use materialize::Materializer;
 pub use options::{OptionError, Options};
 pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};
+pub use remove_layers::bypass;
 pub use subset::{Subsets, places};
 pub use text::SyntaxError;
 
@@ -145,6 +148,7 @@ pub const ALL: &[Entry] = entries! {
     "fold-weights", plain(fold_weights::FoldWeights), "computes weights from which an axis can't be cut as they stand";
     "merge-constants", plain(merge_constants::MergeConstants), "makes equal constants one";
     "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size score=l2 seed round-to min-keep max-ratio inexact}";
+    "remove-layers", remove_layers::RemoveLayers::new, "removes the residual branches that change least {count=1 include exclude calib}";
     "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant one of its own";
 };
 

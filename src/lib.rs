@@ -28,6 +28,9 @@
 //! A **criterion** gives each unit a **score**, a **budget** says how much goes, and both make a **plan**: a list of units
 //! by group, which can be read, edited and applied again. After the cut, **passes** simplify what is left.
 //!
+//! A **layer** is a residual branch: all that lies between a value and a sum with that value. It goes as a whole, and
+//! what bypasses it takes the sum's place. Its reference is the original with zero for the branch's result.
+//!
 //! # The way of the data
 //!
 //! | module | what it does |
@@ -42,6 +45,7 @@
 //! | [`plan`] | budgets and plans |
 //! | [`apply`] | surgery: slices, refits, and the check that prediction and inference agree |
 //! | [`passes`] | exact rewrites and the pipeline that runs them |
+//! | [`layers`] | residual branches that go as a whole |
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
 //! | [`reference`] | the model that a pruned one is compared with |
@@ -76,6 +80,7 @@ pub mod feed;
 pub mod infer;
 pub mod ir;
 pub mod latency;
+pub mod layers;
 pub mod load;
 pub mod ops;
 pub mod oracle;

@@ -10,10 +10,11 @@ use crate::axes::{Group, KeepSets, Pin, PinKind};
 use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
 use crate::ir::{Graph, Model};
-use crate::passes::{Pipeline, PipelineError, Settings, SyntaxError};
+use crate::layers::{self, Layer, LayerCut};
+use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Plan};
 use crate::repair::{self, RepairError, Repaired};
-use crate::report::{GroupReport, PinReport};
+use crate::report::{GroupReport, LayerReport, PinReport};
 use crate::stats::{Measured, Samples};
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,28 @@ pub fn prepare(model: &Model) -> Result<Analysis, PruneError> {
     Ok(Analysis::new(model))
 }
 
+/// A prepared model without some layers: what channels are planned on.
+pub struct Shortened {
+    pub analysis: Analysis,
+    /// The layers that went.
+    pub layers: Vec<LayerReport>,
+    /// Constants of the input file that make the branches' results zero when they are, where that is so.
+    pub zeroing: Vec<apply::Removed>,
+}
+
+/// Removes layers from a prepared model.
+pub fn shorten(analysis: Analysis, layers: &[(Layer, LayerCut)], open: &OpenDims) -> Result<Shortened, PruneError> {
+    if layers.is_empty() {
+        return Ok(Shortened { analysis, layers: vec![], zeroing: vec![] });
+    }
+    let reports = layers::reports(&analysis, layers, open);
+    let Analysis { mut model, facts, .. } = analysis;
+    let zeroing = layers.iter().flat_map(|(layer, _)| layers::zeroing(&model, &facts, layer)).collect();
+    passes::bypass(&mut model, &facts, &layers.iter().map(|(layer, _)| layer).collect::<Vec<_>>());
+    run_passes("dce", &mut model)?;
+    Ok(Shortened { analysis: Analysis::new(model), layers: reports, zeroing })
+}
+
 /// Why a plan could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
@@ -106,7 +129,8 @@ pub struct Repair<'a> {
 
 /// Carries out a plan, repairs what is left and simplifies it.
 ///
-/// `original` is the model as it was read: what the cut is compared with.
+/// `original` is the model as it was read: what the cut is compared with. The analysis is the prepared model's, and
+/// [`shorten`] has removed the plan's layers from it.
 pub fn execute(
     original: &Model,
     analysis: &Analysis,
@@ -142,7 +166,11 @@ fn sign(model: &mut Model, plan: &Plan, simplify: &str) -> Result<(), PruneError
     let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
     // A plan may be edited by hand and say anything; what is written must parse.
     let cut = cut.filter(|text| text.parse::<Pipeline>().is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
-    let passes = format!("{PREPARE},{cut},{simplify}");
+    let layers = Some(plan.layers.len()).filter(|n| *n > 0).map(|n| format!("remove-layers{{count={n}}}"));
+    let cut = Some(cut).filter(|_| !plan.cuts.is_empty());
+    let parts: Vec<String> =
+        [Some(PREPARE.to_owned()), layers, cut, Some(simplify.to_owned())].into_iter().flatten().collect();
+    let passes = parts.join(",");
     let entries = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("plan", plan.hash()?), ("passes", passes)];
     model.metadata.retain(|(key, _)| !key.starts_with(SIGNATURE));
     model.metadata.extend(entries.map(|(key, value)| (format!("{SIGNATURE}{key}"), value)));

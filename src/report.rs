@@ -4,6 +4,7 @@ use crate::apply::Removed;
 use crate::compare::Difference;
 use crate::cost::Cost;
 use crate::latency::Latency;
+use crate::layers::LayerCut;
 use crate::plan::Plan;
 use crate::repair::Repaired;
 use crate::verify::{Verification, latency_in_ms};
@@ -18,11 +19,14 @@ pub struct Report {
     pub output: String,
     pub before: Size,
     pub after: Size,
+    /// The layers that went.
+    pub layers: Vec<LayerReport>,
     /// The groups that lost units.
     pub groups: Vec<GroupReport>,
     /// The groups that could not be cut, and why.
     pub pinned: Vec<PinReport>,
-    /// Slices of the input file's constants that are gone: setting them to zero there computes the same.
+    /// Slices of the input file's constants that are gone: setting them to zero there computes the same, where all
+    /// layers are among them too.
     pub removed: Vec<Removed>,
     /// How the contractions fared that were refitted.
     pub repaired: Vec<Repaired>,
@@ -38,6 +42,24 @@ pub struct Size {
     pub cost: Cost,
     /// Bytes of the file, external data included.
     pub file: u64,
+}
+
+/// A layer that went, or can.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerReport {
+    #[serde(flatten)]
+    pub cut: LayerCut,
+    /// The value that bypasses the branch, and takes its sum's place.
+    pub entry: String,
+    /// The branch's result.
+    pub exit: String,
+    /// Calls that go.
+    pub calls: u64,
+    pub macs: u64,
+    pub params: u64,
+    /// Whether `removed` has constants that make the branch's result zero. It has none where the branch shares them, or
+    /// where no constant does so.
+    pub in_removed: bool,
 }
 
 /// A group that lost units.

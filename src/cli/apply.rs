@@ -3,6 +3,7 @@
 use super::calibration::Calibration;
 use super::prune::{Finish, Job};
 use super::{Failure, source};
+use crate::layers;
 use crate::plan::Plan;
 use crate::prune::{self, Stages};
 use std::path::PathBuf;
@@ -46,8 +47,10 @@ pub fn run(args: Args) -> super::Outcome {
     })?;
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
-    let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &analysis))?;
     let (seed, dims) = (args.shared.seed, &args.shared.dims);
-    let (input, model, analysis) = (args.model.as_path(), &model, &analysis);
-    args.finish.run(Job { input, model, analysis, plan, seed, dims, inexact: true, calibrated }, stages)
+    let layers = layers::resolve(&analysis, &plan.layers)?;
+    let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;
+    let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &shortened.analysis))?;
+    let (input, model) = (args.model.as_path(), &model);
+    args.finish.run(Job { input, model, shortened, plan, seed, dims, inexact: true, calibrated }, stages)
 }

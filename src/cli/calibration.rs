@@ -8,13 +8,13 @@ use crate::prune::Repair;
 use crate::stats::Measured;
 use crate::verify;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Samples to measure on.
 #[derive(Args)]
 pub struct Calibration {
-    /// Unlabeled samples to choose and to repair by: an `.npz` file with an array per model input
+    /// Unlabeled samples to choose layers and units and to repair by: an `.npz` file with an array per model input
     #[arg(long, value_name = "FILE")]
     calib: Option<PathBuf>,
     /// How many samples of it are used
@@ -39,6 +39,11 @@ impl Calibration {
     /// Whether there are samples.
     pub fn is_given(&self) -> bool {
         self.calib.is_some()
+    }
+
+    /// The samples' file.
+    pub fn path(&self) -> Option<&Path> {
+        self.calib.as_deref()
     }
 
     /// Runs the model on the samples, if there are any.

@@ -3,9 +3,13 @@
 use super::Failure;
 use super::calibration::{Calibrated, Calibration};
 use super::source::Dims;
+use crate::analysis::Analysis;
 use crate::axes::Granularity;
-use crate::cost::OpenDims;
-use crate::plan::{Budget, ChooseError, Options, Round, Share};
+use crate::cost::{self, OpenDims};
+use crate::ir::Model;
+use crate::layers::{self, LayerError};
+use crate::plan::{self, Budget, ChooseError, Options, Plan, Round, Share};
+use crate::prune::{self, Shortened};
 use crate::score::Criterion;
 use clap::Args;
 
@@ -14,6 +18,9 @@ use clap::Args;
 pub struct Choice {
     #[command(flatten)]
     budget: BudgetArgs,
+    /// Remove this many layers (residual branches), those that change least; channels only under a budget of theirs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    layers: Option<u32>,
     /// What tells units that matter from those that don't; `secateur criteria` lists them [default: obs with --calib,
     /// l2 without]
     #[arg(long, value_name = "NAME")]
@@ -30,10 +37,12 @@ pub struct Choice {
     /// Under a budget over the whole model, the largest share of its units that a group may lose
     #[arg(long, default_value = "90%", value_name = "SHARE")]
     max_ratio: Share,
-    /// Cut only groups that reach a constant or node with such a name (a glob); may be repeated
+    /// Cut only groups that reach a constant or node with such a name (a glob), and remove only layers that hold one;
+    /// may be repeated
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
-    /// Leave alone groups that reach a constant or node with such a name (a glob); may be repeated
+    /// Leave alone groups that reach a constant or node with such a name (a glob), and layers that hold one; may be
+    /// repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
     /// Cut only units of these sorts: channel, neuron, head, head-dim, width (needs --inexact), expert; may be a list
@@ -60,7 +69,7 @@ pub fn failure(error: ChooseError) -> Failure {
 #[derive(Args)]
 #[group(multiple = false)]
 struct BudgetArgs {
-    /// The share of units that every group loses [default: 0.5]
+    /// The share of units that every group loses [default: 0.5, with --layers: none]
     #[arg(long, value_name = "SHARE")]
     ratio: Option<Share>,
     /// The share of multiply-accumulates to keep (`50%`)
@@ -74,9 +83,60 @@ struct BudgetArgs {
     size: Option<Share>,
 }
 
+impl BudgetArgs {
+    fn is_given(&self) -> bool {
+        [&self.ratio, &self.macs, &self.params, &self.size].into_iter().any(Option::is_some)
+    }
+}
+
+/// What goes, from which model, and what was measured of it.
+pub struct Chosen {
+    pub shortened: Shortened,
+    pub plan: Plan,
+    pub calibrated: Option<Calibrated>,
+}
+
 impl Choice {
-    /// What the plan is made by; `measured` is what the calibration found.
-    pub fn options(&self, open: OpenDims, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
+    /// Chooses the layers that go and removes them, measures what is left, and chooses the units that go from it.
+    pub fn plan(&self, model: &Model, analysis: Analysis, open: OpenDims) -> Result<Chosen, Failure> {
+        let Some(count) = self.layers else {
+            let shortened = prune::shorten(analysis, &[], &open)?;
+            return self.units(model, shortened, open, None, vec![]);
+        };
+        let samples = self.calibration.path();
+        let (include, exclude) = (self.include.clone(), self.exclude.clone());
+        let options = layers::Options { count: count as usize, include, exclude };
+        let chosen = layers::select(&analysis, &options, samples).map_err(|e| match e {
+            LayerError::Pattern(e) => failure(e),
+            e => Failure::new(e),
+        })?;
+        // A share is one of the whole model, layers included.
+        let whole = Some(cost::cost(&analysis.model, &analysis.facts, &open));
+        let shortened = prune::shorten(analysis, &chosen, &open)?;
+        let layers = chosen.into_iter().map(|(_, cut)| cut).collect();
+        if !self.budget.is_given() {
+            let plan = Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples));
+            return Ok(Chosen { shortened, plan, calibrated: None });
+        }
+        self.units(model, shortened, open, whole, layers)
+    }
+
+    fn units(
+        &self,
+        model: &Model,
+        shortened: Shortened,
+        open: OpenDims,
+        whole: Option<cost::Cost>,
+        layers: Vec<layers::LayerCut>,
+    ) -> Result<Chosen, Failure> {
+        let calibrated = self.calibration.measure(model, &shortened.analysis)?;
+        let options = Options { whole, ..self.options(open, calibrated.as_ref())? };
+        let plan = plan::choose(&shortened.analysis, &options).map_err(failure)?;
+        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated })
+    }
+
+    /// What the plan is made by; `calibrated` has what was measured.
+    fn options(&self, open: OpenDims, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
         let name = self.criterion.as_deref().unwrap_or(if calibrated.is_some() { "obs" } else { "l2" });
         let criterion = Criterion::named(name).map_err(Failure::usage)?;
         let b = &self.budget;
@@ -97,6 +157,7 @@ impl Choice {
             exclude: self.exclude.clone(),
             granularity: self.granularity.clone(),
             inexact: self.inexact,
+            whole: None,
             open,
             measured: calibrated.map(|c| c.measured.clone()),
         })

@@ -9,6 +9,7 @@ mod criteria;
 mod explain;
 mod groups;
 mod inspect;
+mod layers;
 mod opt;
 mod plan;
 mod print;
@@ -22,7 +23,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::process::ExitCode;
 
-/// Prunes ONNX models: removes channels, neurons and heads, proves what it did, and writes a smaller model.
+/// Prunes ONNX models: removes channels, neurons, heads and layers, proves what it did, and writes a smaller model.
 #[derive(Parser)]
 #[command(name = "secateur", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
@@ -45,6 +46,7 @@ enum Verb {
     Bench(bench::Args),
     Inspect(inspect::Args),
     Groups(groups::Args),
+    Layers(layers::Args),
     Explain(explain::Args),
     Opt(opt::Args),
     Print(print::Args),
@@ -127,6 +129,7 @@ fn run(verb: Verb) -> Outcome {
         Verb::Bench(a) => bench::run(a),
         Verb::Inspect(a) => inspect::run(a),
         Verb::Groups(a) => groups::run(a),
+        Verb::Layers(a) => layers::run(a),
         Verb::Explain(a) => explain::run(a),
         Verb::Opt(a) => opt::run(a),
         Verb::Print(a) => print::run(a),

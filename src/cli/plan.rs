@@ -1,8 +1,8 @@
 //! `secateur plan`: choose what goes, and write it down.
 
-use super::choice::{self, Choice};
+use super::choice::{Choice, Chosen};
 use super::{Exit, show, source};
-use crate::{plan, prune};
+use crate::prune::{self, Shortened};
 use std::path::PathBuf;
 
 /// Choose what to cut and write the plan as JSON; `apply` carries it out
@@ -28,9 +28,8 @@ pub fn run(args: Args) -> super::Outcome {
     args.choice.check()?;
     let model = source::load(&args.model)?;
     let analysis = prune::prepare(&model)?;
-    let calibrated = args.choice.calibration.measure(&model, &analysis)?;
-    let options = args.choice.options(args.choice.dims.open(&model)?, calibrated.as_ref())?;
-    let plan = plan::choose(&analysis, &options).map_err(choice::failure)?;
+    let open = args.choice.dims.open(&model)?;
+    let Chosen { shortened: Shortened { analysis, .. }, plan, .. } = args.choice.plan(&model, analysis, open)?;
     match &args.output {
         Some(path) => show::write_json(path, &plan)?,
         None => show::print_json(&plan)?,

@@ -1,14 +1,14 @@
 //! `secateur prune`: plan, apply, verify, write.
 
 use super::calibration::Calibrated;
-use super::choice::{self, Choice};
+use super::choice::{Choice, Chosen};
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::{Exit, Failure};
-use crate::analysis::Analysis;
 use crate::ir::{self, Model};
-use crate::plan::{self, Plan};
-use crate::prune::{self, Pruned, Stages};
+use crate::layers::silenced;
+use crate::plan::Plan;
+use crate::prune::{self, Pruned, Shortened, Stages};
 use crate::reference::{ReferenceError, reference};
 use crate::report::{self, Report, Size, StageReport};
 use crate::verify;
@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Examples:
   secateur prune model.onnx -o small.onnx --ratio 0.5
-  secateur prune model.onnx -o small.onnx --macs 50% --round-to 8 --exclude 'head.*'")]
+  secateur prune model.onnx -o small.onnx --macs 50% --round-to 8 --exclude 'head.*'
+  secateur prune model.onnx -o small.onnx --layers 2 --calib samples.npz")]
 pub struct Args {
     /// The model
     model: PathBuf,
@@ -59,13 +60,13 @@ pub fn run(args: Args) -> super::Outcome {
     let mut stages = Stages::default();
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
-    let calibrated = stages.time("calibrate", || args.choice.calibration.measure(&model, &analysis))?;
-    let options = args.choice.options(args.choice.dims.open(&model)?, calibrated.as_ref())?;
-    let plan = stages.time("plan", || plan::choose(&analysis, &options)).map_err(choice::failure)?;
+    let open = args.choice.dims.open(&model)?;
+    let chosen = stages.time("plan", || args.choice.plan(&model, analysis, open))?;
+    let Chosen { shortened, plan, calibrated } = chosen;
     let job = Job {
         input: &args.model,
         model: &model,
-        analysis: &analysis,
+        shortened,
         plan,
         seed: args.choice.seed,
         dims: &args.choice.dims,
@@ -79,7 +80,8 @@ pub fn run(args: Args) -> super::Outcome {
 pub struct Job<'a> {
     pub input: &'a Path,
     pub model: &'a Model,
-    pub analysis: &'a Analysis,
+    /// The prepared model, without the plan's layers.
+    pub shortened: Shortened,
     pub plan: Plan,
     pub seed: u64,
     pub dims: &'a Dims,
@@ -100,7 +102,8 @@ impl Finish {
         let open = job.dims.open(job.model)?;
         let repair = job.calibrated.as_ref().and_then(Calibrated::repair);
         let cut = if repair.is_some() { "cut and repair" } else { "cut" };
-        let execute = || prune::execute(job.model, job.analysis, &job.plan, simplify, &open, repair);
+        let analysis = &job.shortened.analysis;
+        let execute = || prune::execute(job.model, analysis, &job.plan, simplify, &open, repair);
         let pruned = stages.time(cut, execute)?;
         let nothing = job.plan.is_empty();
         // With nothing to prune the file is written as it was read.
@@ -128,7 +131,7 @@ impl Finish {
             return Ok(Exit::CheckFailed);
         }
         if nothing {
-            show::say(&format!("{}; the model is unchanged", show::nothing(job.analysis)));
+            show::say(&format!("{}; the model is unchanged", show::nothing(&job.shortened.analysis)));
             return Ok(Exit::Nothing);
         }
         Ok(Exit::Done)
@@ -140,7 +143,8 @@ impl Finish {
         if !verified && self.reference.is_none() {
             return Ok(None);
         }
-        let model = match reference(job.model, job.analysis, &pruned.keep, &pruned.removed) {
+        let silenced = silenced(job.model, &job.plan.layers);
+        let model = match reference(&silenced, &job.shortened.analysis, &pruned.keep, &pruned.removed) {
             Err(e @ ReferenceError::Unsayable { .. }) if self.reference.is_none() => {
                 return Ok(Some(Err(e.to_string())));
             }
@@ -200,9 +204,10 @@ impl Finish {
             output: self.output.output.display().to_string(),
             before,
             after,
+            layers: job.shortened.layers.clone(),
             groups: pruned.groups,
-            pinned: prune::pins(job.analysis, job.inexact),
-            removed: pruned.removed,
+            pinned: prune::pins(&job.shortened.analysis, job.inexact),
+            removed: [job.shortened.zeroing.clone(), pruned.removed].concat(),
             repaired: pruned.repaired,
             plan: job.plan.clone(),
             verification,

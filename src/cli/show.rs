@@ -6,7 +6,7 @@ use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
 use crate::latency::{Latency, Timing};
 use crate::repair::Repaired;
-use crate::report::{GroupReport, Outcome, PinReport, Report, StageReport};
+use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, StageReport};
 use crate::verify::Verification;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -105,7 +105,10 @@ pub fn summary(report: &Report) -> String {
     let written = if failed { " (not written)" } else { "" };
     let mut out = format!("{} → {}{written}\n\n", report.input, report.output);
     out += &sizes(report);
-    out += &groups(&report.groups);
+    out += &layers(&report.layers);
+    if report.layers.is_empty() || !report.groups.is_empty() {
+        out += &groups(&report.groups);
+    }
     out += &pinned(&report.pinned);
     out += &repaired(&report.repaired);
     out += "\nverification\n";
@@ -122,6 +125,27 @@ pub fn summary(report: &Report) -> String {
         Outcome::Skipped => "  skipped\n".to_owned(),
     };
     out + &stages(&report.stages)
+}
+
+fn layers(layers: &[LayerReport]) -> String {
+    if layers.is_empty() {
+        return String::new();
+    }
+    let more = layers.len().saturating_sub(LINES);
+    let more = if more > 0 { format!("  … {more} more\n") } else { String::new() };
+    format!("\nremoved ({})\n{}{more}", plural(layers.len(), "layer"), layer_table(&layers[..layers.len().min(LINES)]))
+}
+
+/// Layers, a line each.
+pub fn layer_table(layers: &[LayerReport]) -> String {
+    let line = |l: &LayerReport| {
+        let name = format!("{} (node {})", l.cut.name, l.cut.node);
+        let score = l.cut.score.map_or_else(|| "–".to_owned(), |s| format!("{s:.4}"));
+        let ends = [name, l.entry.clone(), l.exit.clone()];
+        ends.into_iter().chain([l.calls.to_string(), count(l.macs), count(l.params), score]).collect()
+    };
+    let header = ["ends at", "from", "to", "nodes", "MACs", "parameters", "score"];
+    table(&header, 3, layers.iter().map(line).collect::<Vec<_>>())
 }
 
 fn sizes(report: &Report) -> String {
@@ -153,7 +177,7 @@ fn groups(groups: &[GroupReport]) -> String {
         let label = format!("{}{}", g.label, if g.exact { "" } else { "!" });
         vec![label, list(&g.places), g.before.to_string(), g.after.to_string()]
     });
-    format!("\ncut ({})\n{}", groups_of(groups.len()), table(&["group", "where", "units", "left"], 2, rows))
+    format!("\ncut ({})\n{}", plural(groups.len(), "group"), table(&["group", "where", "units", "left"], 2, rows))
 }
 
 /// What the repair came to: the median contraction, and the worst.
@@ -202,7 +226,7 @@ fn pinned(pins: &[PinReport]) -> String {
     if pins.is_empty() {
         return String::new();
     }
-    let mut out = format!("\nnot cut ({})\n", groups_of(pins.len()));
+    let mut out = format!("\nnot cut ({})\n", plural(pins.len(), "group"));
     for pin in pins.iter().take(LINES) {
         out += &wrap(&pin_line(pin), 6);
     }
@@ -297,6 +321,6 @@ fn stages(stages: &[StageReport]) -> String {
     format!("\ntime: {}\n", shown.join(", "))
 }
 
-fn groups_of(n: usize) -> String {
-    if n == 1 { "1 group".to_owned() } else { format!("{n} groups") }
+fn plural(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }

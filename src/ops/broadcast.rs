@@ -36,8 +36,8 @@ macro_rules! variadic {
 }
 
 pub const RULES: &[(&str, Rule)] = &[
-    ("Add", Rule { is_identity: |site| second_is(site, 0.0), ..binary!(zero::all, content::add) }),
-    ("Sub", Rule { is_identity: |site| second_is(site, 0.0), ..binary!(zero::all, content::sub) }),
+    ("Add", Rule { is_identity: |site| second_is(site, 0.0), passes_on: other, ..binary!(zero::all, content::add) }),
+    ("Sub", Rule { is_identity: |site| second_is(site, 0.0), passes_on: first, ..binary!(zero::all, content::sub) }),
     ("Mul", Rule { is_identity: |site| second_is(site, 1.0), ..binary!(zero::any, content::mul) }),
     ("Div", Rule { is_identity: |site| second_is(site, 1.0), axes: divided, ..binary!(numerator, content::div) }),
     ("Mod", MOD),
@@ -52,7 +52,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("GreaterOrEqual", test!(NEVER, content::greater_or_equal)),
     ("Min", variadic!(zero::all, content::min)),
     ("Max", variadic!(zero::all, content::max)),
-    ("Sum", variadic!(zero::all, content::add)),
+    ("Sum", Rule { passes_on: other, ..variadic!(zero::all, content::add) }),
     ("Mean", variadic!(zero::all, |_, _| Element::Unknown)),
     ("PRelu", PRELU),
     ("Where", WHERE),
@@ -112,6 +112,16 @@ const WHERE: Rule = Rule {
     zero: |_, z| z.get(1) == Some(&true) && z.get(2) == Some(&true),
     ..Rule::OPAQUE
 };
+
+/// A sum of two passes either on. Before opset 7 a single zero does not broadcast by itself.
+fn other(site: &Site, zero: usize) -> Option<usize> {
+    (site.arity() == 2 && site.opset >= 7).then(|| 1 - zero.min(1))
+}
+
+/// A difference passes on what it takes from.
+fn first(site: &Site, zero: usize) -> Option<usize> {
+    other(site, zero).filter(|&slot| slot == 0)
+}
 
 /// A division's law: zero over zero is not zero.
 fn numerator(_: &Site, z: &[bool]) -> bool {

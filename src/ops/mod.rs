@@ -1,6 +1,6 @@
 //! What secateur knows about operators: one [`Rule`] each, in one file per family, and nowhere else.
 //!
-//! A rule is six functions and two laws of zeros over a [`Site`]. What a rule leaves out is [`Rule::OPAQUE`]'s: the
+//! A rule is six functions and three laws of zeros over a [`Site`]. What a rule leaves out is [`Rule::OPAQUE`]'s: the
 //! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
 //! is conservative, and visible.
 
@@ -69,6 +69,9 @@ pub struct Rule {
     pub cost: fn(&Site) -> Dim,
     /// Whether the first result is the first operand, so that the call can go.
     pub is_identity: fn(&Site) -> bool,
+    /// The operand that the first result is, but for broadcasting, where the operand at this slot is zero throughout;
+    /// one zero, broadcast, does for all.
+    pub passes_on: fn(&Site, usize) -> Option<usize>,
     /// Where a constant can be added to the sums that the call computes; `None` where it is more than a sum.
     pub bias: fn(&Site) -> Option<Bias>,
 }
@@ -92,6 +95,7 @@ impl Rule {
         refit: |_, _| Ok(Refit::default()),
         cost: |_| Dim::Fixed(0),
         is_identity: |_| false,
+        passes_on: |_, _| None,
         bias: |_| None,
     };
 }

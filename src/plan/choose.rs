@@ -4,13 +4,12 @@
 //! a whole loses the ratio, not each label of it. The other budgets are shares of the whole model to keep: all units
 //! stand in one ranking, and as few of the lowest go as the budget needs. Costs are counted on predicted shapes.
 
-use super::{Cut, Plan, VERSION, architecture, places};
+use super::{Cut, Patterns, Plan, VERSION, architecture, places};
 use crate::analysis::Analysis;
 use crate::axes::{Granularity, Group, GroupId, KeepSets, Shape, Var};
 use crate::cost::{self, Cost, OpenDims};
 use crate::score::{Context, Criterion, ScoreError};
 use crate::stats::Measured;
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -64,6 +63,8 @@ pub struct Options {
     pub granularity: Vec<Granularity>,
     /// Whether groups may be cut although what survives changes.
     pub inexact: bool,
+    /// What shares are shares of; the model's own cost if not given.
+    pub whole: Option<Cost>,
     pub open: OpenDims,
     /// What was measured on samples, for criteria that ask for it.
     pub measured: Option<Arc<Measured>>,
@@ -82,6 +83,7 @@ impl Options {
             exclude: vec![],
             granularity: vec![],
             inexact: false,
+            whole: None,
             open: OpenDims::default(),
             measured: None,
         }
@@ -133,50 +135,22 @@ pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseErro
     }
     let budget = options.budget.to_string();
     let criterion = options.criterion.name.to_owned();
-    Ok(Plan { version: VERSION, architecture: architecture(analysis), criterion, budget, cuts })
+    Ok(Plan { version: VERSION, architecture: architecture(analysis), criterion, budget, layers: vec![], cuts })
 }
 
 /// The groups that the options let in.
 fn candidates<'a>(analysis: &'a Analysis, options: &Options) -> Result<Vec<&'a Group>, ChooseError> {
-    let include = globs(&options.include)?;
-    let exclude = globs(&options.exclude)?;
-    let mut hits = vec![false; options.include.len() + options.exclude.len()];
-    let mut fits = |group: &Group, set: &GlobSet, offset: usize| {
-        let mut any = false;
-        for name in names(analysis, group) {
-            for i in set.matches(&name) {
-                hits[offset + i] = true;
-                any = true;
-            }
-        }
-        any
-    };
+    let mut patterns = Patterns::new(&options.include, &options.exclude)?;
     let mut chosen = vec![];
     for group in &analysis.groups.all {
-        let wanted = fits(group, &include, 0) || options.include.is_empty();
-        let unwanted = fits(group, &exclude, options.include.len());
+        let wanted = patterns.let_in(&names(analysis, group));
         let sort = options.granularity.is_empty() || options.granularity.contains(&group.kind);
-        if wanted && !unwanted && sort && group.is_free() && (group.inexact.is_empty() || options.inexact) {
+        if wanted && sort && group.is_free() && (group.inexact.is_empty() || options.inexact) {
             chosen.push(group);
         }
     }
-    let missed = hits.iter().position(|hit| !hit);
-    match missed.map(|i| options.include.iter().chain(&options.exclude).nth(i)) {
-        Some(Some(pattern)) => Err(ChooseError::NoMatch(pattern.clone())),
-        _ => Ok(chosen),
-    }
-}
-
-fn globs(patterns: &[String]) -> Result<GlobSet, ChooseError> {
-    let fail = |pattern: &str| {
-        let pattern = pattern.to_owned();
-        move |error| ChooseError::Pattern { pattern, error }
-    };
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(Glob::new(pattern).map_err(fail(pattern))?);
-    }
-    set.build().map_err(fail(&patterns.join(" ")))
+    patterns.finish()?;
+    Ok(chosen)
 }
 
 /// The names of the constants that a group reaches and of the nodes that read them.
@@ -332,7 +306,7 @@ fn by_budget(
         let facts = cost::predict(&analysis.model.graph, &analysis.axes, &analysis.facts, &keep);
         of(&cost::cost(&analysis.model, &facts, &options.open)) as f64
     };
-    let whole = cost(&counts(0));
+    let whole = options.whole.as_ref().map_or_else(|| cost(&counts(0)), |whole| of(whole) as f64);
     let meets = |prefix: usize| cost(&counts(prefix)) <= share * whole;
     if !meets(units.len()) {
         let floor = 100.0 * cost(&counts(units.len())) / whole.max(1.0);

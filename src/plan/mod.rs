@@ -1,17 +1,20 @@
-//! Plans: which units go. A plan is a file that can be read, edited, kept and applied again.
+//! Plans: which layers and which units go. A plan is a file that can be read, edited, kept and applied again.
 //!
 //! A plan names groups by their labels. Labels are numbered by the graph alone, not by weights or names, so a plan
 //! made for one model fits every model of the same architecture; [`Plan::architecture`] tells whether it is one.
 
 mod choose;
+mod patterns;
 mod share;
 
 pub use choose::{Budget, ChooseError, Options, Round, choose};
+pub use patterns::Patterns;
 pub use share::{Share, ShareError};
 
 use crate::analysis::Analysis;
 use crate::axes::{Group, KeepSets};
 use crate::ir::Model;
+use crate::layers::LayerCut;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -21,12 +24,15 @@ use std::fmt::Write;
 pub struct Plan {
     /// The version of this format.
     pub version: u32,
-    /// A hash of the groups and of the operators that they run through.
+    /// A hash of the groups and of the operators that they run through, without the layers that go.
     pub architecture: String,
     /// What the units were chosen by.
     pub criterion: String,
     /// What the plan was asked to reach, as the command line says it.
     pub budget: String,
+    /// The layers that go, before any group is cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerCut>,
     /// One entry a group that loses units.
     pub cuts: Vec<Cut>,
 }
@@ -75,9 +81,15 @@ pub enum PlanError {
 pub const VERSION: u32 = 1;
 
 impl Plan {
+    /// A plan that removes layers and leaves all groups of what remains whole.
+    pub fn of_layers(rest: &Analysis, layers: Vec<LayerCut>, criterion: &str) -> Plan {
+        let (architecture, budget) = (architecture(rest), format!("layers {}", layers.len()));
+        Plan { version: VERSION, architecture, criterion: criterion.to_owned(), budget, layers, cuts: vec![] }
+    }
+
     /// Whether nothing goes.
     pub fn is_empty(&self) -> bool {
-        self.cuts.iter().all(|cut| cut.remove.is_empty())
+        self.layers.is_empty() && self.cuts.iter().all(|cut| cut.remove.is_empty())
     }
 
     /// A hash of the plan as JSON: what tells whether two models were cut alike.

@@ -5,6 +5,7 @@ mod bad_input;
 mod budgets;
 mod equivalence;
 mod inexact;
+mod layers;
 mod odd;
 mod plans;
 mod unchanged;

@@ -3,7 +3,7 @@
 use crate::{Folder, NETS, fixture, json, prune, secateur, stdout};
 use predicates::prelude::*;
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "prune",
     "plan",
     "apply",
@@ -11,6 +11,7 @@ const VERBS: [&str; 12] = [
     "bench",
     "inspect",
     "groups",
+    "layers",
     "explain",
     "opt",
     "print",
@@ -42,7 +43,9 @@ fn prune_tells_what_it_did() {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
     }
     let report: serde_json::Value = serde_json::from_slice(&crate::read(report)).unwrap();
-    for key in ["before", "after", "groups", "pinned", "removed", "plan", "verification", "stages", "secateur"] {
+    for key in
+        ["before", "after", "layers", "groups", "pinned", "removed", "plan", "verification", "stages", "secateur"]
+    {
         assert!(!report[key].is_null(), "{key}");
     }
     assert_eq!(report["verification"]["status"], "ran");

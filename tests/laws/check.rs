@@ -57,6 +57,7 @@ pub fn laws(case: &Case, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
     let trial = Trial { case, analysis: Analysis::new(model.clone()), call: node, truth, slot, fed };
     trial.shapes(&|_| None).map_err(|e| format!("law 1 (types): {e}"))?;
     trial.identity()?;
+    trial.passes_on()?;
     trial.cuts(d, seen)?;
     trial.zeros(d, seen).map_err(|e| format!("law of zeros: {e}"))?;
     open(trial, model, d, seen).map_err(|e| format!("with an open input: {e}"))
@@ -130,6 +131,27 @@ impl Trial<'_> {
         let call = model.graph.call(self.call).expect("a call");
         let says = self.site(&self.analysis.facts, |site| (rule_of(model, call).is_identity)(site));
         if says { same(&self.fed, &truth[0]).map_err(|e| format!("no identity: {e}")) } else { Ok(()) }
+    }
+
+    /// An operand that is said to be passed on where another is zero is what comes out then.
+    fn passes_on(&self) -> Result<(), String> {
+        let (Some(truth), graph) = (&self.truth, &self.analysis.model.graph) else { return Ok(()) };
+        let call = graph.call(self.call).expect("a call");
+        for slot in 0..usize::from(call.arity) {
+            let rule = rule_of(&self.analysis.model, call);
+            let kept = self.site(&self.analysis.facts, |site| (rule.passes_on)(site, slot));
+            let values = kept.and_then(|kept| graph.operand(self.call, kept)).zip(graph.operand(self.call, slot));
+            let Some((kept, zero)) = values.filter(|(kept, zero)| kept != zero) else { continue };
+            let tensor = graph.tensor(kept).expect("the operands of a case are constants");
+            let mut model = self.analysis.model.clone();
+            let constant = model.graph.constant_mut(zero.node).expect("the operands of a case are constants");
+            let nothing = Tensor::from_f64(constant.tensor.dtype, vec![1; tensor.shape.len()], &[0.0]);
+            let Some(nothing) = nothing.filter(|_| tensor.shape == truth[0].shape) else { continue };
+            constant.tensor = nothing;
+            let found = self.results(&model).map_err(|e| e.to_string())?;
+            same(tensor, &found[0]).map_err(|e| format!("operand {slot} is zero, and not passed on: {e}"))?;
+        }
+        Ok(())
     }
 
     fn site<T>(&self, facts: &Facts, see: impl FnOnce(&Site) -> T) -> T {

@@ -9,7 +9,7 @@
 //! 4. the cut call computes what the masked call does, of what is kept;
 //! 5. the same for graphs (`graphs.rs`), through the very functions that `secateur prune` calls.
 //!
-//! And where a rule claims zeros or an identity, it is one. What is real is what tract computes.
+//! And where a rule claims zeros, an identity or an operand that it passes on, it is so. What is real is what tract computes.
 //! `SECATEUR_CASES=20` makes twenty times as many cases.
 
 mod case;

@@ -30,7 +30,23 @@ struct Builder<'a, 'b> {
 
 /// A net of a few layers with forks and joins, and a head of one or two dense layers.
 pub fn net(d: &mut Draw) -> Net {
-    let layers = d.range(2, 9);
+    built(d, |b| {
+        for _ in 0..b.d.range(2, 9) {
+            b.layer();
+        }
+    })
+}
+
+/// A net with residual branches, which may lie within one another and be read from outside.
+pub fn residual_net(d: &mut Draw) -> Net {
+    built(d, |b| {
+        for _ in 0..b.d.range(1, 3) {
+            b.residual(1);
+        }
+    })
+}
+
+fn built(d: &mut Draw, fill: impl FnOnce(&mut Builder)) -> Net {
     let (c, h) = (d.range(1, 3), d.range(3, 6));
     let batch = d.pick(&["N", "2"]);
     let input = Value { name: "x".into(), c, h };
@@ -44,9 +60,7 @@ pub fn net(d: &mut Draw) -> Net {
     };
     let first = b.conv(&input);
     b.values = vec![first];
-    for _ in 0..layers {
-        b.layer();
-    }
+    fill(&mut b);
     let outputs = b.head();
     let outputs: Vec<String> = outputs.iter().map(|(name, n)| format!("f32[{batch},{n}] {name}")).collect();
     let text = format!("net (f32[{batch},{c},{h},{h}] x) => ({}) {{\n{}}}\n", outputs.join(", "), b.lines);
@@ -120,6 +134,29 @@ impl Builder<'_, '_> {
             13 => self.mix(&x),
             _ => self.slice(&x),
         }
+    }
+
+    /// A branch of a few layers, and a sum or a difference with what went in.
+    fn residual(&mut self, depth: usize) {
+        let x = self.values[self.values.len() - 1].clone();
+        for _ in 0..self.d.range(0, 2) {
+            if depth > 0 && self.d.flip() { self.residual(depth - 1) } else { self.layer() }
+        }
+        let y = self.values[self.values.len() - 1].clone();
+        if y.h != x.h {
+            return;
+        }
+        let k = self.d.pick(&[1, 3]);
+        let b = self.conv_to(&y, x.c, k);
+        self.used.extend([x.name.clone(), y.name]);
+        let (op, first, second) = match self.d.range(0, 3) {
+            0 => ("Add", x.name, b.name),
+            1 => ("Add", b.name, x.name),
+            2 => ("Sum", b.name, x.name),
+            _ => ("Sub", x.name, b.name),
+        };
+        let sum = self.call(format!("{op}({first}, {second})"));
+        self.keep(sum, x.c, x.h);
     }
 
     fn conv(&mut self, x: &Value) -> Value {

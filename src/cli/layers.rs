@@ -1,0 +1,66 @@
+//! `secateur layers`: which residual branches can go as a whole?
+
+use super::source::{self, Dims};
+use super::{Exit, show};
+use crate::layers::{self, LayerCut};
+use crate::prune;
+use crate::report::LayerReport;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// List the layers: residual branches that `prune --layers` can remove, with what goes and how much they change
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  secateur layers model.onnx --calib samples.npz")]
+pub struct Args {
+    /// The model
+    model: PathBuf,
+    /// Also sums that end no branch that can go, and why
+    #[arg(long)]
+    all: bool,
+    /// Score layers by what they change on samples: an `.npz` file with an array per model input; else by weights
+    #[arg(long, value_name = "FILE")]
+    calib: Option<PathBuf>,
+    #[command(flatten)]
+    dims: Dims,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Listing {
+    layers: Vec<LayerReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<Vec<Refused>>,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    name: String,
+    why: String,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    let model = source::load(&args.model)?;
+    let open = args.dims.open(&model)?;
+    let analysis = prune::prepare(&model)?;
+    let graph = &analysis.model.graph;
+    let found = layers::find(&analysis.model, &analysis.facts);
+    let scores = layers::score::score(&analysis.model, &found.layers, args.calib.as_deref())?;
+    let cut = |(layer, score): (&layers::Layer, f64)| Some((layer.clone(), layer.cut(graph, Some(score))?));
+    let cuts: Vec<(layers::Layer, LayerCut)> = found.layers.iter().zip(scores).filter_map(cut).collect();
+    let refused = found.refused.iter().map(|r| Refused { name: graph.label(r.merge).to_owned(), why: r.why.clone() });
+    let refused = args.all.then(|| refused.collect::<Vec<_>>());
+    let listing = Listing { layers: layers::reports(&analysis, &cuts, &open), refused };
+    if args.json {
+        show::print_json(&listing)?;
+        return Ok(Exit::Done);
+    }
+    show::print(&show::layer_table(&listing.layers))?;
+    for refused in listing.refused.iter().flatten() {
+        show::print(&show::wrap(&format!("  {}: {}", refused.name, refused.why), 4))?;
+    }
+    Ok(Exit::Done)
+}

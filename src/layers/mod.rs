@@ -1,0 +1,130 @@
+//! Layers: residual branches that can go as a whole.
+//!
+//! ```text
+//! a = Conv(x, w1)
+//! b = Relu(a)                 with the layer removed:
+//! c = Conv(b, w2)          →
+//! y = Add(x, c)
+//! z = Relu(y)                 z = Relu(x)
+//! ```
+//!
+//! [`find`] derives the branches from the graph, [`score`] says how much each of them changes, [`choose`] takes those
+//! that change least, and [`crate::passes::bypass`] removes them. [`silenced`] is the reference of the proof: the model
+//! as it was, but with zero where the branch's result was.
+
+mod choose;
+mod find;
+pub mod score;
+mod silence;
+mod zeroing;
+
+pub use choose::{LayerError, Options, choose, resolve, select};
+pub use find::find;
+pub use silence::{silence, silenced};
+pub use zeroing::zeroing;
+
+use crate::analysis::Analysis;
+use crate::cost::{self, Cost, OpenDims};
+use crate::ir::{Graph, NodeId, ValueId};
+use crate::report::LayerReport;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// What [`find`] finds, in topological order.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// The branches that can go.
+    pub layers: Vec<Layer>,
+    /// What looks like a branch, and why it can't go.
+    pub refused: Vec<Refused>,
+}
+
+/// A residual branch that can go.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The call that joins the branch with what bypasses it.
+    pub merge: NodeId,
+    /// The merge's operand slot that the branch ends in.
+    pub slot: u16,
+    /// What bypasses the branch, and takes the merge's place.
+    pub entry: ValueId,
+    /// The branch's result, which only the merge reads.
+    pub exit: ValueId,
+    /// The calls on the ways from entry to exit, in topological order.
+    pub calls: Vec<NodeId>,
+    /// All that goes: these calls, the merge, and what only they read.
+    pub gone: Vec<NodeId>,
+}
+
+/// A call that looks like the end of a branch.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub merge: NodeId,
+    pub why: String,
+}
+
+/// A layer that goes, in terms of the input file: what a plan says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerCut {
+    /// Position in the input file's list of nodes of the call that joins the branch with what bypasses it.
+    pub node: u32,
+    /// That call's operand slot that the branch ends in.
+    pub slot: u16,
+    /// That call's name, for the reader.
+    #[serde(default)]
+    pub name: String,
+    /// How much the layer changes; what is not known is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// The constants that nothing but the branch reads, for the reader.
+    #[serde(rename = "where", default)]
+    pub places: Vec<String>,
+}
+
+impl Layer {
+    /// Whether neither layer lies within the other, nor is the other.
+    pub fn is_apart(&self, other: &Layer) -> bool {
+        self.merge != other.merge && !self.calls.contains(&other.merge) && !other.calls.contains(&self.merge)
+    }
+
+    /// The layer in terms of the input file; nothing if the merge is not from there.
+    pub fn cut(&self, graph: &Graph, score: Option<f64>) -> Option<LayerCut> {
+        let name = graph.label(self.merge).to_owned();
+        let places = places(graph, self);
+        Some(LayerCut { node: graph.origin(self.merge)?, slot: self.slot, name, score, places })
+    }
+}
+
+/// What goes with each of these layers, and what that costs.
+pub fn reports(analysis: &Analysis, layers: &[(Layer, LayerCut)], open: &OpenDims) -> Vec<LayerReport> {
+    let graph = &analysis.model.graph;
+    let costs: HashMap<NodeId, Cost> = cost::per_node(&analysis.model, &analysis.facts, open).into_iter().collect();
+    let report = |(layer, cut): &(Layer, LayerCut)| {
+        let gone = || layer.gone.iter().filter_map(|n| costs.get(n));
+        LayerReport {
+            cut: cut.clone(),
+            entry: graph.value_name(layer.entry).to_owned(),
+            exit: graph.value_name(layer.exit).to_owned(),
+            calls: gone().map(|c| c.nodes).sum(),
+            macs: gone().map(|c| c.macs).sum(),
+            params: gone().map(|c| c.params).sum(),
+            in_removed: !zeroing(&analysis.model, &analysis.facts, layer).is_empty(),
+        }
+    };
+    layers.iter().map(report).collect()
+}
+
+fn places(graph: &Graph, layer: &Layer) -> Vec<String> {
+    let mut places: Vec<String> = vec![];
+    for constant in layer.gone.iter().filter_map(|&n| graph.constant(n)).filter(|c| c.tensor.count() > 1) {
+        let place = constant.source().unwrap_or(&constant.name);
+        if !places.iter().any(|p| p == place) {
+            places.push(place.to_owned());
+        }
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests;

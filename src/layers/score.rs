@@ -1,0 +1,158 @@
+//! How much a layer changes: low for what may go first.
+//!
+//! With samples it is what is measured: 1 − cosine of what goes into the layer and what comes out, the mean over all
+//! samples. That is the Block Influence of Men et al., ShortGPT: Layers in Large Language Models are More Redundant
+//! Than You Expect, 2024 (arXiv 2403.03853); a sample is a slice along the first axis.
+//!
+//! Without samples it is estimated from the weights: how much larger or smaller a branch makes what runs through it.
+//! A weight that is multiplied with the data has a gain, √(Σw² / n) for n numbers in its result: what it does to the
+//! size of data that is as large in every direction. (It is the norm that does not grow with a layer's width.) The
+//! score is the geometric mean of the gains, so that branches of different depth compare. BatchNormalizations are
+//! folded into the weights first, for a convolution before one may be scaled at will. The estimate does not see how
+//! large the data is that bypasses the branch; samples do.
+
+use super::{Layer, LayerError, find};
+use crate::axes::{self, Axes};
+use crate::feed::Feed;
+use crate::infer::{self, Facts};
+use crate::ir::{Model, NodeId, Tensor, ValueId};
+use crate::ops::{self, Site};
+use crate::oracle::Runner;
+use crate::passes::{Pipeline, Settings};
+use crate::save;
+use crate::verify::{self, VerifyError};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// How many samples run at a time, where the model takes any number.
+const BATCH: usize = 8;
+
+/// What runs before weights are looked at.
+const FOLD: &str = "fold-constants,fold-bn";
+
+/// What plans call the score.
+pub fn name(samples: Option<&Path>) -> &'static str {
+    if samples.is_some() { "1 - cosine" } else { "gain" }
+}
+
+/// The scores of layers: from samples if there are any, else from the weights.
+pub fn score(model: &Model, layers: &[Layer], samples: Option<&Path>) -> Result<Vec<f64>, LayerError> {
+    match samples {
+        _ if layers.is_empty() => Ok(vec![]),
+        Some(path) => Ok(measured(model, layers, path)?),
+        None => estimated(model, layers),
+    }
+}
+
+/// 1 − cosine of each layer's entry and result.
+fn measured(model: &Model, layers: &[Layer], path: &Path) -> Result<Vec<f64>, VerifyError> {
+    let feeds = Feed::from_npz(path, &verify::input_specs(model)?, Some(BATCH))?;
+    let bytes = save::to_bytes(model).map_err(|error| VerifyError::Save { which: "original", error })?;
+    let name = |v: ValueId| model.graph.value_name(v).to_owned();
+    let ends: Vec<(String, String)> =
+        layers.iter().map(|l| (name(l.entry), name(ValueId { node: l.merge, port: 0 }))).collect();
+    let is_call = |l: &&Layer| model.graph.call(l.entry.node).is_some();
+    let mut extra: Vec<String> = layers.iter().filter(is_call).map(|l| name(l.entry)).collect();
+    extra.extend(ends.iter().map(|(_, result)| result.clone()));
+    extra.sort_unstable();
+    extra.dedup();
+    let failed = |error| VerifyError::Oracle { which: "original", error };
+    let mut sums = vec![(0.0, 0usize); layers.len()];
+    let mut runner: Option<(_, Runner)> = None;
+    for feed in &feeds {
+        let signature = feed.signature();
+        // The last feed may have fewer samples.
+        if runner.as_ref().is_none_or(|(made_for, _)| *made_for != signature) {
+            let made = Runner::with_outputs(&bytes, None, &signature, &extra).map_err(failed)?;
+            runner = Some((signature, made));
+        }
+        let Some((_, runner)) = &runner else { continue };
+        let mut values: HashMap<String, Tensor> = feed.iter().cloned().collect();
+        values.extend(runner.run(feed).map_err(failed)?);
+        for ((entry, result), sum) in ends.iter().zip(&mut sums) {
+            if let (Some(x), Some(y)) = (values.get(entry), values.get(result)) {
+                add_cosines(x, y, sum);
+            }
+        }
+    }
+    Ok(sums.into_iter().map(|(sum, count)| 1.0 - sum / count.max(1) as f64).collect())
+}
+
+/// Adds the cosine of each sample; two that are zero are alike.
+fn add_cosines(x: &Tensor, y: &Tensor, (sum, count): &mut (f64, usize)) {
+    let (Ok(a), Ok(b)) = (x.to_f64(), y.to_f64()) else { return };
+    let samples = x.shape.first().copied().unwrap_or(1);
+    let each = a.len() / samples.max(1);
+    if a.len() != b.len() || each == 0 {
+        return;
+    }
+    for (a, b) in a.chunks_exact(each).zip(b.chunks_exact(each)) {
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+        let norms = (dot(a, a) * dot(b, b)).sqrt();
+        *sum += if norms > 0.0 { dot(a, b) / norms } else { f64::from(u8::from(dot(a, a) == dot(b, b))) };
+        *count += 1;
+    }
+}
+
+/// The geometric mean of the gains of each layer's weights.
+fn estimated(model: &Model, layers: &[Layer]) -> Result<Vec<f64>, LayerError> {
+    let mut folded = model.clone();
+    let pipeline: Pipeline = FOLD.parse().map_err(|e| LayerError::Fold(format!("{e}")))?;
+    pipeline.run(&mut folded, Settings::default()).map_err(|e| LayerError::Fold(e.to_string()))?;
+    let facts = infer::infer(&folded);
+    let weights = Weights { model: &folded, axes: axes::analyze(&folded, &facts), facts };
+    // The merges are still there, whatever became of the branches.
+    let branches: BTreeMap<NodeId, Layer> =
+        find(&folded, &weights.facts).layers.into_iter().map(|l| (l.merge, l)).collect();
+    layers.iter().map(|l| branches.get(&l.merge).map_or(Ok(1.0), |l| weights.mean_gain(l))).collect()
+}
+
+struct Weights<'a> {
+    model: &'a Model,
+    facts: Facts,
+    axes: Axes,
+}
+
+impl Weights<'_> {
+    fn mean_gain(&self, layer: &Layer) -> Result<f64, LayerError> {
+        let mut logs = vec![];
+        for &node in &layer.calls {
+            for slot in self.factors(node) {
+                logs.push(self.gain(node, slot)?.ln());
+            }
+        }
+        Ok((logs.iter().sum::<f64>() / logs.len().max(1) as f64).exp())
+    }
+
+    /// The slots of a call's constants that it multiplies with the data. By the law of zeros these are the constants
+    /// that can't make a result without the data, and without which the other constants can't make it zero.
+    fn factors(&self, node: NodeId) -> Vec<u16> {
+        let graph = &self.model.graph;
+        let Some(call) = graph.call(node) else { return vec![] };
+        let unknowns = Cell::new(1 << 25);
+        let site = Site::new(self.model, graph, node, call, &self.facts, &unknowns);
+        let rule = ops::rule_of(self.model, call);
+        let tensor = |slot: u16| site.tensor(usize::from(slot));
+        let zero = |at: &dyn Fn(u16) -> bool| (rule.zero)(&site, &(0..call.arity).map(at).collect::<Vec<bool>>());
+        let is_factor = |&slot: &u16| {
+            tensor(slot).is_some_and(|t| t.dtype.is_float() && t.count() > 1)
+                && zero(&|s| s != slot)
+                && zero(&|s| tensor(s).is_some())
+                && !zero(&|s| tensor(s).is_some() && s != slot)
+        };
+        (0..call.arity).filter(is_factor).collect()
+    }
+
+    /// √(Σw² / n), where n counts the weight's indices along labels that the result carries.
+    fn gain(&self, node: NodeId, slot: u16) -> Result<f64, LayerError> {
+        let graph = &self.model.graph;
+        let value = graph.operand(node, usize::from(slot));
+        let Some(constant) = value.and_then(|v| graph.constant(v.node)) else { return Ok(1.0) };
+        let kept = self.axes.bindings(node).iter().filter(|b| b.in_result && b.operands.contains(&slot));
+        let results: usize = kept.filter_map(|b| self.axes.solver().size(b.var).size()).product();
+        let squares = constant.tensor.slice_sums(0, |x| x * x);
+        let squares = squares.map_err(|error| LayerError::Tensor { name: constant.name.clone(), error })?;
+        Ok((squares.iter().sum::<f64>() / results.max(1) as f64).sqrt())
+    }
+}
