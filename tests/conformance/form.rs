@@ -17,18 +17,16 @@ pub const GIVEN: Form = Form { constant_from: usize::MAX, open: false };
 /// All inputs but the first are constants, as weights and shapes mostly are.
 pub const WEIGHTS: Form = Form { constant_from: 1, open: false };
 
+/// All inputs are constants.
+pub const CONSTANTS: Form = Form { constant_from: 0, open: false };
+
 /// All forms in which types are inferred.
-pub const ALL: &[Form] = &[
-    GIVEN,
-    WEIGHTS,
-    Form { constant_from: 0, open: false },
-    Form { constant_from: usize::MAX, open: true },
-    Form { constant_from: 1, open: true },
-];
+pub const ALL: &[Form] =
+    &[GIVEN, WEIGHTS, CONSTANTS, Form { constant_from: usize::MAX, open: true }, Form { constant_from: 1, open: true }];
 
 impl Form {
     /// The case's model in this form.
-    pub fn of(self, case: &Case) -> Result<Model, String> {
+    pub fn of(self, case: &Case) -> Model {
         let mut model = case.model.clone();
         let nodes: Vec<NodeId> = inputs(&case.model).map(|(node, _)| node).collect();
         for (i, &node) in nodes.iter().enumerate() {
@@ -43,13 +41,7 @@ impl Form {
                 _ => {}
             }
         }
-        Ok(model)
-    }
-
-    /// Whether the case has this form beside those before it.
-    pub fn differs(self, case: &Case) -> bool {
-        let (count, fed) = (inputs(&case.model).count(), case.feed.is_some());
-        self == GIVEN || fed && (self.constant_from < count || self.open && (self.constant_from > count))
+        model
     }
 }
 
