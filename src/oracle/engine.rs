@@ -49,7 +49,8 @@ impl Engine {
         };
         let Prepared { typed, inputs, outputs } = attempt(true).or_else(|e| attempt(false).map_err(|_| e))?;
         drop(proto);
-        let (runnable, plan) = finish(typed, &operators)?;
+        let optimizes = examine::check_typed(&typed, &operators)?;
+        let (runnable, plan) = finish(typed, optimizes, &operators)?;
         Ok(Engine { runnable, plan, inputs, outputs, operators })
     }
 
@@ -169,7 +170,14 @@ fn select_outputs<'a>(
 }
 
 /// The fastest plan that tract can make.
-fn finish(typed: TypedModel, operators: &Operators) -> Result<(Arc<TypedRunnableModel>, Plan), OracleError> {
+fn finish(
+    typed: TypedModel,
+    optimizes: bool,
+    operators: &Operators,
+) -> Result<(Arc<TypedRunnableModel>, Plan), OracleError> {
+    if !optimizes {
+        return Ok((typed.into_runnable().map_err(|e| unsupported(&e, operators))?, Plan::Plain));
+    }
     let optimized = caught(|| {
         let optimized = typed.clone().into_optimized().and_then(IntoRunnable::into_runnable);
         optimized.map_err(|e| unsupported(&e, operators))
