@@ -33,14 +33,15 @@ const DFT: Rule = Rule {
         let Some((axis, last)) = transformed(site, x.len())? else {
             return Ok(vec![Fact::maybe(site.dtype(0), Some(x.iter().map(|_| site.unknown()).collect()))]);
         };
-        let length = if site.has(1) { number(site, 1).unwrap_or_else(|| site.unknown()) } else { x[axis].clone() };
         let (onesided, inverse) = (site.call.int("onesided", 0) != 0, site.call.int("inverse", 0) != 0);
-        // The inverse of one half is the whole, which is real; how long it is only the operand can say.
-        (shape[axis], shape[last]) = match (onesided, inverse) {
-            (false, _) => (length, Dim::Fixed(2)),
-            (true, false) => (half(&length), Dim::Fixed(2)),
-            (true, true) => (site.unknown(), site.unknown()),
+        // The inverse of one half is the whole, which is real.
+        let length = match site.has(1) {
+            true => number(site, 1).unwrap_or_else(|| site.unknown()),
+            false if onesided && inverse => (x[axis].clone() - Dim::Fixed(1)) * Dim::Fixed(2),
+            false => x[axis].clone(),
         };
+        shape[axis] = if onesided && !inverse { half(&length) } else { length };
+        shape[last] = Dim::Fixed(if onesided && inverse { 1 } else { 2 });
         Ok(vec![Fact::maybe(site.dtype(0), Some(shape))])
     },
     axes: |site| {
@@ -145,7 +146,7 @@ mod tests {
         assert_snapshot!(show("DFT", 20, "", &["=3 10 1"]), @"[c0:3, 10, 1] -> f32[c0:3, 10, 2]");
         assert_snapshot!(show("DFT", 19, "axis=0 onesided=1", &["=9 10 1"]), @"[9, c1:10, 1] -> f32[5, c1:10, 2]");
         assert_snapshot!(show("DFT", 20, "", &["=3 10 8 2", "=i64[16]", "=i64[1]"]), @"[c0:3, 10, c2:8, 2], [1], [1] -> f32[c0:3, 16, c2:8, 2]");
-        assert_snapshot!(show("DFT", 20, "inverse=1 onesided=1", &["=3 10 2"]), @"[c0:3, 10, 2] -> f32[c0:3, ?0, ?1]");
+        assert_snapshot!(show("DFT", 20, "inverse=1 onesided=1", &["=3 10 2"]), @"[c0:3, 10, 2] -> f32[c0:3, 18, 1]");
         assert_snapshot!(show("DFT", 20, "", &["=3 10 1", "", "i64:1"]), @"[3, 10, 1], -, [1] -> f32[?0, ?1, ?2]");
         assert_snapshot!(show("DFT", 20, "", &["=3 10 1", "", "=i64[2]"]), @"error: the axis of the parts is transformed");
     }

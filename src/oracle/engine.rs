@@ -40,6 +40,7 @@ impl Engine {
         let graph = proto.graph.as_mut().ok_or_else(|| OracleError::Decode("it has no graph".into()))?;
         let operators = examine::operators(graph)?;
         rewrite::rewrite(graph, opset);
+        examine::check_empty(graph, inputs)?;
         examine::check_nodes(graph, &|name| onnx.op_register.0.contains_key(name))?;
         let dir = dir.map(directory).transpose()?;
         // Declared inner types may contradict the sizes that we set, but sometimes inference needs them.
@@ -49,8 +50,7 @@ impl Engine {
         };
         let Prepared { typed, inputs, outputs } = attempt(true).or_else(|e| attempt(false).map_err(|_| e))?;
         drop(proto);
-        let optimizes = examine::check_typed(&typed, &operators)?;
-        let (runnable, plan) = finish(typed, optimizes, &operators)?;
+        let (runnable, plan) = finish(typed, &operators)?;
         Ok(Engine { runnable, plan, inputs, outputs, operators })
     }
 
@@ -170,12 +170,8 @@ fn select_outputs<'a>(
 }
 
 /// The fastest plan that tract can make.
-fn finish(
-    typed: TypedModel,
-    optimizes: bool,
-    operators: &Operators,
-) -> Result<(Arc<TypedRunnableModel>, Plan), OracleError> {
-    if !optimizes {
+fn finish(typed: TypedModel, operators: &Operators) -> Result<(Arc<TypedRunnableModel>, Plan), OracleError> {
+    if !examine::may_optimize(&typed) {
         return Ok((typed.into_runnable().map_err(|e| unsupported(&e, operators))?, Plan::Plain));
     }
     let optimized = caught(|| {

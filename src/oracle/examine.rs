@@ -1,7 +1,7 @@
 //! A look at a model before tract gets it: what tract would get wrong or die of is refused.
 
-use super::OracleError;
 use super::steps::attribute;
+use super::{OracleError, Signature};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::prelude::*;
@@ -99,24 +99,22 @@ fn ignored(node: &NodeProto) -> Option<&'static str> {
     cases.iter().find(|(holds, _)| *holds).map(|(_, why)| *why)
 }
 
-/// Checks what can be told only once shapes are known; returns whether tract may optimize the model.
-pub fn check_typed(model: &TypedModel, operators: &Operators) -> Result<bool, OracleError> {
-    let mut optimizes = true;
-    for node in &model.nodes {
-        let facts = model.node_input_facts(node.id).map_err(|e| OracleError::Prepare(e.to_string()))?;
+/// Refuses extremes of nothing: tract takes the least or greatest finite number for them.
+pub fn check_empty(graph: &GraphProto, inputs: &[Signature]) -> Result<(), OracleError> {
+    let extreme = graph.node.iter().find(|n| matches!(n.op_type.as_str(), "ReduceMax" | "ReduceMin"));
+    let (Some(node), true) = (extreme, inputs.iter().any(|(_, _, shape)| shape.contains(&0))) else { return Ok(()) };
+    let (operator, message) = (node.op_type.clone(), "tract has no extremes of no elements".into());
+    Err(OracleError::Unsupported { operator, node: label(node).into(), message })
+}
+
+/// Whether tract may optimize a model: it takes the remainder for commutative where the divisor has more elements.
+pub fn may_optimize(model: &TypedModel) -> bool {
+    let right = |node: &TypedNode| {
+        let Ok(facts) = model.node_input_facts(node.id) else { return false };
         let counts: Vec<Option<usize>> = facts.iter().map(|f| f.shape.volume().to_usize().ok()).collect();
-        match (node.op.name().as_ref(), &counts[..]) {
-            // Its optimizer takes the remainder for commutative.
-            ("Rem", [a, b]) => optimizes &= a.is_some() && b.is_some() && a >= b,
-            ("Reduce<Max>" | "Reduce<Min>", [Some(0)]) => {
-                let (operator, node) = (operators.get(&node.name).cloned().unwrap_or_default(), node.name.clone());
-                let message = "tract takes the least number there is for the maximum of nothing".into();
-                return Err(OracleError::Unsupported { operator, node, message });
-            }
-            _ => {}
-        }
-    }
-    Ok(optimizes)
+        matches!(counts[..], [Some(a), Some(b)] if a >= b)
+    };
+    model.nodes.iter().filter(|n| n.op.name() == "Rem").all(right)
 }
 
 /// Whether a recurrence has the activations that it has by default, in each direction.

@@ -33,9 +33,6 @@ fn all(dir: &Path, mut see: impl FnMut(&Case, &Finding)) -> Vec<String> {
             Ok(case) => {
                 let finding = check(&case);
                 broken.extend(finding.broken.iter().map(|why| format!("{}: {why}", case.name)));
-                if std::env::var_os("DBG").is_some() {
-                    eprintln!("ORACLE {} {:?} {:?}", case.name, finding.cut, finding.oracle);
-                }
                 see(&case, &finding);
             }
         }
