@@ -61,15 +61,15 @@ pub fn check_nodes(graph: &GraphProto, known: &dyn Fn(&str) -> bool) -> Result<(
 
 /// What speaks against a node. tract looks operators up without their domain.
 fn objection(node: &NodeProto, known: &dyn Fn(&str) -> bool) -> Option<&'static str> {
-    let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
     let ours = match node.domain.as_str() {
+        "" | "ai.onnx" | "ai.onnx.ml" => true,
         "com.microsoft" => CONTRIB.contains(&node.op_type.as_str()),
-        domain => standard || domain == "ai.onnx.ml",
+        _ => false,
     };
     if !ours || !known(&node.op_type) {
         return Some("tract has no such operator");
     }
-    if standard { ignored(node) } else { None }
+    ignored(node)
 }
 
 /// Attributes that tract does not look at, where they say something else than what it does.
@@ -92,6 +92,7 @@ fn ignored(node: &NodeProto) -> Option<&'static str> {
             (int("input_forget", 0) != 0, "tract does not couple the gates"),
             (!has_default_activations(node), "tract has no other activations"),
         ],
+        "MultiHeadAttention" => &[(int("unidirectional", 0) != 0, "tract looks ahead, too")],
         "QuantizeLinear" => &[(!has(2) && !matches!(int("output_dtype", 0), 0 | 2), "tract quantizes to u8")],
         "SpaceToDepth" => &[(is("mode", b"CRD"), "tract has no mode CRD")],
         _ => &[],

@@ -61,6 +61,14 @@ fn a_recurrence_goes_in_its_direction() {
     near(&recurrence(", direction=\"reverse\"", "h").unwrap(), &[3.]);
 }
 
+/// Not right, and known: if this changes, ARCHITECTURE.md need not say it any more.
+#[test]
+fn the_maximum_of_infinities_is_finite() {
+    let inf = -f32::INFINITY;
+    let text = "g (f32[2,2] x) => (f32[..] y) { y = ReduceMax<axes=[1], keepdims=0>(x) }";
+    assert_eq!(output(text, &[2, 2], &[inf, inf, 1., 2.]).unwrap(), [f64::from(f32::MIN), 2.]);
+}
+
 #[test]
 fn what_tract_ignores_is_refused() {
     let text = "g (f32[0,2] x) => (f32[..] y) { y = ReduceMax<axes=[0]>(x) }";
@@ -71,4 +79,7 @@ fn what_tract_ignores_is_refused() {
     assert!(why(recurrence(", clip=1.0", "y")).ends_with("tract does not clip"));
     let text = "g (f32[1,1,2,2] x) => (f32[..] y) { y = SpaceToDepth<blocksize=2, mode=\"CRD\">(x) }";
     assert!(why(output(text, &[1, 1, 2, 2], &[1.; 4])).ends_with("tract has no mode CRD"));
+    let heads = "com.microsoft.MultiHeadAttention<num_heads=1, unidirectional=1>(x, x, x)";
+    let text = format!("<opset_import: [\"com.microsoft\" : 1]> g (f32[1,2,2] x) => (f32[..] y) {{ y = {heads} }}");
+    assert!(why(output(&text, &[1, 2, 2], &[1.; 4])).ends_with("tract looks ahead, too"));
 }
