@@ -5,34 +5,48 @@ use secateur::ir::{Constant, Dim, Form as Stored, Model, Node, NodeId, Origin, T
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
-    /// Inputs from here on are constants.
-    pub constant_from: usize,
-    /// Dimensions of the other inputs are symbols.
+    pub inputs: Inputs,
+    /// Dimensions of what is still an input are symbols, and outputs of any shape.
     pub open: bool,
 }
 
-/// As the case is written.
-pub const GIVEN: Form = Form { constant_from: usize::MAX, open: false };
+/// Which inputs stay inputs; the others are constants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    All,
+    /// The first one, as weights and shapes mostly are constants.
+    First,
+    Nothing,
+}
 
-/// All inputs but the first are constants, as weights and shapes mostly are.
-pub const WEIGHTS: Form = Form { constant_from: 1, open: false };
+/// As the case is written.
+pub const GIVEN: Form = Form { inputs: Inputs::All, open: false };
 
 /// All inputs are constants.
-pub const CONSTANTS: Form = Form { constant_from: 0, open: false };
+pub const CONSTANTS: Form = Form { inputs: Inputs::Nothing, open: false };
 
-/// All forms in which types are inferred.
-pub const ALL: &[Form] =
-    &[GIVEN, WEIGHTS, CONSTANTS, Form { constant_from: usize::MAX, open: true }, Form { constant_from: 1, open: true }];
+/// The forms that can be run.
+pub const RUN: &[Form] = &[
+    GIVEN,
+    Form { inputs: Inputs::First, open: false },
+    Form { inputs: Inputs::All, open: true },
+    Form { inputs: Inputs::First, open: true },
+];
 
 impl Form {
     /// The case's model in this form.
     pub fn of(self, case: &Case) -> Model {
         let mut model = case.model.clone();
+        let kept = match self.inputs {
+            Inputs::All => usize::MAX,
+            Inputs::First => 1,
+            Inputs::Nothing => 0,
+        };
         let nodes: Vec<NodeId> = inputs(&case.model).map(|(node, _)| node).collect();
         for (i, &node) in nodes.iter().enumerate() {
             let name = model.graph.label(node).to_owned();
             match case.feed.as_ref().and_then(|f| f.get(&name)) {
-                Some(tensor) if i >= self.constant_from => {
+                Some(tensor) if i >= kept => {
                     let (tensor, origin) = (tensor.clone(), Origin::File(name.clone()));
                     let constant = Constant { name, tensor, form: Stored::Initializer, origin };
                     *model.graph.node_mut(node) = Node::Constant(constant);
@@ -40,6 +54,9 @@ impl Form {
                 Some(_) if self.open => open(&mut model, node, i),
                 _ => {}
             }
+        }
+        if self.open {
+            forget_shapes(&mut model);
         }
         model
     }
@@ -50,6 +67,18 @@ fn open(model: &mut Model, node: NodeId, input: usize) {
     if let Type::Tensor(ty) = &mut i.info.ty {
         let symbol = |(axis, dim): (usize, &mut Dim)| *dim = Dim::symbol(&format!("d{input}_{axis}"));
         ty.shape.iter_mut().flatten().enumerate().for_each(symbol);
+    }
+}
+
+/// Takes away the declared shapes of all values but the inputs.
+fn forget_shapes(model: &mut Model) {
+    model.graph.value_info.clear();
+    for node in model.graph.outputs() {
+        if let Node::Output(o) = model.graph.node_mut(node)
+            && let Type::Tensor(ty) = &mut o.info.ty
+        {
+            ty.shape = None;
+        }
     }
 }
 

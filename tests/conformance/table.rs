@@ -38,6 +38,7 @@ struct Row {
     wrong: usize,
     silent: usize,
     compared: usize,
+    changed: usize,
 }
 
 impl Table {
@@ -76,6 +77,7 @@ impl Row {
             Run::Silent(_) => self.silent += 1,
         }
         self.compared += usize::from(finding.compared);
+        self.changed += usize::from(finding.changed);
     }
 
     fn types(&self) -> String {
@@ -109,10 +111,11 @@ impl fmt::Display for Table {
         )?;
         writeln!(f, "| cases | |\n|---|---|")?;
         writeln!(f, "| loaded | {} |", total.cases)?;
-        writeln!(f, "| failures: bytes, text, types or outputs after the passes | {failures} |")?;
+        writeln!(f, "| failures: bytes, text, types, outputs after the passes, cuts | {failures} |")?;
         writeln!(f, "| types of all outputs inferred | {} |", total.typed)?;
         writeln!(f, "| partly | {} |", total.partly)?;
         writeln!(f, "| outputs compared after all exact passes | {} |", total.compared)?;
+        writeln!(f, "| of these changed by the passes, in some form | {} |", total.changed)?;
         writeln!(f, "| cut | {} |", total.cut)?;
         writeln!(f, "| cut, and compared with the masked case | {} |", total.equal)?;
         writeln!(f, "| right in the oracle | {} |", total.right)?;
