@@ -5,8 +5,8 @@
 //! one thread, so two runs of one feed give the same bits, and times can be compared.
 //!
 //! The oracle must be right or silent. What tract ignores or would compute differently (an operator's domain,
-//! a BatchNormalization in training mode, the direction of a recurrence) is said in other operators or refused by name before tract sees it; its
-//! panics become errors.
+//! a BatchNormalization in training mode, the direction of a recurrence) is said in other operators or refused by name
+//! before tract sees it; its panics become errors.
 
 mod panics;
 
