@@ -14,7 +14,7 @@ pub(super) struct Setting {
 }
 
 /// The options that a pass was given. Its constructor takes those that it knows; what is left is an error.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Options {
     settings: Vec<Setting>,
     known: Vec<&'static str>,

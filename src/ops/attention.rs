@@ -7,6 +7,7 @@ use crate::ir::{Attribute, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[
     ("Attention", ATTENTION),
+    ("LinearAttention", LINEAR_ATTENTION),
     ("RotaryEmbedding", ROTARY_EMBEDDING),
     ("com.microsoft.RotaryEmbedding", ROTARY_EMBEDDING),
 ];
@@ -35,6 +36,32 @@ const ATTENTION: Rule = Rule {
     cost: |site| match (site.shape(0), site.shape(1), site.result_shape(0)) {
         (Some(q), Some(k), Some(y)) if k.len() > 2 => (elements(q) + elements(y)) * k[k.len() - 2].clone(),
         _ => site.unknown(),
+    },
+    ..Rule::OPAQUE
+};
+
+/// A recurrence over outer products of keys and values. Operands: q, k, v with heads in the last axis, the state, decay
+/// and rate. Only its types are known.
+const LINEAR_ATTENTION: Rule = Rule {
+    infer: |site| {
+        let (query, key) = (site.call.int("q_num_heads", 0), site.call.int("kv_num_heads", 0));
+        for (slot, name) in [(0, "queries"), (1, "keys"), (2, "values")] {
+            expect_rank(site, slot, 3, name)?;
+        }
+        let part = |slot: usize| match site.dim(slot, 2) {
+            Some(width) => divide(width, &Dim::Fixed(key), "heads"),
+            None => Ok(None),
+        };
+        let (d, e) = (part(1)?, part(2)?);
+        let (y, state) = match (site.shape(0), d, e) {
+            (Some([b, t, _]), Some(d), Some(e)) => (
+                Some(vec![b.clone(), t.clone(), e.clone() * Dim::Fixed(query)]),
+                Some(vec![b.clone(), Dim::Fixed(key), d, e]),
+            ),
+            _ => (None, None),
+        };
+        let kept = if site.has(3) { site.dtype(3) } else { site.dtype(0) };
+        Ok(vec![Fact::maybe(site.dtype(0), y), Fact::maybe(kept, state)])
     },
     ..Rule::OPAQUE
 };
@@ -309,5 +336,14 @@ mod tests {
         );
         assert_snapshot!(microsoft("num_heads=4").refit("h", &[1]), @"num_heads=1");
         assert_snapshot!(microsoft("").refit("h", &[1]), @"");
+    }
+
+    #[test]
+    fn linear_attention_has_types() {
+        let case = |heads: &str| {
+            Case::new("LinearAttention", 27, heads, &["2 5 32", "2 5 16", "2 5 24", "f16:2 2 8 12"], 2).show()
+        };
+        assert_snapshot!(case("q_num_heads=4 kv_num_heads=2"), @"[2, 5, 32], [2, 5, 16], [2, 5, 24], [2, 2, 8, 12] -> f32[2, 5, 48], f16[2, 2, 8, 12]");
+        assert_snapshot!(case("q_num_heads=4 kv_num_heads=5"), @"error: 16 does not divide into 5 heads");
     }
 }

@@ -60,6 +60,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("BitwiseAnd", binary!(zero::any)),
     ("BitwiseOr", binary!(zero::all)),
     ("BitwiseXor", binary!(zero::all)),
+    ("SwiGLU", binary!(zero::any)),
     ("com.microsoft.BiasGelu", GELU_OF_SUM),
     ("com.microsoft.FastGelu", GELU_OF_SUM),
 ];
@@ -272,6 +273,8 @@ fn has_only(site: &Site, slot: usize, condition: impl Fn(f64) -> bool) -> bool {
 mod tests {
     use super::super::nets::{Net, int};
     use crate::ir::Tensor;
+    use crate::ops::testing::show;
+    use insta::assert_snapshot;
 
     #[test]
     fn shapes_broadcast_and_symbols_stay() {
@@ -362,5 +365,10 @@ mod tests {
         let picked = net.call("Where", &[test, ones, shape], &[]);
         assert_eq!(net.show(test), "bool[2] = {false, false}");
         assert_eq!(net.show(picked), "i64[2] = {n, 12}");
+    }
+
+    #[test]
+    fn a_gate() {
+        assert_snapshot!(show("SwiGLU", 28, "", &["=2 16", "=2 16"]), @"[c0:2, c1:16], [c0:2, c1:16] -> f32[c0:2, c1:16]");
     }
 }

@@ -6,7 +6,12 @@ use super::{AxisRule, Bias, Cut, Refit, Rule, Site, zero};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[("Conv", CONV), ("ConvTranspose", CONV_TRANSPOSE), ("DeformConv", DEFORM_CONV)];
+pub const RULES: &[(&str, Rule)] = &[
+    ("Conv", CONV),
+    ("ConvTranspose", CONV_TRANSPOSE),
+    ("DeformConv", DEFORM_CONV),
+    ("CausalConvWithState", CAUSAL_CONV),
+];
 
 /// `y[n, (g o), p] = b[(g o)] + Σ x[n, (g i), p + t] · w[(g o), i, t]` over i and the taps t.
 const CONV: Rule = Rule {
@@ -55,6 +60,32 @@ const DEFORM_CONV: Rule = Rule {
     },
     refit: refit_group,
     cost: |site| conv_cost(site, 1),
+    ..Rule::OPAQUE
+};
+
+/// A depthwise convolution of a sequence that looks only back, and keeps what it has to look back on: x, w, bias, state.
+const CAUSAL_CONV: Rule = Rule {
+    infer: |site| {
+        for (slot, name) in [(0, "input"), (1, "weights"), (3, "state")] {
+            expect_rank(site, slot, 3, name)?;
+        }
+        let state = match (site.shape(0), site.dim(1, 2)) {
+            (Some([n, c, _]), Some(k)) => Some(vec![n.clone(), c.clone(), k.clone() - Dim::Fixed(1)]),
+            _ => None,
+        };
+        Ok(vec![Fact::maybe(site.dtype(0), site.fact(0).shape.clone()), Fact::maybe(site.dtype(0), state)])
+    },
+    axes: |_| Some(AxisRule::new("n c _, c 1 _, c, n c _ -> n c _, n c _").why("a window runs along it")),
+    zero: |site, at| {
+        let on = |slot: usize| at.get(slot) == Some(&true);
+        let past = on(0) && (on(3) || !site.has(3));
+        let state = site.call.results.get(1).is_some_and(|r| !r.is_empty());
+        (past || on(1) && !state) && (on(2) || !site.has(2))
+    },
+    cost: |site| match (site.shape(0), site.dim(1, 2)) {
+        (Some(x), Some(k)) => elements(x) * k.clone(),
+        _ => site.unknown(),
+    },
     ..Rule::OPAQUE
 };
 
@@ -364,5 +395,14 @@ mod tests {
         assert_snapshot!(case.cost(), @"225792*N");
         let case = Case::new("ConvTranspose", 11, "", &["N 32 5 5", "=32 16 3 3"], 1);
         assert_snapshot!(case.cost(), @"115200*N");
+    }
+
+    #[test]
+    fn a_causal_convolution_keeps_its_state() {
+        let case = Case::new("CausalConvWithState", 27, "", &["=2 8 5", "=8 1 3", "=8", "=2 8 2"], 2);
+        assert_snapshot!(case.show(), @"[c0:2, c1:8, 5], [c1:8, 1, 3], [c1:8], [c0:2, c1:8, 2] -> f32[c0:2, c1:8, 5], f32[c0:2, c1:8, 2]");
+        assert_snapshot!(case.cost(), @"240");
+        assert!(case.zero(&[true, false, true, true]) && !case.zero(&[true, false, true, false]));
+        assert!(!case.zero(&[false, true, true, false]), "the state is there without weights");
     }
 }

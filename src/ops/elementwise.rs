@@ -82,6 +82,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("BitwiseNot", map!(NEVER)),
     ("Clip", CLIP),
     ("Cast", CAST),
+    ("BitCast", BIT_CAST),
     ("CastLike", CAST_LIKE),
     ("Identity", IDENTITY),
     ("Dropout", DROPOUT),
@@ -110,6 +111,21 @@ const CAST: Rule = Rule {
 const CAST_LIKE: Rule = Rule {
     infer: |site| Ok(vec![cast(site, site.dtype(1))]),
     is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == site.dtype(1),
+    ..map!(zero::first)
+};
+
+/// BitCast: the same bits as another element type.
+const BIT_CAST: Rule = Rule {
+    infer: |site| {
+        let dtype = cast_type(site);
+        if let (Some(from), Some(to)) = (site.dtype(0), dtype)
+            && from.bits() != to.bits()
+        {
+            return Err(format!("the bits of {from} are no {to}"));
+        }
+        Ok(vec![mapped(site, dtype, |_| Element::Unknown)])
+    },
+    is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == cast_type(site),
     ..map!(zero::first)
 };
 
@@ -281,6 +297,8 @@ mod tests {
     use super::super::nets::{Net, int};
     use super::super::{known, rule};
     use crate::ir::Tensor;
+    use crate::ops::testing::show;
+    use insta::assert_snapshot;
 
     #[test]
     fn every_operator_has_one_rule() {
@@ -334,5 +352,11 @@ mod tests {
         let x = net.input("f32 n 4");
         let (same, other) = (net.call("Cast", &[x], &[("to", int(1))]), net.call("Cast", &[x], &[("to", int(7))]));
         assert_eq!([same, other].map(|v| net.is_identity(v)), [true, false]);
+    }
+
+    #[test]
+    fn bits_are_cast_to_a_type_as_wide() {
+        assert_snapshot!(show("BitCast", 26, "to=6", &["=16 8"]), @"[c0:16, c1:8] -> i32[c0:16, c1:8]");
+        assert_snapshot!(show("BitCast", 26, "to=7", &["=16 8"]), @"error: the bits of f32 are no i64");
     }
 }

@@ -17,6 +17,7 @@ mod fused;
 mod gather;
 mod integer;
 mod layer_norm;
+mod loss;
 mod matmul;
 mod movement;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod scan;
 mod scatter;
 mod select;
 mod shape;
+mod signal;
 mod site;
 mod slice;
 mod softmax;
@@ -200,6 +202,7 @@ const FAMILIES: &[Family] = &[
     gather::RULES,
     integer::RULES,
     layer_norm::RULES,
+    loss::RULES,
     matmul::RULES,
     movement::RULES,
     norm::RULES,
@@ -214,6 +217,7 @@ const FAMILIES: &[Family] = &[
     scatter::RULES,
     select::RULES,
     shape::RULES,
+    signal::RULES,
     slice::RULES,
     softmax::RULES,
 ];

@@ -14,6 +14,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("LpPool", Rule { is_identity: |_| false, ..POOL }),
     ("MaxPool", MAX_POOL),
     ("MaxRoiPool", MAX_ROI_POOL),
+    ("MaxUnpool", MAX_UNPOOL),
     ("RoiAlign", ROI_ALIGN),
 ];
 
@@ -58,6 +59,19 @@ const GLOBAL_POOL: Rule = Rule {
     ..Rule::OPAQUE
 };
 
+/// Elements put back where a MaxPool found them. The indices are flat ones over all channels, so nothing can be cut.
+const MAX_UNPOOL: Rule = Rule {
+    infer: |site| {
+        let shape = match (site.shape(0), site.has(2)) {
+            (Some(x), true) => Some(site.dims(2).unwrap_or_else(|| x.iter().map(|_| site.unknown()).collect())),
+            (Some(x), false) => Some(unpooled(site, x)?),
+            (None, _) => None,
+        };
+        Ok(vec![Fact::maybe(site.dtype(0), shape)])
+    },
+    ..Rule::OPAQUE
+};
+
 /// The maximum over cells of regions: `rois[r]` names its image and its corners.
 const MAX_ROI_POOL: Rule = Rule {
     infer: |site| {
@@ -81,6 +95,20 @@ const ROI_ALIGN: Rule = Rule {
     zero: zero::first,
     ..Rule::OPAQUE
 };
+
+/// The shape of which a window makes `x`: `(n - 1) · stride + extent - padding` along each axis.
+fn unpooled(site: &Site, x: &[Dim]) -> Result<Vec<Dim>, String> {
+    let [n, c, space @ ..] = x else { return Err("it needs axes for batch and channels".into()) };
+    let kernel = site.call.ints("kernel_shape").filter(|k| k.len() == space.len());
+    let kernel = kernel.ok_or("`kernel_shape` is missing, or not for its axes")?;
+    let window = Window::of(site.call, space.len())?;
+    let length = |(axis, (d, &k)): (usize, (&Dim, &i64))| {
+        let steps = (d.clone() - Dim::Fixed(1)) * Dim::Fixed(window.strides[axis]);
+        steps + window.extent(axis, &Dim::Fixed(k)) - window.padding(axis)
+    };
+    let lengths = space.iter().zip(kernel).enumerate().map(length);
+    Ok([n.clone(), c.clone()].into_iter().chain(lengths).collect())
+}
 
 fn wants_indices(site: &Site) -> bool {
     site.call.results.get(1).is_some_and(|r| !r.is_empty())
@@ -197,5 +225,13 @@ mod tests {
         assert!(!is("LpPool", "kernel_shape=[1,1]", "N 8 9 9"));
         assert!(is("GlobalAveragePool", "", "N 8 1 1"));
         assert!(!is("GlobalAveragePool", "", "N 8 1 H"));
+    }
+
+    #[test]
+    fn unpooling() {
+        let unpool = |operands: &[&str]| show("MaxUnpool", 22, "kernel_shape=[2,2] strides=[2,2]", operands);
+        assert_snapshot!(unpool(&["1 8 4 n", "i64:1 8 4 n"]), @"[1, 8, 4, n], [1, 8, 4, n] -> f32[1, 8, 8, 2*n]");
+        assert_snapshot!(unpool(&["=1 8 4 4", "i64:1 8 4 4", "=i64[1 8 9 9]"]), @"[1, 8, 4, 4], [1, 8, 4, 4], [4] -> f32[1, 8, 9, 9]");
+        assert_snapshot!(unpool(&["=1 8 4 4", "i64:1 8 4 4", "i64:4"]), @"[1, 8, 4, 4], [1, 8, 4, 4], [4] -> f32[?0, ?1, ?2, ?3]");
     }
 }

@@ -78,7 +78,11 @@ fn scaling(site: &Site, slot: usize) -> Result<Option<Scaling>, String> {
         [Dim::Fixed(1)] => Ok(Some(Scaling::Tensor)),
         [n] => {
             let Some(x) = site.shape(0) else { return Ok(None) };
-            let axis = site.axis("axis", 1, x.len())?;
+            // A single number may be written as a vector, and then needs no axis.
+            let axis = match (site.axis("axis", 1, x.len()), n) {
+                (Err(_), Dim::Open(_)) => return Ok(None),
+                (axis, _) => axis?,
+            };
             let length = x.get(axis).ok_or("a scalar has no axis to scale")?;
             agree(n, length, |n, d| format!("{n} scales for an axis of length {d}"))?;
             Ok(Some(Scaling::Axis(axis)))
@@ -150,6 +154,8 @@ mod tests {
             show("QuantizeLinear", 21, "output_dtype=3", &["=16 8", "=[0.5]"]),
             @"[c0:16, c1:8], [1] -> i8[c0:16, c1:8]"
         );
+        // Scales and zero points of an open number may be one for all: then there need be no such axis.
+        assert_snapshot!(q("", &["=16", "=[0.5]", "i8:n"]), @"[16], [1], [n] -> i8[16]");
         let case = Case::new("QuantizeLinear", 13, "axis=0", &["=16 8", "=16"], 1);
         assert_snapshot!(case.reasons(), @"it is divided by a scale for each unit");
     }

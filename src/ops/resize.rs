@@ -1,12 +1,18 @@
 //! Resampling. An axis whose scale is 1 is passed through; along the others samples mix.
 
-use super::dims::row;
+use super::dims::{expect_rank, row};
 use super::{AxisRule, Cut, Refit, Rule, Site, normalize_axis, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] =
-    &[("GridSample", GRID_SAMPLE), ("com.microsoft.GridSample", GRID_SAMPLE), ("Resize", RESIZE), ("Upsample", RESIZE)];
+pub const RULES: &[(&str, Rule)] = &[
+    ("AffineGrid", AFFINE_GRID),
+    ("CenterCropPad", CENTER_CROP_PAD),
+    ("GridSample", GRID_SAMPLE),
+    ("com.microsoft.GridSample", GRID_SAMPLE),
+    ("Resize", RESIZE),
+    ("Upsample", RESIZE),
+];
 
 /// Interpolation to `sizes`, or to `floor(x · scales)`; the newer versions name the axes that they speak of.
 const RESIZE: Rule = Rule {
@@ -45,6 +51,63 @@ const GRID_SAMPLE: Rule = Rule {
     zero: zero::first,
     ..Rule::OPAQUE
 };
+
+/// Points of a plane or of space, moved by a matrix for each sample: `theta[n, 2, 3], size -> grid[n, h, w, 2]`.
+const AFFINE_GRID: Rule = Rule {
+    infer: |site| {
+        expect_rank(site, 0, 3, "matrices")?;
+        let rank =
+            site.dim(0, 1).and_then(Dim::size).or(site.dim(1, 0).and_then(Dim::size).and_then(|n| n.checked_sub(2)));
+        let Some(rank) = rank else { return Ok(vec![Fact::maybe(site.dtype(0), None)]) };
+        let space = match site.dims(1) {
+            Some(size) if size.len() != rank + 2 => return Err(format!("a size of {} axes for {rank}", size.len())),
+            Some(size) => size[2..].to_vec(),
+            None => (0..rank).map(|_| site.unknown()).collect(),
+        };
+        let batch = site.dim(0, 0).cloned().unwrap_or_else(|| site.unknown());
+        let shape = [batch].into_iter().chain(space).chain([Dim::from(rank)]).collect();
+        Ok(vec![Fact::maybe(site.dtype(0), Some(shape))])
+    },
+    axes: |site| {
+        let pins = " _".repeat(site.result_shape(0)?.len().checked_sub(1)?);
+        Some(AxisRule::new(format!("n _ _, _* -> n{pins}")).why("a matrix moves points"))
+    },
+    zero: zero::first,
+    ..Rule::OPAQUE
+};
+
+/// Cuts off or fills up with zeros, as much at either end, to the given lengths of `axes`.
+const CENTER_CROP_PAD: Rule = Rule {
+    infer: |site| {
+        let Some(x) = site.shape(0) else { return Ok(vec![Fact::maybe(site.dtype(0), None)]) };
+        let (axes, mut shape) = (cropped(site, x.len())?, x.to_vec());
+        let lengths = site.dims(1);
+        if let Some(v) = lengths.as_ref().filter(|v| v.len() != axes.len()) {
+            return Err(format!("{} lengths for {} axes", v.len(), axes.len()));
+        }
+        for (i, &axis) in axes.iter().enumerate() {
+            shape[axis] = lengths.as_ref().map_or_else(|| site.unknown(), |v| v[i].clone());
+        }
+        Ok(vec![Fact::maybe(site.dtype(0), Some(shape))])
+    },
+    axes: |site| {
+        let rank = site.rank(0)?;
+        let axes = cropped(site, rank).ok()?;
+        let labels = row(rank, |i| if axes.contains(&i) { "_".into() } else { format!("a{i}") });
+        Some(AxisRule::new(format!("{labels}, _* -> {labels}")).why("its ends are cut off or filled up"))
+    },
+    zero: zero::first,
+    ..Rule::OPAQUE
+};
+
+/// The axes that CenterCropPad speaks of: all, unless it says which.
+fn cropped(site: &Site, rank: usize) -> Result<Vec<usize>, String> {
+    match site.call.ints("axes") {
+        Some(_) if rank == 0 => Err("a scalar has no axes".into()),
+        Some(axes) => axes.iter().map(|&a| normalize_axis(a, rank)).collect(),
+        None => Ok((0..rank).collect()),
+    }
+}
 
 /// What an axis becomes.
 #[derive(Clone, Debug, PartialEq)]
@@ -303,5 +366,21 @@ mod tests {
             show("GridSample", 20, "", &["=2 8 5 5", "=2 7 2"]),
             @"error: a grid of rank 3 for an input of rank 4"
         );
+    }
+
+    #[test]
+    fn grids_of_points() {
+        let grid = |operands: &[&str]| show("AffineGrid", 20, "", operands);
+        assert_snapshot!(grid(&["=4 2 3", "=i64[4 3 8 9]"]), @"[c0:4, 2, 3], [4] -> f32[c0:4, 8, 9, 2]");
+        assert_snapshot!(grid(&["=4 3 4", "i64:5"]), @"[c0:4, 3, 4], [5] -> f32[c0:4, ?0, ?1, ?2, 3]");
+        assert_snapshot!(grid(&["=4 2 3", "=i64[4 3 8]"]), @"error: a size of 3 axes for 2");
+    }
+
+    #[test]
+    fn crops_around_the_centre() {
+        let crop = |attributes: &str, operands: &[&str]| show("CenterCropPad", 18, attributes, operands);
+        assert_snapshot!(crop("axes=[-1,1]", &["=20 8 6", "=i64[4 10]"]), @"[c0:20, 8, 6], [2] -> f32[c0:20, 10, 4]");
+        assert_snapshot!(crop("", &["=20 8", "i64:2"]), @"[20, 8], [2] -> f32[?0, ?1]");
+        assert_snapshot!(crop("axes=[0]", &["=20 8", "=i64[1 2]"]), @"error: 2 lengths for 1 axes");
     }
 }

@@ -2,6 +2,7 @@
 //! made by counting the same units; others pass.
 
 use super::content::{carry, elements, flat, indices, small};
+use super::dims::{expect_rank, row};
 use super::site::normalize_axis;
 use super::{AxisRule, Rule, Site, zero};
 use crate::infer::{Element, Fact};
@@ -13,6 +14,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Scatter", SCATTER_ELEMENTS),
     ("ScatterElements", SCATTER_ELEMENTS),
     ("ScatterND", SCATTER_ND),
+    ("TensorScatter", TENSOR_SCATTER),
 ];
 
 /// Why the axes are pinned that indices point into.
@@ -46,6 +48,25 @@ const SCATTER_ELEMENTS: Rule = Rule {
         Some(AxisRule::new(format!("{data}, {index} @e, {index} -> {data}")).why(INDEXED))
     },
     zero: both,
+    ..Rule::OPAQUE
+};
+
+/// TensorScatter: a cache with some positions of each sample written anew. Operands: cache, updates, first positions.
+const TENSOR_SCATTER: Rule = Rule {
+    infer: |site| {
+        if let Some(rank) = site.rank(0) {
+            expect_rank(site, 1, rank, "updates")?;
+        }
+        expect_rank(site, 2, 1, "positions")?;
+        Ok(vec![Fact::maybe(site.dtype(0), site.fact(0).shape.clone())])
+    },
+    axes: |site| {
+        let rank = site.rank(0)?;
+        let axis = site.axis("axis", -2, rank).ok().filter(|&a| a > 0)?;
+        let labels = row(rank, |i| if i == axis { "_".into() } else { format!("x{i}") });
+        Some(AxisRule::new(format!("{labels}, {labels}, x0 -> {labels}")).why(INDEXED))
+    },
+    zero: |_, z| z.first() == Some(&true) && z.get(1) == Some(&true),
     ..Rule::OPAQUE
 };
 
@@ -149,6 +170,8 @@ fn scattered(site: &Site) -> Option<Vec<Element>> {
 mod tests {
     use super::super::nets::{Net, int};
     use crate::ir::Tensor;
+    use crate::ops::testing::show;
+    use insta::assert_snapshot;
 
     #[test]
     fn axes_beside_the_indexed_one_pass() {
@@ -185,5 +208,11 @@ mod tests {
         let (at, nine) = (net.constant(Tensor::from_i64(vec![1, 1], &[-2])), net.ints(&[9]));
         let y = net.call("ScatterND", &[shape, at, nine], &[]);
         assert_eq!(net.show(y), "i64[3] = {n, 9, h}");
+    }
+
+    #[test]
+    fn a_cache_is_written_at_positions() {
+        assert_snapshot!(show("TensorScatter", 24, "", &["=2 8 16 4", "=2 8 1 4", "i64:2"]), @"[2, c1:8, 16, c3:4], [2, c1:8, 1, c3:4], [2] -> f32[2, c1:8, 16, c3:4]");
+        assert_snapshot!(show("TensorScatter", 24, "axis=0", &["=2 8", "=1 8"]), @"[2, 8], [1, 8] -> f32[2, 8]");
     }
 }

@@ -41,6 +41,7 @@ impl Engine {
         let graph = proto.graph.as_mut().ok_or_else(|| OracleError::Decode("it has no graph".into()))?;
         let operators = examine::operators(graph)?;
         rewrite::rewrite(graph, opset);
+        examine::check_empty(graph, inputs)?;
         examine::check_nodes(graph, &|name| onnx.op_register.0.contains_key(name))?;
         let dir = dir.map(directory).transpose()?;
         let own = proto.graph.iter().filter(|_| own).flat_map(|g| &g.output).map(|o| o.name.clone());
@@ -172,6 +173,9 @@ fn select_outputs<'a>(
 
 /// The fastest plan that tract can make.
 fn finish(typed: TypedModel, operators: &Operators) -> Result<(Arc<TypedRunnableModel>, Plan), OracleError> {
+    if !examine::may_optimize(&typed) {
+        return Ok((typed.into_runnable().map_err(|e| unsupported(&e, operators))?, Plan::Plain));
+    }
     let optimized = caught(|| {
         let optimized = typed.clone().into_optimized().and_then(IntoRunnable::into_runnable);
         optimized.map_err(|e| unsupported(&e, operators))

@@ -5,8 +5,8 @@
 //! one thread, so two runs of one feed give the same bits, and times can be compared.
 //!
 //! The oracle must be right or silent. What tract ignores or would compute differently (an operator's domain,
-//! a BatchNormalization in training mode) is said in other operators or refused by name before tract sees it; its
-//! panics become errors.
+//! a BatchNormalization in training mode, the direction of a recurrence) is said in other operators or refused by name
+//! before tract sees it; its panics become errors.
 
 mod panics;
 
@@ -23,6 +23,8 @@ mod engine;
 mod examine;
 #[cfg(feature = "tract")]
 mod rewrite;
+#[cfg(feature = "tract")]
+mod steps;
 
 use crate::feed::Feed;
 use crate::ir::{DType, Tensor};
@@ -38,7 +40,7 @@ pub type Signature = (String, DType, Vec<usize>);
 pub enum Plan {
     /// With all of tract's optimizations.
     Optimized,
-    /// As it was read: tract failed to optimize it. Results are right; times say little.
+    /// As it was read: tract fails to optimize it, or does so wrongly. Results are right; times say little.
     Plain,
 }
 
@@ -133,5 +135,7 @@ mod tests {
     }
 }
 
+#[cfg(all(test, feature = "tract"))]
+mod rewrite_tests;
 #[cfg(all(test, feature = "tract"))]
 mod tests;

@@ -1,10 +1,9 @@
 //! What tract gets wrong, said in operators that it gets right. Every rewrite keeps the node's name at its last
 //! node and appends to it for the others, so that messages still name the node that the file has.
 
-use super::examine::label;
+use super::steps::{Steps, attribute, int64s, of_type, scalar};
 use std::collections::HashSet;
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 /// Rewrites a graph and its subgraphs.
@@ -16,12 +15,18 @@ pub fn rewrite(graph: &mut GraphProto, opset: i64) {
         node.attribute.iter_mut().filter_map(|a| a.g.as_mut()).for_each(|g| rewrite(g, opset));
         let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
         let several = node.output.iter().skip(1).any(|o| used.contains(o));
-        match node.op_type.as_str() {
-            "ConstantOfShape" if standard => graph.node.push(filled_with_floats(node)),
-            "Gemm" if standard => graph.node.extend(product_and_sum(node)),
-            "BatchNormalization" if standard && !several => graph.node.extend(batch_statistics(node, opset)),
-            _ => graph.node.push(node),
-        }
+        graph.node.extend(match node.op_type.as_str() {
+            _ if !standard => vec![node],
+            "BatchNormalization" if !several => batch_statistics(node, opset),
+            "Celu" => scaled_elu(node),
+            "ConstantOfShape" => vec![filled_with_floats(node)],
+            "GRU" | "LSTM" | "RNN" if opset >= 10 => backwards(node),
+            "Gemm" => product_and_sum(node),
+            "Pad" => vec![without_value(node)],
+            "SwiGLU" => gated(node),
+            "Swish" => scaled_sigmoid(node),
+            _ => vec![node],
+        });
     }
 }
 
@@ -81,90 +86,66 @@ fn batch_statistics(node: NodeProto, opset: i64) -> Vec<NodeProto> {
     steps.end("Reshape", &[&moved, &shape])
 }
 
-/// The nodes that stand for one node. Names are made from names that the file has once: a value's.
-struct Steps<'a> {
-    node: &'a NodeProto,
-    nodes: Vec<NodeProto>,
+/// Celu with another α than 1 as `α · Elu(x / α)`: tract forgets the factor in front.
+fn scaled_elu(node: NodeProto) -> Vec<NodeProto> {
+    let alpha = attribute(&node, "alpha").map_or(1.0, |a| a.f);
+    let ([x], [_], true) = (&node.input[..], &node.output[..], alpha != 1.0) else { return vec![node] };
+    let mut steps = Steps::of(&node);
+    let alpha = steps.float_like(alpha, x);
+    let less = steps.call("Div", &[x, &alpha]);
+    let elu = steps.call("Elu", &[&less]);
+    steps.end("Mul", &[&elu, &alpha])
 }
 
-impl<'a> Steps<'a> {
-    fn of(node: &'a NodeProto) -> Steps<'a> {
-        Steps { node, nodes: Vec::new() }
-    }
-
-    /// Adds a call; returns the name of its result.
-    fn call(&mut self, op: &str, from: &[&str]) -> String {
-        let at = self.nodes.len();
-        let result = format!("{}.~{at}", self.node.output[0]);
-        let name = format!("{}.~{at}", label(self.node));
-        self.nodes.push(call(op, from, name, result.clone()));
-        result
-    }
-
-    /// Adds the call that makes what the node made.
-    fn end(mut self, op: &str, from: &[&str]) -> Vec<NodeProto> {
-        self.nodes.push(call(op, from, label(self.node).into(), self.node.output[0].clone()));
-        self.nodes
-    }
-
-    fn constant(&mut self, tensor: TensorProto) -> String {
-        let name = self.call("Constant", &[]);
-        self.attribute(AttributeProto { t: Some(tensor), ..of_type("value", AttributeType::Tensor) });
-        name
-    }
-
-    /// The operand, transposed where the node's attribute says so.
-    fn transposed(&mut self, flag: &str, operand: &str) -> String {
-        if attribute(self.node, flag).is_none_or(|a| a.i == 0) {
-            return operand.to_owned();
-        }
-        let name = self.call("Transpose", &[operand]);
-        self.attribute(AttributeProto { ints: vec![1, 0], ..of_type("perm", AttributeType::Ints) });
-        name
-    }
-
-    /// The mean over the axes 0 and 2. Its axes are an attribute before opset 18, and an operand from then on.
-    fn mean_of_columns(&mut self, operand: &str, opset: i64) -> String {
-        if opset >= 18 {
-            let axes = self.constant(int64s(&[0, 2]));
-            return self.call("ReduceMean", &[operand, &axes]);
-        }
-        let name = self.call("ReduceMean", &[operand]);
-        self.attribute(AttributeProto { ints: vec![0, 2], ..of_type("axes", AttributeType::Ints) });
-        name
-    }
-
-    /// Gives the latest call an attribute.
-    fn attribute(&mut self, attribute: AttributeProto) {
-        if let Some(node) = self.nodes.last_mut() {
-            node.attribute.push(attribute);
-        }
-    }
+/// Swish with another α than 1 as `x · Sigmoid(α · x)`: tract has no α.
+fn scaled_sigmoid(node: NodeProto) -> Vec<NodeProto> {
+    let alpha = attribute(&node, "alpha").map_or(1.0, |a| a.f);
+    let ([x], [_], true) = (&node.input[..], &node.output[..], alpha != 1.0) else { return vec![node] };
+    let mut steps = Steps::of(&node);
+    let alpha = steps.float_like(alpha, x);
+    let scaled = steps.call("Mul", &[x, &alpha]);
+    let gate = steps.call("Sigmoid", &[&scaled]);
+    steps.end("Mul", &[x, &gate])
 }
 
-fn call(op: &str, from: &[&str], name: String, result: String) -> NodeProto {
-    NodeProto {
-        op_type: op.into(),
-        name,
-        input: from.iter().map(|s| s.to_string()).collect(),
-        output: vec![result],
-        ..NodeProto::default()
+/// SwiGLU as `Swish(a) · b`: tract has no such operator.
+fn gated(node: NodeProto) -> Vec<NodeProto> {
+    let ([a, b], [_]) = (&node.input[..], &node.output[..]) else { return vec![node] };
+    let mut steps = Steps::of(&node);
+    let alpha = steps.float_like(attribute(&node, "alpha").map_or(1.0, |a| a.f), a);
+    let scaled = steps.call("Mul", &[a, &alpha]);
+    let gate = steps.call("Sigmoid", &[&scaled]);
+    let open = steps.call("Mul", &[a, &gate]);
+    steps.end("Mul", &[&open, b])
+}
+
+/// Pad that fills in no value is given none: tract would fill it in all the same.
+fn without_value(mut node: NodeProto) -> NodeProto {
+    let fills = attribute(&node, "mode").is_none_or(|a| a.s.is_empty() || a.s == b"constant");
+    if let (false, Some(value)) = (fills, node.input.get_mut(2)) {
+        value.clear();
     }
+    node
 }
 
-fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
-    node.attribute.iter().find(|a| a.name == name)
-}
-
-fn of_type(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto { name: name.into(), r#type: kind as i32, ..AttributeProto::default() }
-}
-
-fn scalar(value: f32) -> TensorProto {
-    TensorProto { data_type: DataType::Float as i32, float_data: vec![value], ..TensorProto::default() }
-}
-
-fn int64s(values: &[i64]) -> TensorProto {
-    let (dims, int64_data) = (vec![values.len() as i64], values.to_vec());
-    TensorProto { dims, data_type: DataType::Int64 as i32, int64_data, ..TensorProto::default() }
+/// A recurrence in reverse as one forward over steps in reverse: with one direction, tract always goes forward.
+fn backwards(mut node: NodeProto) -> Vec<NodeProto> {
+    let reverse = attribute(&node, "direction").is_some_and(|a| a.s == b"reverse");
+    if !reverse || node.input.is_empty() || node.output.is_empty() {
+        return vec![node];
+    }
+    let axis = attribute(&node, "layout").map_or(0, |a| a.i);
+    let old = node.clone();
+    let mut steps = Steps::of(&old);
+    let ends = [-1, i64::MIN, axis, -1].map(|n| steps.constant(int64s(&[n])));
+    let [from, to, axis, by] = &ends;
+    node.input[0] = steps.call("Slice", &[&old.input[0], from, to, axis, by]);
+    node.attribute.retain(|a| a.name != "direction");
+    if !old.output[0].is_empty() {
+        node.output[0] = format!("{}.~y", old.output[0]);
+        steps.call_named("Slice", &[&node.output[0], from, to, axis, by], &old.output[0]);
+    }
+    let mut nodes = steps.nodes();
+    nodes.push(node);
+    nodes
 }

@@ -28,6 +28,7 @@ pub const CASES: &[(&str, Generator)] = &[
     ("Pow", power),
     ("Sub", arithmetic),
     ("Sum", variadic),
+    ("SwiGLU", gated),
     ("Where", choice),
     ("Xor", logic),
     ("com.microsoft.BiasGelu", bias_gelu),
@@ -83,13 +84,14 @@ fn shift(op: &str, d: &mut Draw) -> Case {
     case.attribute("direction", d.pick(&["\"LEFT\"", "\"RIGHT\""]))
 }
 
+fn gated(op: &str, d: &mut Draw) -> Case {
+    let shape = d.shape(0, 3);
+    Case::new(op, 28).attribute("alpha", d.pick(&["1.0", "0.5"])).data(d.floats(&shape)).data(d.floats(&shape))
+}
+
 fn modulo(op: &str, d: &mut Draw) -> Case {
-    // Of a single number and a constant, tract computes the remainder the other way round.
-    let whole = d.shape(1, 4);
-    let part = d.broadcast(&whole);
-    let whole = if whole.iter().product::<usize>() == 1 { vec![2] } else { whole };
     let (dtype, low, high) = d.pick(&[(DType::I64, 1.0, 9.0), (DType::F32, 0.5, 4.0)]);
-    let case = Case::new(op, 13).data(d.tensor(dtype, &whole, low, high)).data(d.tensor(dtype, &part, low, high));
+    let case = two(op, 13, d, dtype, low, high);
     if dtype == DType::F32 { case.attribute("fmod", 1) } else { case }
 }
 

@@ -5,8 +5,13 @@ use crate::case::Case;
 use crate::draw::Draw;
 use crate::{Generator, check};
 
-pub const CASES: &[(&str, Generator)] =
-    &[("Conv", conv), ("ConvTranspose", conv_transpose), ("Gemm", gemm), ("MatMul", matmul)];
+pub const CASES: &[(&str, Generator)] = &[
+    ("CausalConvWithState", causal),
+    ("Conv", conv),
+    ("ConvTranspose", conv_transpose),
+    ("Gemm", gemm),
+    ("MatMul", matmul),
+];
 
 #[test]
 fn laws() {
@@ -22,6 +27,13 @@ fn conv(op: &str, d: &mut Draw) -> Case {
     case.attributes.extend(attributes);
     case = case.data(d.floats(&x)).data(d.floats(&w));
     if d.flip() { case.data(d.floats(&[g * o])) } else { case }
+}
+
+fn causal(op: &str, d: &mut Draw) -> Case {
+    let (n, c, k) = (d.range(1, 3), d.range(1, 4), d.range(1, 3));
+    let case = Case::new(op, 27).data(d.floats(&[n, c, 4])).data(d.floats(&[c, 1, k])).results(d.range(1, 2));
+    let case = if d.flip() { case.data(d.floats(&[c])) } else { case.absent() };
+    if d.flip() && k > 1 { case.data(d.floats(&[n, c, k - 1])) } else { case }
 }
 
 fn conv_transpose(op: &str, d: &mut Draw) -> Case {

@@ -14,6 +14,7 @@ pub const CASES: &[(&str, Generator)] = &[
     ("Atan", unary),
     ("Atanh", unary),
     ("BitwiseNot", bits_of_one),
+    ("BitCast", bit_cast),
     ("Cast", cast),
     ("CastLike", cast_like),
     ("Ceil", unary),
@@ -100,6 +101,11 @@ fn not(op: &str, d: &mut Draw) -> Case {
 fn bits_of_one(op: &str, d: &mut Draw) -> Case {
     let shape = d.shape(0, 3);
     Case::new(op, 18).data(d.tensor(DType::I32, &shape, -5.0, 5.0))
+}
+
+fn bit_cast(op: &str, d: &mut Draw) -> Case {
+    let shape = d.shape(0, 3);
+    Case::new(op, 26).attribute("to", DType::I32.code()).data(d.tensor(DType::F32, &shape, -3.0, 3.0))
 }
 
 fn cast(op: &str, d: &mut Draw) -> Case {

@@ -19,6 +19,7 @@ pub const CASES: &[(&str, Generator)] = &[
     ("Scatter", scatter_elements),
     ("ScatterElements", scatter_elements),
     ("ScatterND", scatter_nd),
+    ("TensorScatter", tensor_scatter),
     ("TopK", top_k),
     ("Trilu", trilu),
 ];
@@ -43,6 +44,16 @@ fn trilu(op: &str, d: &mut Draw) -> Case {
     let x = d.shape(2, 4);
     let case = Case::new(op, 14).attribute("upper", d.range(0, 1)).data(d.floats(&x));
     if d.flip() { case } else { case.fixed(number(d.int(-2, 2))) }
+}
+
+fn tensor_scatter(op: &str, d: &mut Draw) -> Case {
+    let (mut x, length) = (d.shape(3, 4), d.range(2, 4));
+    let axis = x.len() - 2;
+    x[axis] = length;
+    let cache = d.floats(&x);
+    x[axis] = d.range(1, 2);
+    let first: Vec<i64> = (0..x[0]).map(|_| d.int(0, (length - x[axis]) as i64)).collect();
+    Case::new(op, 24).data(cache).data(d.floats(&x)).list(&first)
 }
 
 fn det(op: &str, d: &mut Draw) -> Case {

@@ -5,8 +5,16 @@ use crate::draw::Draw;
 use crate::{Generator, check};
 use secateur::ir::Tensor;
 
-pub const CASES: &[(&str, Generator)] =
-    &[("GridSample", grid), ("Resize", resize), ("Upsample", upsample), ("com.microsoft.GridSample", grid)];
+pub const CASES: &[(&str, Generator)] = &[
+    ("AffineGrid", affine_grid),
+    ("CenterCropPad", center_crop_pad),
+    ("DFT", dft),
+    ("GridSample", grid),
+    ("Resize", resize),
+    ("STFT", stft),
+    ("Upsample", upsample),
+    ("com.microsoft.GridSample", grid),
+];
 
 #[test]
 fn laws() {
@@ -18,6 +26,36 @@ fn grid(op: &str, d: &mut Draw) -> Case {
     let case = Case::new(op, if op.contains('.') { 1 } else { 16 })
         .attribute("mode", d.pick(&["\"bilinear\"", "\"nearest\""]));
     case.data(d.floats(&[n, c, 3, 4])).data(d.floats(&[n, rows, 2, 2]))
+}
+
+fn affine_grid(op: &str, d: &mut Draw) -> Case {
+    let (n, space) = (d.range(1, 4), d.range(2, 3));
+    let size: Vec<i64> = [n as i64, 3].into_iter().chain((0..space).map(|_| d.int(1, 4))).collect();
+    Case::new(op, 20).data(d.floats(&[n, space, space + 1])).list(&size)
+}
+
+fn center_crop_pad(op: &str, d: &mut Draw) -> Case {
+    let x = d.shape(1, 3);
+    let axes = d.axes(x.len(), 1);
+    let lengths: Vec<i64> = axes.iter().map(|_| d.int(1, 5)).collect();
+    Case::new(op, 18).ints("axes", &axes).data(d.floats(&x)).list(&lengths)
+}
+
+/// The last axis holds the parts of complex numbers. Since opset 20 the axis is an operand.
+fn dft(op: &str, d: &mut Draw) -> Case {
+    let mut x = d.shape(1, 2);
+    let axis = d.range(0, x.len() - 1) as i64;
+    x.push(d.range(1, 2));
+    let onesided = x.last() == Some(&1) && d.flip();
+    let case = Case::new(op, 19).attribute("onesided", i64::from(onesided));
+    case.attribute("axis", axis).data(d.floats(&x))
+}
+
+fn stft(op: &str, d: &mut Draw) -> Case {
+    let (batch, length) = (d.range(1, 4), d.range(2, 5));
+    let case = Case::new(op, 17).attribute("onesided", d.range(0, 1)).data(d.floats(&[batch, 12, 1]));
+    let case = case.fixed(Tensor::from_i64(vec![], &[d.int(1, 4)]));
+    case.data(d.floats(&[length])).fixed(Tensor::from_i64(vec![], &[length as i64]))
 }
 
 /// Scales of an image: the channels keep theirs.

@@ -1,0 +1,85 @@
+//! What tract would get wrong, and doesn't in the operators that are written in its place.
+
+use super::{OracleError, Runner};
+use crate::feed::Feed;
+use crate::ir::{Tensor, parse};
+use crate::save::to_bytes;
+
+/// The first output of a model in text form, for one input `x` of floats.
+fn output(text: &str, shape: &[usize], x: &[f32]) -> Result<Vec<f64>, OracleError> {
+    let model = parse(text, &|_| None).unwrap();
+    let feed = Feed::new(vec![("x".into(), Tensor::from_f32(shape.to_vec(), x))]);
+    let outputs = Runner::new(&to_bytes(&model).unwrap(), None, &feed.signature())?.run(&feed)?;
+    Ok(outputs[0].1.to_f64().unwrap())
+}
+
+fn near(found: &[f64], expected: &[f64]) {
+    let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-4;
+    assert!(found.len() == expected.len() && found.iter().zip(expected).all(near), "{found:?} is not {expected:?}");
+}
+
+#[test]
+fn celu_and_swish_have_their_factor() {
+    let of = |call: &str| output(&format!("g (f32[2] x) => (f32[2] y) {{ y = {call}(x) }}"), &[2], &[-2., 3.]).unwrap();
+    near(&of("Celu<alpha=2.0>"), &[2. * ((-1f64).exp() - 1.), 3.]);
+    near(&of("Swish<alpha=0.5>"), &[-2. / (1. + 1f64.exp()), 3. / (1. + (-1.5f64).exp())]);
+}
+
+#[test]
+fn a_small_dividend_stays_the_dividend() {
+    let text = "g (f32[1] x) => (f32[3] y) { f32[3] m = {2.0, 3.0, 5.0}  y = Mod<fmod=1>(x, m) }";
+    near(&output(text, &[1], &[7.]).unwrap(), &[1., 1., 2.]);
+}
+
+#[test]
+fn a_value_that_pad_does_not_fill_in_is_ignored() {
+    let pad = |mode: &str| {
+        let constants = "i64[2] by = {1, 1}  f32 fill = {9.0}";
+        let text = format!("g (f32[3] x) => (f32[5] y) {{ {constants}  y = Pad<mode={mode:?}>(x, by, fill) }}");
+        output(&text, &[3], &[1., 2., 3.]).unwrap()
+    };
+    near(&pad("constant"), &[9., 1., 2., 3., 9.]);
+    near(&pad("edge"), &[1., 1., 2., 3., 3.]);
+    near(&pad("reflect"), &[2., 1., 2., 3., 2.]);
+}
+
+/// A recurrence of one unit that halves its state and adds the input, as far as tanh is the identity.
+fn recurrence(attributes: &str, outputs: &str) -> Result<Vec<f64>, OracleError> {
+    let text = format!(
+        "g (f32[3,1,1] x) => (f32[..] {outputs}) {{
+            f32[1,1,1] w = {{1.0}}  f32[1,1,1] r = {{0.5}}
+            y, h = RNN<hidden_size=1{attributes}>(x, w, r)
+        }}"
+    );
+    output(&text, &[3, 1, 1], &[1e-3, 2e-3, 4e-3]).map(|y| y.iter().map(|v| v * 1e3).collect())
+}
+
+#[test]
+fn a_recurrence_goes_in_its_direction() {
+    near(&recurrence("", "y").unwrap(), &[1., 2.5, 5.25]);
+    near(&recurrence(", direction=\"reverse\"", "y").unwrap(), &[3., 4., 4.]);
+    near(&recurrence(", direction=\"reverse\"", "h").unwrap(), &[3.]);
+}
+
+/// Not right, and known: if this changes, ARCHITECTURE.md need not say it any more.
+#[test]
+fn the_maximum_of_infinities_is_finite() {
+    let inf = -f32::INFINITY;
+    let text = "g (f32[2,2] x) => (f32[..] y) { y = ReduceMax<axes=[1], keepdims=0>(x) }";
+    assert_eq!(output(text, &[2, 2], &[inf, inf, 1., 2.]).unwrap(), [f64::from(f32::MIN), 2.]);
+}
+
+#[test]
+fn what_tract_ignores_is_refused() {
+    let text = "g (f32[0,2] x) => (f32[..] y) { y = ReduceMax<axes=[0]>(x) }";
+    assert!(output(text, &[0, 2], &[]).unwrap_err().to_string().ends_with("tract has no extremes of no elements"));
+    let why = |r: Result<Vec<f64>, OracleError>| r.unwrap_err().to_string();
+    let message = why(recurrence(", activations=[\"Relu\"]", "y"));
+    assert_eq!(message, "the oracle can't run RNN \"y\": tract has no other activations");
+    assert!(why(recurrence(", clip=1.0", "y")).ends_with("tract does not clip"));
+    let text = "g (f32[1,1,2,2] x) => (f32[..] y) { y = SpaceToDepth<blocksize=2, mode=\"CRD\">(x) }";
+    assert!(why(output(text, &[1, 1, 2, 2], &[1.; 4])).ends_with("tract has no mode CRD"));
+    let heads = "com.microsoft.MultiHeadAttention<num_heads=1, unidirectional=1>(x, x, x)";
+    let text = format!("<opset_import: [\"com.microsoft\" : 1]> g (f32[1,2,2] x) => (f32[..] y) {{ y = {heads} }}");
+    assert!(why(output(&text, &[1, 2, 2], &[1.; 4])).ends_with("tract looks ahead, too"));
+}
