@@ -132,6 +132,7 @@ fn removed(tensor: &str, copies: Vec<(Uses, ConstantCut)>) -> Vec<Removed> {
 fn refit_calls(analysis: &Analysis, keep: &KeepSets, after: &Facts, model: &mut Model) -> Result<(), ApplyError> {
     let before = &analysis.model;
     let unknowns = Cell::new(1 << 26);
+    let mut materializer = None;
     for node in before.graph.calls() {
         let Some(call) = before.graph.call(node) else { continue };
         let operands = before.graph.operands(node);
@@ -149,7 +150,7 @@ fn refit_calls(analysis: &Analysis, keep: &KeepSets, after: &Facts, model: &mut 
         };
         let fail = |what: String| ApplyError::Refit { op: call.qualified(), node: call.label().to_owned(), what };
         let refit = (ops::rule_of(before, call).refit)(&site, &cut).map_err(fail)?;
-        write_refit(model, node, refit).map_err(fail)?;
+        write_refit(model, node, refit, &mut materializer).map_err(fail)?;
     }
     Ok(())
 }
@@ -164,7 +165,13 @@ fn label(analysis: &Analysis, keep: &KeepSets, node: NodeId, name: &str) -> Opti
     Some((keep.size(&analysis.axes, binding.var), kept))
 }
 
-fn write_refit(model: &mut Model, node: NodeId, refit: Refit) -> Result<(), String> {
+/// Changes a call. The materializer is made where one is needed first: it asks for every name in the graph.
+fn write_refit(
+    model: &mut Model,
+    node: NodeId,
+    refit: Refit,
+    materializer: &mut Option<Materializer>,
+) -> Result<(), String> {
     if let Some(call) = model.graph.call_mut(node) {
         for name in refit.without {
             call.attributes.shift_remove(name);
@@ -176,7 +183,7 @@ fn write_refit(model: &mut Model, node: NodeId, refit: Refit) -> Result<(), Stri
     if refit.operands.is_empty() {
         return Ok(());
     }
-    let mut materializer = Materializer::new(&model.graph, model.ir_version);
+    let materializer = materializer.get_or_insert_with(|| Materializer::new(&model.graph, model.ir_version));
     for (slot, content, scalar) in refit.operands {
         let value = materializer.value(&mut model.graph, &content, scalar, node);
         let value = value.ok_or_else(|| format!("operand {slot} can't be computed from the model's inputs"))?;
