@@ -19,7 +19,7 @@ pub use text::{Expr, Label, RuleError, RuleText};
 
 use crate::infer::Facts;
 use crate::ir::{Call, Dim, Graph, Model, Node, NodeId, ValueId};
-use crate::ops::{self, AxisRule, Site};
+use crate::ops::{self, AxisRule, End, Site};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -61,6 +61,8 @@ pub struct Binding {
     pub part: bool,
     /// Whether a result carries it too; if not, it is contracted, or unread.
     pub in_result: bool,
+    /// Whether a result lacks it that others carry: it is contracted on the way there.
+    pub missed: bool,
     pub unread: bool,
 }
 
@@ -71,7 +73,7 @@ pub struct Axes {
     bindings: HashMap<NodeId, Vec<Binding>>,
     reasons: Vec<Pin>,
     reason_ids: HashMap<Pin, Reason>,
-    zeros: exact::Zeros,
+    levels: exact::Levels,
 }
 
 /// Derives the axes of the main graph.
@@ -83,7 +85,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
         bindings: HashMap::new(),
         reasons: vec![],
         reason_ids: HashMap::new(),
-        zeros: HashMap::new(),
+        levels: HashMap::new(),
     };
     let order = graph.topological();
     for value in order.iter().flat_map(|&n| graph.results(n)) {
@@ -144,7 +146,7 @@ impl Axes {
 
     /// Whether a value is zero at a leaf's units once their slices of all constants are.
     pub fn is_zero(&self, value: ValueId, leaf: Var) -> bool {
-        self.zeros.get(&value).is_some_and(|leaves| leaves.contains(&leaf))
+        self.levels.get(&value).and_then(|levels| levels.get(&leaf)) == Some(&exact::Level::ZERO)
     }
 
     /// The reasons why a leaf's units stay, or are not exact.
@@ -213,7 +215,7 @@ impl Axes {
     fn apply(&mut self, graph: &Graph, node: NodeId, call: &Call, rule: &AxisRule) -> Option<()> {
         let text = RuleText::parse(&rule.text).inspect_err(|e| debug_assert!(false, "{e}")).ok()?;
         let operands = graph.operands(node).into_iter().take(usize::from(call.arity)).collect::<Vec<_>>();
-        let mut tensors: Vec<(Option<u16>, Vec<Expr>, Vec<Var>)> = vec![];
+        let mut tensors: Vec<(End, Vec<Expr>, Vec<Var>)> = vec![];
         for (slot, value) in operands.iter().enumerate() {
             let Some(value) = value else { continue };
             let Some(axes) = text.operands.get(slot) else {
@@ -224,7 +226,7 @@ impl Axes {
                 // Without a rank there are no axes to pin.
                 if axes.is_opaque() { continue } else { return None }
             };
-            tensors.push((Some(slot as u16), axes.for_rank(vars.len())?, vars));
+            tensors.push((End::Operand(slot), axes.for_rank(vars.len())?, vars));
         }
         for (port, value) in graph.results(node).enumerate() {
             let Some(vars) = self.values.get(&value).cloned() else { continue };
@@ -232,13 +234,14 @@ impl Axes {
                 self.pin_values([value].into_iter(), PinKind::Structure, node, why_of(rule));
                 continue;
             };
-            tensors.push((None, axes.for_rank(vars.len())?, vars));
+            tensors.push((End::Result(port), axes.for_rank(vars.len())?, vars));
         }
         let mut env = Env::new(self, node, rule);
         env.bind_plain_labels(&tensors);
         env.infer_sizes(&tensors);
         env.unify_compounds(&tensors)?;
-        let bindings = env.finish(&tensors);
+        let mut bindings = env.finish(&tensors);
+        mark_missed(call, &tensors, &mut bindings);
         self.bindings.insert(node, bindings);
         Some(())
     }
@@ -246,6 +249,24 @@ impl Axes {
 
 fn why_of(rule: &AxisRule) -> &'static str {
     if rule.why.is_empty() { "the operator does not work unit by unit along this axis" } else { rule.why }
+}
+
+/// Marks the labels that a used result lacks although others carry them. A term of a sum in an operand is a part that
+/// this result is not made of; any other label is contracted.
+fn mark_missed(call: &Call, tensors: &Tensors, bindings: &mut [Binding]) {
+    let names = |exprs: &[Expr]| exprs.iter().flat_map(Expr::labels).map(|l| l.name.clone()).collect::<HashSet<_>>();
+    let used = |port: usize| call.results.get(port).is_some_and(|name| !name.is_empty());
+    let results = tensors.iter().filter(|t| matches!(t.0, End::Result(port) if used(port)));
+    let results: Vec<HashSet<String>> = results.map(|t| names(&t.1)).collect();
+    if results.len() < 2 {
+        return;
+    }
+    let sums = tensors.iter().filter(|t| matches!(t.0, End::Operand(_))).flat_map(|t| &t.1);
+    let terms: Vec<Expr> = sums.filter(|e| matches!(e, Expr::Sum(_))).cloned().collect();
+    let terms = names(&terms);
+    for binding in bindings.iter_mut().filter(|b| b.in_result && !terms.contains(&b.name)) {
+        binding.missed = results.iter().any(|labels| !labels.contains(&binding.name));
+    }
 }
 
 /// The labels of one call while its rule is applied.
@@ -258,7 +279,7 @@ struct Env<'a> {
     sizes: HashMap<String, Dim>,
 }
 
-type Tensors = [(Option<u16>, Vec<Expr>, Vec<Var>)];
+type Tensors = [(End, Vec<Expr>, Vec<Var>)];
 
 impl<'a> Env<'a> {
     fn new(axes: &'a mut Axes, node: NodeId, rule: &AxisRule) -> Env<'a> {
@@ -388,19 +409,19 @@ impl<'a> Env<'a> {
     /// The bindings of all labels, marks included.
     fn finish(mut self, tensors: &Tensors) -> Vec<Binding> {
         let mut bindings: Vec<Binding> = vec![];
-        for (slot, exprs, _) in tensors {
+        for (end, exprs, _) in tensors {
             let mut seen: HashMap<String, usize> = HashMap::new();
             for (axis, expr) in exprs.iter().enumerate() {
                 for label in expr.labels() {
                     let Some(binding) = self.binding(&mut bindings, label) else { continue };
                     let other_axis = *seen.entry(label.name.clone()).or_insert(axis) != axis;
-                    match slot {
-                        Some(slot) if other_axis => binding.repeated.push(*slot),
-                        Some(slot) if binding.operands.contains(slot) => {}
-                        Some(slot) => binding.operands.push(*slot),
-                        None => binding.in_result = true,
+                    match *end {
+                        End::Operand(slot) if other_axis => binding.repeated.push(slot as u16),
+                        End::Operand(slot) if binding.operands.contains(&(slot as u16)) => {}
+                        End::Operand(slot) => binding.operands.push(slot as u16),
+                        End::Result(_) => binding.in_result = true,
                     }
-                    binding.part |= slot.is_none() && matches!(expr, Expr::Sum(_));
+                    binding.part |= matches!((end, expr), (End::Result(_), Expr::Sum(_)));
                     binding.unread |= label.unread;
                 }
             }
@@ -417,7 +438,8 @@ impl<'a> Env<'a> {
         let at = bindings.iter().position(|b| b.name == label.name).unwrap_or_else(|| {
             let name = label.name.clone();
             let (operands, repeated) = (vec![], vec![]);
-            bindings.push(Binding { name, var, operands, repeated, part: false, in_result: false, unread: false });
+            let (part, in_result, missed, unread) = (false, false, false, false);
+            bindings.push(Binding { name, var, operands, repeated, part, in_result, missed, unread });
             bindings.len() - 1
         });
         bindings.get_mut(at)
