@@ -179,7 +179,7 @@ fn sign(model: &mut Model, plan: &Plan, simplify: &str) -> Result<(), PruneError
 
 fn cut_groups(analysis: &Analysis, plan: &Plan) -> Vec<GroupReport> {
     let groups = plan.cuts.iter().filter(|c| !c.remove.is_empty()).filter_map(|cut| {
-        let group = analysis.groups.all.iter().find(|g| g.id.to_string() == cut.group)?;
+        let group = analysis.groups.named(&cut.group)?;
         Some(GroupReport {
             label: cut.group.clone(),
             before: group.size,

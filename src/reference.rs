@@ -88,7 +88,7 @@ impl Restriction<'_> {
             }
             model.graph.connect(operand, Use { node: at, slot: slot as u16 });
         }
-        refit_call(self.analysis, self.keep, &self.after, node, model, at)?;
+        refit_call(self.analysis, self.keep, &self.after, node, (model, at), &mut None)?;
         for (port, value) in before.results(node).enumerate() {
             let result = ValueId { node: at, port: port as u16 };
             let uses = model.graph.uses(result);

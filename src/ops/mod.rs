@@ -1,6 +1,6 @@
 //! What secateur knows about operators: one [`Rule`] each, in one file per family, and nowhere else.
 //!
-//! A rule is six functions and three laws of zeros over a [`Site`]. What a rule leaves out is [`Rule::OPAQUE`]'s: the
+//! A rule is six functions over a [`Site`] and the laws of zeros. What a rule leaves out is [`Rule::OPAQUE`]'s: the
 //! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
 //! is conservative, and visible.
 
@@ -25,7 +25,9 @@ mod nets;
 mod norm;
 #[cfg(test)]
 mod odd;
+mod packed;
 mod pool;
+mod qlinear;
 mod quantize;
 mod random;
 mod recurrent;
@@ -65,6 +67,13 @@ pub struct Rule {
     /// Whether a contraction adds nothing at a unit where these operands are zero (`true` as for `zero`). Any factor
     /// does, unless something is added to a factor first: a zero point, a bias inside an attention.
     pub adds_nothing: fn(&Site, &[bool]) -> bool,
+    /// Where the zero point of a quantized operand or result stands; `None` for one whose zero is the number 0. The
+    /// laws of zeros speak of what numbers stand for, so they need not ask for zero points.
+    pub zero_point: fn(End) -> Option<End>,
+    /// Where the scale of a quantized operand stands, for those who want to know what its numbers are worth.
+    pub scale: fn(usize) -> Option<usize>,
+    /// Whether all numbers of the results are numbers of the operands: then `zero` holds of any number.
+    pub moves: bool,
     /// What has to change beside the constants once axes got shorter: attributes and shape operands.
     pub refit: fn(&Site, &Cut) -> Result<Refit, String>,
     /// Multiply-accumulate operations of one run.
@@ -94,12 +103,22 @@ impl Rule {
         axes: |_| None,
         zero: |_, _| false,
         adds_nothing: zero::any,
+        zero_point: |_| None,
+        scale: |_| None,
+        moves: false,
         refit: |_, _| Ok(Refit::default()),
         cost: |_| Dim::Fixed(0),
         is_identity: |_| false,
         passes_on: |_, _| None,
         bias: |_| None,
     };
+}
+
+/// A tensor at a call: one that it reads, by slot, or one that it makes, by port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Operand(usize),
+    Result(usize),
 }
 
 /// An axis rule: its text and the sizes of labels that no operand axis gives alone.
@@ -206,7 +225,9 @@ const FAMILIES: &[Family] = &[
     matmul::RULES,
     movement::RULES,
     norm::RULES,
+    packed::RULES,
     pool::RULES,
+    qlinear::RULES,
     quantize::RULES,
     random::RULES,
     recurrent::RULES,

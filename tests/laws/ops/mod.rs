@@ -9,6 +9,7 @@ mod integer;
 mod movement;
 mod normalization;
 mod pooling;
+mod qlinear;
 mod quantization;
 mod reduction;
 mod resampling;
@@ -29,6 +30,7 @@ pub const FAMILIES: &[&[(&str, Generator)]] = &[
     movement::CASES,
     normalization::CASES,
     pooling::CASES,
+    qlinear::CASES,
     quantization::CASES,
     reduction::CASES,
     resampling::CASES,
@@ -92,6 +94,22 @@ pub const UNRUN: &[&str] = &[
     "com.microsoft.MatMulIntegerToFloat",
     "com.microsoft.QuantizeLinear",
     "com.microsoft.TransposeMatMul",
+    "com.microsoft.DynamicQuantizeLSTM",
+    "com.microsoft.DynamicQuantizeMatMul",
+    "com.microsoft.NhwcMaxPool",
+    "com.microsoft.QAttention",
+    "com.microsoft.QGemm",
+    "com.microsoft.QLinearAdd",
+    "com.microsoft.QLinearAveragePool",
+    "com.microsoft.QLinearConcat",
+    "com.microsoft.QLinearConv",
+    "com.microsoft.QLinearGlobalAveragePool",
+    "com.microsoft.QLinearLeakyRelu",
+    "com.microsoft.QLinearMul",
+    "com.microsoft.QLinearReduceMean",
+    "com.microsoft.QLinearSigmoid",
+    "com.microsoft.QLinearSoftmax",
+    "com.microsoft.QLinearWhere",
 ];
 
 /// Operators of which the oracle runs less than there is: what it refuses of a cut call is no failure.
@@ -99,5 +117,4 @@ pub const LIMITED: &[(&str, &str)] =
     &[("com.microsoft.MultiHeadAttention", "tract wants values to be as wide as queries")];
 
 /// Operators that nothing can be cut of.
-pub const PINNED: &[&str] =
-    &["DynamicQuantizeLinear", "Log", "LpNormalization", "NonZero", "Range", "Reciprocal", "Size"];
+pub const PINNED: &[&str] = &["Log", "LpNormalization", "NonZero", "Range", "Reciprocal", "Size"];
