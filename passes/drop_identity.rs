@@ -10,7 +10,9 @@
 //! sum with nothing, a reshape to the same shape. Exact, because the value is the same under another name.
 //!
 //! Names are what can stand in the way. A graph output has to be made under its own name: then the operand's maker
-//! takes that name over, unless it is a graph input, a constant or another output. The call stays in these cases.
+//! takes that name over, unless it is a graph input, a constant or another output. The call stays in these cases. So it
+//! does between a constant and what came out of a function's body: the use of the constant in the file is the
+//! Identity's, and slices of it are told by that.
 
 use super::edit::{accepts_name, ask, rename};
 use super::{Change, Context, Pass, PassError};
@@ -49,6 +51,9 @@ fn is_identity(model: &Model, facts: &Facts, node: NodeId) -> bool {
 fn drop(graph: &mut Graph, node: NodeId) -> bool {
     let result = ValueId { node, port: 0 };
     let Some(operand) = graph.operand(node, 0) else { return false };
+    if tells_use(graph, operand, node) {
+        return false;
+    }
     if !renames_uses(graph, operand, result) {
         let name = graph.value_name(result).to_owned();
         if !takes_name(graph, operand, node, &name) {
@@ -59,6 +64,13 @@ fn drop(graph: &mut Graph, node: NodeId) -> bool {
     graph.replace(result, operand);
     graph.remove(node);
     true
+}
+
+/// Whether the call is in the file, uses a constant, and feeds something that is not in the file.
+fn tells_use(graph: &Graph, operand: ValueId, node: NodeId) -> bool {
+    let uses = graph.results(node).flat_map(|v| graph.uses(v)).collect::<Vec<_>>();
+    let foreign = |u: Use| graph.call(u.node).is_some() && graph.origin(u.node).is_none();
+    graph.constant(operand.node).is_some() && graph.origin(node).is_some() && uses.into_iter().any(foreign)
 }
 
 /// Whether all uses of the result accept the operand's name.

@@ -89,8 +89,7 @@ pub(super) fn foldable(model: &Model, facts: &Facts, smaller: bool) -> HashSet<N
 }
 
 fn is_computable(model: &Model, call: &Call) -> bool {
-    let local = model.functions.iter().any(|(domain, name)| *domain == call.domain && *name == call.op);
-    let known = ops::rule(&call.domain, &call.op).is_some() && !local;
+    let known = ops::rule(&call.domain, &call.op).is_some() && !model.is_local(call);
     known && call.graphs().next().is_none() && !LEFT_ALONE.contains(&call.op.as_str())
 }
 

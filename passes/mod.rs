@@ -13,15 +13,17 @@ mod fold_bn;
 mod fold_constants;
 mod fold_shapes;
 mod fold_weights;
-
+mod inline_functions;
 mod materialize;
 mod merge_constants;
 mod options;
 pub mod pipeline;
 mod prune_channels;
+mod splice;
 mod split_constants;
 mod text;
 
+pub use inline_functions::inlined;
 pub use materialize::Materializer;
 pub use options::{OptionError, Options};
 pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};
@@ -140,6 +142,7 @@ pub const ALL: &[Entry] = entries! {
     "fold-constants", plain(fold_constants::FoldConstants), "computes calls whose operands are all constant";
     "fold-shapes", plain(fold_shapes::FoldShapes), "replaces run-time shape arithmetic by what it comes to";
     "fold-weights", plain(fold_weights::FoldWeights), "computes weights from which an axis can't be cut as they stand";
+    "inline-functions", plain(inline_functions::InlineFunctions), "replaces calls of local functions by what these compute";
     "merge-constants", plain(merge_constants::MergeConstants), "makes equal constants one";
     "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size score=l2 seed round-to min-keep max-ratio inexact}";
     "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant one of its own";

@@ -82,6 +82,7 @@ fn slice_constants(analysis: &Analysis, keep: &KeepSets, graph: &mut Graph) -> R
         }
         match graph.constant(node).map(|c| &c.origin) {
             Some(Origin::File(source)) => cuts.entry(source.clone()).or_default().push((uses(graph, node), cut)),
+            Some(Origin::Passed { source, uses }) => cuts.entry(source.clone()).or_default().push((uses.clone(), cut)),
             Some(Origin::Computed(traces)) => {
                 for trace in traces {
                     let traced = cut.get(&trace.axis).map(|indices| (trace.source_axis, indices.clone()));

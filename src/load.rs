@@ -9,6 +9,7 @@
 
 mod attribute;
 mod external;
+mod function;
 mod graph;
 mod scan;
 mod tensor;
@@ -109,6 +110,7 @@ fn model(mut p: ModelProto, dir: Option<&Path>) -> Result<Model, LoadError> {
     let mut loader = Loader::new(dir, ir_version);
     let graph = loader.subgraph(p.graph.take().unwrap_or_default(), &mut vec![])?;
     external::inline_opaque(&mut p, &mut |t| loader.inline(t))?;
+    let functions = std::mem::take(&mut p.functions).into_iter().map(|f| loader.function(f)).collect();
     // Lists that can't be told from the map, because of their order or of what they leave out, stay as they are.
     let opsets = opsets(&p.opset_import);
     if opset_import(&opsets) == p.opset_import {
@@ -118,7 +120,6 @@ fn model(mut p: ModelProto, dir: Option<&Path>) -> Result<Model, LoadError> {
     if metadata_props(&metadata) == p.metadata_props {
         p.metadata_props.clear();
     }
-    let functions = p.functions.iter().map(|f| (f.domain().to_owned(), f.name().to_owned())).collect();
     Ok(Model { ir_version, opsets, metadata, functions, graph, extra: remainder(&p) })
 }
 

@@ -10,13 +10,13 @@ use crate::axes::{Group, Pin, PinKind};
 use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
 use crate::ir::{Graph, Model};
-use crate::passes::{Pipeline, PipelineError, Settings, SyntaxError};
+use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Plan};
 use crate::report::{GroupReport, PinReport};
 use std::time::{Duration, Instant};
 
 /// What happens to a model before it is analyzed.
-pub const PREPARE: &str = "fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
+pub const PREPARE: &str = "inline-functions,fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
 
 /// What happens to a model after surgery.
 pub const SIMPLIFY: &str = "merge-constants,fold-constants,fold-bn,fix(drop-identity,fold-shapes,dce),merge-constants";
@@ -97,7 +97,8 @@ pub fn execute(
     open: &OpenDims,
 ) -> Result<Pruned, PruneError> {
     let keep = plan.keep_sets(analysis)?;
-    let before = cost::cost(original, &infer::infer(original), open);
+    let whole = passes::inlined(original);
+    let before = cost::cost(&whole, &infer::infer(&whole), open);
     let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
     run_passes(simplify, &mut model)?;
     if !plan.is_empty() {

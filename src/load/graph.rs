@@ -203,6 +203,7 @@ impl Body {
         let operands = mem::take(&mut p.input);
         let results = mem::take(&mut p.output);
         let op = take(&mut p.op_type);
+        let overload = take(&mut p.overload);
         // The standard domain has a long name; the remainder keeps it.
         let domain = if p.domain() == "ai.onnx" { String::new() } else { take(&mut p.domain) };
         if op == "Constant"
@@ -234,7 +235,8 @@ impl Body {
             self.reach(loader, operand, || who.clone())?;
         }
         let arity = operands.len() as u16;
-        let call = Call { name, domain, op, attributes, results: results.clone(), arity, extra: remainder(&p) };
+        let call =
+            Call { name, domain, op, overload, attributes, results: results.clone(), arity, extra: remainder(&p) };
         let node = self.graph.add(Node::Call(Box::new(call)));
         self.graph.set_origin(node, index as u32);
         let uses = operands.into_iter().chain(captured).enumerate().filter(|(_, name)| !name.is_empty());

@@ -175,10 +175,13 @@ const FAMILIES: &[Family] = &[
     softmax::RULES,
 ];
 
+/// The operator that does nothing.
+pub const IDENTITY: &str = "Identity";
+
 /// The rule of a call. Local functions hide operators of the same name, and are opaque.
 pub fn rule_of(model: &Model, call: &Call) -> &'static Rule {
     static OPAQUE: Rule = Rule::OPAQUE;
-    if model.functions.iter().any(|(domain, name)| *domain == call.domain && *name == call.op) {
+    if model.is_local(call) {
         return &OPAQUE;
     }
     rule(&call.domain, &call.op).unwrap_or(&OPAQUE)

@@ -151,6 +151,7 @@ impl Saver {
         put(&mut p.name, call.name.clone());
         put(&mut p.op_type, call.op.clone());
         put(&mut p.domain, call.domain.clone());
+        put(&mut p.overload, call.overload.clone());
         let odd = std::mem::take(&mut p.attribute);
         for (name, value) in &call.attributes {
             let odd = odd.iter().find(|o| o.name() == name);
@@ -169,7 +170,7 @@ impl Saver {
         captured: &mut &[&str],
         who: &str,
     ) -> Result<AttributeProto, SaveError> {
-        if let Attribute::Other(encoded) = value {
+        if let Attribute::Reference { encoded, .. } | Attribute::Other(encoded) = value {
             let p: AttributeProto = decode(encoded, who)?;
             return Ok(if p.name() == name { p } else { AttributeProto { name: Some(name.to_owned()), ..p } });
         }

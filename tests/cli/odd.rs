@@ -59,6 +59,18 @@ fn what_a_subgraph_captures_stays_whole() {
 }
 
 #[test]
+fn what_functions_hold_is_cut_and_told_by_their_calls() {
+    // The prune verifies itself: the masked model is the file's, with its functions.
+    let (_folder, output, report) = run("odd/functions", &[]);
+    let removed = report["removed"].as_array().unwrap();
+    let bias: Vec<String> = removed.iter().filter(|r| r["tensor"] == "bias").map(|r| r["uses"].to_string()).collect();
+    assert_eq!(bias, ["[[3,2]]", "[[2,2]]"]);
+    let cut = labels(&report, "groups", "where");
+    assert!(cut.contains("p1.w1[0]") && cut.contains("p2.w2[1]"), "{cut}");
+    assert!(load(output).functions.is_empty());
+}
+
+#[test]
 fn an_unknown_operator_pins_what_it_touches() {
     let folder = Folder::new();
     let (input, output) = (fixture("odd/opaque"), folder.path("o.onnx"));
