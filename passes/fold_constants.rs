@@ -90,7 +90,11 @@ pub(super) fn foldable(model: &Model, facts: &Facts, smaller: bool) -> HashSet<N
 
 fn is_computable(model: &Model, call: &Call) -> bool {
     let known = ops::rule(&call.domain, &call.op).is_some() && !model.is_local(call);
-    known && call.graphs().next().is_none() && !LEFT_ALONE.contains(&call.op.as_str())
+    // What an iteration gets is no constant, even if it begins with one.
+    known
+        && call.domain != ops::body::DOMAIN
+        && call.graphs().next().is_none()
+        && !LEFT_ALONE.contains(&call.op.as_str())
 }
 
 /// Bytes of the constants that nothing outside a set of nodes uses.

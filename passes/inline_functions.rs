@@ -16,11 +16,10 @@
 //! Constants of a function's body are in the file once for all calls: slices of them can't be told, and so nothing is
 //! zero there in the masked model. A constant that a call hands over is told by that call (`Origin::Passed`).
 
-use super::edit::{dense, is_listed};
-use super::splice::{fresh, rename_all, splice, take_over};
-use super::split_constants::copy;
+use super::edit::is_listed;
+use super::splice::{fresh, hand_over, is_file_constant, rename_all, splice, take_over};
 use super::{Change, Context, Pass, PassError};
-use crate::ir::{Attribute, Call, Constant, Form, Function, Graph, Model, Node, NodeId, Origin, Use, ValueId};
+use crate::ir::{Attribute, Call, Constant, Form, Function, Graph, Model, Node, NodeId, Origin, ValueId};
 use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -189,7 +188,8 @@ impl Inliner<'_> {
 
     /// Replaces a call by a body; returns the calls that came in.
     fn inline(&mut self, graph: &mut Graph, node: NodeId, mut body: Graph) -> Vec<NodeId> {
-        let operands = hand_over(graph, node, &mut self.taken);
+        let slots = 0..graph.operands(node).len();
+        let operands = hand_over(graph, node, slots, &mut self.taken);
         let given: HashMap<NodeId, ValueId> =
             body.inputs().into_iter().zip(operands).filter_map(|(input, value)| Some((input, value?))).collect();
         let outside =
@@ -259,27 +259,6 @@ fn constant_of(call: &Call) -> Option<Constant> {
     Some(Constant { name: name.clone(), tensor: value.as_constant(key)?, form, origin: Origin::Computed(vec![]) })
 }
 
-/// Whether a value is a constant of the file, of which slices are told by its uses.
-fn is_file_constant(graph: &Graph, value: ValueId) -> bool {
-    dense(graph, value).is_some_and(|c| matches!(c.origin, Origin::File(_)))
-}
-
-/// The operands of a call. Constants of the file become copies for this use alone, which know so.
-fn hand_over(graph: &mut Graph, node: NodeId, taken: &mut HashSet<String>) -> Vec<Option<ValueId>> {
-    for (slot, value) in graph.operands(node).into_iter().enumerate() {
-        let (Some(value), Some(position)) = (value, graph.origin(node)) else { continue };
-        if is_file_constant(graph, value) {
-            let at = Use { node, slot: slot as u16 };
-            let own = if graph.uses(value).len() > 1 { copy(graph, value, at, taken) } else { value };
-            if let Some(constant) = graph.constant_mut(own.node) {
-                let source = constant.source().unwrap_or_default().to_owned();
-                constant.origin = Origin::Passed { source, uses: vec![(position, at.slot)] };
-            }
-        }
-    }
-    graph.operands(node)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,7 +290,7 @@ mod tests {
         p1/t/t = Conv<pads=[1,1,1,1]>(a.relu, p1.w1, bias)
         p1/t/u = LeakyRelu<alpha=0.2>(p1/t/t)
         p1/t = Mul(p1/t/u, p1/t/c)
-        p1/u/t = Conv<pads=[1,1,1,1]>(p1/t, p1.w2, _)
+        p1/u/t = Conv<pads=[1,1,1,1]>(p1/t, p1.w2)
         p1/u/u = LeakyRelu<alpha=0.1>(p1/u/t)
         p1/u = Mul(p1/u/u, p1/u/c)
         p1 = Add(a.relu, p1/u)

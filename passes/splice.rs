@@ -1,9 +1,11 @@
 //! A graph's nodes, put into another graph.
 
-use super::edit::{accepts_name, rename};
-use crate::ir::{Call, Graph, Node, NodeId, Use, ValueId};
+use super::edit::{accepts_name, dense, rename};
+use super::split_constants::copy;
+use crate::ir::{Call, Graph, Node, NodeId, Origin, Use, ValueId};
 use crate::ops;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// Copies all nodes of `body` but inputs and outputs, and puts them just before `at`. `given` are the values that
 /// stand for its inputs and for what it captures; an input without one is a missing operand. Returns what each output
@@ -36,22 +38,43 @@ pub(super) fn splice(
 /// Gives all values of a graph, those of its subgraphs included, the names that `fresh` makes of theirs. `names` has
 /// what the values around it are called now.
 pub(super) fn rename_all(graph: &mut Graph, names: &HashMap<String, String>, fresh: &mut dyn FnMut(&str) -> String) {
+    // The inputs are values around it too, once it is put in.
+    let given: HashSet<String> = graph.inputs().into_iter().map(|n| graph.label(n).to_owned()).collect();
+    rename_inner(graph, names, &given, fresh);
+}
+
+fn rename_inner(
+    graph: &mut Graph,
+    names: &HashMap<String, String>,
+    given: &HashSet<String>,
+    fresh: &mut dyn FnMut(&str) -> String,
+) {
     let mut inner = names.clone();
-    inner.extend(own_names(graph).into_iter().map(|name| (name.clone(), fresh(&name))));
+    for name in own_names(graph).into_iter().filter(|name| !given.contains(name)) {
+        let new = fresh(&name);
+        inner.insert(name, new);
+    }
     let now = |name: &mut String| {
         if let Some(new) = inner.get(name) {
             name.clone_from(new);
         }
     };
+    let mut captured = HashSet::new();
     for node in graph.nodes() {
         match graph.node_mut(node) {
-            Node::Input(input) => now(&mut input.info.name),
+            Node::Input(input) => {
+                now(&mut input.info.name);
+                // Two captured values may be one outside; only in there they need two names.
+                if input.captured && !captured.insert(input.info.name.clone()) {
+                    input.info.name = fresh(&input.info.name);
+                }
+            }
             Node::Constant(constant) => now(&mut constant.name),
             Node::Output(output) => now(&mut output.info.name),
             Node::Call(call) => {
                 call.results.iter_mut().for_each(now);
                 for graph in call.attributes.values_mut().flat_map(|a| a.graphs_mut()) {
-                    rename_all(graph, &inner, fresh);
+                    rename_inner(graph, &inner, &HashSet::new(), fresh);
                 }
             }
         }
@@ -92,6 +115,33 @@ pub(super) fn take_over(graph: &mut Graph, call: NodeId, values: &[Option<ValueI
         uses.into_iter().for_each(|u| graph.connect(value, u));
     }
     graph.remove(call);
+}
+
+/// Whether a value is a constant of the file, of which slices are told by its uses.
+pub(super) fn is_file_constant(graph: &Graph, value: ValueId) -> bool {
+    dense(graph, value).is_some_and(|c| matches!(c.origin, Origin::File(_)))
+}
+
+/// Constants of the file at these slots of a call become copies for this use alone, which know so. Returns the values
+/// that are there now.
+pub(super) fn hand_over(
+    graph: &mut Graph,
+    node: NodeId,
+    slots: Range<usize>,
+    taken: &mut HashSet<String>,
+) -> Vec<Option<ValueId>> {
+    for slot in slots.clone() {
+        let (Some(value), Some(position)) = (graph.operand(node, slot), graph.origin(node)) else { continue };
+        if is_file_constant(graph, value) {
+            let at = Use { node, slot: slot as u16 };
+            let own = if graph.uses(value).len() > 1 { copy(graph, value, at, taken) } else { value };
+            if let Some(constant) = graph.constant_mut(own.node) {
+                let source = constant.source().unwrap_or_default().to_owned();
+                constant.origin = Origin::Passed { source, uses: vec![(position, at.slot)] };
+            }
+        }
+    }
+    slots.map(|slot| graph.operand(node, slot)).collect()
 }
 
 /// A name that nothing has yet: this one, or one that begins with it.

@@ -12,18 +12,20 @@ use crate::ops::{self, Cut, LabelCut, Refit, Site};
 use crate::passes::Materializer;
 use serde::Serialize;
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A slice of a constant of the input file that is gone. Setting these slices to zero in the input model gives what
 /// the pruned model computes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Removed {
-    /// The constant's name in the input file.
+    /// The constant's name in the input file. Where several graphs of the file have constants of that name, the way to
+    /// the graph comes first: `loop.body/w`.
     pub tensor: String,
     pub axis: usize,
     /// The indices that are gone, ascending.
     pub indices: Vec<usize>,
-    /// The uses that are meant, as node position in the input file and operand slot; all of them where absent.
+    /// The uses that are meant, as node position in the constant's graph in the input file and operand slot; all of
+    /// them where absent. Slots behind a node's operands are what its subgraphs capture, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uses: Option<Uses>,
 }
@@ -256,25 +258,35 @@ pub fn refresh_declarations(graph: &mut Graph, facts: &Facts) {
 /// The model with the removed slices set to zero: the reference of the masked equivalence.
 pub fn masked(original: &Model, removed: &[Removed]) -> Result<Model, ApplyError> {
     let mut model = original.clone();
-    let graph = &mut model.graph;
-    let constants: HashMap<String, NodeId> =
-        graph.constants().into_iter().map(|n| (graph.label(n).to_owned(), n)).collect();
+    let mut taken = model.graph.all_names();
+    mask(&mut model.graph, removed, &mut taken)?;
+    Ok(model)
+}
+
+/// Sets slices of a graph's own constants to zero, and those of its subgraphs. Positions are those in the graph that has
+/// the constant.
+fn mask(graph: &mut Graph, removed: &[Removed], taken: &mut HashSet<String>) -> Result<(), ApplyError> {
+    for node in graph.calls() {
+        let call = graph.call_mut(node).into_iter().flat_map(|c| c.attributes.values_mut());
+        call.flat_map(|a| a.graphs_mut()).try_for_each(|g| mask(g, removed, taken))?;
+    }
+    let source = |n: NodeId| graph.constant(n).and_then(|c| c.source()).unwrap_or_else(|| graph.label(n));
+    let constants: HashMap<String, NodeId> = graph.constants().into_iter().map(|n| (source(n).to_owned(), n)).collect();
     let positions: HashMap<u32, NodeId> =
         graph.calls().into_iter().filter_map(|n| Some((graph.origin(n)?, n))).collect();
     let mut copies: BTreeMap<(&str, &Option<Uses>), NodeId> = BTreeMap::new();
-    let mut taken = graph.all_names();
     for entry in removed {
         let Some(&source) = constants.get(&entry.tensor) else { continue };
         let copy = *copies.entry((&entry.tensor, &entry.uses)).or_insert_with(|| match &entry.uses {
             None => source,
-            Some(uses) => copy_for(graph, source, uses, &positions, &mut taken),
+            Some(uses) => copy_for(graph, source, uses, &positions, taken),
         });
         if let Some(c) = graph.constant_mut(copy) {
             let zeroed = c.tensor.zeroed(entry.axis, &entry.indices);
             c.tensor = zeroed.map_err(|error| ApplyError::Tensor { name: c.name.clone(), error })?;
         }
     }
-    Ok(model)
+    Ok(())
 }
 
 /// A copy of a constant for some of its uses.
@@ -283,7 +295,7 @@ fn copy_for(
     source: NodeId,
     uses: &[(u32, u16)],
     positions: &HashMap<u32, NodeId>,
-    taken: &mut std::collections::HashSet<String>,
+    taken: &mut HashSet<String>,
 ) -> NodeId {
     let Some(mut constant) = graph.constant(source).cloned() else { return source };
     constant.name = graph.fresh_name(&constant.name, taken);

@@ -10,13 +10,20 @@ use crate::axes::{Group, Pin, PinKind};
 use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
 use crate::ir::{Graph, Model};
-use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
+use crate::passes::{Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Plan};
 use crate::report::{GroupReport, PinReport};
 use std::time::{Duration, Instant};
 
+/// What brings all that a model computes into one graph.
+pub const UNFOLD: &str = "inline-functions,fold-if,open-bodies";
+
+/// What undoes `open-bodies`: the last thing that happens before a model is written.
+pub const FOLD: &str = "close-bodies";
+
 /// What happens to a model before it is analyzed.
-pub const PREPARE: &str = "inline-functions,fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
+pub const PREPARE: &str =
+    "inline-functions,fold-if,open-bodies,fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
 
 /// What happens to a model after surgery.
 pub const SIMPLIFY: &str = "merge-constants,fold-constants,fold-bn,fix(drop-identity,fold-shapes,dce),merge-constants";
@@ -66,6 +73,13 @@ pub fn prepare(model: &Model) -> Result<Analysis, PruneError> {
     Ok(Analysis::new(model))
 }
 
+/// A model with all that it computes in one graph, as costs are counted.
+pub fn unfolded(model: &Model) -> Result<Model, PruneError> {
+    let mut model = model.clone();
+    run_passes(UNFOLD, &mut model)?;
+    Ok(model)
+}
+
 /// Why a plan could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
@@ -97,7 +111,7 @@ pub fn execute(
     open: &OpenDims,
 ) -> Result<Pruned, PruneError> {
     let keep = plan.keep_sets(analysis)?;
-    let whole = passes::inlined(original);
+    let whole = unfolded(original)?;
     let before = cost::cost(&whole, &infer::infer(&whole), open);
     let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
     run_passes(simplify, &mut model)?;
@@ -107,6 +121,7 @@ pub fn execute(
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
     let after = cost::cost(&model, &facts, open);
+    run_passes(FOLD, &mut model)?;
     Ok(Pruned { model, before, after, groups: cut_groups(analysis, plan), removed })
 }
 
@@ -116,7 +131,7 @@ fn sign(model: &mut Model, plan: &Plan, simplify: &str) -> Result<(), PruneError
     let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
     // A plan may be edited by hand and say anything; what is written must parse.
     let cut = cut.filter(|text| text.parse::<Pipeline>().is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
-    let passes = format!("{PREPARE},{cut},{simplify}");
+    let passes = format!("{PREPARE},{cut},{simplify},{FOLD}");
     let entries = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("plan", plan.hash()?), ("passes", passes)];
     model.metadata.retain(|(key, _)| !key.starts_with(SIGNATURE));
     model.metadata.extend(entries.map(|(key, value)| (format!("{SIGNATURE}{key}"), value)));

@@ -79,6 +79,8 @@ pub enum SaveError {
     Unnamed { user: String },
     #[error("the output {output:?} is made by a value of another name, {value:?}")]
     Output { output: String, value: String },
+    #[error("the bodies of {node:?} are open: close them first (close-bodies)")]
+    OpenBody { node: String },
     #[error("the graph {graph:?} has a cycle")]
     Cycle { graph: String },
     #[error("the subgraphs of {node:?} capture {wanted} values, but {found} are connected")]

@@ -20,6 +20,48 @@ pub(super) type Zeros = HashMap<ValueId, HashSet<Var>>;
 /// Marks the leaves of contractions that are not exact. What is zero where is kept with the axes.
 pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
     let graph = &model.graph;
+    let zeros = zeros(model, facts, axes);
+    let unknowns = Cell::new(1 << 29);
+    for node in graph.topological() {
+        let Some(call) = graph.call(node) else { continue };
+        let site = Site::new(model, graph, node, call, facts, &unknowns);
+        let rule = ops::rule_of(model, call);
+        check_contractions(graph, axes, &zeros, node, |operands| (rule.adds_nothing)(&site, operands));
+    }
+    axes.zeros = zeros;
+}
+
+/// More rounds than this are not spent on carried values.
+const ROUNDS: usize = 8;
+
+/// What is zero where. A value that a loop carries is zero in every iteration if it is so at first, and if an iteration
+/// that finds it zero leaves it zero: so it is taken to stay what it is at first, and that is taken back where the
+/// iteration tells otherwise, until nothing is taken back any more.
+fn zeros(model: &Model, facts: &Facts, axes: &Axes) -> Zeros {
+    let carried = ops::body::carried(&model.graph);
+    let mut spoilt = Zeros::new();
+    for round in 0.. {
+        let zeros = follow(model, facts, axes, &spoilt);
+        let mut stable = true;
+        for &(before, after) in &carried {
+            let zero = |v: ValueId| zeros.get(&v).cloned().unwrap_or_default();
+            let mut lost: HashSet<Var> = zero(before).difference(&zero(after)).copied().collect();
+            if round == ROUNDS {
+                lost = zero(before);
+            }
+            stable &= lost.is_empty();
+            spoilt.entry(before).or_default().extend(lost);
+        }
+        if stable {
+            return zeros;
+        }
+    }
+    Zeros::new()
+}
+
+/// Follows zeros through the graph once. At the spoilt leaves a value is not zero, whatever its rule says.
+fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Zeros) -> Zeros {
+    let graph = &model.graph;
     let mut zeros = Zeros::new();
     let unknowns = Cell::new(1 << 29);
     for node in graph.topological() {
@@ -32,17 +74,19 @@ pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
             Node::Call(call) => {
                 let site = Site::new(model, graph, node, call, facts, &unknowns);
                 let rule = ops::rule_of(model, call);
-                check_contractions(graph, axes, &zeros, node, |operands| (rule.adds_nothing)(&site, operands));
                 let vanishing = vanishing(graph, axes, &zeros, node, |operands| (rule.zero)(&site, operands));
                 for value in graph.results(node) {
-                    let mine = leaves_of(axes, value).intersection(&vanishing).copied().collect();
+                    let mut mine: HashSet<Var> = leaves_of(axes, value).intersection(&vanishing).copied().collect();
+                    if let Some(spoilt) = spoilt.get(&value) {
+                        mine.retain(|leaf| !spoilt.contains(leaf));
+                    }
                     zeros.insert(value, mine);
                 }
             }
             Node::Input(_) | Node::Output(_) => {}
         }
     }
-    axes.zeros = zeros;
+    zeros
 }
 
 /// The leaves of a constant whose slices the masked model has at zero: all of one that the file has, those of traced

@@ -5,6 +5,7 @@
 //! is conservative, and visible.
 
 mod attention;
+pub mod body;
 mod branch;
 mod broadcast;
 mod content;
@@ -92,6 +93,8 @@ pub struct AxisRule {
     pub text: String,
     /// Sizes of labels that no operand axis gives alone.
     pub sizes: Vec<(String, Dim)>,
+    /// Whether each result is made by the operands that carry its labels, and no others.
+    pub apart: bool,
     /// Why axes written `_` (and operands that the text does not mention) are pinned.
     pub why: &'static str,
 }
@@ -99,12 +102,18 @@ pub struct AxisRule {
 impl AxisRule {
     /// A rule whose text says it all.
     pub fn new(text: impl Into<String>) -> AxisRule {
-        AxisRule { text: text.into(), sizes: vec![], why: "" }
+        AxisRule { text: text.into(), sizes: vec![], apart: false, why: "" }
     }
 
     /// The same rule with the size of a label.
     pub fn size(mut self, label: impl Into<String>, size: impl Into<Dim>) -> AxisRule {
         self.sizes.push((label.into(), size.into()));
+        self
+    }
+
+    /// The same rule for results that have nothing to do with each other.
+    pub fn apart(mut self) -> AxisRule {
+        self.apart = true;
         self
     }
 
@@ -147,6 +156,7 @@ type Family = &'static [(&'static str, Rule)];
 /// Every family. A new file is added here and nowhere else.
 const FAMILIES: &[Family] = &[
     attention::RULES,
+    body::RULES,
     branch::RULES,
     broadcast::RULES,
     contrib_attention::RULES,

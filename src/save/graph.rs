@@ -139,6 +139,9 @@ impl Saver {
 
     fn call(&mut self, scope: &Scope, node: NodeId, call: &Call) -> Result<NodeProto, SaveError> {
         let label = call.label();
+        if call.domain == crate::ops::body::DOMAIN {
+            return Err(SaveError::OpenBody { node: label.to_owned() });
+        }
         let mut p: NodeProto = decode(&call.extra, label)?;
         let operands = scope.operands(node)?;
         let (inputs, mut captured) = operands.split_at_checked(call.arity.into()).unwrap_or((&operands, &[]));

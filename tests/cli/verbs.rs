@@ -54,7 +54,7 @@ fn prune_tells_what_it_did() {
 #[test]
 fn what_is_shown_fits_a_hundred_columns() {
     let folder = Folder::new();
-    for net in ["digits_densenet", "digits_shuffle", "odd/opaque", "odd/everything"] {
+    for net in ["digits_densenet", "digits_shuffle", "odd/opaque", "odd/everything", "odd/loop"] {
         let (input, output) = (fixture(net), folder.path("o.onnx"));
         let texts = [
             stdout(&["prune", &input, "-o", &output, "--no-verify"], 0),
