@@ -18,12 +18,14 @@ use std::collections::{BTreeMap, HashMap};
 /// the pruned model computes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Removed {
-    /// The constant's name in the input file.
+    /// The constant's name in the input file. Where several graphs of the file have constants of that name, the way to
+    /// the graph comes first: `loop.body/w`.
     pub tensor: String,
     pub axis: usize,
     /// The indices that are gone, ascending.
     pub indices: Vec<usize>,
-    /// The uses that are meant, as node position in the input file and operand slot; all of them where absent.
+    /// The uses that are meant, as node position in the constant's graph in the input file and operand slot; all of
+    /// them where absent. Slots behind a node's operands are what its subgraphs capture, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uses: Option<Uses>,
 }
@@ -82,6 +84,7 @@ fn slice_constants(analysis: &Analysis, keep: &KeepSets, graph: &mut Graph) -> R
         }
         match graph.constant(node).map(|c| &c.origin) {
             Some(Origin::File(source)) => cuts.entry(source.clone()).or_default().push((uses(graph, node), cut)),
+            Some(Origin::Passed { source, uses }) => cuts.entry(source.clone()).or_default().push((uses.clone(), cut)),
             Some(Origin::Computed(traces)) => {
                 for trace in traces {
                     let traced = cut.get(&trace.axis).map(|indices| (trace.source_axis, indices.clone()));

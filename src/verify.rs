@@ -10,6 +10,7 @@ use crate::feed::{Feed, FeedError, InputSpec, Sizes};
 use crate::ir::{DType, Model, Node};
 use crate::latency::{self, Latency};
 use crate::oracle::{OracleError, Plan, Runner};
+use crate::passes;
 use crate::save::{self, SaveError};
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
@@ -140,7 +141,8 @@ pub fn feeds(model: &Model, options: &Options) -> Result<Vec<Feed>, VerifyError>
 
 /// A runner for a model in memory.
 pub fn runner(model: &Model, which: &'static str, feed: &Feed) -> Result<Runner, VerifyError> {
-    let bytes = save::to_bytes(model).map_err(|error| VerifyError::Save { which, error })?;
+    // The oracle has no local functions.
+    let bytes = save::to_bytes(&passes::inlined(model)).map_err(|error| VerifyError::Save { which, error })?;
     Runner::new(&bytes, None, &feed.signature()).map_err(|error| VerifyError::Oracle { which, error })
 }
 

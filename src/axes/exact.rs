@@ -36,8 +36,53 @@ pub(super) type Levels = HashMap<ValueId, HashMap<Var, Level>>;
 
 /// Marks the leaves of contractions that are not exact. What is zero where is kept with the axes.
 pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
+    let (levels, inexact) = settled(model, facts, axes);
+    axes.levels = levels;
+    for (node, leaves) in inexact {
+        let why =
+            axes.intern(PinKind::Inexact, node, "it combines units that do not become zero when their weights do");
+        leaves.iter().for_each(|&leaf| axes.solver.mark(leaf, Mark::Inexact(why)));
+        axes.inexact_at.entry(node).or_default().extend(leaves);
+    }
+}
+
+/// The leaves along which calls are not exact.
+type Inexact = Vec<(NodeId, Vec<Var>)>;
+
+/// Leaves at which values have no level, whatever the rules say.
+type Spoilt = HashMap<ValueId, HashSet<Var>>;
+
+/// More rounds than this are not spent on carried values.
+const ROUNDS: usize = 8;
+
+/// The levels of all values. A value that a loop carries has one level in every iteration if it has it at first, and if
+/// an iteration that finds it so leaves it so: so it is taken to stay what it is at first, and that is taken back where
+/// the iteration tells otherwise, until nothing is taken back any more.
+fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact) {
+    let carried = ops::body::carried(&model.graph);
+    let mut spoilt = Spoilt::new();
+    for round in 0.. {
+        let (levels, inexact) = follow(model, facts, axes, &spoilt);
+        let mut stable = true;
+        for &(before, after) in &carried {
+            let level = |v: ValueId, leaf: &Var| levels.get(&v).and_then(|l| l.get(leaf)).copied();
+            let lost = levels.get(&before).into_iter().flat_map(HashMap::keys);
+            let lost: Vec<Var> =
+                lost.filter(|leaf| round == ROUNDS || level(before, leaf) != level(after, leaf)).copied().collect();
+            stable &= lost.is_empty();
+            spoilt.entry(before).or_default().extend(lost);
+        }
+        if stable {
+            return (levels, inexact);
+        }
+    }
+    unreachable!("after the last round no carried value has a level")
+}
+
+/// Follows levels through the graph once.
+fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels, Inexact) {
     let graph = &model.graph;
-    let mut levels = Levels::new();
+    let (mut levels, mut found) = (Levels::new(), Inexact::new());
     let unknowns = Cell::new(1 << 29);
     for node in graph.topological() {
         match graph.node(node) {
@@ -50,23 +95,20 @@ pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
             Node::Call(call) => {
                 let site = Site::new(model, graph, node, call, facts, &unknowns);
                 let at = At { graph, facts, axes, levels: &levels, node, site: &site, rule: ops::rule_of(model, call) };
-                let (inexact, results) = (at.inexact(), at.results());
+                let (inexact, mut results) = (at.inexact(), at.results());
+                for (value, levels) in &mut results {
+                    let spoilt = spoilt.get(value);
+                    levels.retain(|leaf, _| !spoilt.is_some_and(|s| s.contains(leaf)));
+                }
                 levels.extend(results);
-                mark(axes, node, inexact);
+                if !inexact.is_empty() {
+                    found.push((node, inexact));
+                }
             }
             Node::Input(_) | Node::Output(_) => {}
         }
     }
-    axes.levels = levels;
-}
-
-fn mark(axes: &mut Axes, node: NodeId, inexact: Vec<Var>) {
-    if inexact.is_empty() {
-        return;
-    }
-    let why = axes.intern(PinKind::Inexact, node, "it combines units that do not become zero when their weights do");
-    inexact.iter().for_each(|&leaf| axes.solver.mark(leaf, Mark::Inexact(why)));
-    axes.inexact_at.entry(node).or_default().extend(inexact);
+    (levels, found)
 }
 
 /// The leaves of a constant whose slices the masked model has at zero: all of one that the file has, those of traced

@@ -62,7 +62,8 @@ pub struct Binding {
     pub operands: Vec<u16>,
     /// The operand slots that carry it on two axes: it is contracted inside too, as in a recurrence.
     pub repeated: Vec<u16>,
-    /// Whether it is a term of a sum in a result: that part is made by the operands that carry it, and no others.
+    /// Whether it is a term of a sum in a result, or the rule keeps its results apart: that part is made by the
+    /// operands that carry it, and no others.
     pub part: bool,
     /// Whether a result carries it too; if not, it is contracted, or unread.
     pub in_result: bool,
@@ -231,9 +232,11 @@ impl Axes {
     /// operands' labels, and whoever uses it pins nothing of them.
     fn ranks_known(&self, graph: &Graph, node: NodeId, call: &Call, rule: &AxisRule) -> bool {
         let Ok(text) = RuleText::parse(&rule.text) else { return true };
-        let operands = graph.operands(node).into_iter().take(usize::from(call.arity)).take(text.operands.len());
-        let results = graph.results(node).take(text.results.len()).filter(|&v| !graph.value_name(v).is_empty());
-        operands.flatten().chain(results).all(|v| self.values.contains_key(&v))
+        // Of what is opaque the rule says nothing.
+        let operands = graph.operands(node).into_iter().take(usize::from(call.arity)).zip(&text.operands);
+        let operands = operands.filter_map(|(v, axes)| Some((v?, axes)));
+        let results = graph.results(node).zip(&text.results).filter(|(v, _)| !graph.value_name(*v).is_empty());
+        operands.chain(results).all(|(v, axes)| axes.is_opaque() || self.values.contains_key(&v))
     }
 
     /// Applies a rule to a call; `None` if it does not fit.
@@ -268,6 +271,7 @@ impl Axes {
         env.follow_numbers(graph, rule, &text)?;
         let mut bindings = env.finish(&tensors);
         env::mark_missed(call, &tensors, &mut bindings);
+        bindings.iter_mut().for_each(|b| b.part |= rule.apart);
         self.bindings.insert(node, bindings);
         Some(())
     }

@@ -18,7 +18,7 @@ use crate::infer::{self, Facts};
 use crate::ir::{Model, NodeId, Tensor, ValueId};
 use crate::ops::{self, Site};
 use crate::oracle::Runner;
-use crate::passes::{Pipeline, Settings};
+use crate::passes::{self, Pipeline, Settings};
 use crate::save;
 use crate::verify::{self, VerifyError};
 use std::cell::Cell;
@@ -48,7 +48,9 @@ pub fn score(model: &Model, layers: &[Layer], samples: Option<&Path>) -> Result<
 /// 1 − cosine of each layer's entry and result.
 fn measured(model: &Model, layers: &[Layer], path: &Path) -> Result<Vec<f64>, VerifyError> {
     let feeds = Feed::from_npz(path, &verify::input_specs(model)?, Some(BATCH))?;
-    let bytes = save::to_bytes(model).map_err(|error| VerifyError::Save { which: "original", error })?;
+    // If its bodies can't be closed, saving says so.
+    let whole = passes::closed(model).unwrap_or_else(|_| model.clone());
+    let bytes = save::to_bytes(&whole).map_err(|error| VerifyError::Save { which: "original", error })?;
     let name = |v: ValueId| model.graph.value_name(v).to_owned();
     let ends: Vec<(String, String)> =
         layers.iter().map(|l| (name(l.entry), name(ValueId { node: l.merge, port: 0 }))).collect();

@@ -5,6 +5,7 @@
 //! is conservative, and visible.
 
 mod attention;
+pub mod body;
 mod branch;
 mod broadcast;
 mod content;
@@ -130,6 +131,8 @@ pub struct AxisRule {
     pub text: String,
     /// Sizes of labels that no operand axis gives alone.
     pub sizes: Vec<(String, Dim)>,
+    /// Whether each result is made by the operands that carry its labels, and no others.
+    pub apart: bool,
     /// Why axes written `_` (and operands that the text does not mention) are pinned.
     pub why: &'static str,
     /// Whether the results' elements are elements of the first operand, moved about.
@@ -143,7 +146,8 @@ pub struct AxisRule {
 impl AxisRule {
     /// A rule whose text says it all.
     pub fn new(text: impl Into<String>) -> AxisRule {
-        AxisRule { text: text.into(), sizes: vec![], why: "", carries: false, at_least: vec![], roles: vec![] }
+        let (sizes, at_least, roles) = (vec![], vec![], vec![]);
+        AxisRule { text: text.into(), sizes, apart: false, why: "", carries: false, at_least, roles }
     }
 
     /// The same rule with the size of a label.
@@ -169,6 +173,12 @@ impl AxisRule {
     pub fn attends(mut self, heads: &[&'static str], dims: &[&'static str]) -> AxisRule {
         self.roles.extend(heads.iter().map(|&label| (label, Granularity::Head)));
         self.roles.extend(dims.iter().map(|&label| (label, Granularity::HeadDim)));
+        self
+    }
+
+    /// The same rule for results that have nothing to do with each other.
+    pub fn apart(mut self) -> AxisRule {
+        self.apart = true;
         self
     }
 
@@ -211,6 +221,7 @@ type Family = &'static [(&'static str, Rule)];
 /// Every family. A new file is added here and nowhere else.
 const FAMILIES: &[Family] = &[
     attention::RULES,
+    body::RULES,
     branch::RULES,
     broadcast::RULES,
     contrib_attention::RULES,
@@ -243,10 +254,13 @@ const FAMILIES: &[Family] = &[
     softmax::RULES,
 ];
 
+/// The operator that does nothing.
+pub const IDENTITY: &str = "Identity";
+
 /// The rule of a call. Local functions hide operators of the same name, and are opaque.
 pub fn rule_of(model: &Model, call: &Call) -> &'static Rule {
     static OPAQUE: Rule = Rule::OPAQUE;
-    if model.functions.iter().any(|(domain, name)| *domain == call.domain && *name == call.op) {
+    if model.is_local(call) {
         return &OPAQUE;
     }
     rule(&call.domain, &call.op).unwrap_or(&OPAQUE)

@@ -13,6 +13,7 @@ use crate::contraction::{Contraction, View};
 use crate::feed::{Feed, FeedError};
 use crate::ir::{Model, TensorError, ValueId};
 use crate::oracle::{OracleError, Runner};
+use crate::passes::{self, PassError};
 use crate::save::{self, SaveError};
 use std::collections::BTreeMap;
 
@@ -37,6 +38,8 @@ pub enum StatsError {
     Save(#[from] SaveError),
     #[error(transparent)]
     Feed(#[from] FeedError),
+    #[error(transparent)]
+    Pass(#[from] PassError),
     #[error("the values of `{name}`: {error}")]
     Tensor { name: String, error: TensorError },
     #[error("there are no samples to measure on")]
@@ -144,7 +147,7 @@ impl Probe {
     /// For these values of a model.
     pub fn new(model: &Model, values: &[ValueId]) -> Result<Probe, StatsError> {
         let names = values.iter().map(|&v| (v, model.graph.value_name(v).to_owned())).collect();
-        Ok(Probe { bytes: save::to_bytes(model)?, names, runner: None })
+        Ok(Probe { bytes: save::to_bytes(&passes::closed(model)?)?, names, runner: None })
     }
 
     /// The values on a feed. All feeds have one signature.
