@@ -21,7 +21,7 @@ pub use tensor::TensorFault;
 pub(crate) use tensor::absent;
 pub(crate) use types::{known, tensor_type};
 
-use crate::ir::Model;
+use crate::ir::{Model, Tensor};
 use crate::proto::*;
 use bytes::Bytes;
 use graph::Loader;
@@ -44,6 +44,8 @@ pub enum LoadError {
     Empty,
     #[error("not an ONNX model: {what}{hint}")]
     NotOnnx { what: String, hint: &'static str },
+    #[error("not an encoded tensor: {0}")]
+    NotTensor(String),
     #[error("the messages up to byte {offset} would take more than {limit} bytes of memory, apart from the weights")]
     TooMuch { offset: usize, limit: usize },
     #[error("{user} uses the value {value:?}, which nothing defines")]
@@ -102,6 +104,18 @@ pub fn from_bytes(bytes: Bytes, dir: Option<&Path>) -> Result<Model, LoadError> 
         return Err(LoadError::not_onnx(&start, "it holds no graph".into()));
     }
     model(proto, dir)
+}
+
+/// Reads an encoded `TensorProto`, as the files `input_0.pb` of a test data set hold it: its name and what it holds.
+pub fn tensor_from_bytes(bytes: Bytes) -> Result<(String, Tensor), LoadError> {
+    scan::check_tensor(&bytes).map_err(|e| match e {
+        LoadError::NotOnnx { what, .. } => LoadError::NotTensor(what),
+        other => other,
+    })?;
+    let proto = TensorProto::decode(bytes).map_err(|e| LoadError::NotTensor(e.to_string()))?;
+    let name = proto.name().to_owned();
+    let tensor = Loader::new(None, 0).tensor(proto, &name)?;
+    Ok((name, tensor))
 }
 
 fn model(mut p: ModelProto, dir: Option<&Path>) -> Result<Model, LoadError> {

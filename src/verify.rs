@@ -94,7 +94,7 @@ impl VerifyError {
     pub fn is_inability(&self) -> bool {
         match self {
             VerifyError::Oracle { which, error } => *which != "pruned" || matches!(error, OracleError::Absent),
-            VerifyError::Feed(FeedError::Npz(_)) => false,
+            VerifyError::Feed(FeedError::Npz(_) | FeedError::Pb(_)) => false,
             VerifyError::Feed(_) | VerifyError::Input(_) | VerifyError::NoFeed => true,
             // Too large for one message, which is how the oracle takes a model.
             VerifyError::Save { error: SaveError::TooLarge { .. }, .. } => true,

@@ -1,8 +1,10 @@
 //! What a model is fed: random numbers, or samples from a file.
 
 mod npz;
+mod pb;
 
 pub use npz::{NpzError, labels};
+pub use pb::PbError;
 
 use crate::ir::{Atom, DType, Dim, Tensor};
 use crate::oracle::Signature;
@@ -31,6 +33,8 @@ pub enum FeedError {
     Size { name: String, dim: Dim },
     #[error(transparent)]
     Npz(#[from] NpzError),
+    #[error(transparent)]
+    Pb(#[from] PbError),
 }
 
 /// How long the open dimensions are taken to be.
@@ -128,6 +132,13 @@ impl Feed {
         batch: Option<usize>,
     ) -> Result<Vec<Feed>, FeedError> {
         Ok(npz::feeds(path, inputs, batch)?)
+    }
+
+    /// The data sets of a folder in the layout of ONNX's backend tests: `test_data_set_0/input_0.pb` and so on, or
+    /// the files of one data set in the folder itself. A file's tensor is for the input that it names, or for the
+    /// one at its number.
+    pub fn from_pb(dir: &std::path::Path, inputs: &[InputSpec]) -> Result<Vec<Feed>, FeedError> {
+        Ok(pb::feeds(dir, inputs)?)
     }
 
     /// The tensor for an input.

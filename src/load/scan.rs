@@ -91,11 +91,20 @@ impl Kind {
     }
 }
 
-/// Checks that the bytes are whole messages, and that decoding them takes no absurd amount of memory.
+/// Checks that the bytes are whole messages of a model, and that decoding them takes no absurd amount of memory.
 pub(super) fn check(bytes: &[u8]) -> Result<(), LoadError> {
+    check_as(Kind::Model, bytes)
+}
+
+/// The same for a single tensor.
+pub(super) fn check_tensor(bytes: &[u8]) -> Result<(), LoadError> {
+    check_as(Kind::Tensor, bytes)
+}
+
+fn check_as(outermost: Kind, bytes: &[u8]) -> Result<(), LoadError> {
     let mut at = 0;
     let mut memory = 0usize;
-    let mut open: Vec<(Kind, usize)> = vec![(Kind::Model, bytes.len())];
+    let mut open: Vec<(Kind, usize)> = vec![(outermost, bytes.len())];
     while let Some(&(kind, end)) = open.last() {
         if at == end {
             open.pop();

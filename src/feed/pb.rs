@@ -1,0 +1,142 @@
+//! Samples from folders of encoded tensors, in the layout of ONNX's backend tests:
+//!
+//! ```text
+//! test_data_set_0/input_0.pb  test_data_set_0/input_1.pb  test_data_set_1/input_0.pb  …
+//! ```
+
+use super::{Feed, InputSpec};
+use crate::ir::{DType, Tensor};
+use crate::load::{LoadError, tensor_from_bytes};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a folder holds no samples for a model.
+#[derive(Debug, thiserror::Error)]
+pub enum PbError {
+    #[error("{}: {cause}", path.display())]
+    Io { path: PathBuf, cause: io::Error },
+    #[error("{}: {cause}", path.display())]
+    Load { path: PathBuf, cause: LoadError },
+    #[error("{} has neither folders test_data_set_0, … nor files input_0.pb, …", .0.display())]
+    Empty(PathBuf),
+    #[error("{} has nothing for the input {name:?}", dir.display())]
+    Missing { dir: PathBuf, name: String },
+    #[error("{} is {found}, but the input {name:?} is {expected}", path.display())]
+    ElementType { path: PathBuf, name: String, expected: DType, found: DType },
+}
+
+/// See [`Feed::from_pb`].
+pub fn feeds(dir: &Path, inputs: &[InputSpec]) -> Result<Vec<Feed>, PbError> {
+    let sets = paths(dir, "test_data_set_", "")?;
+    if sets.is_empty() {
+        return Ok(vec![feed(dir, inputs)?]);
+    }
+    sets.iter().map(|(_, set)| feed(set, inputs)).collect()
+}
+
+/// A file `input_<number>.pb`.
+struct PbFile {
+    number: usize,
+    path: PathBuf,
+    /// The tensor's own name; may be empty.
+    name: String,
+    tensor: Tensor,
+}
+
+fn files(dir: &Path) -> Result<Vec<PbFile>, PbError> {
+    let read = |(number, path): (usize, PathBuf)| {
+        let bytes = std::fs::read(&path).map_err(|cause| PbError::Io { path: path.clone(), cause })?;
+        let (name, tensor) =
+            tensor_from_bytes(bytes.into()).map_err(|cause| PbError::Load { path: path.clone(), cause })?;
+        Ok(PbFile { number, path, name, tensor })
+    };
+    paths(dir, "input_", ".pb")?.into_iter().map(read).collect()
+}
+
+fn feed(dir: &Path, inputs: &[InputSpec]) -> Result<Feed, PbError> {
+    let files = files(dir)?;
+    if files.is_empty() && !inputs.is_empty() {
+        return Err(PbError::Empty(dir.to_owned()));
+    }
+    let is_input = |name: &str| inputs.iter().any(|i| i.name == name);
+    let tensor = |(at, input): (usize, &InputSpec)| {
+        let named = files.iter().find(|f| f.name == input.name);
+        let file = named.or_else(|| files.iter().find(|f| f.number == at && !is_input(&f.name)));
+        let missing = || PbError::Missing { dir: dir.to_owned(), name: input.name.clone() };
+        let PbFile { path, tensor, .. } = file.ok_or_else(missing)?;
+        if tensor.dtype != input.dtype {
+            let (path, name) = (path.clone(), input.name.clone());
+            return Err(PbError::ElementType { path, name, expected: input.dtype, found: tensor.dtype });
+        }
+        Ok((input.name.clone(), tensor.clone()))
+    };
+    Ok(Feed::new(inputs.iter().enumerate().map(tensor).collect::<Result<_, _>>()?))
+}
+
+/// What a folder holds that is called `<start><number><end>`, by number.
+fn paths(dir: &Path, start: &str, end: &str) -> Result<Vec<(usize, PathBuf)>, PbError> {
+    let failed = |cause| PbError::Io { path: dir.to_owned(), cause };
+    let mut found: Vec<(usize, PathBuf)> = vec![];
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let number = path.file_name().and_then(|n| n.to_str()?.strip_prefix(start)?.strip_suffix(end)?.parse().ok());
+        found.extend(number.map(|n| (n, path)));
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Dim;
+
+    /// A one-dimensional `TensorProto` of bytes: dims, data_type, name, raw_data.
+    fn write(path: &Path, name: &str, data: &[u8]) {
+        let mut bytes = vec![0x08, data.len() as u8, 0x10, 2, 0x42, name.len() as u8];
+        bytes.extend(name.bytes());
+        bytes.extend([0x4a, data.len() as u8]);
+        bytes.extend(data);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    fn input(name: &str, dtype: DType) -> InputSpec {
+        InputSpec { name: name.into(), dtype, shape: vec![Dim::symbol("n")] }
+    }
+
+    #[test]
+    fn a_file_is_for_the_input_it_names_or_else_for_that_of_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let set = |i: u32, file: &str| dir.path().join(format!("test_data_set_{i}")).join(file);
+        for (i, names) in [["b", "a"], ["", "other"]].into_iter().enumerate() {
+            write(&set(i as u32, "input_0.pb"), names[0], &[1]);
+            write(&set(i as u32, "input_1.pb"), names[1], &[2, 3]);
+        }
+        let inputs = [input("a", DType::U8), input("b", DType::U8)];
+        let feeds = Feed::from_pb(dir.path(), &inputs).unwrap();
+        let a: Vec<_> = feeds.iter().map(|f| f.get("a").unwrap().raw().unwrap().to_vec()).collect();
+        assert_eq!(a, [vec![2, 3], vec![1]]);
+        let one = Feed::from_pb(set(1, "").as_path(), &inputs).unwrap();
+        assert_eq!(one[0].get("b").unwrap().shape, [2]);
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = |inputs: &[InputSpec]| {
+            let error = Feed::from_pb(dir.path(), inputs).unwrap_err().to_string();
+            error.replace(dir.path().to_str().unwrap(), "DIR")
+        };
+        let a = input("a", DType::U8);
+        let nothing = "DIR has neither folders test_data_set_0, … nor files input_0.pb, …";
+        assert_eq!(told(std::slice::from_ref(&a)), nothing);
+        write(&dir.path().join("input_0.pb"), "", &[1]);
+        assert_eq!(told(&[a, input("b", DType::U8)]), "DIR has nothing for the input \"b\"");
+        assert_eq!(told(&[input("a", DType::F32)]), "DIR/input_0.pb is u8, but the input \"a\" is f32");
+        std::fs::write(dir.path().join("input_0.pb"), [0x4a, 9]).unwrap();
+        let cut =
+            "DIR/input_0.pb: not an encoded tensor: at byte 0 a field says that it has 9 bytes, but only 0 are left";
+        assert_eq!(told(&[input("a", DType::U8)]), cut);
+    }
+}
