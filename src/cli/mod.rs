@@ -5,6 +5,7 @@ mod bench;
 mod choice;
 mod completions;
 mod criteria;
+mod data;
 mod explain;
 mod groups;
 mod inspect;

@@ -1,6 +1,7 @@
 //! Arguments that several verbs share: the model, its open dimensions, where the result goes, how it is verified.
 
 use super::Failure;
+use super::data::Inputs;
 use crate::cost::OpenDims;
 use crate::ir::{Model, Node};
 use crate::save::{ExternalData, SaveError, SaveOptions, Saved};
@@ -154,9 +155,8 @@ pub fn same_place(a: &Path, b: &Path) -> bool {
 /// How models are verified.
 #[derive(Args)]
 pub struct Verification {
-    /// Inputs to verify with: an `.npz` file with an array per model input; else seeded random numbers
-    #[arg(long, value_name = "FILE")]
-    inputs: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: Inputs,
     /// How many different inputs are run
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
@@ -176,7 +176,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 impl Verification {
     pub fn options(&self, seed: u64, dims: &Dims) -> verify::Options {
         verify::Options {
-            inputs: self.inputs.clone(),
+            inputs: self.inputs.source(seed, &dims.sizes()),
             samples: self.samples as usize,
             seed,
             sizes: dims.sizes(),
