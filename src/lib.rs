@@ -46,6 +46,7 @@
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
 //! | [`reference`] | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
+//! | [`judge`] | accuracy, errors, perplexity, by labels |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
 //! # Example
@@ -74,6 +75,7 @@ pub mod cost;
 pub mod feed;
 pub mod infer;
 pub mod ir;
+pub mod judge;
 pub mod latency;
 pub mod load;
 pub mod ops;

@@ -3,11 +3,12 @@
 use crate::{Folder, NETS, fixture, json, prune, secateur, stdout};
 use predicates::prelude::*;
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "prune",
     "plan",
     "apply",
     "verify",
+    "eval",
     "bench",
     "inspect",
     "groups",
