@@ -1,12 +1,12 @@
 //! `secateur eval`: how good is a model?
 
+use super::data::{BATCH, Judging};
 use super::progress::Progress;
 use super::source::{self, Dims};
-use super::{Exit, Failure, show};
-use crate::feed::{self, Labels, Samples};
+use super::{Exit, Failure, figures, show};
+use crate::feed::{self, Samples};
 use crate::judge::{self, ClassesReport, Figure, Judgement, Task};
 use crate::verify;
-use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,18 +29,12 @@ pub struct Args {
     /// encoded tensors (`.pb`)
     #[arg(long, value_name = "SOURCE")]
     inputs: String,
-    /// Labels: a `.npy` file, the array `labels` of a `.npz` file (`targets` for regression), or a `.csv` file of an
-    /// integer a line, or of `file,label` for images. Without it, sub-folders of images are the classes, and for
-    /// perplexity the input's own next tokens count
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
+    #[command(flatten)]
+    judging: Judging,
     /// How images become inputs, such as `size=224 resize=256 mean=0.485,0.456,0.406 std=0.229,0.224,0.225
     /// layout=nchw scale=255 channels=rgb`; what is left out follows from the input's shape
     #[arg(long, value_name = "TEXT")]
     preprocess: Option<String>,
-    /// What the model is for
-    #[arg(long, value_enum, default_value = "classification", value_name = "TASK")]
-    task: TaskName,
     /// The model output to judge [default: the first]
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
@@ -48,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
     /// Samples that are run at a time, where the model leaves that open
-    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = BATCH, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
     /// Seed of samples that are made up
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -58,23 +52,6 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum TaskName {
-    Classification,
-    Regression,
-    Perplexity,
-}
-
-impl TaskName {
-    fn task(self) -> Task {
-        match self {
-            TaskName::Classification => Task::Classification,
-            TaskName::Regression => Task::Regression,
-            TaskName::Perplexity => Task::Perplexity,
-        }
-    }
 }
 
 /// What was found of a model.
@@ -91,7 +68,7 @@ pub fn run(args: Args) -> super::Outcome {
     let mut all: Vec<Found> = vec![];
     for path in &args.models {
         let judgement = args.judged(path)?;
-        let change = all.first().map(|first| change(&first.judgement, &judgement));
+        let change = all.first().map(|first| judgement.change(&first.judgement));
         all.push(Found { model: path.display().to_string(), judgement, change });
     }
     match &all[..] {
@@ -109,7 +86,7 @@ impl Args {
         let blame = |e: &dyn std::fmt::Display| Failure::new(format!("{}: {e}", path.display()));
         let inputs = verify::input_specs(&model).map_err(|e| blame(&e))?;
         let samples = Samples::open(&self.inputs, &inputs, &self.reading()).map_err(Failure::new)?;
-        let task = self.task.task();
+        let task = self.judging.task();
         if task != Task::Perplexity && samples.labels().is_none() {
             let failure = Failure::usage("there is nothing to judge by: no labels are given");
             return Err(failure.hint("give --labels FILE, or a folder of images with a sub-folder for each class"));
@@ -121,10 +98,9 @@ impl Args {
     }
 
     fn reading(&self) -> feed::Options {
-        let array = if self.task.task() == Task::Regression { "targets" } else { "labels" };
         feed::Options {
             preprocess: self.preprocess.clone(),
-            labels: self.labels.clone().map(|path| Labels { path, array: array.into() }),
+            labels: self.judging.labels(),
             limit: self.samples.map(|n| n as usize),
             seed: self.seed,
             sizes: self.dims.sizes(),
@@ -132,15 +108,9 @@ impl Args {
     }
 }
 
-/// By how much each figure is larger than the first model's.
-fn change(first: &Judgement, other: &Judgement) -> BTreeMap<&'static str, f64> {
-    let pairs = first.figures().into_iter().zip(other.figures());
-    pairs.map(|(a, b)| (b.name, b.value - a.value)).collect()
-}
-
 /// All that is to be told of one model.
 fn alone(found: &Found) -> String {
-    let row = |f: &Figure| vec![title(f), value(f)];
+    let row = |f: &Figure| vec![figures::title(f), figures::value(f)];
     let samples = format!("{} on {} samples\n\n", found.model, found.judgement.samples());
     let figures = show::table(&["", ""], 1, found.judgement.figures().iter().map(row));
     let details = match &found.judgement {
@@ -153,37 +123,17 @@ fn alone(found: &Found) -> String {
 /// A line for each model.
 fn compared(all: &[Found]) -> String {
     let figures = all[0].judgement.figures();
-    let titles: Vec<String> = figures.iter().map(title).collect();
+    let titles: Vec<String> = figures.iter().map(figures::title).collect();
     let mut header = vec!["model", &titles[0], "change"];
     header.extend(titles[1..].iter().map(String::as_str));
     let row = |found: &Found| {
         let figures = found.judgement.figures();
-        let change = found.change.as_ref().map_or(String::new(), |c| signed(&figures[0], c[figures[0].name]));
-        let mut row = vec![found.model.clone(), value(&figures[0]), change];
-        row.extend(figures[1..].iter().map(value));
+        let change = found.change.as_ref().map_or(String::new(), |c| figures::signed(&figures[0], c[figures[0].name]));
+        let mut row = vec![found.model.clone(), figures::value(&figures[0]), change];
+        row.extend(figures[1..].iter().map(figures::value));
         row
     };
     show::table(&header, 1, all.iter().map(row)) + &format!("\n  on {} samples\n", all[0].judgement.samples())
-}
-
-fn title(figure: &Figure) -> String {
-    figure.name.replace('_', " ")
-}
-
-fn value(figure: &Figure) -> String {
-    match figure.value {
-        share if figure.share => percent(share),
-        small if small != 0.0 && small.abs() < 1e-2 => format!("{small:.3e}"),
-        number => format!("{number:.4}"),
-    }
-}
-
-fn signed(figure: &Figure, change: f64) -> String {
-    if figure.share { format!("{:+.2}", 100.0 * change) } else { format!("{change:+.4}") }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
 }
 
 /// Classes one by one, and which are taken for which.
@@ -193,7 +143,7 @@ fn classes(report: &ClassesReport) -> String {
         out += &format!("\n  {} samples have a score that is not a number; they count as wrong\n", report.no_class);
     }
     let row = |c: &judge::Class| {
-        let shares = [c.precision, c.recall, c.f1].map(percent);
+        let shares = [c.precision, c.recall, c.f1].map(figures::percent);
         [vec![c.class.to_string(), c.samples.to_string()], shares.to_vec()].concat()
     };
     let rows = report.classes.iter().take(CLASSES).map(row);

@@ -8,6 +8,7 @@ mod criteria;
 mod data;
 mod eval;
 mod explain;
+mod figures;
 mod groups;
 mod inspect;
 mod opt;

@@ -15,6 +15,7 @@ pub use tokens::{Tokens, TokensReport, next_tokens};
 
 use crate::ir::{DType, Tensor, TensorError};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A label that does not count.
 pub const IGNORED: i64 = -100;
@@ -112,6 +113,12 @@ impl Judgement {
             Judgement::Regression(r) => r.figures(),
             Judgement::Perplexity(r) => r.figures(),
         }
+    }
+
+    /// By how much each figure is above that of another judgement of the same task.
+    pub fn change(&self, since: &Judgement) -> BTreeMap<&'static str, f64> {
+        let pairs = self.figures().into_iter().zip(since.figures());
+        pairs.map(|(now, then)| (now.name, now.value - then.value)).collect()
     }
 
     /// How many samples were judged.

@@ -1,7 +1,7 @@
 //! `eval` judges as anybody could by hand, from samples of every kind, and says what is wrong with them.
 
 use crate::bad_input::fails;
-use crate::{Folder, fixture, json, load, prune, secateur, stdout};
+use crate::{Folder, fixture, json, load, prune, secateur, stdout, text};
 use image::{GrayImage, Luma};
 use ndarray::{Array1, Array2, Array3, Array4};
 use ndarray_npy::{NpzWriter, write_npy};
@@ -114,6 +114,25 @@ fn regression_and_perplexity() {
     assert!((found[0]["perplexity"].as_f64().unwrap() - 3.0).abs() < 1e-9);
     assert_eq!((&found[0]["tokens"], &found[0]["accuracy"]), (&6.into(), &(1.0 / 3.0).into()));
     fails(&folder, 1, &["which input holds the tokens"], &args);
+}
+
+#[test]
+fn prune_and_verify_tell_how_good_both_models_are() {
+    let (folder, net, images) = (Folder::new(), fixture("digits_mlp"), fixture("digits_test.npz"));
+    let (small, labels) = (folder.path("small.onnx"), ["--inputs", &images, "--labels", &images]);
+    let report = json(&[&["prune", &net, "-o", &small, "--json", "--repeats", "0"], &labels[..]].concat(), 0);
+    let judged = json(&[&["eval", &net, &small, "--json"], &labels[..]].concat(), 0);
+    for (i, key) in ["before", "after"].into_iter().enumerate() {
+        assert_eq!(report["metrics"][key]["accuracy"], judged[i]["accuracy"]);
+        assert_eq!(report["metrics"][key]["samples"], 500);
+    }
+    assert_eq!(report["metrics"]["change"], judged[1]["change"]);
+    let shown = text(&secateur(&[&["verify", &net, &small], &labels[..]].concat()).code(4).get_output().stdout);
+    assert!(shown.contains("metrics (500 samples)") && shown.contains("accuracy"), "{shown}");
+    let verified = json(&[&["verify", &net, &net, "--json"], &labels[..]].concat(), 0);
+    assert_eq!(verified["metrics"]["change"]["accuracy"], 0.0);
+    fails(&folder, 2, &["--inputs"], &["verify", &net, &net, "--labels", &images]);
+    secateur(&["prune", &net, "-o", &small, "--labels", &images]).code(2);
 }
 
 #[test]
