@@ -35,7 +35,7 @@ pub enum PbError {
 
 /// See [`Feed::from_pb`].
 pub fn feeds(dir: &Path, inputs: &[InputSpec]) -> Result<Vec<Feed>, PbError> {
-    sets(dir, inputs)?.iter().map(|set| feed(set, inputs)).collect()
+    sets(dir)?.iter().map(|set| feed(set, inputs)).collect()
 }
 
 /// Whether a folder holds encoded tensors.
@@ -46,7 +46,11 @@ pub(super) fn is_layout(dir: &Path) -> Result<bool, PbError> {
 /// Opens a folder as samples. A set is a feed; where all sets are single samples of an open batch, any number of them
 /// can go into one.
 pub(super) fn open(dir: &Path, inputs: &[InputSpec]) -> Result<Opened, FeedError> {
-    let sets = sets(dir, inputs)?;
+    let mut sets = sets(dir)?;
+    // Files in the folder itself are the inputs of one sample, or samples of the one input.
+    if inputs.len() == 1 && sets[0].dir == dir {
+        sets = sets.into_iter().flat_map(Set::singles).collect();
+    }
     let first = feed(&sets[0], inputs)?;
     let rows = first.iter().next().and_then(|(_, t)| t.shape.first()).copied().unwrap_or(1);
     let mut symbols = Symbols::default();
@@ -94,19 +98,24 @@ struct Set {
     files: Vec<(usize, PathBuf)>,
 }
 
-/// The sets in a folder: its sub-folders, or itself. Where the model has one input, each file of it is a set.
-fn sets(dir: &Path, inputs: &[InputSpec]) -> Result<Vec<Set>, PbError> {
+impl Set {
+    /// A set for each file, if there are several.
+    fn singles(self) -> Vec<Set> {
+        match self.files.len() {
+            0 | 1 => vec![self],
+            _ => self.files.into_iter().map(|(_, path)| Set { dir: path.clone(), files: vec![(0, path)] }).collect(),
+        }
+    }
+}
+
+/// The sets in a folder: its sub-folders, or itself.
+fn sets(dir: &Path) -> Result<Vec<Set>, PbError> {
     let set = |dir: PathBuf| Ok(Set { files: paths(&dir, "input_", ".pb")?, dir });
     let folders = paths(dir, "test_data_set_", "")?;
     if !folders.is_empty() {
         return folders.into_iter().map(|(_, folder)| set(folder)).collect();
     }
-    let whole = set(dir.to_owned())?;
-    if inputs.len() == 1 && whole.files.len() > 1 {
-        let single = |(_, path): (usize, PathBuf)| Set { dir: path.clone(), files: vec![(0, path)] };
-        return Ok(whole.files.into_iter().map(single).collect());
-    }
-    Ok(vec![whole])
+    Ok(vec![set(dir.to_owned())?])
 }
 
 /// A file `input_<number>.pb`.
