@@ -44,7 +44,7 @@
 //! | [`passes`] | exact rewrites and the pipeline that runs them |
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
-//! | [`reference`] | the model that a pruned one is compared with |
+//! | [`reference`](mod@reference) | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
