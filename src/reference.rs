@@ -18,6 +18,7 @@ use crate::axes::{KeepSets, Kept, Var};
 use crate::cost::predict;
 use crate::infer::Facts;
 use crate::ir::{Form, Graph, Model, Node, NodeId, Use, ValueId};
+use crate::ops::body;
 use crate::passes::{Subsets, places};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -47,8 +48,9 @@ pub fn reference(
     let positions = positions(&model.graph);
     let mut subsets = Subsets::new(&model);
     for node in calls {
-        let main = |node: &NodeId| analysis.model.graph.region(*node) == 0;
-        let at = Some(node).filter(main).and_then(|n| positions.get(&analysis.model.graph.origin(n)?));
+        let graph = &analysis.model.graph;
+        let main = |n: &NodeId| graph.region(*n) == 0 && !graph.call(*n).is_some_and(body::is_boundary);
+        let at = Some(node).filter(main).and_then(|n| positions.get(&graph.origin(n)?));
         let at = *at.ok_or_else(|| cut.unsayable(node, "it is no node of the input file's main graph"))?;
         cut.restrict(node, &mut model, at, &mut subsets)?;
     }

@@ -82,6 +82,11 @@ pub fn layout(call: &Call, opset: i64) -> Option<Layout> {
     Some(Layout { enters: true, attributes })
 }
 
+/// Whether the call stands for the edge of a body that was opened.
+pub fn is_boundary(call: &Call) -> bool {
+    call.domain == DOMAIN
+}
+
 /// Whether the call is one with open bodies.
 pub fn is_open(call: &Call) -> bool {
     call.domain == DOMAIN && call.op != ENTER

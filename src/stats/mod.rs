@@ -10,7 +10,7 @@ pub use moments::{Moments, rows};
 
 use crate::analysis::Analysis;
 use crate::contraction::{Contraction, View};
-use crate::feed::{Feed, FeedError};
+use crate::feed::{self, Feed, FeedError};
 use crate::ir::{Model, TensorError, ValueId};
 use crate::oracle::{OracleError, Runner};
 use crate::passes::{self, PassError};
@@ -26,6 +26,18 @@ pub trait Samples {
 impl Samples for Vec<Feed> {
     fn feeds(&self) -> Box<dyn Iterator<Item = Result<Feed, FeedError>> + '_> {
         Box::new(self.iter().cloned().map(Ok))
+    }
+}
+
+/// Samples that are read in batches; a smaller last one is left out.
+pub struct Batches {
+    pub samples: feed::Samples,
+    pub batch: usize,
+}
+
+impl Samples for Batches {
+    fn feeds(&self) -> Box<dyn Iterator<Item = Result<Feed, FeedError>> + '_> {
+        Box::new(self.samples.full_feeds(self.batch))
     }
 }
 

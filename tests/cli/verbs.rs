@@ -3,11 +3,12 @@
 use crate::{Folder, NETS, fixture, json, prune, secateur, stdout};
 use predicates::prelude::*;
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "prune",
     "plan",
     "apply",
     "verify",
+    "eval",
     "bench",
     "inspect",
     "groups",
