@@ -3,6 +3,7 @@
 //! A plan names groups by their labels. Labels are numbered by the graph alone, not by weights or names, so a plan
 //! made for one model fits every model of the same architecture; [`Plan::architecture`] tells whether it is one.
 
+mod budget;
 mod choose;
 mod patterns;
 mod share;

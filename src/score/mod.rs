@@ -38,7 +38,7 @@ pub struct Criterion {
     /// Whether it looks at statistics of samples.
     pub needs_data: bool,
     /// Whether scores of different groups mean the same as they are; others are scaled to mean 1 in each group.
-    comparable: bool,
+    pub comparable: bool,
     /// One number per unit, not yet normalized.
     score: fn(&Context, &Group) -> Result<Vec<f64>, ScoreError>,
 }
