@@ -48,6 +48,7 @@
 //! | [`layers`] | residual branches that go as a whole |
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
+//! | [`contraction`], [`stats`], [`mod@repair`] | products with a constant, what they read on samples, and their refit |
 //! | [`reference`](mod@reference) | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
