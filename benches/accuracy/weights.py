@@ -1,0 +1,92 @@
+"""The PyTorch modules of the table's models, with the weights of the ONNX files, for tools that need PyTorch."""
+
+import importlib.util
+import sys
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+import judge
+import nets
+import images
+import tasks
+import text
+
+LETTERS = {"resnet": lambda: nets.resnet(images.CLASSES), "mobilenet": lambda: nets.mobilenet(images.CLASSES)}
+LETTERS["vit"] = lambda: nets.ViT(images.CLASSES)
+
+
+def load(task):
+    """A module that computes what the file computes, and samples with labels."""
+    family, kind = task.name.split("_", 1)
+    with np.load(task.calib) as data:
+        x = torch.from_numpy(task.fed(data[task.input]))
+        y = torch.from_numpy(data["labels"].astype(np.int64)) if "labels" in data.files else None
+    if family == "digits":
+        generate = fixtures()
+        y = torch.from_numpy(generate.split()[1][: len(x)])
+        model = filled(generate.NETS[kind][0]().eval(), onnx.load(task.model), x)
+    else:
+        model = nets.GPT(text.LENGTH) if family == "text" else LETTERS[kind]()
+        model.load_state_dict(torch.load(tasks.CACHE / f"states/{task.name}.pt"))
+        model.eval()
+    with torch.no_grad():
+        ours = model(x[:8]).numpy()
+    theirs = judge.session(task.model.read_bytes()).run(None, {task.input: x[:8].numpy()})[0]
+    if not np.allclose(ours, theirs, atol=2e-3):
+        raise SystemExit(f"{task.name}: the PyTorch module computes something else than the file")
+    return model, x, y
+
+
+def fixtures():
+    spec = importlib.util.spec_from_file_location("generate", tasks.ROOT / "fixtures/generate.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["generate"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def filled(model, proto, x):
+    """The module with the file's weights: by name, or where names and BatchNormalization are gone, in the order of
+    the calls."""
+    arrays = {t.name: numpy_helper.to_array(t).copy() for t in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type == "Identity" and node.input[0] in arrays:
+            arrays[node.output[0]] = arrays[node.input[0]]
+    if set(model.state_dict()) - {k for k in model.state_dict() if k.endswith("num_batches_tracked")} <= set(arrays):
+        state = {k: torch.from_numpy(arrays[k]) for k in model.state_dict() if k in arrays}
+        model.load_state_dict(state, strict=False)
+        return model
+    calls = [n for n in proto.graph.node if n.op_type in ("Conv", "Gemm")]
+    for (name, layer), node in zip(order(model, x), calls, strict=True):
+        tensors = [torch.from_numpy(arrays[i]) for i in node.input[1:]]
+        if isinstance(layer, nn.Linear) and not any(a.name == "transB" and a.i for a in node.attribute):
+            tensors[0] = tensors[0].T.contiguous()
+        layer.weight = nn.Parameter(tensors[0])
+        layer.bias = nn.Parameter(tensors[1]) if len(tensors) > 1 else None
+    return without_norms(model)
+
+
+def order(model, x):
+    """Convolutions and linear layers in the order in which they run."""
+    calls, hooks = [], []
+    for name, layer in model.named_modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            hooks.append(layer.register_forward_hook(lambda m, i, o, name=name: calls.append((name, m))))
+    with torch.no_grad():
+        model(x[:1])
+    for hook in hooks:
+        hook.remove()
+    return calls
+
+
+def without_norms(model):
+    """BatchNormalization is in the convolutions already."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, nn.Identity())
+    return model
