@@ -4,6 +4,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import images
+import text
+
+
+def build(name):
+    """The net of a file in `models/`, without its weights."""
+    return {
+        "letters_resnet": lambda: resnet(images.CLASSES),
+        "letters_mobilenet": lambda: mobilenet(images.CLASSES),
+        "letters_vit": lambda: ViT(images.CLASSES),
+        "text_gpt": lambda: GPT(text.LENGTH),
+    }[name]()
+
 
 class Scale(nn.Module):
     """From 0..255 to -1..1."""

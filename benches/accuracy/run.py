@@ -113,8 +113,8 @@ def peer(tool):
         seconds = round(time.time() - started, 1)
         return [best(task, pathlib.Path(folder), json.loads(found.read_text()), s) | {"seconds": seconds} for s in SHARES]
 
-    sources = [(tasks.HERE / name).read_bytes() for name in ("peers.py", "weights.py", "nets.py")]
-    work.depends = lambda args: [tool, *sources, *(importlib.metadata.version(p) for p in PACKAGES)]
+    source = (tasks.HERE / "peers.py").read_bytes()
+    work.depends = lambda args: [tool, source, *(importlib.metadata.version(p) for p in PACKAGES)]
     return work
 
 

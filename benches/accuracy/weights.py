@@ -11,12 +11,7 @@ from torch import nn
 
 import judge
 import nets
-import images
 import tasks
-import text
-
-LETTERS = {"resnet": lambda: nets.resnet(images.CLASSES), "mobilenet": lambda: nets.mobilenet(images.CLASSES)}
-LETTERS["vit"] = lambda: nets.ViT(images.CLASSES)
 
 
 def load(task):
@@ -28,14 +23,14 @@ def load(task):
     if family == "digits":
         generate = fixtures()
         y = torch.from_numpy(generate.split()[1][: len(x)])
-        model = filled(generate.NETS[kind][0]().eval(), onnx.load(task.model), x)
+        model = generate.NETS[kind][0]()
     else:
-        model = nets.GPT(text.LENGTH) if family == "text" else LETTERS[kind]()
-        model.load_state_dict(torch.load(tasks.CACHE / f"states/{task.name}.pt"))
-        model.eval()
+        model = nets.build(task.name)
+    proto = onnx.load(task.model)
+    model = filled(model.eval(), proto, x)
     with torch.no_grad():
         ours = model(x[:8]).numpy()
-    theirs = judge.session(task.model.read_bytes()).run(None, {task.input: x[:8].numpy()})[0]
+    theirs = judge.session(proto).run(None, {task.input: x[:8].numpy()})[0]
     if not np.allclose(ours, theirs, atol=2e-3):
         raise SystemExit(f"{task.name}: the PyTorch module computes something else than the file")
     return model, x, y
@@ -50,32 +45,30 @@ def fixtures():
 
 
 def filled(model, proto, x):
-    """The module with the file's weights: by name, or where names and BatchNormalization are gone, in the order of
-    the calls."""
-    arrays = {t.name: numpy_helper.to_array(t).copy() for t in proto.graph.initializer}
+    """The module with the file's weights: by name, and where the exporter renamed them in the order of the calls."""
+    arrays = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in proto.graph.initializer}
     for node in proto.graph.node:
         if node.op_type == "Identity" and node.input[0] in arrays:
             arrays[node.output[0]] = arrays[node.input[0]]
-    if set(model.state_dict()) - {k for k in model.state_dict() if k.endswith("num_batches_tracked")} <= set(arrays):
-        state = {k: torch.from_numpy(arrays[k]) for k in model.state_dict() if k in arrays}
-        model.load_state_dict(state, strict=False)
+    missing = set(model.load_state_dict({k: v for k, v in arrays.items() if k in model.state_dict()}, False)[0])
+    if all(k.endswith("num_batches_tracked") for k in missing):
         return model
-    calls = [n for n in proto.graph.node if n.op_type in ("Conv", "Gemm")]
-    for (name, layer), node in zip(order(model, x), calls, strict=True):
-        tensors = [torch.from_numpy(arrays[i]) for i in node.input[1:]]
-        if isinstance(layer, nn.Linear) and not any(a.name == "transB" and a.i for a in node.attribute):
-            tensors[0] = tensors[0].T.contiguous()
-        layer.weight = nn.Parameter(tensors[0])
-        layer.bias = nn.Parameter(tensors[1]) if len(tensors) > 1 else None
+    calls = [n for n in proto.graph.node if n.op_type in ("Conv", "Gemm", "MatMul") and n.input[1] in arrays]
+    for layer, node in zip(order(model, x), calls, strict=True):
+        weight = arrays[node.input[1]]
+        straight = node.op_type == "Conv" or any(a.name == "transB" and a.i for a in node.attribute)
+        layer.weight = nn.Parameter(weight if straight else weight.T.contiguous())
+        if len(node.input) > 2:
+            layer.bias = nn.Parameter(arrays[node.input[2]])
     return without_norms(model)
 
 
 def order(model, x):
     """Convolutions and linear layers in the order in which they run."""
     calls, hooks = [], []
-    for name, layer in model.named_modules():
+    for layer in model.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            hooks.append(layer.register_forward_hook(lambda m, i, o, name=name: calls.append((name, m))))
+            hooks.append(layer.register_forward_hook(lambda m, i, o: calls.append(m)))
     with torch.no_grad():
         model(x[:1])
     for hook in hooks:
