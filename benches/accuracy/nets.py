@@ -13,7 +13,6 @@ def build(name):
     return {
         "letters_resnet": lambda: resnet(images.CLASSES),
         "letters_mobilenet": lambda: mobilenet(images.CLASSES),
-        "letters_vit": lambda: ViT(images.CLASSES),
         "text_gpt": lambda: GPT(text.LENGTH),
     }[name]()
 
@@ -77,11 +76,11 @@ def mobilenet(classes):
 
 
 class Attention(nn.Module):
-    """Sizes are read from the layers, so that a pruned `qkv` still runs once `heads` is right."""
+    """Each position sees those before it. Sizes are read from the layers, so that a pruned `qkv` still runs once `heads` is right."""
 
-    def __init__(self, dim, heads, causal):
+    def __init__(self, dim, heads):
         super().__init__()
-        self.heads, self.causal = heads, causal
+        self.heads = heads
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
 
     def forward(self, x):
@@ -89,36 +88,21 @@ class Attention(nn.Module):
         size = self.qkv.out_features // (3 * self.heads)
         q, k, v = self.qkv(x).reshape(rows, length, 3, self.heads, size).permute(2, 0, 3, 1, 4).unbind(0)
         scores = q @ k.transpose(-2, -1) * size**-0.5
-        if self.causal:
-            scores = scores + torch.full((length, length), -1e4, device=x.device).triu(1)
+        scores = scores + torch.full((length, length), -1e4, device=x.device).triu(1)
         out = scores.softmax(-1) @ v
         return self.proj(out.transpose(1, 2).reshape(rows, length, self.heads * size))
 
 
 class Block(nn.Module):
-    def __init__(self, dim, heads, causal):
+    def __init__(self, dim, heads):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.attention = Attention(dim, heads, causal)
+        self.attention = Attention(dim, heads)
         self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
 
     def forward(self, x):
         x = x + self.attention(self.norm1(x))
         return x + self.mlp(self.norm2(x))
-
-
-class ViT(nn.Module):
-    def __init__(self, classes, dim=64, depth=4, heads=4, size=32, patch=4):
-        super().__init__()
-        self.scale = Scale()
-        self.stem = nn.Conv2d(3, dim, patch, patch)
-        self.place = nn.Parameter(0.02 * torch.randn(1, (size // patch) ** 2, dim))
-        self.blocks = nn.Sequential(*(Block(dim, heads, False) for _ in range(depth)))
-        self.norm, self.head = nn.LayerNorm(dim), nn.Linear(dim, classes)
-
-    def forward(self, x):
-        x = self.stem(self.scale(x)).flatten(2).transpose(1, 2) + self.place
-        return self.head(self.norm(self.blocks(x)).mean(1))
 
 
 class GPT(nn.Module):
@@ -128,7 +112,7 @@ class GPT(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(256, dim)
         self.place = nn.Parameter(0.02 * torch.randn(1, length, dim))
-        self.blocks = nn.Sequential(*(Block(dim, heads, True) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(Block(dim, heads) for _ in range(depth)))
         self.norm, self.head = nn.LayerNorm(dim), nn.Linear(dim, 256)
         nn.init.normal_(self.embed.weight, std=0.02)
 

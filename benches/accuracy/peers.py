@@ -27,8 +27,7 @@ STEPS = 10
 
 def main():
     tool, name, folder, *shares = sys.argv[1:]
-    task = tasks.tasks([name])
-    task = next(t for t in task if t.name == name)
+    task = next(t for t in tasks.tasks([name]) if t.name == name)
     make = onnxsim_ways if tool == "onnxsim" else lambda t: torch_ways(t, tool)
     found = []
     for way, cut in make(task):
@@ -168,8 +167,8 @@ def cut(task, model, example, importance, ratio, everywhere, width):
 
 def stream(model):
     """The layers that write the residual stream of a transformer."""
-    ends = [m for n, m in model.named_modules() if n.endswith((".proj", ".mlp.2"))]
-    return ends + [m for n, m in model.named_modules() if n in ("stem", "embed")]
+    names = (".proj", ".mlp.2", "embed")
+    return [m for n, m in model.named_modules() if n.endswith(names)]
 
 
 if __name__ == "__main__":

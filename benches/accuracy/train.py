@@ -29,7 +29,6 @@ SEED = 7
 NETS = {
     "letters_resnet": (200_000, 4e-3),
     "letters_mobilenet": (150_000, 4e-3),
-    "letters_vit": (400_000, 1.5e-3),
     "text_gpt": (90_000, 3e-3),
 }
 BATCH = 128
