@@ -10,12 +10,14 @@
 //! sum with nothing, a reshape to the same shape. Exact, because the value is the same under another name.
 //!
 //! Names are what can stand in the way. A graph output has to be made under its own name: then the operand's maker
-//! takes that name over, unless it is a graph input, a constant or another output. The call stays in these cases.
+//! takes that name over, unless it is a graph input, a constant or another output. The call stays in these cases. So it
+//! does between a constant and what came out of a function's body: the use of the constant in the file is the
+//! Identity's, and slices of it are told by that.
 
 use super::edit::{ask, replace_call};
 use super::{Change, Context, Pass, PassError};
 use crate::infer::Facts;
-use crate::ir::{Graph, Model, NodeId};
+use crate::ir::{Graph, Model, NodeId, Use, ValueId};
 use crate::ops;
 
 pub struct DropIdentity;
@@ -47,7 +49,15 @@ fn is_identity(model: &Model, facts: &Facts, node: NodeId) -> bool {
 
 /// Removes the call if the names allow it.
 fn drop(graph: &mut Graph, node: NodeId) -> bool {
-    graph.operand(node, 0).is_some_and(|operand| replace_call(graph, node, operand))
+    let Some(operand) = graph.operand(node, 0) else { return false };
+    !tells_use(graph, operand, node) && replace_call(graph, node, operand)
+}
+
+/// Whether the call is in the file, uses a constant, and feeds something that is not in the file.
+fn tells_use(graph: &Graph, operand: ValueId, node: NodeId) -> bool {
+    let uses = graph.results(node).flat_map(|v| graph.uses(v)).collect::<Vec<_>>();
+    let foreign = |u: Use| graph.call(u.node).is_some() && graph.origin(u.node).is_none();
+    graph.constant(operand.node).is_some() && graph.origin(node).is_some() && uses.into_iter().any(foreign)
 }
 
 #[cfg(test)]

@@ -135,6 +135,10 @@ fn channels(
     let rank = facts.get(ValueId { node, port: 0 }).rank()?;
     let channel = text.results.first()?.for_rank(rank)?.get(1)?.clone();
     let weight = text.operands.get(1)?.for_rank(shape.len())?;
+    // Operand 2 has to be a bias for each channel, not a zero point, say.
+    if text.operands.get(2)?.for_rank(1).is_none_or(|bias| bias != [channel.clone()]) {
+        return None;
+    }
     // Row-major strides of the channel's labels. A label of length 1 does not move anything.
     let mut strides: Vec<(&str, usize)> = vec![];
     let mut stride = 1;

@@ -89,9 +89,12 @@ pub(super) fn foldable(model: &Model, facts: &Facts, smaller: bool) -> HashSet<N
 }
 
 fn is_computable(model: &Model, call: &Call) -> bool {
-    let local = model.functions.iter().any(|(domain, name)| *domain == call.domain && *name == call.op);
-    let known = ops::rule(&call.domain, &call.op).is_some() && !local;
-    known && call.graphs().next().is_none() && !LEFT_ALONE.contains(&call.op.as_str())
+    let known = ops::rule(&call.domain, &call.op).is_some() && !model.is_local(call);
+    // What an iteration gets is no constant, even if it begins with one.
+    known
+        && call.domain != ops::body::DOMAIN
+        && call.graphs().next().is_none()
+        && !LEFT_ALONE.contains(&call.op.as_str())
 }
 
 /// Bytes of the constants that nothing outside a set of nodes uses.

@@ -21,10 +21,10 @@
 use super::edit::{ask, is_listed, new_constant};
 use super::{Change, Context, Materializer, Pass, PassError};
 use crate::axes::Axes;
-use crate::infer::{Element, Fact, Facts};
+use crate::infer::{Element, Fact, Facts, count};
 use crate::ir::{DType, Dim, Graph, Model, Node, NodeId, Tensor, Use, ValueId};
 use crate::ops::{self, Cut};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub struct FoldShapes;
 
@@ -61,7 +61,8 @@ impl Pass for FoldShapes {
 fn computed(model: &Model, facts: &Facts) -> Vec<(Use, ValueId)> {
     let graph = &model.graph;
     let mut steady = HashMap::new();
-    let is_number = |v: ValueId| number(facts.get(v)).is_some() || graph.uses(v).is_empty();
+    let is_known = |v: ValueId| number(facts.get(v)).is_some() && !is_weight(graph, facts.get(v), v);
+    let is_number = |v: ValueId| is_known(v) || graph.uses(v).is_empty();
     let mut found = vec![];
     for node in graph.topological() {
         let inner = graph.results(node).all(is_number);
@@ -70,13 +71,29 @@ fn computed(model: &Model, facts: &Facts) -> Vec<(Use, ValueId)> {
             let Some(value) = value.filter(|v| graph.call(v.node).is_some() && is_listed(graph, at)) else { continue };
             let fact = facts.get(value);
             let small = fact.dtype == Some(DType::I64) && fact.rank().is_some_and(|r| r < 2);
-            let wanted = number(fact).is_some() || (small && !is_steady(graph, value, &mut steady));
+            let wanted = is_known(value) || (small && !is_steady(graph, value, &mut steady));
             if wanted && !(inner && graph.is_used(node)) {
                 found.push((at, value));
             }
         }
     }
     found
+}
+
+/// Whether a value is a few floats made of constants alone, such as a reshaped bias: no shape, but something to cut.
+fn is_weight(graph: &Graph, fact: &Fact, value: ValueId) -> bool {
+    if !fact.dtype.is_some_and(DType::is_float) || fact.shape.as_deref().and_then(count).is_none_or(|n| n < 2) {
+        return false;
+    }
+    let mut seen = HashSet::from([value.node]);
+    let mut waiting = vec![value.node];
+    while let Some(node) = waiting.pop() {
+        let operands = graph.operands(node).into_iter().flatten().map(|v| v.node);
+        waiting.extend(operands.filter(|&n| seen.insert(n)));
+    }
+    let is_source =
+        |n: &NodeId| !matches!(graph.node(*n), Node::Call(_)) || !graph.operands(*n).iter().any(Option::is_some);
+    seen.iter().filter(|n| is_source(n)).all(|&n| graph.constant(n).is_some())
 }
 
 /// Whether a value depends on nothing but constants and the shapes of inputs.
@@ -190,6 +207,19 @@ mod tests {
           y = Reshape(x, t_0)
         }
         "#);
+    }
+
+    #[test]
+    fn a_bias_in_another_shape_is_no_shape() {
+        nothing_to_do(
+            "fold-shapes",
+            "g (f32[2,3] x) => (f32[2,3] y) {
+                f32[3] b = {1.0, 2.0, 3.0}
+                i64[2] t = {1, 3}
+                r = Reshape(b, t)
+                y = Add(x, r)
+            }",
+        );
     }
 
     #[test]

@@ -4,28 +4,37 @@
 //! works in three steps: *decide* (read only), *freeze* (the decision is a map or a list), *apply* (mechanical). The
 //! laws of a pass stand in `README.md` beside this file; a [`Pipeline`] is passes as text.
 //!
-//! Passes change the main graph. What its calls' subgraphs capture are operands like any other, and stay.
+//! Passes change the main graph. What its calls' subgraphs capture are operands like any other, and stay; what they
+//! hold comes into the main graph and goes back (`open-bodies`, `close-bodies`).
 
 mod bias;
+mod bodies;
+mod close_bodies;
 mod dce;
 mod drop_identity;
 mod edit;
 mod fold_bn;
 mod fold_constants;
+mod fold_if;
 mod fold_shapes;
 mod fold_weights;
+mod inline_functions;
 mod materialize;
 mod merge_constants;
+mod open_bodies;
 mod options;
 pub mod pipeline;
 mod prune_channels;
 mod remove_layers;
+mod splice;
 mod split_constants;
 mod subset;
 mod text;
 
 pub use bias::bias_constant;
+pub use close_bodies::closed;
 pub(crate) use edit::new_constant;
+pub use inline_functions::inlined;
 pub use materialize::Materializer;
 pub use options::{OptionError, Options};
 pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};
@@ -140,13 +149,17 @@ macro_rules! entries {
 
 /// Every pass. A new file is added here and nowhere else.
 pub const ALL: &[Entry] = entries! {
+    "close-bodies", plain(close_bodies::CloseBodies), "puts back what open-bodies took out";
     "dce", plain(dce::Dce), "removes calls and constants that no output needs";
     "drop-identity", plain(drop_identity::DropIdentity), "removes calls that return their first operand";
     "fold-bn", plain(fold_bn::FoldBn), "folds BatchNormalization into the weights before it";
     "fold-constants", plain(fold_constants::FoldConstants), "computes calls whose operands are all constant";
+    "fold-if", plain(fold_if::FoldIf), "replaces an If whose condition is known by the branch that is taken";
     "fold-shapes", plain(fold_shapes::FoldShapes), "replaces run-time shape arithmetic by what it comes to";
     "fold-weights", plain(fold_weights::FoldWeights), "computes weights from which an axis can't be cut as they stand";
+    "inline-functions", plain(inline_functions::InlineFunctions), "replaces calls of local functions by what these compute";
     "merge-constants", plain(merge_constants::MergeConstants), "makes equal constants one";
+    "open-bodies", plain(open_bodies::OpenBodies), "puts the bodies of If, Loop and Scan into the graph around them";
     "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size score=l2 seed round-to min-keep max-ratio inexact}";
     "remove-layers", remove_layers::RemoveLayers::new, "removes the residual branches that change least {count=1 include exclude calib}";
     "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant one of its own";

@@ -15,12 +15,11 @@ use super::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::infer::Facts;
 use crate::ir::{Model, Use, ValueId};
 use crate::layers::{self, Layer, score::score};
-use std::path::PathBuf;
 
 /// Removes layers.
 pub struct RemoveLayers {
     layers: layers::Options,
-    samples: Option<PathBuf>,
+    samples: Option<String>,
 }
 
 impl RemoveLayers {

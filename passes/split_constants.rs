@@ -10,12 +10,14 @@
 //! Then each use can be cut in its own way: an exporter that shares one tensor of ones between layers couples them
 //! for no reason. Exact, because equal tensors are equal; they share their memory, and `merge-constants` makes those
 //! one again that are still the same afterwards. The first use keeps the constant. Graph outputs and subgraphs keep it
-//! too (the name matters to them), and a sparse constant has no data to share.
+//! too (the name matters to them), and a sparse constant has no data to share. What a call of a function was given stays
+//! one constant for the whole of its body.
 
 use super::edit::{dense, is_listed};
 use super::{Change, Context, Pass, PassError};
 use crate::axes::Axes;
-use crate::ir::{Constant, Form, Graph, Model, Node, NodeId, Use, ValueId};
+use crate::ir::{Constant, Form, Graph, Model, Node, NodeId, Origin, Use, ValueId};
+use std::collections::HashSet;
 
 pub struct SplitConstants;
 
@@ -32,21 +34,28 @@ impl Pass for SplitConstants {
         let mut taken = if moves.is_empty() { Default::default() } else { graph.all_names() };
         for (constant, uses) in &moves {
             for &at in uses {
-                let Some(original) = graph.constant(*constant) else { continue };
-                let copy = Constant { form: form(&original.form), ..original.clone() };
-                let name = graph.fresh_name(&copy.name, &mut taken);
-                let node = graph.add_before(at.node, Node::Constant(Constant { name, ..copy }));
-                graph.connect(ValueId { node, port: 0 }, at);
+                copy(graph, ValueId { node: *constant, port: 0 }, at, &mut taken);
             }
         }
         Ok(Change(moves.iter().map(|(_, uses)| uses.len()).sum()))
     }
 }
 
+/// Gives a use of a constant a copy of its own.
+pub(super) fn copy(graph: &mut Graph, constant: ValueId, at: Use, taken: &mut HashSet<String>) -> ValueId {
+    let Some(original) = graph.constant(constant.node).cloned() else { return constant };
+    let name = graph.fresh_name(&original.name, taken);
+    let copy = Constant { name, form: form(&original.form), ..original };
+    let node = graph.add_before(at.node, Node::Constant(copy));
+    graph.connect(ValueId { node, port: 0 }, at);
+    ValueId { node, port: 0 }
+}
+
 /// The uses of a constant that get one of their own.
 fn moving(graph: &Graph, axes: &Axes, constant: NodeId) -> Vec<Use> {
     let value = ValueId { node: constant, port: 0 };
-    if dense(graph, value).is_none() {
+    // Inside the node that a constant was passed to, its uses can't be told apart in terms of the file.
+    if dense(graph, value).is_none_or(|c| matches!(c.origin, Origin::Passed { .. })) {
         return vec![];
     }
     let all = graph.uses(value);

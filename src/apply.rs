@@ -18,12 +18,14 @@ use std::collections::{BTreeMap, HashMap};
 /// the pruned model computes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Removed {
-    /// The constant's name in the input file.
+    /// The constant's name in the input file. Where several graphs of the file have constants of that name, the way to
+    /// the graph comes first: `loop.body/w`.
     pub tensor: String,
     pub axis: usize,
     /// The indices that are gone, ascending.
     pub indices: Vec<usize>,
-    /// The uses that are meant, as node position in the input file and operand slot; all of them where absent.
+    /// The uses that are meant, as node position in the constant's graph in the input file and operand slot; all of
+    /// them where absent. Slots behind a node's operands are what its subgraphs capture, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uses: Option<Uses>,
 }
@@ -82,6 +84,7 @@ fn slice_constants(analysis: &Analysis, keep: &KeepSets, graph: &mut Graph) -> R
         }
         match graph.constant(node).map(|c| &c.origin) {
             Some(Origin::File(source)) => cuts.entry(source.clone()).or_default().push((uses(graph, node), cut)),
+            Some(Origin::Passed { source, uses }) => cuts.entry(source.clone()).or_default().push((uses.clone(), cut)),
             Some(Origin::Computed(traces)) => {
                 for trace in traces {
                     let traced = cut.get(&trace.axis).map(|indices| (trace.source_axis, indices.clone()));
@@ -131,11 +134,12 @@ fn removed(tensor: &str, copies: Vec<(Uses, ConstantCut)>) -> Vec<Removed> {
 
 fn refit_calls(analysis: &Analysis, keep: &KeepSets, after: &Facts, model: &mut Model) -> Result<(), ApplyError> {
     let before = &analysis.model.graph;
+    let mut materializer = None;
     for node in before.calls() {
         let operands = before.operands(node);
         let mut touched = operands.iter().flatten().copied().chain(before.results(node));
         if touched.any(|v| analysis.facts.shape(v) != after.shape(v)) {
-            refit_call(analysis, keep, after, node, model, node)?;
+            refit_call(analysis, keep, after, node, (model, node), &mut materializer)?;
         }
     }
     Ok(())
@@ -149,8 +153,8 @@ pub(crate) fn refit_call(
     keep: &KeepSets,
     after: &Facts,
     node: NodeId,
-    model: &mut Model,
-    at: NodeId,
+    (model, at): (&mut Model, NodeId),
+    materializer: &mut Option<Materializer>,
 ) -> Result<(), ApplyError> {
     let before = &analysis.model;
     let Some(call) = before.graph.call(node) else { return Ok(()) };
@@ -165,7 +169,7 @@ pub(crate) fn refit_call(
     };
     let fail = |what: String| ApplyError::Refit { op: call.qualified(), node: call.label().to_owned(), what };
     let refit = (ops::rule_of(before, call).refit)(&site, &cut).map_err(fail)?;
-    write_refit(model, at, refit).map_err(fail)
+    write_refit(model, at, refit, materializer).map_err(fail)
 }
 
 /// What a cut leaves of a label of the call's rule.
@@ -178,7 +182,13 @@ fn label(analysis: &Analysis, keep: &KeepSets, node: NodeId, name: &str) -> Opti
     Some((keep.size(&analysis.axes, binding.var), kept))
 }
 
-fn write_refit(model: &mut Model, node: NodeId, refit: Refit) -> Result<(), String> {
+/// Changes a call. The materializer is made where one is needed first: it asks for every name in the graph.
+fn write_refit(
+    model: &mut Model,
+    node: NodeId,
+    refit: Refit,
+    materializer: &mut Option<Materializer>,
+) -> Result<(), String> {
     if let Some(call) = model.graph.call_mut(node) {
         for name in refit.without {
             call.attributes.shift_remove(name);
@@ -190,7 +200,7 @@ fn write_refit(model: &mut Model, node: NodeId, refit: Refit) -> Result<(), Stri
     if refit.operands.is_empty() {
         return Ok(());
     }
-    let mut materializer = Materializer::new(&model.graph, model.ir_version);
+    let materializer = materializer.get_or_insert_with(|| Materializer::new(&model.graph, model.ir_version));
     for (slot, content, scalar) in refit.operands {
         let value = materializer.value(&mut model.graph, &content, scalar, node);
         let value = value.ok_or_else(|| format!("operand {slot} can't be computed from the model's inputs"))?;

@@ -24,10 +24,6 @@ pub enum CompareError {
     ElementType { name: String, left: String, right: String },
     #[error("the output {name:?}: {source}")]
     Tensor { name: String, source: TensorError },
-    #[error("logits have the axes sample and class; this output has the shape {0:?}")]
-    NotLogits(Vec<usize>),
-    #[error("there are {labels} labels for {samples} samples")]
-    Labels { labels: usize, samples: usize },
 }
 
 /// How far one output is from its reference, over all feeds so far.
@@ -180,48 +176,9 @@ pub fn sensitivity(one: &Outputs, another: &Outputs) -> Result<Vec<(String, f64)
     one.iter().map(of).collect()
 }
 
-/// How many samples a classifier gets right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Accuracy {
-    pub right: usize,
-    pub samples: usize,
-}
-
-impl Accuracy {
-    /// The share that is right, from 0 to 1.
-    pub fn share(&self) -> f64 {
-        self.right as f64 / self.samples.max(1) as f64
-    }
-
-    /// Adds the logits of one feed, one row a sample, and the samples' labels. The class is the first of the
-    /// largest logits of a row.
-    pub fn add(&mut self, logits: &Tensor, labels: &[i64]) -> Result<(), CompareError> {
-        let [samples, classes] = logits.shape[..] else { return Err(CompareError::NotLogits(logits.shape.clone())) };
-        if samples != labels.len() {
-            return Err(CompareError::Labels { labels: labels.len(), samples });
-        }
-        let numbers = logits.to_f64().map_err(|source| CompareError::Tensor { name: "logits".into(), source })?;
-        let rows = numbers.chunks_exact(classes.max(1));
-        self.right += rows.zip(labels).filter(|(row, label)| largest(row) == usize::try_from(**label).ok()).count();
-        self.samples += samples;
-        Ok(())
-    }
-}
-
-/// Where the first of the largest numbers is.
-fn largest(row: &[f64]) -> Option<usize> {
-    let better = |best: Option<usize>, i: usize| match best {
-        Some(b) if row[b] >= row[i] => best,
-        _ if row[i].is_nan() => best,
-        _ => Some(i),
-    };
-    (0..row.len()).fold(None, better)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::DType;
 
     fn output(values: &[f32]) -> Vec<(String, Tensor)> {
         vec![("y".into(), Tensor::from_f32(vec![values.len()], values))]
@@ -282,15 +239,5 @@ mod tests {
         assert_eq!(s, [("y".to_owned(), 0.25)]);
         assert_eq!(sensitivity(&output(&[4.0]), &output(&[4.0, 2.0])).unwrap()[0].1, f64::INFINITY);
         assert!(sensitivity(&output(&[4.0]), &[]).is_err());
-    }
-
-    #[test]
-    fn the_largest_logit_is_the_answer() {
-        let logits = Tensor::from_f64(DType::F32, vec![3, 2], &[1.0, 0.0, 0.5, 0.5, f64::NAN, -1.0]).unwrap();
-        let mut accuracy = Accuracy::default();
-        accuracy.add(&logits, &[0, 1, 1]).unwrap();
-        assert_eq!((accuracy.right, accuracy.samples), (2, 3));
-        assert!(matches!(accuracy.add(&logits, &[0]), Err(CompareError::Labels { .. })));
-        assert!(matches!(accuracy.add(&output(&[1.0])[0].1, &[0]), Err(CompareError::NotLogits(_))));
     }
 }

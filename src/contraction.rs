@@ -56,7 +56,8 @@ impl Contraction {
 
     fn of(analysis: &Analysis, node: NodeId, label: &Binding) -> Option<Contraction> {
         let (graph, axes) = (&analysis.model.graph, &analysis.axes);
-        if label.in_result || label.unread || !label.repeated.is_empty() {
+        // What is inside a loop's body has no one value that could be measured.
+        if label.in_result || label.unread || !label.repeated.is_empty() || graph.region(node) != 0 {
             return None;
         }
         let &[a, b] = &label.operands[..] else { return None };

@@ -48,8 +48,9 @@
 //! | [`layers`] | residual branches that go as a whole |
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
-//! | [`reference`] | the model that a pruned one is compared with |
+//! | [`reference`](mod@reference) | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
+//! | [`judge`] | accuracy, errors, perplexity, by labels |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
 //! # Example
@@ -79,6 +80,7 @@ pub mod cost;
 pub mod feed;
 pub mod infer;
 pub mod ir;
+pub mod judge;
 pub mod latency;
 pub mod layers;
 pub mod load;

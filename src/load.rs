@@ -9,8 +9,10 @@
 
 mod attribute;
 mod external;
+mod function;
 mod graph;
 mod scan;
+mod sources;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ pub(crate) use tensor::absent;
 pub(crate) use types::{known, tensor_type};
 
 use crate::ir::{Model, Tensor};
+use crate::ops::body::DOMAIN;
 use crate::proto::*;
 use bytes::Bytes;
 use graph::Loader;
@@ -58,6 +61,8 @@ pub enum LoadError {
     Cycle { node: String },
     #[error("{node} does not say which operator it is")]
     NoOperator { node: String },
+    #[error("{node} is of the domain \"{DOMAIN}\", which is reserved")]
+    Reserved { node: String },
     #[error("{node} has the attribute {attribute:?} twice")]
     AttributeTwice { node: String, attribute: String },
     #[error("{node} has more than 65535 operands or results")]
@@ -121,8 +126,9 @@ pub fn tensor_from_bytes(bytes: Bytes) -> Result<(String, Tensor), LoadError> {
 fn model(mut p: ModelProto, dir: Option<&Path>) -> Result<Model, LoadError> {
     let ir_version = take(&mut p.ir_version);
     let mut loader = Loader::new(dir, ir_version);
-    let graph = loader.subgraph(p.graph.take().unwrap_or_default(), &mut vec![])?;
+    let graph = loader.main(p.graph.take().unwrap_or_default())?;
     external::inline_opaque(&mut p, &mut |t| loader.inline(t))?;
+    let functions = std::mem::take(&mut p.functions).into_iter().map(|f| loader.function(f)).collect();
     // Lists that can't be told from the map, because of their order or of what they leave out, stay as they are.
     let opsets = opsets(&p.opset_import);
     if opset_import(&opsets) == p.opset_import {
@@ -132,7 +138,6 @@ fn model(mut p: ModelProto, dir: Option<&Path>) -> Result<Model, LoadError> {
     if metadata_props(&metadata) == p.metadata_props {
         p.metadata_props.clear();
     }
-    let functions = p.functions.iter().map(|f| (f.domain().to_owned(), f.name().to_owned())).collect();
     Ok(Model { ir_version, opsets, metadata, functions, graph, extra: remainder(&p) })
 }
 

@@ -18,8 +18,15 @@ use crate::report::{GroupReport, LayerReport, PinReport};
 use crate::stats::{Measured, Samples};
 use std::time::{Duration, Instant};
 
+/// What brings all that a model computes into one graph.
+pub const UNFOLD: &str = "inline-functions,fold-if,open-bodies";
+
+/// What undoes `open-bodies`: the last thing that happens before a model is written.
+pub const FOLD: &str = "close-bodies";
+
 /// What happens to a model before it is analyzed.
-pub const PREPARE: &str = "fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
+pub const PREPARE: &str =
+    "inline-functions,fold-if,open-bodies,fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
 
 /// What happens to a model after surgery.
 pub const SIMPLIFY: &str = "merge-constants,fold-constants,fold-bn,fix(drop-identity,fold-shapes,dce),merge-constants";
@@ -97,6 +104,13 @@ pub fn shorten(analysis: Analysis, layers: &[(Layer, LayerCut)], open: &OpenDims
     Ok(Shortened { analysis: Analysis::new(model), layers: reports, zeroing })
 }
 
+/// A model with all that it computes in one graph, as costs are counted.
+pub fn unfolded(model: &Model) -> Result<Model, PruneError> {
+    let mut model = model.clone();
+    run_passes(UNFOLD, &mut model)?;
+    Ok(model)
+}
+
 /// Why a plan could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
@@ -140,13 +154,15 @@ pub fn execute(
     repair: Option<Repair>,
 ) -> Result<Pruned, PruneError> {
     let keep = plan.keep_sets(analysis)?;
-    let before = cost::cost(original, &infer::infer(original), open);
+    let whole = unfolded(original)?;
+    let before = cost::cost(&whole, &infer::infer(&whole), open);
     let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
     let mut cut = None;
     let mut repaired = vec![];
     if let Some(Repair { measured, samples, done }) = repair.filter(|_| !plan.is_empty()) {
         let mut bare = model.clone();
         run_passes(simplify, &mut bare)?;
+        run_passes(FOLD, &mut bare)?;
         cut = Some(bare);
         repaired = repair::repair(analysis, &keep, &measured.stats, samples, before.macs, &mut model, done)?;
     }
@@ -157,6 +173,7 @@ pub fn execute(
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
     let after = cost::cost(&model, &facts, open);
+    run_passes(FOLD, &mut model)?;
     Ok(Pruned { model, cut, repaired, before, after, groups: cut_groups(analysis, plan), removed, keep })
 }
 
@@ -168,8 +185,10 @@ fn sign(model: &mut Model, plan: &Plan, simplify: &str) -> Result<(), PruneError
     let cut = cut.filter(|text| text.parse::<Pipeline>().is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
     let layers = Some(plan.layers.len()).filter(|n| *n > 0).map(|n| format!("remove-layers{{count={n}}}"));
     let cut = Some(cut).filter(|_| !plan.cuts.is_empty());
-    let parts: Vec<String> =
-        [Some(PREPARE.to_owned()), layers, cut, Some(simplify.to_owned())].into_iter().flatten().collect();
+    let parts: Vec<String> = [Some(PREPARE.to_owned()), layers, cut, Some(simplify.to_owned()), Some(FOLD.to_owned())]
+        .into_iter()
+        .flatten()
+        .collect();
     let passes = parts.join(",");
     let entries = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("plan", plan.hash()?), ("passes", passes)];
     model.metadata.retain(|(key, _)| !key.starts_with(SIGNATURE));
@@ -179,7 +198,7 @@ fn sign(model: &mut Model, plan: &Plan, simplify: &str) -> Result<(), PruneError
 
 fn cut_groups(analysis: &Analysis, plan: &Plan) -> Vec<GroupReport> {
     let groups = plan.cuts.iter().filter(|c| !c.remove.is_empty()).filter_map(|cut| {
-        let group = analysis.groups.all.iter().find(|g| g.id.to_string() == cut.group)?;
+        let group = analysis.groups.named(&cut.group)?;
         Some(GroupReport {
             label: cut.group.clone(),
             before: group.size,

@@ -18,6 +18,7 @@ use crate::axes::{KeepSets, Kept, Var};
 use crate::cost::predict;
 use crate::infer::Facts;
 use crate::ir::{Form, Graph, Model, Node, NodeId, Use, ValueId};
+use crate::ops::body;
 use crate::passes::{Subsets, places};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -47,8 +48,10 @@ pub fn reference(
     let positions = positions(&model.graph);
     let mut subsets = Subsets::new(&model);
     for node in calls {
-        let at = analysis.model.graph.origin(node).and_then(|p| positions.get(&p));
-        let at = *at.ok_or_else(|| cut.unsayable(node, "it is no node of the input file"))?;
+        let graph = &analysis.model.graph;
+        let main = |n: &NodeId| graph.region(*n) == 0 && !graph.call(*n).is_some_and(body::is_boundary);
+        let at = Some(node).filter(main).and_then(|n| positions.get(&graph.origin(n)?));
+        let at = *at.ok_or_else(|| cut.unsayable(node, "it is no node of the input file's main graph"))?;
         cut.restrict(node, &mut model, at, &mut subsets)?;
     }
     Ok(model)
@@ -88,7 +91,7 @@ impl Restriction<'_> {
             }
             model.graph.connect(operand, Use { node: at, slot: slot as u16 });
         }
-        refit_call(self.analysis, self.keep, &self.after, node, model, at)?;
+        refit_call(self.analysis, self.keep, &self.after, node, (model, at), &mut None)?;
         for (port, value) in before.results(node).enumerate() {
             let result = ValueId { node: at, port: port as u16 };
             let uses = model.graph.uses(result);
@@ -143,24 +146,34 @@ impl Restriction<'_> {
 /// The model with the removed slices set to zero: the reference of an exact cut.
 pub fn masked(original: &Model, removed: &[Removed]) -> Result<Model, ApplyError> {
     let mut model = original.clone();
-    let graph = &mut model.graph;
-    let constants: HashMap<String, NodeId> =
-        graph.constants().into_iter().map(|n| (graph.label(n).to_owned(), n)).collect();
+    let mut taken = model.graph.all_names();
+    mask(&mut model.graph, removed, &mut taken)?;
+    Ok(model)
+}
+
+/// Sets slices of a graph's own constants to zero, and those of its subgraphs. Positions are those in the graph that has
+/// the constant.
+fn mask(graph: &mut Graph, removed: &[Removed], taken: &mut HashSet<String>) -> Result<(), ApplyError> {
+    for node in graph.calls() {
+        let call = graph.call_mut(node).into_iter().flat_map(|c| c.attributes.values_mut());
+        call.flat_map(|a| a.graphs_mut()).try_for_each(|g| mask(g, removed, taken))?;
+    }
+    let source = |n: NodeId| graph.constant(n).and_then(|c| c.source()).unwrap_or_else(|| graph.label(n));
+    let constants: HashMap<String, NodeId> = graph.constants().into_iter().map(|n| (source(n).to_owned(), n)).collect();
     let positions = positions(graph);
     let mut copies: BTreeMap<(&str, &Option<Uses>), NodeId> = BTreeMap::new();
-    let mut taken = graph.all_names();
     for entry in removed {
         let Some(&source) = constants.get(&entry.tensor) else { continue };
         let copy = *copies.entry((&entry.tensor, &entry.uses)).or_insert_with(|| match &entry.uses {
             None => source,
-            Some(uses) => copy_for(graph, source, uses, &positions, &mut taken),
+            Some(uses) => copy_for(graph, source, uses, &positions, taken),
         });
         if let Some(c) = graph.constant_mut(copy) {
             let zeroed = c.tensor.zeroed(entry.axis, &entry.indices);
             c.tensor = zeroed.map_err(|error| ApplyError::Tensor { name: c.name.clone(), error })?;
         }
     }
-    Ok(model)
+    Ok(())
 }
 
 /// A copy of a constant for some of its uses.

@@ -3,12 +3,14 @@
 use crate::apply::Removed;
 use crate::compare::Difference;
 use crate::cost::Cost;
+use crate::judge::Judgement;
 use crate::latency::Latency;
 use crate::layers::LayerCut;
 use crate::plan::Plan;
 use crate::repair::Repaired;
 use crate::verify::{Verification, latency_in_ms};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What `--report` writes.
 #[derive(Debug, Serialize)]
@@ -32,6 +34,8 @@ pub struct Report {
     pub repaired: Vec<Repaired>,
     pub plan: Plan,
     pub verification: Outcome,
+    /// How good both models are, where there are labels.
+    pub metrics: Option<Metrics>,
     pub stages: Vec<StageReport>,
 }
 
@@ -101,6 +105,21 @@ pub enum Outcome {
     Unable { why: String, instead: String },
     /// Not asked for.
     Skipped,
+}
+
+/// How good the model was and is, by labels.
+#[derive(Clone, Debug, Serialize)]
+pub struct Metrics {
+    pub before: Judgement,
+    pub after: Judgement,
+    /// What the figures after are above those before.
+    pub change: BTreeMap<&'static str, f64>,
+}
+
+impl Metrics {
+    pub fn new(before: Judgement, after: Judgement) -> Metrics {
+        Metrics { change: after.change(&before), before, after }
+    }
 }
 
 /// The time of a stage.

@@ -79,6 +79,8 @@ pub enum SaveError {
     Unnamed { user: String },
     #[error("the output {output:?} is made by a value of another name, {value:?}")]
     Output { output: String, value: String },
+    #[error("the bodies of {node:?} are open: close them first (close-bodies)")]
+    OpenBody { node: String },
     #[error("the graph {graph:?} has a cycle")]
     Cycle { graph: String },
     #[error("the subgraphs of {node:?} capture {wanted} values, but {found} are connected")]
@@ -146,7 +148,7 @@ fn write(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, Sav
 
 /// The message of a model, and the file of its big tensors if a name for one is given.
 fn encode(model: &Model, data: Option<String>) -> Result<(ModelProto, Option<DataFile>), SaveError> {
-    let Model { ir_version, opsets: versions, metadata, functions: _, graph, extra } = model;
+    let Model { ir_version, opsets: versions, metadata, functions, graph, extra } = model;
     let mut p: ModelProto = decode(extra, "the model")?;
     put(&mut p.ir_version, *ir_version);
     if p.opset_import.is_empty() {
@@ -164,6 +166,7 @@ fn encode(model: &Model, data: Option<String>) -> Result<(ModelProto, Option<Dat
     if entries(&p.metadata_props) != *metadata {
         p.metadata_props = metadata_props(metadata);
     }
+    p.functions = functions.iter().map(|f| decode(&f.encoded, &f.name)).collect::<Result<_, _>>()?;
     let data_file = data.map(|location| DataFile { location, ..DataFile::default() });
     let mut saver = Saver { data_file };
     p.graph = Some(saver.graph(graph, &[])?);

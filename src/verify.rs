@@ -6,20 +6,20 @@
 //! *sensitivity* (how much another input changes the outputs) is measured too and must lie well above the tolerance.
 
 use crate::compare::{CompareError, Comparison, Difference, sensitivity};
-use crate::feed::{Feed, FeedError, InputSpec, Sizes};
+use crate::feed::{self, Feed, FeedError, InputSpec, Samples, Sizes};
 use crate::ir::{DType, Model, Node};
 use crate::latency::{self, Latency};
 use crate::oracle::{OracleError, Plan, Runner};
+use crate::passes;
 use crate::save::{self, SaveError};
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 /// How to verify.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Inputs from a `.npz` file, instead of random ones.
-    pub inputs: Option<PathBuf>,
+    /// Where inputs come from, instead of random ones: see [`Samples::open`].
+    pub inputs: Option<(String, feed::Options)>,
     /// How many different inputs are run.
     pub samples: usize,
     pub seed: u64,
@@ -94,8 +94,8 @@ impl VerifyError {
     pub fn is_inability(&self) -> bool {
         match self {
             VerifyError::Oracle { which, error } => *which != "pruned" || matches!(error, OracleError::Absent),
-            VerifyError::Feed(FeedError::Npz(_) | FeedError::Pb(_)) => false,
-            VerifyError::Feed(_) | VerifyError::Input(_) | VerifyError::NoFeed => true,
+            VerifyError::Feed(e) => matches!(e, FeedError::ElementType(..) | FeedError::Size { .. }),
+            VerifyError::Input(_) | VerifyError::NoFeed => true,
             // Too large for one message, which is how the oracle takes a model.
             VerifyError::Save { error: SaveError::TooLarge { .. }, .. } => true,
             VerifyError::Save { .. } | VerifyError::Compare(_) => false,
@@ -117,17 +117,16 @@ pub fn input_specs(model: &Model) -> Result<Vec<InputSpec>, VerifyError> {
     inputs.map(spec).collect()
 }
 
-/// The inputs to run: samples of a file, or random ones.
+/// How many given samples go into one input, where the model leaves that open.
+const BATCH: usize = 8;
+
+/// The inputs to run: given samples, or random ones.
 pub fn feeds(model: &Model, options: &Options) -> Result<Vec<Feed>, VerifyError> {
     let specs = input_specs(model)?;
     let feeds = match &options.inputs {
-        Some(path) => {
-            let mut feeds = Feed::from_npz(path, &specs, Some(8))?;
-            feeds.truncate(options.samples.max(1));
-            // One signature for all runs: a smaller last batch is left out.
-            let first = feeds.first().map(Feed::signature);
-            feeds.retain(|f| Some(f.signature()) == first);
-            feeds
+        Some((spec, how)) => {
+            let samples = Samples::open(spec, &specs, how)?;
+            samples.full_feeds(BATCH).take(options.samples.max(1)).collect::<Result<_, _>>()?
         }
         None => {
             let sizes = options.sizes.iter().fold(Sizes::assume(&specs), |s, (name, size)| s.with(name, *size));
@@ -140,7 +139,8 @@ pub fn feeds(model: &Model, options: &Options) -> Result<Vec<Feed>, VerifyError>
 
 /// A runner for a model in memory.
 pub fn runner(model: &Model, which: &'static str, feed: &Feed) -> Result<Runner, VerifyError> {
-    let bytes = save::to_bytes(model).map_err(|error| VerifyError::Save { which, error })?;
+    // The oracle has no local functions.
+    let bytes = save::to_bytes(&passes::inlined(model)).map_err(|error| VerifyError::Save { which, error })?;
     Runner::new(&bytes, None, &feed.signature()).map_err(|error| VerifyError::Oracle { which, error })
 }
 

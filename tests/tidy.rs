@@ -67,6 +67,11 @@ fn only_the_command_line_knows_clap() {
 }
 
 #[test]
+fn only_the_command_line_shows_progress() {
+    only(&["indicatif"], &["src/cli"]);
+}
+
+#[test]
 fn nothing_but_the_rules_knows_operators() {
     let names: Vec<String> = secateur::ops::known().iter().map(|n| format!("\"{n}\"")).collect();
     let words: Vec<&str> = names.iter().map(String::as_str).collect();

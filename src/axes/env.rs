@@ -1,9 +1,9 @@
 //! The labels of one call while its rule is applied: what they are bound to, and how long they are.
 
 use super::{Axes, Binding, Expr, Label, Mark, PinKind, Reason, Var, why_of};
-use crate::ir::{Dim, NodeId};
-use crate::ops::AxisRule;
-use std::collections::HashMap;
+use crate::ir::{Call, Dim, NodeId};
+use crate::ops::{AxisRule, End};
+use std::collections::{HashMap, HashSet};
 
 /// The labels of one call while its rule is applied.
 pub(super) struct Env<'a> {
@@ -16,7 +16,7 @@ pub(super) struct Env<'a> {
     sizes: HashMap<String, Dim>,
 }
 
-pub(super) type Tensors = [(Option<u16>, Vec<Expr>, Vec<Var>)];
+pub(super) type Tensors = [(End, Vec<Expr>, Vec<Var>)];
 
 impl<'a> Env<'a> {
     pub(super) fn new(axes: &'a mut Axes, node: NodeId, rule: &AxisRule) -> Env<'a> {
@@ -164,19 +164,19 @@ impl<'a> Env<'a> {
     /// The bindings of all labels, marks included.
     pub(super) fn finish(mut self, tensors: &Tensors) -> Vec<Binding> {
         let mut bindings: Vec<Binding> = vec![];
-        for (slot, exprs, _) in tensors {
+        for (end, exprs, _) in tensors {
             let mut seen: HashMap<String, usize> = HashMap::new();
             for (axis, expr) in exprs.iter().enumerate() {
                 for label in expr.labels() {
                     let Some(binding) = self.binding(&mut bindings, label) else { continue };
                     let other_axis = *seen.entry(label.name.clone()).or_insert(axis) != axis;
-                    match slot {
-                        Some(slot) if other_axis => binding.repeated.push(*slot),
-                        Some(slot) if binding.operands.contains(slot) => {}
-                        Some(slot) => binding.operands.push(*slot),
-                        None => binding.in_result = true,
+                    match *end {
+                        End::Operand(slot) if other_axis => binding.repeated.push(slot as u16),
+                        End::Operand(slot) if binding.operands.contains(&(slot as u16)) => {}
+                        End::Operand(slot) => binding.operands.push(slot as u16),
+                        End::Result(_) => binding.in_result = true,
                     }
-                    binding.part |= slot.is_none() && matches!(expr, Expr::Sum(_));
+                    binding.part |= matches!((end, expr), (End::Result(_), Expr::Sum(_)));
                     binding.unread |= label.unread;
                 }
             }
@@ -194,9 +194,28 @@ impl<'a> Env<'a> {
         let at = bindings.iter().position(|b| b.name == label.name).unwrap_or_else(|| {
             let name = label.name.clone();
             let (operands, repeated) = (vec![], vec![]);
-            bindings.push(Binding { name, var, operands, repeated, part: false, in_result: false, unread: false });
+            let (part, in_result, missed, unread) = (false, false, false, false);
+            bindings.push(Binding { name, var, operands, repeated, part, in_result, missed, unread });
             bindings.len() - 1
         });
         bindings.get_mut(at)
+    }
+}
+
+/// Marks the labels that a used result lacks although others carry them. A term of a sum in an operand is a part that
+/// this result is not made of; any other label is contracted.
+pub(super) fn mark_missed(call: &Call, tensors: &Tensors, bindings: &mut [Binding]) {
+    let names = |exprs: &[Expr]| exprs.iter().flat_map(Expr::labels).map(|l| l.name.clone()).collect::<HashSet<_>>();
+    let used = |port: usize| call.results.get(port).is_some_and(|name| !name.is_empty());
+    let results = tensors.iter().filter(|t| matches!(t.0, End::Result(port) if used(port)));
+    let results: Vec<HashSet<String>> = results.map(|t| names(&t.1)).collect();
+    if results.len() < 2 {
+        return;
+    }
+    let sums = tensors.iter().filter(|t| matches!(t.0, End::Operand(_))).flat_map(|t| &t.1);
+    let terms: Vec<Expr> = sums.filter(|e| matches!(e, Expr::Sum(_))).cloned().collect();
+    let terms = names(&terms);
+    for binding in bindings.iter_mut().filter(|b| b.in_result && !terms.contains(&b.name)) {
+        binding.missed = results.iter().any(|labels| !labels.contains(&binding.name));
     }
 }

@@ -5,44 +5,110 @@
 //! contraction they are the same only if some operand *is* zero at the unit in the masked model: a constant is (its
 //! slice is set to zero), and so is what multiplies it; `Sigmoid` of it is not. This pass follows zeros through the
 //! graph, each operator by its own laws ([`crate::ops::Rule::zero`] and `adds_nothing`), and marks as inexact the
-//! leaves of every contraction that nothing keeps at zero.
+//! leaves of every contraction that nothing keeps at zero. A result that lacks a label of the others (the scale beside
+//! a quantized tensor) contracts it.
+//!
+//! A quantized number stands for its distance from a zero point ([`crate::ops::Rule::zero_point`]). So what is followed
+//! is the number that a value holds at removed units, its *level*: an operand is zero where its level is its zero
+//! point, and a result that is zero has its zero point as level. For everything else the zero point is 0.
 
-use super::{Axes, Mark, PinKind, Var};
+use super::{Axes, Binding, Mark, PinKind, Var};
 use crate::infer::Facts;
-use crate::ir::{Graph, Model, Node, NodeId, Origin, ValueId};
-use crate::ops::{self, Site};
+use crate::ir::{Dim, Graph, Model, Node, NodeId, Origin, ValueId};
+use crate::ops::{self, End, Rule, Site};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-/// The leaves at whose removed units a value is zero in the masked model.
-pub(super) type Zeros = HashMap<ValueId, HashSet<Var>>;
+/// A number that is the same at all removed units of a leaf.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Level {
+    Number(f64),
+    /// The one element of this value, which is known at run time only.
+    Element(ValueId),
+}
+
+impl Level {
+    pub(super) const ZERO: Level = Level::Number(0.0);
+}
+
+/// The levels of values, by leaf. A leaf that is not there has units of different numbers, or unknown ones.
+pub(super) type Levels = HashMap<ValueId, HashMap<Var, Level>>;
 
 /// Marks the leaves of contractions that are not exact. What is zero where is kept with the axes.
 pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
+    let (levels, inexact) = settled(model, facts, axes);
+    axes.levels = levels;
+    for (node, leaves) in inexact {
+        let why =
+            axes.intern(PinKind::Inexact, node, "it combines units that do not become zero when their weights do");
+        leaves.iter().for_each(|&leaf| axes.solver.mark(leaf, Mark::Inexact(why)));
+        axes.inexact_at.entry(node).or_default().extend(leaves);
+    }
+}
+
+/// The leaves along which calls are not exact.
+type Inexact = Vec<(NodeId, Vec<Var>)>;
+
+/// Leaves at which values have no level, whatever the rules say.
+type Spoilt = HashMap<ValueId, HashSet<Var>>;
+
+/// More rounds than this are not spent on carried values.
+const ROUNDS: usize = 8;
+
+/// The levels of all values. A value that a loop carries has one level in every iteration if it has it at first, and if
+/// an iteration that finds it so leaves it so: so it is taken to stay what it is at first, and that is taken back where
+/// the iteration tells otherwise, until nothing is taken back any more.
+fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact) {
+    let carried = ops::body::carried(&model.graph);
+    let mut spoilt = Spoilt::new();
+    for round in 0.. {
+        let (levels, inexact) = follow(model, facts, axes, &spoilt);
+        let mut stable = true;
+        for &(before, after) in &carried {
+            let level = |v: ValueId, leaf: &Var| levels.get(&v).and_then(|l| l.get(leaf)).copied();
+            let lost = levels.get(&before).into_iter().flat_map(HashMap::keys);
+            let lost: Vec<Var> =
+                lost.filter(|leaf| round == ROUNDS || level(before, leaf) != level(after, leaf)).copied().collect();
+            stable &= lost.is_empty();
+            spoilt.entry(before).or_default().extend(lost);
+        }
+        if stable {
+            return (levels, inexact);
+        }
+    }
+    unreachable!("after the last round no carried value has a level")
+}
+
+/// Follows levels through the graph once.
+fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels, Inexact) {
     let graph = &model.graph;
-    let mut zeros = Zeros::new();
+    let (mut levels, mut found) = (Levels::new(), Inexact::new());
     let unknowns = Cell::new(1 << 29);
     for node in graph.topological() {
         match graph.node(node) {
             Node::Constant(constant) => {
                 for value in graph.results(node) {
-                    zeros.insert(value, zeroed_leaves(axes, value, &constant.origin));
+                    let zeroed = zeroed_leaves(axes, value, &constant.origin);
+                    levels.insert(value, zeroed.into_iter().map(|leaf| (leaf, Level::ZERO)).collect());
                 }
             }
             Node::Call(call) => {
                 let site = Site::new(model, graph, node, call, facts, &unknowns);
-                let rule = ops::rule_of(model, call);
-                check_contractions(graph, axes, &zeros, node, |operands| (rule.adds_nothing)(&site, operands));
-                let vanishing = vanishing(graph, axes, &zeros, node, |operands| (rule.zero)(&site, operands));
-                for value in graph.results(node) {
-                    let mine = leaves_of(axes, value).intersection(&vanishing).copied().collect();
-                    zeros.insert(value, mine);
+                let at = At { graph, facts, axes, levels: &levels, node, site: &site, rule: ops::rule_of(model, call) };
+                let (inexact, mut results) = (at.inexact(), at.results());
+                for (value, levels) in &mut results {
+                    let spoilt = spoilt.get(value);
+                    levels.retain(|leaf, _| !spoilt.is_some_and(|s| s.contains(leaf)));
+                }
+                levels.extend(results);
+                if !inexact.is_empty() {
+                    found.push((node, inexact));
                 }
             }
             Node::Input(_) | Node::Output(_) => {}
         }
     }
-    axes.zeros = zeros;
+    (levels, found)
 }
 
 /// The leaves of a constant whose slices the masked model has at zero: all of one that the file has, those of traced
@@ -57,60 +123,137 @@ fn leaves_of(axes: &Axes, value: ValueId) -> HashSet<Var> {
     axes.of(value).into_iter().flatten().flat_map(|&v| axes.solver.leaves(v)).collect()
 }
 
-/// Which of these operands, all of which carry a label, are zero at the leaf's removed units.
-fn zero_at(graph: &Graph, zeros: &Zeros, node: NodeId, slots: &[u16], leaf: Var, arity: usize) -> Vec<bool> {
-    let mut out = vec![false; arity];
-    for &slot in slots {
-        let value = graph.operand(node, usize::from(slot));
-        out[usize::from(slot)] = value.and_then(|v| zeros.get(&v)).is_some_and(|z| z.contains(&leaf));
-    }
-    out
-}
-
-/// The leaves at which the call's results are zero: those for which every label that holds them says so.
-fn vanishing(graph: &Graph, axes: &Axes, zeros: &Zeros, node: NodeId, rule: impl Fn(&[bool]) -> bool) -> HashSet<Var> {
-    let arity = graph.operands(node).len();
-    let mut verdicts: HashMap<Var, bool> = HashMap::new();
-    for binding in axes.bindings(node).iter().filter(|b| b.in_result) {
-        for leaf in axes.solver.leaves(binding.var) {
-            let mut operands = zero_at(graph, zeros, node, &binding.operands, leaf, arity);
-            if binding.part {
-                let others = (0..arity).filter(|&slot| !binding.operands.contains(&(slot as u16)));
-                others.for_each(|slot| operands[slot] = true);
-            }
-            let zero = rule(&operands);
-            *verdicts.entry(leaf).or_insert(true) &= zero;
-        }
-    }
-    verdicts.into_iter().filter(|(_, zero)| *zero).map(|(leaf, _)| leaf).collect()
-}
-
-fn check_contractions(
-    graph: &Graph,
-    axes: &mut Axes,
-    zeros: &Zeros,
+/// A call, with the levels of its operands.
+struct At<'a> {
+    graph: &'a Graph,
+    facts: &'a Facts,
+    axes: &'a Axes,
+    levels: &'a Levels,
     node: NodeId,
-    adds_nothing: impl Fn(&[bool]) -> bool,
-) {
-    let arity = graph.operands(node).len();
-    let mut inexact = vec![];
-    for binding in axes.bindings(node).iter().filter(|b| !b.unread) {
-        // A label of a result is contracted only inside, by the operands that carry it twice.
-        let slots = if binding.in_result { &binding.repeated } else { &binding.operands };
-        if slots.is_empty() {
-            continue;
+    site: &'a Site<'a>,
+    rule: &'static Rule,
+}
+
+/// What a call's results hold at removed units.
+#[derive(Clone, Copy, PartialEq)]
+enum Verdict {
+    Unknown,
+    /// Their zero points.
+    Zero,
+    /// What the operands hold there.
+    Same(Level),
+}
+
+impl At<'_> {
+    fn value(&self, end: End) -> Option<ValueId> {
+        match end {
+            End::Operand(slot) => self.graph.operand(self.node, slot),
+            End::Result(port) => Some(ValueId { node: self.node, port: port as u16 }),
         }
-        for leaf in axes.solver.leaves(binding.var) {
-            let countable = axes.solver.size(leaf).size().is_some_and(|n| n > 1);
-            if countable && !adds_nothing(&zero_at(graph, zeros, node, slots, leaf, arity)) {
-                inexact.push(leaf);
+    }
+
+    fn level(&self, slot: u16, leaf: Var) -> Option<Level> {
+        let value = self.graph.operand(self.node, usize::from(slot))?;
+        self.levels.get(&value)?.get(&leaf).copied()
+    }
+
+    /// The level that stands for zero at an end of the call.
+    fn zero_level(&self, end: End, leaf: Var) -> Option<Level> {
+        let Some(zero_point) = (self.rule.zero_point)(end).and_then(|end| self.value(end)) else {
+            return Some(Level::ZERO);
+        };
+        if leaves_of(self.axes, zero_point).contains(&leaf) {
+            return self.levels.get(&zero_point)?.get(&leaf).copied();
+        }
+        if let Some(tensor) = self.graph.tensor(zero_point) {
+            let numbers = tensor.to_f64().ok()?;
+            let first = *numbers.first()?;
+            return numbers.iter().all(|&x| x == first).then_some(Level::Number(first));
+        }
+        let single = self.facts.shape(zero_point)?.iter().all(|d| *d == Dim::Fixed(1));
+        single.then_some(Level::Element(zero_point))
+    }
+
+    /// Which of these operands, all of which carry a label, are as asked at the leaf's removed units.
+    fn which(&self, slots: &[u16], wanted: impl Fn(u16) -> bool) -> Vec<bool> {
+        let mut out = vec![false; self.site.arity()];
+        for &slot in slots {
+            if let Some(at) = out.get_mut(usize::from(slot)) {
+                *at = wanted(slot);
             }
         }
+        out
     }
-    if inexact.is_empty() {
-        return;
+
+    fn zero_at(&self, slots: &[u16], leaf: Var) -> Vec<bool> {
+        self.which(slots, |slot| {
+            let level = self.level(slot, leaf);
+            level.is_some() && level == self.zero_level(End::Operand(usize::from(slot)), leaf)
+        })
     }
-    let why = axes.intern(PinKind::Inexact, node, "it sums over units that do not become zero when their weights do");
-    inexact.iter().for_each(|&leaf| axes.solver.mark(leaf, Mark::Inexact(why)));
-    axes.inexact_at.entry(node).or_default().extend(inexact);
+
+    /// The results' levels, by the leaves that each carries.
+    fn results(&self) -> Vec<(ValueId, HashMap<Var, Level>)> {
+        let verdicts = self.verdicts();
+        let level = |port: usize, leaf: Var| match verdicts.get(&leaf)? {
+            Verdict::Unknown => None,
+            Verdict::Zero => self.zero_level(End::Result(port), leaf),
+            Verdict::Same(level) => Some(*level),
+        };
+        let of = |(port, value): (usize, ValueId)| {
+            let leaves = leaves_of(self.axes, value).into_iter();
+            (value, leaves.filter_map(|leaf| Some((leaf, level(port, leaf)?))).collect())
+        };
+        self.graph.results(self.node).enumerate().map(of).collect()
+    }
+
+    /// What every label that holds a leaf says of it.
+    fn verdicts(&self) -> HashMap<Var, Verdict> {
+        let mut verdicts: HashMap<Var, Verdict> = HashMap::new();
+        for binding in self.axes.bindings(self.node).iter().filter(|b| b.in_result) {
+            for leaf in self.axes.solver.leaves(binding.var) {
+                let verdict = self.verdict(binding, leaf);
+                let all = verdicts.entry(leaf).or_insert(verdict);
+                *all = if *all == verdict { verdict } else { Verdict::Unknown };
+            }
+        }
+        verdicts
+    }
+
+    fn verdict(&self, binding: &Binding, leaf: Var) -> Verdict {
+        let vanishes = |mut operands: Vec<bool>| {
+            if binding.part {
+                let others = (0..operands.len()).filter(|&slot| !binding.operands.contains(&(slot as u16)));
+                others.collect::<Vec<_>>().into_iter().for_each(|slot| operands[slot] = true);
+            }
+            (self.rule.zero)(self.site, &operands)
+        };
+        if vanishes(self.zero_at(&binding.operands, leaf)) {
+            return Verdict::Zero;
+        }
+        // What only moves its operand about does with any number what it does with zero.
+        let levels = binding.operands.iter().filter(|_| self.rule.moves).filter_map(|&slot| self.level(slot, leaf));
+        let same = |level: &Level| vanishes(self.which(&binding.operands, |s| self.level(s, leaf) == Some(*level)));
+        levels.into_iter().find(same).map_or(Verdict::Unknown, Verdict::Same)
+    }
+
+    /// The leaves of contractions that nothing keeps at zero.
+    fn inexact(&self) -> Vec<Var> {
+        let mut inexact = vec![];
+        for binding in self.axes.bindings(self.node).iter().filter(|b| !b.unread) {
+            // A label of all results is contracted only inside, by the operands that carry it twice.
+            let everywhere = binding.in_result && !binding.missed;
+            let slots = if everywhere { &binding.repeated } else { &binding.operands };
+            if slots.is_empty() {
+                continue;
+            }
+            for leaf in self.axes.solver.leaves(binding.var) {
+                let countable = self.axes.solver.size(leaf).size().is_some_and(|n| n > 1);
+                if countable && !(self.rule.adds_nothing)(self.site, &self.zero_at(slots, leaf)) {
+                    inexact.push(leaf);
+                }
+            }
+        }
+        inexact
+    }
 }

@@ -107,6 +107,12 @@ impl Groups {
         }
     }
 
+    /// The group with this label (`c7`), if there is one.
+    pub fn named(&self, label: &str) -> Option<&Group> {
+        let number: usize = label.strip_prefix('c')?.parse().ok()?;
+        self.all.get(number).filter(|g| g.id.to_string() == label)
+    }
+
     /// The group with this number, which has to be one of these groups'.
     pub fn get(&self, id: GroupId) -> &Group {
         &self.all[id.0 as usize]

@@ -50,55 +50,63 @@ impl KeepSets {
         if self.kept.is_empty() || !axes.solver.leaves(var).iter().any(|l| self.kept.contains_key(l)) {
             return Kept::All;
         }
-        self.indices(axes, var).map_or(Kept::Open, Kept::Some)
+        let mut kept = vec![];
+        self.append(axes, var, 0, &mut kept).map_or(Kept::Open, |_| Kept::Some(kept))
     }
 
-    /// `None` where a length is open.
-    fn indices(&self, axes: &Axes, var: Var) -> Option<Vec<usize>> {
+    /// Appends the indices of an axis that stay, each moved by an offset. `None` where a length is open.
+    fn append(&self, axes: &Axes, var: Var, offset: usize, out: &mut Vec<usize>) -> Option<()> {
         let length = |v: Var| axes.solver.size(v).size();
         match axes.solver.shape(var) {
             Shape::Leaf => match self.kept.get(&axes.solver.find(var)) {
-                Some(units) => Some(units.clone()),
-                None => Some((0..length(var)?).collect()),
+                Some(units) => out.extend(units.iter().map(|i| i + offset)),
+                None => out.extend(offset..offset + length(var)?),
             },
             Shape::Sum(parts) => {
-                let mut out = vec![];
-                let mut offset = 0;
+                let mut offset = offset;
                 for part in parts {
-                    out.extend(self.indices(axes, part)?.into_iter().map(|i| i + offset));
+                    self.append(axes, part, offset, out)?;
                     offset += length(part)?;
                 }
-                Some(out)
             }
             Shape::Product(parts) => {
-                let mut out = vec![0];
+                let mut indices = vec![0];
                 for part in parts {
-                    let (inner, size) = (self.indices(axes, part)?, length(part)?);
-                    out = out.iter().flat_map(|&o| inner.iter().map(move |&i| o * size + i)).collect();
+                    let (mut inner, size) = (vec![], length(part)?);
+                    self.append(axes, part, 0, &mut inner)?;
+                    indices = indices.iter().flat_map(|&o| inner.iter().map(move |&i| o * size + i)).collect();
                 }
-                Some(out)
+                out.extend(indices.into_iter().map(|i| i + offset));
             }
         }
+        Some(())
     }
 }
 
 impl Axes {
     /// For each index of an axis the unit of this leaf that it belongs to; `None` where it belongs to none.
     pub fn units_of(&self, var: Var, leaf: Var) -> Vec<Option<u32>> {
+        let mut units = vec![];
+        self.append_units(var, leaf, &mut units);
+        units
+    }
+
+    /// Sums nest deeply (a concatenation of concatenations), so each writes at the end of one list.
+    fn append_units(&self, var: Var, leaf: Var, units: &mut Vec<Option<u32>>) {
         match self.solver.shape(var) {
             Shape::Leaf => {
                 let n = self.solver.size(var).size().unwrap_or(0) as u32;
                 let mine = self.solver.find(var) == leaf;
-                (0..n).map(|i| mine.then_some(i)).collect()
+                units.extend((0..n).map(|i| mine.then_some(i)));
             }
-            Shape::Sum(parts) => parts.into_iter().flat_map(|p| self.units_of(p, leaf)).collect(),
+            Shape::Sum(parts) => parts.into_iter().for_each(|p| self.append_units(p, leaf, units)),
             Shape::Product(parts) => {
                 let mut out: Vec<Option<u32>> = vec![None];
                 for part in parts {
                     let inner = self.units_of(part, leaf);
                     out = out.iter().flat_map(|&o| inner.iter().map(move |&i| o.or(i))).collect();
                 }
-                out
+                units.extend(out);
             }
         }
     }

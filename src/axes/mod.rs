@@ -24,7 +24,7 @@ pub use text::{Expr, Label, RuleError, RuleText};
 use self::env::Env;
 use crate::infer::Facts;
 use crate::ir::{Call, Graph, Model, Node, NodeId, ValueId};
-use crate::ops::{self, AxisRule, Site};
+use crate::ops::{self, AxisRule, End, Site};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -62,10 +62,13 @@ pub struct Binding {
     pub operands: Vec<u16>,
     /// The operand slots that carry it on two axes: it is contracted inside too, as in a recurrence.
     pub repeated: Vec<u16>,
-    /// Whether it is a term of a sum in a result: that part is made by the operands that carry it, and no others.
+    /// Whether it is a term of a sum in a result, or the rule keeps its results apart: that part is made by the
+    /// operands that carry it, and no others.
     pub part: bool,
     /// Whether a result carries it too; if not, it is contracted, or unread.
     pub in_result: bool,
+    /// Whether a result lacks it that others carry: it is contracted on the way there.
+    pub missed: bool,
     pub unread: bool,
 }
 
@@ -84,7 +87,7 @@ pub struct Axes {
     roles: Vec<(Var, Granularity)>,
     reasons: Vec<Pin>,
     reason_ids: HashMap<Pin, Reason>,
-    zeros: exact::Zeros,
+    levels: exact::Levels,
 }
 
 /// Derives the axes of the main graph.
@@ -101,7 +104,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
         roles: vec![],
         reasons: vec![],
         reason_ids: HashMap::new(),
-        zeros: HashMap::new(),
+        levels: HashMap::new(),
     };
     let order = graph.topological();
     for value in order.iter().flat_map(|&n| graph.results(n)) {
@@ -168,7 +171,7 @@ impl Axes {
 
     /// Whether a value is zero at a leaf's units once their slices of all constants are.
     pub fn is_zero(&self, value: ValueId, leaf: Var) -> bool {
-        self.zeros.get(&value).is_some_and(|leaves| leaves.contains(&leaf))
+        self.levels.get(&value).and_then(|levels| levels.get(&leaf)) == Some(&exact::Level::ZERO)
     }
 
     /// The reasons why a leaf's units stay, or are not exact.
@@ -229,16 +232,18 @@ impl Axes {
     /// operands' labels, and whoever uses it pins nothing of them.
     fn ranks_known(&self, graph: &Graph, node: NodeId, call: &Call, rule: &AxisRule) -> bool {
         let Ok(text) = RuleText::parse(&rule.text) else { return true };
-        let operands = graph.operands(node).into_iter().take(usize::from(call.arity)).take(text.operands.len());
-        let results = graph.results(node).take(text.results.len()).filter(|&v| !graph.value_name(v).is_empty());
-        operands.flatten().chain(results).all(|v| self.values.contains_key(&v))
+        // Of what is opaque the rule says nothing.
+        let operands = graph.operands(node).into_iter().take(usize::from(call.arity)).zip(&text.operands);
+        let operands = operands.filter_map(|(v, axes)| Some((v?, axes)));
+        let results = graph.results(node).zip(&text.results).filter(|(v, _)| !graph.value_name(*v).is_empty());
+        operands.chain(results).all(|(v, axes)| axes.is_opaque() || self.values.contains_key(&v))
     }
 
     /// Applies a rule to a call; `None` if it does not fit.
     fn apply(&mut self, graph: &Graph, node: NodeId, call: &Call, rule: &AxisRule) -> Option<()> {
         let text = RuleText::parse(&rule.text).inspect_err(|e| debug_assert!(false, "{e}")).ok()?;
         let operands = graph.operands(node).into_iter().take(usize::from(call.arity)).collect::<Vec<_>>();
-        let mut tensors: Vec<(Option<u16>, Vec<Expr>, Vec<Var>)> = vec![];
+        let mut tensors: Vec<(End, Vec<Expr>, Vec<Var>)> = vec![];
         for (slot, value) in operands.iter().enumerate() {
             let Some(value) = value else { continue };
             let Some(axes) = text.operands.get(slot) else {
@@ -249,7 +254,7 @@ impl Axes {
                 // Without a rank there are no axes to pin.
                 if axes.is_opaque() { continue } else { return None }
             };
-            tensors.push((Some(slot as u16), axes.for_rank(vars.len())?, vars));
+            tensors.push((End::Operand(slot), axes.for_rank(vars.len())?, vars));
         }
         for (port, value) in graph.results(node).enumerate() {
             let Some(vars) = self.values.get(&value).cloned() else { continue };
@@ -257,14 +262,16 @@ impl Axes {
                 self.pin_values([value].into_iter(), PinKind::Structure, node, why_of(rule));
                 continue;
             };
-            tensors.push((None, axes.for_rank(vars.len())?, vars));
+            tensors.push((End::Result(port), axes.for_rank(vars.len())?, vars));
         }
         let mut env = Env::new(self, node, rule);
         env.bind_plain_labels(&tensors);
         env.infer_sizes(&tensors);
         env.unify_compounds(&tensors)?;
         env.follow_numbers(graph, rule, &text)?;
-        let bindings = env.finish(&tensors);
+        let mut bindings = env.finish(&tensors);
+        env::mark_missed(call, &tensors, &mut bindings);
+        bindings.iter_mut().for_each(|b| b.part |= rule.apart);
         self.bindings.insert(node, bindings);
         Some(())
     }

@@ -1,5 +1,6 @@
 //! `secateur bench`: how long does a model take, alone or against another one?
 
+use super::data::Inputs;
 use super::source::{self, Dims};
 use super::{Exit, Failure, show};
 use crate::{latency, verify};
@@ -21,9 +22,8 @@ pub struct Args {
     /// Runs before the first one that counts
     #[arg(long, default_value_t = 3, value_name = "N")]
     warm_up: usize,
-    /// Inputs from an `.npz` file; else seeded random numbers
-    #[arg(long, value_name = "FILE")]
-    inputs: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: Inputs,
     #[command(flatten)]
     dims: Dims,
     /// Print JSON
@@ -36,7 +36,7 @@ pub fn run(args: Args) -> super::Outcome {
     let b = args.b.as_ref().map(|b| source::load(b)).transpose()?;
     args.dims.check(&a)?;
     let options = verify::Options {
-        inputs: args.inputs,
+        inputs: args.inputs.source(0, &args.dims.sizes()),
         samples: 1,
         seed: 0,
         sizes: args.dims.sizes(),

@@ -1,22 +1,26 @@
 //! Arguments about calibration: samples on which statistics are measured, and whether there is a repair.
 
 use super::Failure;
+use super::progress::Progress;
 use crate::analysis::Analysis;
-use crate::feed::Feed;
+use crate::feed;
 use crate::ir::Model;
 use crate::prune::Repair;
-use crate::stats::Measured;
+use crate::stats::{Batches, Measured};
 use crate::verify;
 use clap::Args;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Samples to measure on.
 #[derive(Args)]
 pub struct Calibration {
-    /// Unlabeled samples to choose layers and units and to repair by: an `.npz` file with an array per model input
-    #[arg(long, value_name = "FILE")]
-    calib: Option<PathBuf>,
+    /// Unlabeled samples to choose layers and units and to repair by: an `.npz` or `.npy` file, a folder of images or of
+    /// encoded tensors, or `random:N`
+    #[arg(long, value_name = "SAMPLES")]
+    calib: Option<String>,
+    /// How images among them become tensors, as `--preprocess` says it for others
+    #[arg(long, value_name = "SPEC")]
+    calib_preprocess: Option<String>,
     /// How many samples of it are used
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     calib_samples: u32,
@@ -30,7 +34,7 @@ const BATCH: usize = 8;
 
 /// Samples that were read, and what was measured on them.
 pub struct Calibrated {
-    samples: Vec<Feed>,
+    samples: Batches,
     pub measured: Arc<Measured>,
     repair: bool,
 }
@@ -41,21 +45,25 @@ impl Calibration {
         self.calib.is_some()
     }
 
-    /// The samples' file.
-    pub fn path(&self) -> Option<&Path> {
+    /// Where the samples are.
+    pub fn samples(&self) -> Option<&str> {
         self.calib.as_deref()
     }
 
     /// Runs the model on the samples, if there are any.
     pub fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Failure> {
-        let Some(path) = &self.calib else { return Ok(None) };
+        let Some(spec) = &self.calib else { return Ok(None) };
         let specs = verify::input_specs(model).map_err(Failure::new)?;
-        let mut samples = Feed::from_npz(path, &specs, Some(BATCH)).map_err(Failure::new)?;
-        samples.truncate((self.calib_samples as usize).div_ceil(BATCH));
-        // One signature for all runs: a smaller last batch is left out.
-        let first = samples.first().map(Feed::signature);
-        samples.retain(|f| Some(f.signature()) == first);
-        let measured = Arc::new(Measured::new(analysis, &samples, &|| {}).map_err(Failure::new)?);
+        let options = feed::Options {
+            preprocess: self.calib_preprocess.clone(),
+            limit: Some(self.calib_samples as usize),
+            ..feed::Options::default()
+        };
+        let samples = feed::Samples::open(spec, &specs, &options).map_err(Failure::new)?;
+        let feeds = samples.len() / samples.per_feed(BATCH).max(1);
+        let samples = Batches { samples, batch: BATCH };
+        let progress = Progress::new("calibrating", feeds);
+        let measured = Arc::new(Measured::new(analysis, &samples, &|| progress.step(1)).map_err(Failure::new)?);
         Ok(Some(Calibrated { samples, measured, repair: !self.no_compensate }))
     }
 }

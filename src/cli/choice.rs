@@ -103,7 +103,7 @@ impl Choice {
             let shortened = prune::shorten(analysis, &[], &open)?;
             return self.units(model, shortened, open, None, vec![]);
         };
-        let samples = self.calibration.path();
+        let samples = self.calibration.samples();
         let (include, exclude) = (self.include.clone(), self.exclude.clone());
         let options = layers::Options { count: count as usize, include, exclude };
         let chosen = layers::select(&analysis, &options, samples).map_err(|e| match e {

@@ -76,7 +76,7 @@ fn all_pins(analysis: &Analysis, json: bool) -> super::Outcome {
 /// The values that a name means: a group's constants, a node's operands and results, or the value itself.
 fn values_of(analysis: &Analysis, name: &str) -> Option<Vec<ValueId>> {
     let graph = &analysis.model.graph;
-    if let Some(group) = analysis.groups.all.iter().find(|g| g.id.to_string() == name) {
+    if let Some(group) = analysis.groups.named(name) {
         let mut values: Vec<ValueId> = group.members.iter().map(|m| m.constant).collect();
         values.dedup();
         return Some(values);

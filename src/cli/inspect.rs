@@ -5,6 +5,7 @@ use super::{Exit, show};
 use crate::cost::{self, Cost};
 use crate::infer::{self, Facts};
 use crate::ir::{Dim, Model, NodeId, ValueId};
+use crate::prune;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ struct Inspection {
 
 pub fn run(args: Args) -> super::Outcome {
     let model = source::load(&args.model)?;
+    let model = prune::unfolded(&model)?;
     let facts = infer::infer(&model);
     let open = args.dims.open(&model)?;
     let costs: BTreeMap<NodeId, Cost> = cost::per_node(&model, &facts, &open).into_iter().collect();

@@ -19,9 +19,9 @@ pub struct Args {
     /// Also sums that end no branch that can go, and why
     #[arg(long)]
     all: bool,
-    /// Score layers by what they change on samples: an `.npz` file with an array per model input; else by weights
-    #[arg(long, value_name = "FILE")]
-    calib: Option<PathBuf>,
+    /// Score layers by what they change on samples: as `prune --calib` takes them; else by weights
+    #[arg(long, value_name = "SAMPLES")]
+    calib: Option<String>,
     #[command(flatten)]
     dims: Dims,
     /// Print JSON

@@ -6,13 +6,17 @@ mod calibration;
 mod choice;
 mod completions;
 mod criteria;
+mod data;
+mod eval;
 mod explain;
+mod figures;
 mod groups;
 mod inspect;
 mod layers;
 mod opt;
 mod plan;
 mod print;
+mod progress;
 mod prune;
 mod show;
 mod source;
@@ -43,6 +47,7 @@ enum Verb {
     Plan(plan::Args),
     Apply(apply::Args),
     Verify(verify::Args),
+    Eval(eval::Args),
     Bench(bench::Args),
     Inspect(inspect::Args),
     Groups(groups::Args),
@@ -126,6 +131,7 @@ fn run(verb: Verb) -> Outcome {
         Verb::Plan(a) => plan::run(a),
         Verb::Apply(a) => apply::run(a),
         Verb::Verify(a) => verify::run(a),
+        Verb::Eval(a) => eval::run(a),
         Verb::Bench(a) => bench::run(a),
         Verb::Inspect(a) => inspect::run(a),
         Verb::Groups(a) => groups::run(a),

@@ -110,13 +110,16 @@ impl Finish {
         let result = if nothing { job.model } else { &pruned.model };
         let reference = self.reference(&job, &pruned)?;
         let verification = stages.time("verify", || self.verify(&job, &pruned, reference))?;
+        let ran = matches!(&verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
+        let judged = || self.verification.metrics(job.seed, job.dims, job.model, &pruned.model);
+        let metrics = if ran && self.verification.judges() { stages.time("judge", judged)? } else { None };
         let failed = matches!(&verification, report::Outcome::Ran(v) if !v.equal);
         let saved = match failed {
             true => None,
             false => Some(stages.time("save", || self.output.save(result, job.input))?),
         };
         let file = saved.map_or(0, |s| s.bytes + s.data.map_or(0, |d| d.1));
-        let report = self.report(&job, pruned, verification, file, &stages);
+        let report = Report { metrics, ..self.report(&job, pruned, verification, file, &stages) };
         if let Some(path) = &self.report {
             show::write_json(path, &report)?;
         }
@@ -211,6 +214,7 @@ impl Finish {
             repaired: pruned.repaired,
             plan: job.plan.clone(),
             verification,
+            metrics: None,
             stages: stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect(),
         }
     }

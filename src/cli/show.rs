@@ -1,6 +1,6 @@
 //! How results are shown: JSON for machines, tables and sentences for people.
 
-use super::Failure;
+use super::{Failure, figures};
 use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
@@ -124,6 +124,7 @@ pub fn summary(report: &Report) -> String {
         }
         Outcome::Skipped => "  skipped\n".to_owned(),
     };
+    out += &report.metrics.as_ref().map_or_else(String::new, figures::metrics);
     out + &stages(&report.stages)
 }
 

@@ -1,8 +1,10 @@
 //! Arguments that several verbs share: the model, its open dimensions, where the result goes, how it is verified.
 
 use super::Failure;
+use super::data::{Inputs, Judging};
 use crate::cost::OpenDims;
 use crate::ir::{Model, Node};
+use crate::report::Metrics;
 use crate::save::{ExternalData, SaveError, SaveOptions, Saved};
 use crate::{load, save, verify};
 use clap::{Args, ValueEnum};
@@ -154,9 +156,10 @@ pub fn same_place(a: &Path, b: &Path) -> bool {
 /// How models are verified.
 #[derive(Args)]
 pub struct Verification {
-    /// Inputs to verify with: an `.npz` file with an array per model input; else seeded random numbers
-    #[arg(long, value_name = "FILE")]
-    inputs: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: Inputs,
+    #[command(flatten)]
+    judging: Judging,
     /// How many different inputs are run
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
@@ -174,9 +177,19 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 impl Verification {
+    /// Whether it is asked how good the models are.
+    pub fn judges(&self) -> bool {
+        self.judging.asked()
+    }
+
+    /// How good two models are, if there are labels to tell.
+    pub fn metrics(&self, seed: u64, dims: &Dims, before: &Model, after: &Model) -> Result<Option<Metrics>, Failure> {
+        self.judging.compare(self.inputs.source(seed, &dims.sizes()), before, after)
+    }
+
     pub fn options(&self, seed: u64, dims: &Dims) -> verify::Options {
         verify::Options {
-            inputs: self.inputs.clone(),
+            inputs: self.inputs.source(seed, &dims.sizes()),
             samples: self.samples as usize,
             seed,
             sizes: dims.sizes(),

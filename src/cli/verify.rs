@@ -1,8 +1,10 @@
 //! `secateur verify`: do two models compute the same?
 
 use super::source::{self, Dims, Verification};
-use super::{Exit, Failure, show};
+use super::{Exit, Failure, figures, show};
+use crate::report::Metrics;
 use crate::verify;
+use serde::Serialize;
 use std::path::PathBuf;
 
 /// Run two models on the same inputs and compare what they compute; exit code 4 if they differ
@@ -27,6 +29,13 @@ pub struct Args {
     json: bool,
 }
 
+#[derive(Serialize)]
+struct Found<'a> {
+    #[serde(flatten)]
+    found: &'a verify::Verification,
+    metrics: Option<Metrics>,
+}
+
 pub fn run(args: Args) -> super::Outcome {
     let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
     let options = verify::Options { repeats: 0, ..args.verification.options(args.seed, &args.dims) };
@@ -37,8 +46,9 @@ pub fn run(args: Args) -> super::Outcome {
     };
     let subjects = verify::Subjects { original: &a, reference: None, cut: None, pruned: &b };
     let found = verify::verify(&subjects, &options).map_err(blame)?;
+    let metrics = args.verification.metrics(args.seed, &args.dims, &a, &b)?;
     if args.json {
-        show::print_json(&found)?;
+        show::print_json(&Found { found: &found, metrics })?;
     } else {
         for output in &found.equivalence.outputs {
             show::print(&format!("{output}\n"))?;
@@ -49,6 +59,7 @@ pub fn run(args: Args) -> super::Outcome {
             let s = found.sensitivity;
             show::say(&format!("warning: another input changes the outputs by only {s:.1e}; this says little"));
         }
+        show::print(&metrics.as_ref().map_or_else(String::new, figures::metrics))?;
     }
     Ok(if found.equal { Exit::Done } else { Exit::CheckFailed })
 }

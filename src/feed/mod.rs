@@ -1,12 +1,23 @@
-//! What a model is fed: random numbers, or samples from a file.
+//! What a model is fed: random numbers, or samples from files.
 
+mod arrays;
+mod images;
+mod labels;
+mod made_up;
 mod npz;
 mod pb;
+mod preprocess;
+mod source;
 
-pub use npz::{NpzError, labels};
+pub use arrays::ArrayError;
+pub use images::ImageError;
+pub use labels::{LabelError, Labels, labels};
+pub use npz::NpzError;
 pub use pb::PbError;
+pub use preprocess::{Preprocess, PreprocessError};
+pub use source::{Options, Samples};
 
-use crate::ir::{Atom, DType, Dim, Tensor};
+use crate::ir::{Atom, DType, Dim, Payload, Tensor};
 use crate::oracle::Signature;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -31,10 +42,30 @@ pub enum FeedError {
     ElementType(String, DType),
     #[error("the dimension {dim} of the input {name:?} comes to no size that a tensor can have")]
     Size { name: String, dim: Dim },
+    #[error("{0}: neither a .npz or .npy file, nor a folder of images or tensors, nor random:N")]
+    Source(String),
+    #[error("{0:?}: give a number of samples, such as random:64")]
+    Random(String),
+    #[error("{0} has no samples")]
+    Empty(String),
+    #[error("samples come {portion} at a time; {samples} are no multiple of that")]
+    Portion { portion: usize, samples: usize },
+    #[error("there are {labels} labels for {samples} samples")]
+    Labels { labels: usize, samples: usize },
+    #[error("{0} is no folder of images, so there is nothing to preprocess")]
+    NoImages(String),
     #[error(transparent)]
     Npz(#[from] NpzError),
     #[error(transparent)]
+    Array(#[from] ArrayError),
+    #[error(transparent)]
     Pb(#[from] PbError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    #[error(transparent)]
+    Label(#[from] LabelError),
 }
 
 /// How long the open dimensions are taken to be.
@@ -119,19 +150,14 @@ impl Feed {
         Ok(Feed(tensors))
     }
 
-    /// Samples from a `.npz` file with an array for every input, by its name; other arrays are ignored.
-    ///
-    /// Where an input's first dimension is open, the array's first axis counts samples; they are split into feeds
-    /// of `batch` samples (all in one without it), of which the last may be smaller. Where it is a number k, each
-    /// feed has k samples, and the array a multiple of that. An input of fixed shape whose array has just that
-    /// shape is the same in every feed, if other inputs have samples. Element types are converted where no number
-    /// can change but by rounding.
+    /// Samples from a `.npz` file in feeds of `batch` samples, all in one without it; see [`Samples::open`].
     pub fn from_npz(
         path: &std::path::Path,
         inputs: &[InputSpec],
         batch: Option<usize>,
     ) -> Result<Vec<Feed>, FeedError> {
-        Ok(npz::feeds(path, inputs, batch)?)
+        let samples = Samples::open(&path.to_string_lossy(), inputs, &Options::default())?;
+        samples.feeds(batch.unwrap_or(usize::MAX)).collect()
     }
 
     /// The data sets of a folder in the layout of ONNX's backend tests: `test_data_set_0/input_0.pb` and so on, or
@@ -160,6 +186,22 @@ impl Feed {
     pub fn signature(&self) -> Vec<Signature> {
         self.0.iter().map(|(name, t)| (name.clone(), t.dtype, t.shape.clone())).collect()
     }
+}
+
+/// The feeds one after the other along the first axis. They have the same inputs, and the same shapes behind it.
+fn stack(mut feeds: Vec<Feed>) -> Feed {
+    if feeds.len() < 2 {
+        return feeds.pop().unwrap_or_default();
+    }
+    let column = |at: usize| {
+        let parts: Vec<&Tensor> = feeds.iter().map(|f| &f.0[at].1).collect();
+        let mut whole = parts[0].clone();
+        whole.shape[0] = parts.iter().map(|t| t.shape[0]).sum();
+        let data: Vec<u8> = parts.iter().filter_map(|t| t.raw().ok()).flat_map(|b| b.iter().copied()).collect();
+        whole.payload = Payload::Raw(data.into());
+        (feeds[0].0[at].0.clone(), whole)
+    };
+    Feed((0..feeds[0].0.len()).map(column).collect())
 }
 
 /// A number from the standard normal distribution (Box and Muller).

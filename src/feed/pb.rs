@@ -4,11 +4,15 @@
 //! test_data_set_0/input_0.pb  test_data_set_0/input_1.pb  test_data_set_1/input_0.pb  …
 //! ```
 
-use super::{Feed, InputSpec};
-use crate::ir::{DType, Tensor};
+use super::arrays::{self, ArrayError, Serves, Symbols};
+use super::source::{Opened, Source, Together};
+use super::{Feed, FeedError, InputSpec, stack};
+use crate::ir::{DType, Payload, Tensor};
 use crate::load::{LoadError, tensor_from_bytes};
+use crate::oracle::Signature;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Why a folder holds no samples for a model.
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +27,95 @@ pub enum PbError {
     Missing { dir: PathBuf, name: String },
     #[error("{} is {found}, but the input {name:?} is {expected}", path.display())]
     ElementType { path: PathBuf, name: String, expected: DType, found: DType },
+    #[error("{}: {cause}", dir.display())]
+    Misfit { dir: PathBuf, cause: ArrayError },
+    #[error("{} has other shapes than {}", dir.display(), first.display())]
+    Ragged { dir: PathBuf, first: PathBuf },
 }
 
 /// See [`Feed::from_pb`].
 pub fn feeds(dir: &Path, inputs: &[InputSpec]) -> Result<Vec<Feed>, PbError> {
-    let sets = paths(dir, "test_data_set_", "")?;
-    if sets.is_empty() {
-        return Ok(vec![feed(dir, inputs)?]);
+    sets(dir)?.iter().map(|set| feed(set, inputs)).collect()
+}
+
+/// Whether a folder holds encoded tensors.
+pub(super) fn is_layout(dir: &Path) -> Result<bool, PbError> {
+    Ok(!paths(dir, "test_data_set_", "")?.is_empty() || !paths(dir, "input_", ".pb")?.is_empty())
+}
+
+/// Opens a folder as samples. A set is a feed; where all sets are single samples of an open batch, any number of them
+/// can go into one.
+pub(super) fn open(dir: &Path, inputs: &[InputSpec]) -> Result<Opened, FeedError> {
+    let mut sets = sets(dir)?;
+    // Files in the folder itself are the inputs of one sample, or samples of the one input.
+    if inputs.len() == 1 && sets[0].dir == dir {
+        sets = sets.into_iter().flat_map(Set::singles).collect();
     }
-    sets.iter().map(|(_, set)| feed(set, inputs)).collect()
+    let first = feed(&sets[0], inputs)?;
+    let rows = first.iter().next().and_then(|(_, t)| t.shape.first()).copied().unwrap_or(1);
+    let mut symbols = Symbols::default();
+    let mut together = Together::Any;
+    for (input, (_, tensor)) in inputs.iter().zip(first.iter()) {
+        let misfit = |cause| PbError::Misfit { dir: sets[0].dir.clone(), cause };
+        let serves = arrays::serves(input, tensor, &mut symbols).map_err(misfit)?;
+        if matches!(serves, Serves::By(_)) {
+            return Err(misfit(ArrayError::misfit(input, tensor)).into());
+        }
+        let single = serves == Serves::Free && tensor.shape[0] == 1 && matches!(tensor.payload, Payload::Raw(_));
+        if !single || tensor.dtype.bits() < 8 {
+            together = Together::Just(rows);
+        }
+    }
+    let samples = sets.len() * rows;
+    let source = Folder { inputs: inputs.to_vec(), signature: first.signature(), sets };
+    Ok(Opened { source: Arc::new(source), samples, together, labels: None })
+}
+
+struct Folder {
+    inputs: Vec<InputSpec>,
+    signature: Vec<Signature>,
+    sets: Vec<Set>,
+}
+
+impl Source for Folder {
+    fn feed(&self, portions: &[usize]) -> Result<Feed, FeedError> {
+        let one = |&p: &usize| {
+            let set = &self.sets[p];
+            let feed = feed(set, &self.inputs)?;
+            match feed.signature() == self.signature {
+                true => Ok(feed),
+                false => Err(PbError::Ragged { dir: set.dir.clone(), first: self.sets[0].dir.clone() }),
+            }
+        };
+        Ok(stack(portions.iter().map(one).collect::<Result<_, _>>()?))
+    }
+}
+
+/// The tensors of one feed: files with their numbers.
+struct Set {
+    /// For messages: the folder, or the one file.
+    dir: PathBuf,
+    files: Vec<(usize, PathBuf)>,
+}
+
+impl Set {
+    /// A set for each file, if there are several.
+    fn singles(self) -> Vec<Set> {
+        match self.files.len() {
+            0 | 1 => vec![self],
+            _ => self.files.into_iter().map(|(_, path)| Set { dir: path.clone(), files: vec![(0, path)] }).collect(),
+        }
+    }
+}
+
+/// The sets in a folder: its sub-folders, or itself.
+fn sets(dir: &Path) -> Result<Vec<Set>, PbError> {
+    let set = |dir: PathBuf| Ok(Set { files: paths(&dir, "input_", ".pb")?, dir });
+    let folders = paths(dir, "test_data_set_", "")?;
+    if !folders.is_empty() {
+        return folders.into_iter().map(|(_, folder)| set(folder)).collect();
+    }
+    Ok(vec![set(dir.to_owned())?])
 }
 
 /// A file `input_<number>.pb`.
@@ -43,26 +127,23 @@ struct PbFile {
     tensor: Tensor,
 }
 
-fn files(dir: &Path) -> Result<Vec<PbFile>, PbError> {
-    let read = |(number, path): (usize, PathBuf)| {
-        let bytes = std::fs::read(&path).map_err(|cause| PbError::Io { path: path.clone(), cause })?;
-        let (name, tensor) =
-            tensor_from_bytes(bytes.into()).map_err(|cause| PbError::Load { path: path.clone(), cause })?;
-        Ok(PbFile { number, path, name, tensor })
-    };
-    paths(dir, "input_", ".pb")?.into_iter().map(read).collect()
+fn read((number, path): &(usize, PathBuf)) -> Result<PbFile, PbError> {
+    let bytes = std::fs::read(path).map_err(|cause| PbError::Io { path: path.clone(), cause })?;
+    let (name, tensor) =
+        tensor_from_bytes(bytes.into()).map_err(|cause| PbError::Load { path: path.clone(), cause })?;
+    Ok(PbFile { number: *number, path: path.clone(), name, tensor })
 }
 
-fn feed(dir: &Path, inputs: &[InputSpec]) -> Result<Feed, PbError> {
-    let files = files(dir)?;
-    if files.is_empty() && !inputs.is_empty() {
-        return Err(PbError::Empty(dir.to_owned()));
+fn feed(set: &Set, inputs: &[InputSpec]) -> Result<Feed, PbError> {
+    if set.files.is_empty() && !inputs.is_empty() {
+        return Err(PbError::Empty(set.dir.clone()));
     }
+    let files: Vec<PbFile> = set.files.iter().map(read).collect::<Result<_, _>>()?;
     let is_input = |name: &str| inputs.iter().any(|i| i.name == name);
     let tensor = |(at, input): (usize, &InputSpec)| {
         let named = files.iter().find(|f| f.name == input.name);
         let file = named.or_else(|| files.iter().find(|f| f.number == at && !is_input(&f.name)));
-        let missing = || PbError::Missing { dir: dir.to_owned(), name: input.name.clone() };
+        let missing = || PbError::Missing { dir: set.dir.clone(), name: input.name.clone() };
         let PbFile { path, tensor, .. } = file.ok_or_else(missing)?;
         if tensor.dtype != input.dtype {
             let (path, name) = (path.clone(), input.name.clone());

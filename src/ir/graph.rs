@@ -42,6 +42,8 @@ struct Entry {
     place: Place,
     /// Position in the input file's list of nodes, for calls and `Constant` nodes that come from there.
     origin: Option<u32>,
+    /// Which body of a call it belongs to while bodies are open; 0 is none.
+    region: u32,
 }
 
 /// A graph of nodes and wires.
@@ -64,15 +66,16 @@ impl Graph {
     pub fn add(&mut self, node: Node) -> NodeId {
         let place = Place { position: self.next_position, before: u32::MAX };
         self.next_position += 1;
-        self.net.add_node(Entry { node, place, origin: None })
+        self.net.add_node(Entry { node, place, origin: None, region: 0 })
     }
 
-    /// Adds a node just before another one in the file's order.
+    /// Adds a node just before another one in the file's order, and in its region.
     pub fn add_before(&mut self, anchor: NodeId, node: Node) -> NodeId {
         let at = self.net[anchor].place;
         let before = if at.before == u32::MAX { self.fresh_names } else { at.before };
         self.fresh_names += 1;
-        self.net.add_node(Entry { node, place: Place { position: at.position, before }, origin: None })
+        let (place, region) = (Place { position: at.position, before }, self.region(anchor));
+        self.net.add_node(Entry { node, place, origin: None, region })
     }
 
     /// Adds an initializer.
@@ -113,6 +116,16 @@ impl Graph {
     /// Writes down at which position in the input file the call stood.
     pub fn set_origin(&mut self, node: NodeId, origin: u32) {
         self.net[node].origin = Some(origin);
+    }
+
+    /// The body that the node belongs to while bodies are open (`passes::open_bodies`); 0 is the graph itself.
+    pub fn region(&self, node: NodeId) -> u32 {
+        self.net[node].region
+    }
+
+    /// Moves the node to a body.
+    pub fn set_region(&mut self, node: NodeId, region: u32) {
+        self.net[node].region = region;
     }
 
     /// The node, if it is a call.

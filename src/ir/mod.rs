@@ -9,6 +9,7 @@
 
 mod attribute;
 mod dim;
+mod function;
 mod graph;
 mod node;
 mod parse;
@@ -19,6 +20,7 @@ mod verify;
 
 pub use attribute::Attribute;
 pub use dim::{Atom, Dim};
+pub use function::Function;
 pub use graph::{Graph, NodeId, Use, ValueId, Wire};
 pub use node::{Call, Constant, Form, Input, Node, Origin, Output, Place, Trace};
 pub use parse::{ParseError, Weights, parse};
@@ -41,10 +43,10 @@ pub struct Model {
     pub opsets: BTreeMap<String, i64>,
     /// `metadata_props`, in file order.
     pub metadata: Vec<(String, String)>,
-    /// Domain and name of each local function. Calls of them are opaque.
-    pub functions: Vec<(String, String)>,
+    /// Local functions. Calls of them are opaque.
+    pub functions: Vec<Function>,
     pub graph: Graph,
-    /// Producer, doc string, functions, training info and whatever else the file says.
+    /// Producer, doc string, training info and whatever else the file says.
     pub extra: Extra,
 }
 
@@ -52,5 +54,10 @@ impl Model {
     /// The version of a domain's operator set; `ai.onnx` is the long name of the standard domain.
     pub fn opset(&self, domain: &str) -> i64 {
         self.opsets.get(if domain == "ai.onnx" { "" } else { domain }).copied().unwrap_or(1)
+    }
+
+    /// Whether the call is one of a local function: these hide operators of the same name.
+    pub fn is_local(&self, call: &Call) -> bool {
+        self.functions.iter().any(|f| f.domain == call.domain && f.name == call.op)
     }
 }

@@ -50,6 +50,9 @@ pub enum Origin {
     Here,
     /// From the constant of this name in the input file.
     File(String),
+    /// From the constant of this name in the input file, as these uses of it see it: node position there and operand
+    /// slot. What those nodes hold inside (a function's body) may use it in several places.
+    Passed { source: String, uses: Vec<(u32, u16)> },
     /// Computed from constants of the input file. The traces tell which of its axes are axes of theirs.
     Computed(Vec<Trace>),
 }
@@ -70,7 +73,7 @@ impl Constant {
     /// The constant's name in the input file, where it comes from there.
     pub fn source(&self) -> Option<&str> {
         match &self.origin {
-            Origin::File(name) => Some(name),
+            Origin::File(name) | Origin::Passed { source: name, .. } => Some(name),
             Origin::Here | Origin::Computed(_) => None,
         }
     }
@@ -98,13 +101,15 @@ pub struct Call {
     /// The operator's domain; `""` is the standard one.
     pub domain: String,
     pub op: String,
+    /// Which of several local functions of that name is meant; mostly empty.
+    pub overload: String,
     pub attributes: IndexMap<String, Attribute>,
     /// Names of the results; an empty one is a result that the file leaves out.
     pub results: Vec<String>,
     /// Operand slots that the file lists, omitted optional ones included. Slots from here on are the values that
     /// the call's subgraphs capture, in the order of the subgraphs' captured inputs.
     pub arity: u16,
-    /// The encoded remainder of the node (doc string, overload, metadata).
+    /// The encoded remainder of the node (doc string, metadata).
     pub extra: Extra,
 }
 

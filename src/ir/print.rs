@@ -50,7 +50,8 @@ impl fmt::Display for Printer<'_> {
         let Model { ir_version, opsets, metadata, functions, graph, extra: _ } = self.model;
         let opsets: Vec<String> = opsets.iter().map(|(d, v)| format!("{} : {v}", quoted(d.as_bytes()))).collect();
         write!(f, "<ir_version: {ir_version}, opset_import: [{}]", opsets.join(", "))?;
-        for (key, pairs) in [("metadata_props", metadata), ("functions", functions)] {
+        let functions: Vec<(String, String)> = functions.iter().map(|f| (f.domain.clone(), f.name.clone())).collect();
+        for (key, pairs) in [("metadata_props", metadata), ("functions", &functions)] {
             if !pairs.is_empty() {
                 let pair = |(a, b): &(String, String)| format!("{} : {}", quoted(a.as_bytes()), quoted(b.as_bytes()));
                 write!(f, ", {key}: [{}]", pairs.iter().map(pair).collect::<Vec<_>>().join(", "))?;

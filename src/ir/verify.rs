@@ -214,10 +214,11 @@ impl<'a> Checker<'a> {
                 self.check_tensor(node, "the default", input.default.as_ref());
             }
             Node::Constant(c) => match &c.form {
-                Form::Sparse { .. } if !matches!(&c.tensor.payload, Payload::Raw(data) if data.is_empty()) => {
-                    self.report(node, "a sparse constant has data beside its encoded form");
-                }
-                Form::Sparse { .. } => {}
+                Form::Sparse { .. } => match &c.tensor.payload {
+                    Payload::Absent(_) => {}
+                    Payload::Raw(data) if data.is_empty() => {}
+                    _ => self.report(node, "a sparse constant has data beside its encoded form"),
+                },
                 _ => self.check_tensor(node, "the constant", Some(&c.tensor)),
             },
             Node::Call(call) => self.check_call(node, call),

@@ -5,7 +5,6 @@ use crate::analysis::Analysis;
 use crate::ir::{Graph, NodeId, TensorError};
 use crate::plan::{ChooseError, Patterns};
 use crate::verify::VerifyError;
-use std::path::Path;
 
 /// Which layers go.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +42,7 @@ pub enum LayerError {
 pub fn select(
     analysis: &Analysis,
     options: &Options,
-    samples: Option<&Path>,
+    samples: Option<&str>,
 ) -> Result<Vec<(Layer, LayerCut)>, LayerError> {
     let graph = &analysis.model.graph;
     let found = find(&analysis.model, &analysis.facts).layers;

@@ -58,6 +58,10 @@ impl Search<'_> {
             sides += 1;
             verdict = verdict.or_else(|| self.between(entry, exit, Use { node: merge, slot }));
         }
+        // Positions in the file tell layers apart, and those in a body are its own.
+        if self.graph.region(merge) != 0 {
+            return verdict.map(|_| Err("it is in the body of a call".to_owned()));
+        }
         let independent = || "neither operand is made from the other, so nothing bypasses a branch".to_owned();
         verdict.or_else(|| (sides > 1 && self.same_type(merge)).then(|| Err(independent())))
     }

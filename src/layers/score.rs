@@ -13,17 +13,16 @@
 
 use super::{Layer, LayerError, find};
 use crate::axes::{self, Axes};
-use crate::feed::Feed;
+use crate::feed::{self, Samples};
 use crate::infer::{self, Facts};
 use crate::ir::{Model, NodeId, Tensor, ValueId};
 use crate::ops::{self, Site};
 use crate::oracle::Runner;
-use crate::passes::{Pipeline, Settings};
+use crate::passes::{self, Pipeline, Settings};
 use crate::save;
 use crate::verify::{self, VerifyError};
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 /// How many samples run at a time, where the model takes any number.
 const BATCH: usize = 8;
@@ -32,23 +31,25 @@ const BATCH: usize = 8;
 const FOLD: &str = "fold-constants,fold-bn";
 
 /// What plans call the score.
-pub fn name(samples: Option<&Path>) -> &'static str {
+pub fn name(samples: Option<&str>) -> &'static str {
     if samples.is_some() { "1 - cosine" } else { "gain" }
 }
 
 /// The scores of layers: from samples if there are any, else from the weights.
-pub fn score(model: &Model, layers: &[Layer], samples: Option<&Path>) -> Result<Vec<f64>, LayerError> {
+pub fn score(model: &Model, layers: &[Layer], samples: Option<&str>) -> Result<Vec<f64>, LayerError> {
     match samples {
         _ if layers.is_empty() => Ok(vec![]),
-        Some(path) => Ok(measured(model, layers, path)?),
+        Some(samples) => Ok(measured(model, layers, samples)?),
         None => estimated(model, layers),
     }
 }
 
 /// 1 − cosine of each layer's entry and result.
-fn measured(model: &Model, layers: &[Layer], path: &Path) -> Result<Vec<f64>, VerifyError> {
-    let feeds = Feed::from_npz(path, &verify::input_specs(model)?, Some(BATCH))?;
-    let bytes = save::to_bytes(model).map_err(|error| VerifyError::Save { which: "original", error })?;
+fn measured(model: &Model, layers: &[Layer], samples: &str) -> Result<Vec<f64>, VerifyError> {
+    let samples = Samples::open(samples, &verify::input_specs(model)?, &feed::Options::default())?;
+    // If its bodies can't be closed, saving says so.
+    let whole = passes::closed(model).unwrap_or_else(|_| model.clone());
+    let bytes = save::to_bytes(&whole).map_err(|error| VerifyError::Save { which: "original", error })?;
     let name = |v: ValueId| model.graph.value_name(v).to_owned();
     let ends: Vec<(String, String)> =
         layers.iter().map(|l| (name(l.entry), name(ValueId { node: l.merge, port: 0 }))).collect();
@@ -60,7 +61,8 @@ fn measured(model: &Model, layers: &[Layer], path: &Path) -> Result<Vec<f64>, Ve
     let failed = |error| VerifyError::Oracle { which: "original", error };
     let mut sums = vec![(0.0, 0usize); layers.len()];
     let mut runner: Option<(_, Runner)> = None;
-    for feed in &feeds {
+    for feed in samples.feeds(BATCH) {
+        let feed = feed?;
         let signature = feed.signature();
         // The last feed may have fewer samples.
         if runner.as_ref().is_none_or(|(made_for, _)| *made_for != signature) {
@@ -69,7 +71,7 @@ fn measured(model: &Model, layers: &[Layer], path: &Path) -> Result<Vec<f64>, Ve
         }
         let Some((_, runner)) = &runner else { continue };
         let mut values: HashMap<String, Tensor> = feed.iter().cloned().collect();
-        values.extend(runner.run(feed).map_err(failed)?);
+        values.extend(runner.run(&feed).map_err(failed)?);
         for ((entry, result), sum) in ends.iter().zip(&mut sums) {
             if let (Some(x), Some(y)) = (values.get(entry), values.get(result)) {
                 add_cosines(x, y, sum);

@@ -2,7 +2,7 @@
 
 use super::graph::Loader;
 use super::{LoadError, external, tensor};
-use crate::ir::{Attribute, DType, Extra, Payload, Store, Tensor};
+use crate::ir::{Attribute, Extra, Tensor};
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::*;
 
@@ -48,7 +48,12 @@ impl Loader {
 
     fn opaque(&mut self, mut p: AttributeProto, name: String) -> Result<Loaded, LoadError> {
         external::attribute(&mut p, &mut |t| self.inline(t))?;
-        Ok(Loaded { name, attribute: Attribute::Other(remainder(&p)), odd: None, captures: vec![] })
+        let encoded = remainder(&p);
+        let attribute = match p.ref_attr_name {
+            Some(to) => Attribute::Reference { to, encoded },
+            None => Attribute::Other(encoded),
+        };
+        Ok(Loaded { name, attribute, odd: None, captures: vec![] })
     }
 
     /// The tensor of a `Constant` node's only attribute, and the attribute as it was encoded, where it does not hold
@@ -64,25 +69,12 @@ impl Loader {
 
 /// The tensor that a `Constant` node's attribute stands for, if it does not hold one as it is.
 pub(crate) fn constant(p: &AttributeProto) -> Result<Option<Tensor>, LoadError> {
-    let strings = |shape, s| Tensor {
-        dtype: DType::String,
-        shape,
-        payload: Payload::Strings(s),
-        store: Store::Typed,
-        extra: Extra::new(),
-    };
     Ok(match (p.name(), kind(p).and_then(|kind| scalar(p, kind))) {
-        ("value_float", Some(Attribute::Float(x))) => Some(Tensor::from_f32(vec![], &[x])),
-        ("value_floats", Some(Attribute::Floats(x))) => Some(Tensor::from_f32(vec![x.len()], &x)),
-        ("value_int", Some(Attribute::Int(x))) => Some(Tensor::from_i64(vec![], &[x])),
-        ("value_ints", Some(Attribute::Ints(x))) => Some(Tensor::from_i64(vec![x.len()], &x)),
-        ("value_string", Some(Attribute::String(s))) => Some(strings(vec![], vec![s])),
-        ("value_strings", Some(Attribute::Strings(s))) => Some(strings(vec![s.len()], s)),
         ("sparse_value", None) => match &p.sparse_tensor {
             Some(s) => Some(tensor::sparse(s).map_err(|fault| LoadError::tensor("sparse_value", fault))?),
             None => None,
         },
-        _ => None,
+        (name, value) => value.and_then(|value| value.as_constant(name)),
     })
 }
 
@@ -162,7 +154,7 @@ pub(crate) fn attribute_proto(name: &str, value: &Attribute) -> AttributeProto {
         Attribute::Graph(_) => AttributeType::Graph,
         Attribute::Tensors(_) => AttributeType::Tensors,
         Attribute::Graphs(_) => AttributeType::Graphs,
-        Attribute::Other(_) => return p,
+        Attribute::Reference { .. } | Attribute::Other(_) => return p,
     };
     p.r#type = Some(kind.into());
     p

@@ -1,10 +1,12 @@
 //! Graphs: names become wires.
 
 use super::external::{self, Files};
+use super::sources;
 use super::{LoadError, tensor, types};
 use crate::ir::{
     Call, Constant, Extra, Form, Graph, Input, Node, NodeId, Origin, Output, Tensor, Use, ValueId, ValueInfo,
 };
+use crate::ops::body::DOMAIN;
 use crate::proto::*;
 use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
@@ -43,6 +45,13 @@ impl Loader {
     /// Moves external data into a message that is kept as it is.
     pub fn inline(&mut self, p: &mut TensorProto) -> Result<(), LoadError> {
         tensor::inline(p, &mut self.files).map_err(|fault| LoadError::tensor(p.name(), fault))
+    }
+
+    /// Loads the main graph.
+    pub fn main(&mut self, p: GraphProto) -> Result<Graph, LoadError> {
+        let mut graph = self.subgraph(p, &mut vec![])?;
+        sources::tell_apart(&mut graph);
+        Ok(graph)
     }
 
     /// Loads a graph, and adds the names of what it captures from the enclosing ones.
@@ -200,9 +209,13 @@ impl Body {
         if p.op_type().is_empty() {
             return Err(LoadError::NoOperator { node: who });
         }
+        if p.domain() == DOMAIN {
+            return Err(LoadError::Reserved { node: who });
+        }
         let operands = mem::take(&mut p.input);
         let results = mem::take(&mut p.output);
         let op = take(&mut p.op_type);
+        let overload = take(&mut p.overload);
         // The standard domain has a long name; the remainder keeps it.
         let domain = if p.domain() == "ai.onnx" { String::new() } else { take(&mut p.domain) };
         if op == "Constant"
@@ -234,7 +247,8 @@ impl Body {
             self.reach(loader, operand, || who.clone())?;
         }
         let arity = operands.len() as u16;
-        let call = Call { name, domain, op, attributes, results: results.clone(), arity, extra: remainder(&p) };
+        let call =
+            Call { name, domain, op, overload, attributes, results: results.clone(), arity, extra: remainder(&p) };
         let node = self.graph.add(Node::Call(Box::new(call)));
         self.graph.set_origin(node, index as u32);
         let uses = operands.into_iter().chain(captured).enumerate().filter(|(_, name)| !name.is_empty());

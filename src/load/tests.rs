@@ -116,7 +116,8 @@ fn everything() -> ModelProto {
 #[test]
 fn a_model_with_everything_survives() {
     let model = same(&everything());
-    assert_eq!(model.functions, [("d".to_owned(), "F".to_owned())]);
+    let functions = model.functions.iter().map(|f| (f.domain.as_str(), f.name.as_str()));
+    assert_eq!(functions.collect::<Vec<_>>(), [("d", "F")]);
     assert_eq!(model.metadata, [("a".to_owned(), "b".to_owned()), ("a".to_owned(), String::new())]);
     assert_eq!(model.opset(""), 17);
 }

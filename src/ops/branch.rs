@@ -1,5 +1,5 @@
-//! If: the types of its results are what its branches declare. Its axes stay opaque, so that whatever goes in or comes
-//! out stays whole; but what follows is known to have a rank, and can be cut.
+//! If, while its bodies are closed: the types of its results are what its branches declare. Its axes stay opaque, so that
+//! whatever goes in or comes out stays whole; but what follows is known to have a rank, and can be cut.
 
 use super::{Rule, Site};
 use crate::infer::Fact;

@@ -2,7 +2,7 @@
 
 use super::attention::{Cached, divide, mask_text, refit_heads, scale_of, wants};
 use super::dims::{agree, elements, expect_rank, expect_vector};
-use super::{AxisRule, Cut, Refit, Rule, Site};
+use super::{AxisRule, Cut, End, Refit, Rule, Site};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -10,6 +10,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("com.microsoft.Attention", ATTENTION),
     ("com.microsoft.GroupQueryAttention", GROUP_QUERY_ATTENTION),
     ("com.microsoft.MultiHeadAttention", MULTI_HEAD_ATTENTION),
+    ("com.microsoft.QAttention", Q_ATTENTION),
 ];
 
 const WHY: &str = "positions are weighed against each other";
@@ -38,6 +39,47 @@ const ATTENTION: Rule = Rule {
         _ => site.unknown(),
     },
     ..Rule::OPAQUE
+};
+
+/// Attention with quantized projections: x, weights, bias, x_scale, w_scale, mask, x_zero, w_zero, past.
+const Q_ATTENTION: Rule = Rule {
+    infer: |site| {
+        expect_rank(site, 0, 3, "input")?;
+        expect_rank(site, 8, 5, "past")?;
+        let (Some(x), Some(p)) = (site.shape(0), projected(site)?) else {
+            return Ok(vec![Fact::maybe(site.dtype(2), None); 2]);
+        };
+        let y = vec![x[0].clone(), x[1].clone(), p.heads.clone() * p.e];
+        let present = vec![Dim::Fixed(2), x[0].clone(), p.heads, site.unknown(), p.d];
+        Ok([y, present].map(|shape| Fact::maybe(site.dtype(2), Some(shape))).to_vec())
+    },
+    axes: |site| {
+        let p = projected(site).ok()??;
+        let zero_point = site.tensor(7).map(|t| t.to_f64().is_ok_and(|v| v.iter().all(|&z| z == 0.0)));
+        let zero_point = !site.has(7) || zero_point == Some(true);
+        let constant = site.tensor(1).is_some() && site.tensor(2).is_some();
+        if !constant || !zero_point || site.call.int("do_rotary", 0) != 0 {
+            return None;
+        }
+        let columns = "(h d)+(h d)+(h d)";
+        let per_column = |slot: usize| match site.shape(slot) {
+            Some([n]) if *n != Dim::Fixed(1) => columns,
+            _ => "_*",
+        };
+        let (scale, zero) = (per_column(4), per_column(7));
+        let text =
+            format!("b _ i, i {columns}, {columns}, _*, {scale}, _*, _*, {zero}, _ b h _ d -> b _ (h d), _ b h _ d");
+        Some(AxisRule::new(text).size("h", p.heads).size("d", p.d).why(WHY))
+    },
+    zero: |site, at| (on(at, 1) || on(at, 4)) && on(at, 2) && vanishes(site, at, 8),
+    adds_nothing: |_, at| on(at, 0) || on(at, 1),
+    zero_point: |end| match end {
+        End::Operand(0) => Some(End::Operand(6)),
+        End::Operand(1) => Some(End::Operand(7)),
+        _ => None,
+    },
+    scale: |slot| (slot < 2).then_some(slot + 3),
+    ..ATTENTION
 };
 
 /// Attention of projected operands: q, k, v, bias `(h d)+(h d)+(h e)`, padding, attention bias, past keys and values.
@@ -247,6 +289,17 @@ fn attention_cost(site: &Site) -> Dim {
 mod tests {
     use crate::ops::testing::Case;
     use insta::assert_snapshot;
+
+    #[test]
+    fn with_quantized_projections() {
+        let case = |zero: &str| {
+            let operands = ["u8:=2 5 10", "i8:=10 96", "=96", "=", "=", "i32:=2", "u8:=", zero];
+            Case::new("com.microsoft.QAttention", 1, "num_heads=4", &operands, 1)
+        };
+        assert_snapshot!(case("=i8[0]").show(), @"[c0:2, 5, c2:10], [c2:10, (c3:4 c4:8)+(c3:4 c4:8)+(c3:4 c4:8)], [(c3:4 c4:8)+(c3:4 c4:8)+(c3:4 c4:8)], [], [], [2], [], [1] -> f32[c0:2, 5, (c3:4 c4:8)]");
+        assert_snapshot!(case("=i8[3]").show(), @"[2, 5, 10], [10, 96], [96], [], [], [2], [], [1] -> f32[2, 5, 32]");
+        assert_snapshot!(case("=i8[0]").refit("d", &[0, 2]), @"scale=Float(0.35355338)");
+    }
 
     #[test]
     fn with_projections() {

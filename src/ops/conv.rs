@@ -109,10 +109,17 @@ impl Texts {
             return Some(Texts { x: "n i _*", w, channel: "o", y: "n o _*", group });
         }
         let divisor = Dim::Fixed(group);
-        site.dim(x, 1)?.div_exact(&divisor)?;
+        let channel = if site.call.int("channels_last", 0) != 0 { site.rank(x)?.checked_sub(1)? } else { 1 };
+        site.dim(x, channel)?.div_exact(&divisor)?;
         site.dim(w, 0)?.div_exact(&divisor)?;
         let w = if out == 0 { "(g o) i _*" } else { "(g i) o _*" };
         Some(Texts { x: "n (g i) _*", w, channel: "(g o)", y: "n (g o) _*", group })
+    }
+
+    /// The same with the channels of input and result in the last axis.
+    pub fn channels_last(self) -> Texts {
+        let (x, y) = if self.group == 1 { ("n _* i", "n _* o") } else { ("n _* (g i)", "n _* (g o)") };
+        Texts { x, y, ..self }
     }
 
     pub fn rule(&self, text: String) -> AxisRule {
@@ -140,8 +147,15 @@ pub(super) fn refit_group(site: &Site, cut: &Cut) -> Result<Refit, String> {
 
 /// The result's shape of a convolution of the operands at these slots.
 pub(super) fn conv_shape(site: &Site, x: usize, w: usize, bias: Option<usize>) -> Result<Option<Vec<Dim>>, String> {
+    match (site.shape(x), site.shape(w)) {
+        (Some(x), Some(w)) => convolved(site, x, w, bias).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The result's shape of a convolution of an input with weights of these shapes.
+pub(super) fn convolved(site: &Site, x: &[Dim], w: &[Dim], bias: Option<usize>) -> Result<Vec<Dim>, String> {
     let group = Dim::Fixed(group(site)?);
-    let (Some(x), Some(w)) = (site.shape(x), site.shape(w)) else { return Ok(None) };
     let ([n, c, space @ ..], [o, i, kernel @ ..]) = (x, w) else {
         return Err("a convolution needs axes for batch and channels".into());
     };
@@ -162,7 +176,7 @@ pub(super) fn conv_shape(site: &Site, x: usize, w: usize, bias: Option<usize>) -
     for (axis, (length, kernel)) in space.iter().zip(kernel).enumerate() {
         shape.push(window.positions(site, axis, length, kernel, false)?);
     }
-    Ok(Some(shape))
+    Ok(shape)
 }
 
 fn deformed_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {

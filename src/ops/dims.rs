@@ -56,9 +56,3 @@ pub fn expect_rank(site: &Site, slot: usize, rank: usize, name: &str) -> Result<
 pub fn row(rank: usize, write: impl Fn(usize) -> String) -> String {
     (0..rank).map(write).collect::<Vec<_>>().join(" ")
 }
-
-/// Whether a zero point is absent or known to be zero.
-pub fn zero_point_is_zero(site: &Site, slot: usize) -> bool {
-    let zero = || site.tensor(slot)?.to_f64().ok().map(|v| v.iter().all(|&x| x == 0.0));
-    !site.has(slot) || site.ints(slot).is_some_and(|v| v.iter().all(|&x| x == 0)) || zero() == Some(true)
-}

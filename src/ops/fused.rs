@@ -31,7 +31,7 @@ const FUSED_CONV: Rule = Rule {
 
 /// `y = activation(alpha · a · b + beta · c)`
 const FUSED_GEMM: Rule = Rule {
-    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), gemm_shape(site)?)]),
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), gemm_shape(site, [0, 1, 2])?)]),
     axes: gemm_axes,
     zero: |site, at| zero::affine(site, at) && keeps_zero(site),
     cost: gemm_cost,

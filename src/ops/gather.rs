@@ -53,6 +53,7 @@ const GATHER: Rule = Rule {
     },
     zero: zero::first,
     refit: |site, cut| Ok(reindexed(site, cut).unwrap_or_default()),
+    moves: true,
     ..Rule::OPAQUE
 };
 

@@ -1,19 +1,22 @@
-//! Products of quantized operands. A zero point is added to each factor, so that a weight of zero need not be zero.
+//! Products of quantized operands. A zero point is taken from each factor, so that a weight of 0 need not be zero.
 
-use super::conv::{Texts, conv_cost, conv_shape, refit_group};
-use super::dims::{agree, expect_rank, zero_point_is_zero};
-use super::matmul::{matmul_cost, matmul_shape, matmul_text};
-use super::{AxisRule, Cut, Refit, Rule, Site};
+use super::conv::{Texts, conv_cost, conv_shape, convolved, refit_group};
+use super::dims::row;
+use super::matmul::{gemm_cost, gemm_shape, gemm_text, matmul_cost, matmul_shape, matmul_text};
+use super::qlinear::{is_channels_last, reordered};
+use super::{AxisRule, End, Rule, Site};
 use crate::infer::Fact;
-use crate::ir::{Attribute, DType, Dim};
+use crate::ir::{DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[
     ("ConvInteger", CONV_INTEGER),
     ("MatMulInteger", MATMUL_INTEGER),
     ("QLinearConv", QLINEAR_CONV),
     ("QLinearMatMul", QLINEAR_MATMUL),
+    ("com.microsoft.DynamicQuantizeMatMul", DYNAMIC_QUANTIZE_MATMUL),
     ("com.microsoft.MatMulIntegerToFloat", MATMUL_INTEGER_TO_FLOAT),
-    ("com.microsoft.MatMulNBits", MATMUL_N_BITS),
+    ("com.microsoft.QGemm", QGEMM),
+    ("com.microsoft.QLinearConv", QLINEAR_CONV),
 ];
 
 /// `y = conv(x - x_zero, w - w_zero)` in 32 bits: x, w, x_zero, w_zero.
@@ -24,8 +27,9 @@ const CONV_INTEGER: Rule = Rule {
         let zero = per_channel(site, 3, t.channel)?;
         Some(t.rule(format!("{}, {}, _*, {zero} -> {}", t.x, t.w, t.y)))
     },
-    zero: |site, at| factor(site, at, 0, 2) || factor(site, at, 1, 3),
-    adds_nothing: |site, at| factor(site, at, 0, 2) || factor(site, at, 1, 3),
+    zero: |_, at| on(at, 0) || on(at, 1),
+    adds_nothing: |_, at| on(at, 0) || on(at, 1),
+    zero_point: factors_by_two,
     refit: refit_group,
     cost: |site| conv_cost(site, 1),
     ..Rule::OPAQUE
@@ -33,20 +37,26 @@ const CONV_INTEGER: Rule = Rule {
 
 /// The quantized convolution: x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias.
 const QLINEAR_CONV: Rule = Rule {
-    infer: |site| Ok(vec![Fact::maybe(site.dtype(7).or(site.dtype(0)), conv_shape(site, 0, 3, Some(8))?)]),
+    infer: |site| {
+        let Some(w) = site.shape(3) else { return Ok(vec![Fact::maybe(site.dtype(7), None)]) };
+        let shape = reordered(site, is_channels_last(site), |x| convolved(site, x, w, Some(8)))?;
+        Ok(vec![Fact::maybe(site.dtype(7).or(site.dtype(0)), shape)])
+    },
     axes: |site| {
         let t = Texts::of(site, 0, 3, 0)?;
+        let t = if is_channels_last(site) { t.channels_last() } else { t };
         let (scale, zero) = (per_channel(site, 4, t.channel)?, per_channel(site, 5, t.channel)?);
         let text = format!("{}, _*, _*, {}, {scale}, {zero}, _*, _*, {} -> {}", t.x, t.w, t.channel, t.y);
         is_single(site, 6).then(|| t.rule(text))
     },
     zero: |site, at| {
-        let product = factor(site, at, 0, 2) || factor(site, at, 3, 5) || on(at, 4);
         // The bias is a multiple of the weights' scale.
         let bias = on(at, 8) || on(at, 4) || !site.has(8);
-        product && bias && zero_point_is_zero(site, 7)
+        (on(at, 0) || on(at, 3) || on(at, 4)) && bias
     },
-    adds_nothing: |site, at| factor(site, at, 0, 2) || factor(site, at, 3, 5),
+    adds_nothing: |_, at| on(at, 0) || on(at, 3),
+    zero_point: scaled_factors,
+    scale: scales,
     refit: refit_group,
     cost: |site| conv_cost(site, 3),
     ..Rule::OPAQUE
@@ -60,8 +70,57 @@ const MATMUL_INTEGER: Rule = Rule {
         let (a, b) = (per_row(site, 2, 0)?, per_column(site, 3, 1)?);
         Some(AxisRule::new(format!("{}, {}, {a}, {b} -> {}", t.0, t.1, t.2)))
     },
-    zero: |site, at| factor(site, at, 0, 2) || factor(site, at, 1, 3),
-    adds_nothing: |site, at| factor(site, at, 0, 2) || factor(site, at, 1, 3),
+    zero: |_, at| on(at, 0) || on(at, 1),
+    adds_nothing: |_, at| on(at, 0) || on(at, 1),
+    zero_point: factors_by_two,
+    cost: |site| matmul_cost(site, 0),
+    ..Rule::OPAQUE
+};
+
+/// The quantized Gemm: a, a_scale, a_zero, b, b_scale, b_zero, c, y_scale, y_zero. The bias c is a multiple of the
+/// product of scales, and without y_scale the result is a float.
+const QGEMM: Rule = Rule {
+    infer: |site| {
+        let dtype = if site.has(7) { site.dtype(8).or(site.dtype(0)) } else { Some(DType::F32) };
+        Ok(vec![Fact::maybe(dtype, gemm_shape(site, [0, 3, 6])?)])
+    },
+    axes: |site| {
+        let [a, b, c] = gemm_text(site, 6)?;
+        let (scale, zero) = (per_channel(site, 4, "n")?, per_channel(site, 5, "n")?);
+        let text = format!("{a}, _*, _*, {b}, {scale}, {zero}, {c}, _*, _* -> m n");
+        is_single(site, 7).then(|| AxisRule::new(text))
+    },
+    zero: |site, at| {
+        let bias = on(at, 6) || on(at, 4) || !site.has(6);
+        (on(at, 0) || on(at, 3) || on(at, 4)) && bias
+    },
+    adds_nothing: |_, at| on(at, 0) || on(at, 3),
+    zero_point: |end| match end {
+        End::Result(0) => Some(End::Operand(8)),
+        _ => scaled_factors(end),
+    },
+    scale: scales,
+    cost: gemm_cost,
+    ..Rule::OPAQUE
+};
+
+/// `y = q(a) · (b - b_zero) · b_scale + bias`: a, b, b_scale, b_zero, bias. The scale that a is quantized by is taken
+/// from the range of all of a, and of 0; so is that of the other rows.
+const DYNAMIC_QUANTIZE_MATMUL: Rule = Rule {
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), matmul_shape(site, 0, 1)?)]),
+    axes: |site| {
+        let (a, b) = (site.rank(0)?, site.rank(1)?);
+        let rows = a.checked_sub(1).filter(|_| b == 2)?;
+        let column = [2, 3, 4].map(|slot| per_column(site, slot, 1));
+        let [scale, zero, bias] = [column[0]?, column[1]?, column[2]?];
+        let (from, to) = (row(rows, |i| format!("m{i}!")), row(rows, |i| format!("m{i}")));
+        let text = format!("{from} k, k n, {scale}, {zero}, {bias} -> {to} n");
+        Some(AxisRule::new(text).why("the scale is taken from the range of all of them"))
+    },
+    zero: |site, at| (on(at, 1) || on(at, 2)) && (on(at, 4) || !site.has(4)),
+    adds_nothing: |_, at| on(at, 0),
+    zero_point: |end| (end == End::Operand(1)).then_some(End::Operand(3)),
+    scale: |slot| (slot == 1).then_some(2),
     cost: |site| matmul_cost(site, 0),
     ..Rule::OPAQUE
 };
@@ -76,11 +135,10 @@ const QLINEAR_MATMUL: Rule = Rule {
         let text = format!("{}, {}, {}, {}, {}, {}, _*, _* -> {}", t.0, a.0, a.1, t.1, b.0, b.1, t.2);
         is_single(site, 6).then(|| AxisRule::new(text))
     },
-    zero: |site, at| {
-        let product = factor(site, at, 0, 2) || factor(site, at, 3, 5) || on(at, 1) || on(at, 4);
-        product && zero_point_is_zero(site, 7)
-    },
-    adds_nothing: |site, at| factor(site, at, 0, 2) || factor(site, at, 3, 5),
+    zero: |_, at| [0, 1, 3, 4].iter().any(|&slot| on(at, slot)),
+    adds_nothing: |_, at| on(at, 0) || on(at, 3),
+    zero_point: scaled_factors,
+    scale: scales,
     cost: |site| matmul_cost(site, 0),
     ..Rule::OPAQUE
 };
@@ -95,43 +153,13 @@ const MATMUL_INTEGER_TO_FLOAT: Rule = Rule {
         let text = format!("{}, {}, _*, {}, _*, {}, {bias} -> {}", t.0, t.1, b.0, b.1, t.2);
         (is_single(site, 2) && is_single(site, 4)).then(|| AxisRule::new(text))
     },
-    zero: |site, at| {
-        let product = factor(site, at, 0, 4) || factor(site, at, 1, 5) || on(at, 3);
-        product && (on(at, 6) || !site.has(6))
+    zero: |site, at| (on(at, 0) || on(at, 1) || on(at, 3)) && (on(at, 6) || !site.has(6)),
+    adds_nothing: |_, at| on(at, 0) || on(at, 1),
+    zero_point: |end| match end {
+        End::Operand(slot @ 0..=1) => Some(End::Operand(slot + 4)),
+        _ => None,
     },
-    adds_nothing: |site, at| factor(site, at, 0, 4) || factor(site, at, 1, 5),
-    cost: |site| matmul_cost(site, 0),
-    ..Rule::OPAQUE
-};
-
-/// `y[…, n] = Σ a[…, k] · (b[n, k] - zero[n, k]) · scale[n, k] + bias[n]`, with b packed in blocks along k.
-const MATMUL_N_BITS: Rule = Rule {
-    infer: |site| {
-        let n = site.call.int("N", 0);
-        let Some(a) = site.shape(0) else { return Ok(vec![Fact::maybe(site.dtype(0), None)]) };
-        let [lead @ .., k] = a else { return Err("a scalar is no matrix".into()) };
-        if n < 1 {
-            return Err(format!("`N` is {n}"));
-        }
-        agree(&Dim::Fixed(site.call.int("K", 0)), k, |w, x| {
-            format!("the weights expect {w} features but the input has {x}")
-        })?;
-        expect_rank(site, 5, 1, "bias")?;
-        let shape = lead.iter().cloned().chain([Dim::Fixed(n)]).collect();
-        Ok(vec![Fact::maybe(site.dtype(0), Some(shape))])
-    },
-    axes: |site| {
-        let n = site.call.int("N", 0);
-        let (b, scale, zero) = (rows(site, 1, n)?, rows(site, 2, n)?, rows(site, 3, n)?);
-        let text = format!("... _, {b}, {scale}, {zero}, _*, n -> ... n");
-        Some(AxisRule::new(text).size("n", n).why("its weights are packed in blocks along it"))
-    },
-    // Absent zero points are not zero, but a scale of zero makes all weights zero.
-    zero: |site, at| on(at, 2) && (on(at, 5) || !site.has(5)),
-    refit: |site, cut: &Cut| match cut.size("n") {
-        Some(Dim::Fixed(n)) if n != site.call.int("N", 0) => Ok(Refit::default().attribute("N", Attribute::Int(n))),
-        _ => Ok(Refit::default()),
-    },
+    scale: |slot| (slot < 2).then_some(slot + 2),
     cost: |site| matmul_cost(site, 0),
     ..Rule::OPAQUE
 };
@@ -140,13 +168,30 @@ fn on(at: &[bool], slot: usize) -> bool {
     at.get(slot) == Some(&true)
 }
 
-/// Whether `v - zero_point` is zero at the unit.
-fn factor(site: &Site, at: &[bool], slot: usize, zero_point: usize) -> bool {
-    on(at, slot) && (on(at, zero_point) || zero_point_is_zero(site, zero_point))
+/// Zero points of `a, b, a_zero, b_zero`.
+fn factors_by_two(end: End) -> Option<End> {
+    match end {
+        End::Operand(slot @ 0..=1) => Some(End::Operand(slot + 2)),
+        _ => None,
+    }
+}
+
+/// Zero points of `a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero`.
+fn scaled_factors(end: End) -> Option<End> {
+    match end {
+        End::Operand(slot @ (0 | 3)) => Some(End::Operand(slot + 2)),
+        End::Result(0) => Some(End::Operand(7)),
+        _ => None,
+    }
+}
+
+/// Scales of the same operands.
+fn scales(slot: usize) -> Option<usize> {
+    matches!(slot, 0 | 3).then_some(slot + 1)
 }
 
 /// Whether an operand has one element, or is absent.
-fn is_single(site: &Site, slot: usize) -> bool {
+pub(super) fn is_single(site: &Site, slot: usize) -> bool {
     !site.has(slot) || site.shape(slot).is_some_and(|s| s.iter().all(|d| *d == Dim::Fixed(1)))
 }
 
@@ -175,18 +220,6 @@ fn per_column(site: &Site, slot: usize, b: usize) -> Option<&'static str> {
         _ if is_single(site, slot) => Some("_*"),
         (Some(1), n) if n >= 2 => Some("n"),
         (Some(r), n) if r == n && r >= 2 && site.dim(slot, r - 2) == Some(&Dim::Fixed(1)) => Some("... 1 n"),
-        _ => None,
-    }
-}
-
-/// The axes of an operand that has a whole number of elements for each of n rows, flat or not.
-fn rows(site: &Site, slot: usize, n: i64) -> Option<String> {
-    if !site.has(slot) {
-        return Some(String::new());
-    }
-    match site.shape(slot)? {
-        [d, ..] if n > 1 && *d == Dim::Fixed(n) => Some("n _*".into()),
-        [d] if n > 1 => d.div_exact(&Dim::Fixed(n))?.size().filter(|&f| f > 1).map(|f| format!("(n {f})")),
         _ => None,
     }
 }
@@ -248,28 +281,37 @@ mod tests {
     }
 
     #[test]
+    fn channels_in_the_last_axis() {
+        let operands = ["u8:=2 9 9 8", "=", "u8:=", "i8:=16 8 3 3", "=16", "i8:=16", "=", "u8:=", "i32:=16"];
+        assert_snapshot!(show("com.microsoft.QLinearConv", 1, "channels_last=1", &operands), @"[c0:2, 9, 9, c3!:8], [], [], [c4:16, c3!:8, 3, 3], [c4:16], [c4:16], [], [], [c4:16] -> u8[c0:2, 7, 7, c4:16]");
+        let operands = ["u8:=2 9 9 8", "=", "u8:=", "i8:=8 1 3 3", "=", "i8:=", "=", "u8:="];
+        let case = Case::new("com.microsoft.QLinearConv", 1, "channels_last=1 group=8", &operands, 1);
+        assert_snapshot!(case.show(), @"[c0:2, 9, 9, c3:8], [], [], [c3:8, 1, 3, 3], [], [], [], [] -> u8[c0:2, 7, 7, c3:8]");
+        assert_snapshot!(case.refit("g", &[0, 7]), @"group=2");
+    }
+
+    #[test]
+    fn gemm() {
+        let operands = ["u8:=4 8", "=", "u8:=", "i8:=16 8", "=16", "i8:=16", "i32:=16", "=", "u8:="];
+        let case = |n: usize| Case::new("com.microsoft.QGemm", 1, "transB=1", &operands[..n], 1);
+        assert_snapshot!(case(9).show(), @"[c0:4, c1!:8], [], [], [c2:16, c1!:8], [c2:16], [c2:16], [c2:16], [], [] -> u8[c0:4, c2:16]");
+        assert_snapshot!(case(7).show(), @"[c0:4, c1!:8], [], [], [c2:16, c1!:8], [c2:16], [c2:16], [c2:16] -> f32[c0:4, c2:16]");
+        assert_snapshot!(case(9).cost(), @"512");
+    }
+
+    #[test]
+    fn a_dynamic_scale_depends_on_all() {
+        let operands = ["=2 4 8", "i8:=8 16", "=16", "i8:=16", "=16"];
+        let case = Case::new("com.microsoft.DynamicQuantizeMatMul", 1, "", &operands, 1);
+        assert_snapshot!(case.show(), @"[c0!:2, c1!:4, c2:8], [c2:8, c3:16], [c3:16], [c3:16], [c3:16] -> f32[c0!:2, c1!:4, c3:16]");
+        assert_snapshot!(case.reasons(), @"the scale is taken from the range of all of them");
+    }
+
+    #[test]
     fn a_zero_point_spoils_the_contraction() {
         let of = |zero: &str| show("MatMulInteger", 10, "", &["u8:=4 8", "i8:=8 16", zero, zero]);
         assert_snapshot!(of("=i8[0]"), @"[c0:4, c1:8], [c1:8, c2:16], [1], [1] -> i32[c0:4, c2:16]");
         assert_snapshot!(of("=i8[1]"), @"[c0:4, c1!:8], [c1!:8, c2:16], [1], [1] -> i32[c0:4, c2:16]");
         assert_snapshot!(of(""), @"[c0:4, c1:8], [c1:8, c2:16], -, - -> i32[c0:4, c2:16]");
-    }
-
-    #[test]
-    fn blocks() {
-        let n_bits =
-            |operands: &[&str], attributes: &str| Case::new("com.microsoft.MatMulNBits", 1, attributes, operands, 1);
-        let case = n_bits(&["2 3 64", "u8:=16 2 16", "=32", "u8:=16"], "N=16 K=64 bits=4 block_size=32");
-        assert_snapshot!(case.show(), @"[2, 3, 64], [c0:16, 2, 16], [(c0:16 2)], [c0:16] -> f32[2, 3, c0:16]");
-        assert_snapshot!(case.refit("n", &[0, 7]), @"N=2");
-        assert_snapshot!(
-            n_bits(&["2 3 64", "u8:=16 2 16", "=16 2"], "N=16 K=64").show(),
-            @"[2, 3, 64], [c0:16, 2, 16], [c0:16, 2] -> f32[2, 3, c0:16]"
-        );
-        assert_snapshot!(
-            n_bits(&["2 3 64", "u8:=16 2 16", "=33"], "N=16 K=64").show(),
-            @"[2, 3, 64], [16, 2, 16], [33] -> f32[2, 3, 16]"
-        );
-        assert_snapshot!(n_bits(&["2 3 64", "u8:=16 2 16", "=32"], "K=64").show(), @"error: `N` is 0");
     }
 }

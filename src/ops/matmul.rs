@@ -22,7 +22,7 @@ const MATMUL: Rule = Rule {
 
 /// `y[m, n] = alpha · Σ a[m, k] · b[k, n] + beta · c`, with `a` or `b` transposed where asked for; c broadcasts.
 const GEMM: Rule = Rule {
-    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), gemm_shape(site)?)]),
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), gemm_shape(site, [0, 1, 2])?)]),
     axes: gemm_axes,
     zero: zero::affine,
     cost: gemm_cost,
@@ -72,15 +72,15 @@ pub(super) fn matmul_cost(site: &Site, a: usize) -> Dim {
     }
 }
 
-/// The result's shape of a Gemm.
-pub(super) fn gemm_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
-    let (Some(a), Some(b)) = (site.shape(0), site.shape(1)) else { return Ok(None) };
+/// The result's shape of a Gemm with a, b and c at these slots.
+pub(super) fn gemm_shape(site: &Site, [a, b, c]: [usize; 3]) -> Result<Option<Vec<Dim>>, String> {
+    let (Some(a), Some(b)) = (site.shape(a), site.shape(b)) else { return Ok(None) };
     let ([a0, a1], [b0, b1]) = (a, b) else { return Err("the operands of a Gemm are matrices".into()) };
     let (m, k) = if site.call.int("transA", 0) != 0 { (a1, a0) } else { (a0, a1) };
     let (rows, n) = if site.call.int("transB", 0) != 0 { (b1, b0) } else { (b0, b1) };
     agree(rows, k, |w, x| format!("the weights expect {w} features but the input has {x}"))?;
     let shape = vec![m.clone(), n.clone()];
-    let c = site.shape(2).unwrap_or(&[]);
+    let c = site.shape(c).unwrap_or(&[]);
     let stretched = broadcast(site, &shape, c).map_err(|e| format!("the bias does not fit: {e}"))?;
     let fits =
         stretched.len() == 2 && stretched.iter().zip(&shape).all(|(s, d)| agree(s, d, |_, _| String::new()).is_ok());
@@ -109,15 +109,21 @@ fn gemm_bias(site: &Site) -> Option<Bias> {
 
 /// The axes of a Gemm.
 pub(super) fn gemm_axes(site: &Site) -> Option<AxisRule> {
+    let [a, b, c] = gemm_text(site, 2)?;
+    Some(AxisRule::new(format!("{a}, {b}, {c} -> m n")))
+}
+
+/// The axes of a Gemm's operands, with c at this slot.
+pub(super) fn gemm_text(site: &Site, c: usize) -> Option<[&'static str; 3]> {
     let a = if site.call.int("transA", 0) != 0 { "k m" } else { "m k" };
     let b = if site.call.int("transB", 0) != 0 { "n k" } else { "k n" };
-    let c = match (site.has(2), site.rank(2)) {
+    let c = match (site.has(c), site.rank(c)) {
         (false, _) | (_, Some(0)) => "",
         (_, Some(1)) => "n",
         (_, Some(2)) => "m n",
         _ => return None,
     };
-    Some(AxisRule::new(format!("{a}, {b}, {c} -> m n")))
+    Some([a, b, c])
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! What secateur knows about operators: one [`Rule`] each, in one file per family, and nowhere else.
 //!
-//! A rule is six functions and three laws of zeros over a [`Site`]. What a rule leaves out is [`Rule::OPAQUE`]'s: the
+//! A rule is six functions over a [`Site`] and the laws of zeros. What a rule leaves out is [`Rule::OPAQUE`]'s: the
 //! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
 //! is conservative, and visible.
 
 mod attention;
+pub mod body;
 mod branch;
 mod broadcast;
 mod content;
@@ -25,7 +26,9 @@ mod nets;
 mod norm;
 #[cfg(test)]
 mod odd;
+mod packed;
 mod pool;
+mod qlinear;
 mod quantize;
 mod random;
 mod recurrent;
@@ -65,6 +68,13 @@ pub struct Rule {
     /// Whether a contraction adds nothing at a unit where these operands are zero (`true` as for `zero`). Any factor
     /// does, unless something is added to a factor first: a zero point, a bias inside an attention.
     pub adds_nothing: fn(&Site, &[bool]) -> bool,
+    /// Where the zero point of a quantized operand or result stands; `None` for one whose zero is the number 0. The
+    /// laws of zeros speak of what numbers stand for, so they need not ask for zero points.
+    pub zero_point: fn(End) -> Option<End>,
+    /// Where the scale of a quantized operand stands, for those who want to know what its numbers are worth.
+    pub scale: fn(usize) -> Option<usize>,
+    /// Whether all numbers of the results are numbers of the operands: then `zero` holds of any number.
+    pub moves: bool,
     /// What has to change beside the constants once axes got shorter: attributes and shape operands.
     pub refit: fn(&Site, &Cut) -> Result<Refit, String>,
     /// Multiply-accumulate operations of one run.
@@ -94,12 +104,22 @@ impl Rule {
         axes: |_| None,
         zero: |_, _| false,
         adds_nothing: zero::any,
+        zero_point: |_| None,
+        scale: |_| None,
+        moves: false,
         refit: |_, _| Ok(Refit::default()),
         cost: |_| Dim::Fixed(0),
         is_identity: |_| false,
         passes_on: |_, _| None,
         bias: |_| None,
     };
+}
+
+/// A tensor at a call: one that it reads, by slot, or one that it makes, by port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Operand(usize),
+    Result(usize),
 }
 
 /// An axis rule: its text and the sizes of labels that no operand axis gives alone.
@@ -111,6 +131,8 @@ pub struct AxisRule {
     pub text: String,
     /// Sizes of labels that no operand axis gives alone.
     pub sizes: Vec<(String, Dim)>,
+    /// Whether each result is made by the operands that carry its labels, and no others.
+    pub apart: bool,
     /// Why axes written `_` (and operands that the text does not mention) are pinned.
     pub why: &'static str,
     /// Whether the results' elements are elements of the first operand, moved about.
@@ -124,7 +146,8 @@ pub struct AxisRule {
 impl AxisRule {
     /// A rule whose text says it all.
     pub fn new(text: impl Into<String>) -> AxisRule {
-        AxisRule { text: text.into(), sizes: vec![], why: "", carries: false, at_least: vec![], roles: vec![] }
+        let (sizes, at_least, roles) = (vec![], vec![], vec![]);
+        AxisRule { text: text.into(), sizes, apart: false, why: "", carries: false, at_least, roles }
     }
 
     /// The same rule with the size of a label.
@@ -150,6 +173,12 @@ impl AxisRule {
     pub fn attends(mut self, heads: &[&'static str], dims: &[&'static str]) -> AxisRule {
         self.roles.extend(heads.iter().map(|&label| (label, Granularity::Head)));
         self.roles.extend(dims.iter().map(|&label| (label, Granularity::HeadDim)));
+        self
+    }
+
+    /// The same rule for results that have nothing to do with each other.
+    pub fn apart(mut self) -> AxisRule {
+        self.apart = true;
         self
     }
 
@@ -192,6 +221,7 @@ type Family = &'static [(&'static str, Rule)];
 /// Every family. A new file is added here and nowhere else.
 const FAMILIES: &[Family] = &[
     attention::RULES,
+    body::RULES,
     branch::RULES,
     broadcast::RULES,
     contrib_attention::RULES,
@@ -206,7 +236,9 @@ const FAMILIES: &[Family] = &[
     matmul::RULES,
     movement::RULES,
     norm::RULES,
+    packed::RULES,
     pool::RULES,
+    qlinear::RULES,
     quantize::RULES,
     random::RULES,
     recurrent::RULES,
@@ -222,10 +254,13 @@ const FAMILIES: &[Family] = &[
     softmax::RULES,
 ];
 
+/// The operator that does nothing.
+pub const IDENTITY: &str = "Identity";
+
 /// The rule of a call. Local functions hide operators of the same name, and are opaque.
 pub fn rule_of(model: &Model, call: &Call) -> &'static Rule {
     static OPAQUE: Rule = Rule::OPAQUE;
-    if model.functions.iter().any(|(domain, name)| *domain == call.domain && *name == call.op) {
+    if model.is_local(call) {
         return &OPAQUE;
     }
     rule(&call.domain, &call.op).unwrap_or(&OPAQUE)

@@ -58,6 +58,7 @@ const CONCAT: Rule = Rule {
     },
     zero: zero::all,
     is_identity: |site| site.arity() == 1,
+    moves: true,
     ..Rule::OPAQUE
 };
 
@@ -137,6 +138,7 @@ const SPLIT: Rule = Rule {
     zero: zero::first,
     refit: |site, cut| Ok(resized(site, cut).unwrap_or_default()),
     is_identity: |site| site.call.results.len() == 1 && site.rank(0).is_some_and(|r| r > 0),
+    moves: true,
     ..Rule::OPAQUE
 };
 
@@ -363,6 +365,7 @@ const DEPTH_TO_SPACE: Rule = Rule {
         Some(rule.why("blocks of channels become blocks of pixels"))
     },
     zero: zero::first,
+    moves: true,
     ..Rule::OPAQUE
 };
 
@@ -380,6 +383,7 @@ const SPACE_TO_DEPTH: Rule = Rule {
         Some(rule.why("blocks of pixels become blocks of channels"))
     },
     zero: zero::first,
+    moves: true,
     ..Rule::OPAQUE
 };
 

@@ -20,7 +20,7 @@ pub const RULES: &[(&str, Rule)] = &[
 
 /// A mean or norm over each window. Padding counts as zero or not at all, so zeros stay zero.
 const POOL: Rule = Rule {
-    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), pool_shape(site)?)]),
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), site.shape(0).map(|x| pool_shape(site, x)).transpose()?)]),
     axes: |_| Some(AxisRule::new("n c _* -> n c _*").why("a window runs along it")),
     zero: zero::first,
     is_identity: is_trivial,
@@ -30,26 +30,18 @@ const POOL: Rule = Rule {
 /// The maximum over each window, and where it was found: as a flat index over all channels, which a cut would move.
 const MAX_POOL: Rule = Rule {
     infer: |site| {
-        let shape = pool_shape(site)?;
+        let shape = site.shape(0).map(|x| pool_shape(site, x)).transpose()?;
         Ok(vec![Fact::maybe(site.dtype(0), shape.clone()), Fact::maybe(Some(DType::I64), shape)])
     },
     axes: |site| if wants_indices(site) { None } else { (POOL.axes)(site) },
     is_identity: |site| !wants_indices(site) && is_trivial(site),
+    moves: true,
     ..POOL
 };
 
 /// The mean, maximum or norm over everything but batch and channels.
 const GLOBAL_POOL: Rule = Rule {
-    infer: |site| {
-        let shape = match site.shape(0) {
-            Some([n, c, space @ ..]) => {
-                Some([n, c].into_iter().cloned().chain(space.iter().map(|_| Dim::Fixed(1))).collect())
-            }
-            Some(_) => return Err("it needs axes for batch and channels".into()),
-            None => None,
-        };
-        Ok(vec![Fact::maybe(site.dtype(0), shape)])
-    },
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), site.shape(0).map(global_shape).transpose()?)]),
     axes: |site| {
         let ones = " 1".repeat(site.rank(0)?.checked_sub(2)?);
         Some(AxisRule::new(format!("n c _* -> n c{ones}")).why("it is pooled along it"))
@@ -114,8 +106,14 @@ fn wants_indices(site: &Site) -> bool {
     site.call.results.get(1).is_some_and(|r| !r.is_empty())
 }
 
-fn pool_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
-    let Some(x) = site.shape(0) else { return Ok(None) };
+/// The result's shape where all positions are pooled.
+pub(super) fn global_shape(x: &[Dim]) -> Result<Vec<Dim>, String> {
+    let [n, c, space @ ..] = x else { return Err("it needs axes for batch and channels".into()) };
+    Ok([n, c].into_iter().cloned().chain(space.iter().map(|_| Dim::Fixed(1))).collect())
+}
+
+/// The result's shape where each window is pooled.
+pub(super) fn pool_shape(site: &Site, x: &[Dim]) -> Result<Vec<Dim>, String> {
     let [n, c, space @ ..] = x else { return Err("it needs axes for batch and channels".into()) };
     let kernel = site.call.ints("kernel_shape").ok_or("`kernel_shape` is missing")?;
     if kernel.len() != space.len() {
@@ -130,7 +128,7 @@ fn pool_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
     for (axis, (length, &k)) in space.iter().zip(kernel).enumerate() {
         shape.push(window.positions(site, axis, length, &Dim::Fixed(k), ceil)?);
     }
-    Ok(Some(shape))
+    Ok(shape)
 }
 
 /// Whether every window is one element, and all elements have theirs.

@@ -1,7 +1,7 @@
 //! Quantization: one scale for a tensor, or one for each index of an axis.
 
-use super::dims::{agree, row, zero_point_is_zero};
-use super::{AxisRule, Rule, Site};
+use super::dims::{agree, row};
+use super::{AxisRule, End, Rule, Site, zero};
 use crate::infer::Fact;
 use crate::ir::{DType, Dim};
 
@@ -20,7 +20,9 @@ const DEQUANTIZE: Rule = Rule {
         Ok(vec![Fact::maybe(dtype, scaled_shape(site)?)])
     },
     axes: |site| scaled_axes(site, |axis| format!("a{axis}")),
-    zero: |site, at| at.get(1) == Some(&true) || at.first() == Some(&true) && zero_point_vanishes(site, at),
+    zero: |_, at| at.get(1) == Some(&true) || at.first() == Some(&true),
+    zero_point: |end| (end == End::Operand(0)).then_some(End::Operand(2)),
+    scale: |slot| (slot == 0).then_some(1),
     ..Rule::OPAQUE
 };
 
@@ -32,11 +34,12 @@ const QUANTIZE: Rule = Rule {
         Ok(vec![Fact::maybe(dtype, scaled_shape(site)?)])
     },
     axes: |site| Some(scaled_axes(site, |_| "_".into())?.why("it is divided by a scale for each unit")),
-    zero: |site, at| at.first() == Some(&true) && zero_point_vanishes(site, at),
+    zero: zero::first,
+    zero_point: |end| (end == End::Result(0)).then_some(End::Operand(2)),
     ..Rule::OPAQUE
 };
 
-/// `y, scale, zero_point` for the range of all of x: what survives depends on what there is.
+/// `y, scale, zero_point` for the range of all of x and of 0: units that are zero do not widen it, and may go.
 const DYNAMIC_QUANTIZE: Rule = Rule {
     infer: |site| {
         let shape = site.shape(0).map(<[Dim]>::to_vec);
@@ -44,20 +47,17 @@ const DYNAMIC_QUANTIZE: Rule = Rule {
         Ok(vec![Fact::maybe(Some(DType::U8), shape), scalar(DType::F32), scalar(DType::U8)])
     },
     axes: |site| {
-        let x = row(site.rank(0)?, |i| format!("a{i}!"));
-        Some(AxisRule::new(format!("{x} -> {x}, , ")).why("the scale is taken from the range of all of them"))
+        let x = row(site.rank(0)?, |i| format!("a{i}"));
+        Some(AxisRule::new(format!("{x} -> {x}, , ")))
     },
+    zero: zero::first,
+    zero_point: |end| (end == End::Result(0)).then_some(End::Result(2)),
     ..Rule::OPAQUE
 };
 
 /// The type that `output_dtype` asks for.
 fn declared_type(site: &Site) -> Option<DType> {
     i32::try_from(site.call.int("output_dtype", 0)).ok().and_then(DType::from_code)
-}
-
-/// Whether the zero point is zero: everywhere, or at the unit in question.
-fn zero_point_vanishes(site: &Site, at: &[bool]) -> bool {
-    at.get(2) == Some(&true) || zero_point_is_zero(site, 2)
 }
 
 /// How an operand of scales or zero points lies along the input.
@@ -161,21 +161,59 @@ mod tests {
     }
 
     #[test]
-    fn zeros_need_a_zero_point_of_zero() {
-        let law = |op: &str, zp: &str, at: &[bool]| Case::new(op, 13, "axis=0", &["=16 8", "=[0.5]", zp], 1).zero(at);
-        assert!(law("QuantizeLinear", "", &[true, false]));
-        assert!(law("QuantizeLinear", "i8:=i8[0]", &[true, false, false]));
-        assert!(!law("QuantizeLinear", "i8:=i8[3]", &[true, false, false]));
-        assert!(!law("QuantizeLinear", "i8:1", &[true, false, false]));
-        assert!(law("DequantizeLinear", "i8:=i8[3]", &[false, true, false]));
-        assert!(law("DequantizeLinear", "i8:=i8[3]", &[true, false, true]));
-        assert!(!law("DequantizeLinear", "i8:=i8[3]", &[true, false, false]));
+    fn what_is_zero_stands_at_its_zero_point() {
+        // Two matrices, both quantized, are multiplied: the inner features are zero if either one's are, at its zero point.
+        let features = |zero: &str, other: &str| {
+            let text = format!(
+                "g (f32[2,4] x, f32[2,4] z) => (f32[2,2] y) {{
+                    f32[4,8] a #1
+                    f32[4,8] b #2
+                    f32[1] s = {{0.5}}
+                    u8[1] p = {{{zero}}}
+                    u8[1] q = {{{other}}}
+                    u = MatMul(x, a)
+                    v = MatMul(z, b)
+                    uq = QuantizeLinear(u, s, p)
+                    vq = QuantizeLinear(v, s, p)
+                    turned = Transpose<perm=[1,0]>(vq)
+                    ud = DequantizeLinear(uq, s, q)
+                    vd = DequantizeLinear(turned, s, q)
+                    y = MatMul(ud, vd)
+                }}"
+            );
+            let model = crate::ir::parse(&text, &|_| None).expect("a model");
+            let analysis = crate::prune::prepare(&model).expect("it can be analyzed");
+            let exact: Vec<usize> = analysis.groups.all.iter().filter(|g| g.is_exact()).map(|g| g.size).collect();
+            exact
+        };
+        assert_eq!(features("0", "0"), [8]);
+        assert_eq!(features("3", "3"), [8]);
+        assert!(features("3", "4").is_empty());
     }
 
     #[test]
-    fn a_dynamic_scale_depends_on_all() {
+    fn a_dynamic_range_holds_zero_anyway() {
+        // Relu keeps what is zero, and Sigmoid does not: the scale would be another one.
+        let exact = |op: &str| {
+            let text = format!(
+                "g (f32[2,4] x) => (f32[2,3] y) {{
+                    f32[4,8] a #1
+                    i8[8,3] b #2
+                    u = MatMul(x, a)
+                    v = {op}(u)
+                    q, s, p = DynamicQuantizeLinear(v)
+                    i = MatMulInteger(q, b, p)
+                    f = Cast<to=1>(i)
+                    y = Mul(f, s)
+                }}"
+            );
+            let model = crate::ir::parse(&text, &|_| None).expect("a model");
+            let analysis = crate::prune::prepare(&model).expect("it can be analyzed");
+            analysis.groups.all.iter().any(|g| g.size == 8 && g.is_exact())
+        };
+        assert!(exact("Relu"));
+        assert!(!exact("Sigmoid"));
         let case = Case::new("DynamicQuantizeLinear", 11, "", &["=16 8"], 3);
-        assert_snapshot!(case.show(), @"[c0!:16, c1!:8] -> u8[c0!:16, c1!:8], f32[], u8[]");
-        assert_snapshot!(case.reasons(), @"the scale is taken from the range of all of them");
+        assert_snapshot!(case.show(), @"[c0:16, c1:8] -> u8[c0:16, c1:8], f32[], u8[]");
     }
 }

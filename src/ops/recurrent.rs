@@ -1,11 +1,12 @@
 //! Recurrent layers: gates are a factor of the weights' rows, hidden units the other.
 
 use super::dims::{agree, elements, expect_rank};
-use super::{AxisRule, Cut, Refit, Rule, Site};
+use super::{AxisRule, Cut, End, Refit, Rule, Site};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[("GRU", GRU), ("LSTM", LSTM), ("RNN", RNN)];
+pub const RULES: &[(&str, Rule)] =
+    &[("GRU", GRU), ("LSTM", LSTM), ("RNN", RNN), ("com.microsoft.DynamicQuantizeLSTM", DYNAMIC_QUANTIZE_LSTM)];
 
 /// Gates `i o f c` and the cell `c' = f · c + i · tanh(…)`, `h' = o · tanh(c')`: weights `w[_, (4 h), i]`,
 /// `r[_, (4 h), h]`, both biases `b[_, (8 h)]`, peepholes `p[_, (3 h)]`.
@@ -34,6 +35,81 @@ const RNN: Rule = Rule {
     ..LSTM
 };
 
+/// An LSTM of quantized weights `w[_, i, (4 h)]` and `r[_, h, (4 h)]`, the first operands as an LSTM has them, and then
+/// w_scale, w_zero, r_scale, r_zero. Input and state are quantized by the range of all of them, and of 0.
+const DYNAMIC_QUANTIZE_LSTM: Rule = Rule {
+    infer: |site| {
+        let h = match site.call.int("hidden_size", 0) {
+            0 => site.dim(2, 1).cloned().unwrap_or_else(|| site.unknown()),
+            h => Dim::Fixed(h),
+        };
+        check_dynamic(site, &h)?;
+        state_types(site, h)
+    },
+    axes: dynamic_axes,
+    zero: |site, at| stays_zero(site, at, 4),
+    // Features of the input must not widen its range; a state is zero where all its weights are, which are constant.
+    adds_nothing: |_, at| at.first() == Some(&true) || at.get(2) == Some(&true),
+    zero_point: |end| match end {
+        End::Operand(1) => Some(End::Operand(9)),
+        End::Operand(2) => Some(End::Operand(11)),
+        _ => None,
+    },
+    scale: |slot| match slot {
+        1 => Some(8),
+        2 => Some(10),
+        _ => None,
+    },
+    refit: refit_hidden_size,
+    cost: recurrent_cost,
+    ..Rule::OPAQUE
+};
+
+fn check_dynamic(site: &Site, h: &Dim) -> Result<(), String> {
+    for (slot, rank, name) in OPERANDS {
+        expect_rank(site, slot, rank, name)?;
+    }
+    if h.fixed().is_some_and(|h| h < 1) {
+        return Err(format!("`hidden_size` is {h}"));
+    }
+    let gates = h.clone() * Dim::Fixed(4);
+    let expected = [(1, 2, gates.clone()), (2, 1, h.clone()), (2, 2, gates), (3, 1, h.clone() * Dim::Fixed(8))];
+    for (slot, axis, length) in expected {
+        if let Some(d) = site.dim(slot, axis) {
+            agree(d, &length, |d, e| format!("axis {axis} of operand {slot} is {d} long, not {e}"))?;
+        }
+    }
+    match (site.dim(0, 2), site.dim(1, 1)) {
+        (Some(x), Some(w)) => agree(w, x, |w, x| format!("the weights expect {w} features but the input has {x}")),
+        _ => Ok(()),
+    }
+}
+
+fn dynamic_axes(site: &Site) -> Option<AxisRule> {
+    let constant = |slot: usize| !site.has(slot) || site.tensor(slot).is_some();
+    if ![1, 2, 3, 5, 6, 7].into_iter().all(constant) || !keeps_zero(site, 4) {
+        return None;
+    }
+    // One for each direction, or one for each of its columns.
+    let columns = |slot: usize| match site.rank(slot) {
+        _ if !site.has(slot) => Some("_*"),
+        Some(0..=1) => Some("_*"),
+        Some(2) => Some("_ (4 h)"),
+        _ => None,
+    };
+    let [w, v, r, z] = [8, 9, 10, 11].map(columns);
+    let (w, v, r, z) = (w?, v?, r?, z?);
+    let h = match site.call.int("hidden_size", 0) {
+        0 => site.dim(2, 1)?.clone(),
+        h => Dim::Fixed(h),
+    };
+    let text = format!(
+        "_ b! i, _ i (4 h), _ h (4 h), _ (8 h), b, _ b h, _ b h, _ (3 h), {w}, {v}, {r}, {z} \
+         -> _ _ b h, _ b h, _ b h"
+    );
+    Some(AxisRule::new(text).size("h", h).why("each step depends on the one before, and scales on all of them"))
+}
+
 fn has_batch_first(site: &Site) -> bool {
     site.call.int("layout", 0) != 0
 }
@@ -56,6 +132,11 @@ fn recurrent_types(site: &Site, gates: i64) -> Result<Vec<Fact>, String> {
         return Err(format!("`hidden_size` is {h}"));
     }
     check_weights(site, gates, &h)?;
+    state_types(site, h)
+}
+
+/// The facts of all states and the last ones.
+fn state_types(site: &Site, h: Dim) -> Result<Vec<Fact>, String> {
     let z = Dim::Fixed(directions(site));
     let (steps, batch) = match site.shape(0) {
         Some([b, s, _]) if has_batch_first(site) => (s.clone(), b.clone()),
@@ -209,6 +290,15 @@ mod tests {
             show("RNN", 14, "hidden_size=8", &["=5 2 10", "=1 8 10", "1 8 8", "=1 16"]),
             @"[5, c1:2, c2:10], [1, 8, c2:10], [1, 8, 8], [1, (2 8)] -> f32[5, 1, c1:2, 8]"
         );
+    }
+
+    #[test]
+    fn quantized_lstm() {
+        let rest = ["i32:=2", "", "", "", "=1", "i8:=i8[0]", "=1 32", "i8:=1 32"];
+        let operands = [&["=5 2 10", "i8:=1 10 32", "i8:=1 8 32", "=1 64"][..], &rest].concat();
+        let case = Case::new("com.microsoft.DynamicQuantizeLSTM", 1, "hidden_size=8", &operands, 3);
+        assert_snapshot!(case.show(), @"[5, c1!:2, c2:10], [1, c2:10, (4 c4:8)], [1, c4:8, (4 c4:8)], [1, (8 c4:8)], [c1!:2], -, -, -, [1], [1], [1, (4 c4:8)], [1, (4 c4:8)] -> f32[5, 1, c1!:2, c4:8], f32[1, c1!:2, c4:8], f32[1, c1!:2, c4:8]");
+        assert_snapshot!(case.refit("h", &[1, 2, 5]), @"hidden_size=3");
     }
 
     #[test]

@@ -97,9 +97,10 @@ fn remaining(shape: &[Dim], axes: &[usize], keep: bool) -> Vec<Dim> {
 }
 
 /// The elements of the result over these axes.
-type Eval = fn(&Site, &[usize]) -> Option<Vec<Element>>;
+pub(super) type Eval = fn(&Site, &[usize]) -> Option<Vec<Element>>;
 
-fn infer(site: &Site, eval: Eval) -> Result<Vec<Fact>, String> {
+/// The fact of a reduction's result.
+pub(super) fn infer(site: &Site, eval: Eval) -> Result<Vec<Fact>, String> {
     let Some(shape) = site.shape(0) else { return Ok(vec![Fact::maybe(site.dtype(0), None)]) };
     let Ok(axes) = resolve(site, shape.len())? else {
         let dims = keepdims(site).then(|| shape.iter().map(|_| site.unknown()).collect());
@@ -129,7 +130,8 @@ fn combined(site: &Site, axes: &[usize], eval: content::Binary) -> Option<Vec<El
     out.into_iter().collect()
 }
 
-fn axes(site: &Site, mark: &str) -> Option<AxisRule> {
+/// The axes of a reduction, the reduced ones marked.
+pub(super) fn axes(site: &Site, mark: &str) -> Option<AxisRule> {
     let rank = site.rank(0)?;
     let Some(axes) = reduced(site) else {
         return keepdims(site)

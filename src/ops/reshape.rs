@@ -43,6 +43,7 @@ const RESHAPE: Rule = Rule {
     zero: zero::first,
     refit: |site, cut| retargeted(site, cut),
     is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
+    moves: true,
     ..Rule::OPAQUE
 };
 
@@ -301,6 +302,7 @@ const FLATTEN: Rule = Rule {
     },
     zero: zero::first,
     is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
+    moves: true,
     ..Rule::OPAQUE
 };
 
@@ -354,6 +356,7 @@ const SQUEEZE: Rule = Rule {
         })
     },
     is_identity: |site| site.shape(0).is_some_and(|s| squeezed(site, s) == Ok(Some(vec![]))),
+    moves: true,
     ..Rule::OPAQUE
 };
 
@@ -388,6 +391,7 @@ const UNSQUEEZE: Rule = Rule {
     },
     zero: zero::first,
     is_identity: |site| site.rank(0).is_some_and(|rank| inserted(site, rank) == Ok(Some(vec![]))),
+    moves: true,
     ..Rule::OPAQUE
 };
 
@@ -420,6 +424,7 @@ const TRANSPOSE: Rule = Rule {
     },
     zero: zero::first,
     is_identity: |site| site.rank(0).is_some_and(|r| permutation(site, r).is_ok_and(|p| p.is_sorted())),
+    moves: true,
     ..Rule::OPAQUE
 };
 

@@ -192,6 +192,7 @@ const EXPAND: Rule = Rule {
     zero: zero::first,
     refit: |site, cut| Ok(stretched(site, cut).unwrap_or_default()),
     is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
+    moves: true,
     ..Rule::OPAQUE
 };
 
@@ -257,6 +258,7 @@ const TILE: Rule = Rule {
     zero: zero::first,
     refit: |site, cut| Ok(repeated(site, cut).unwrap_or_default()),
     is_identity: |site| repeats(site).is_ok_and(|r| r.is_some_and(|r| r.iter().all(|r| *r == Some(Dim::Fixed(1))))),
+    moves: true,
     ..Rule::OPAQUE
 };
 

@@ -68,6 +68,7 @@ const SLICE: Rule = Rule {
         let Ok(Some(ranges)) = ranges(site, shape.len()) else { return false };
         ranges.iter().all(|r| r.is_full(&shape[r.axis]))
     },
+    moves: true,
     ..Rule::OPAQUE
 };
 

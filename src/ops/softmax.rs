@@ -9,21 +9,21 @@ pub const RULES: &[(&str, Rule)] = &[("Hardmax", SOFTMAX), ("LogSoftmax", SOFTMA
 /// `y = exp(x) / Σ exp(x)` over one axis; before opset 13 over all axes from `axis` on.
 const SOFTMAX: Rule = Rule {
     infer: |site| {
-        normalized(site)?;
+        normalized(site, site.opset)?;
         Ok(vec![without_content(site.fact(0).clone())])
     },
     axes: |site| {
-        let axes = normalized(site).ok()??;
+        let axes = normalized(site, site.opset).ok()??;
         let x = row(site.rank(0)?, |i| if axes.contains(&i) { format!("a{i}!") } else { format!("a{i}") });
         Some(AxisRule::new(format!("{x} -> {x}")).why("each is a share of all along it"))
     },
     ..Rule::OPAQUE
 };
 
-/// The axes that are normalized together, where the rank is known.
-fn normalized(site: &Site) -> Result<Option<std::ops::Range<usize>>, String> {
+/// The axes that this operator set normalizes together, where the rank is known.
+pub(super) fn normalized(site: &Site, opset: i64) -> Result<Option<std::ops::Range<usize>>, String> {
     let Some(rank) = site.rank(0) else { return Ok(None) };
-    if site.opset >= 13 {
+    if opset >= 13 {
         let axis = site.axis("axis", -1, rank)?;
         return Ok(Some(axis..axis + 1));
     }

@@ -4,7 +4,8 @@
 use super::steps::{Steps, attribute, int64s, of_type, scalar};
 use std::collections::HashSet;
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_shape_proto, type_proto};
 
 /// Rewrites a graph and its subgraphs.
 pub fn rewrite(graph: &mut GraphProto, opset: i64) {
@@ -12,7 +13,10 @@ pub fn rewrite(graph: &mut GraphProto, opset: i64) {
     let used: HashSet<String> = used.cloned().collect();
     let nodes = std::mem::take(&mut graph.node);
     for mut node in nodes {
-        node.attribute.iter_mut().filter_map(|a| a.g.as_mut()).for_each(|g| rewrite(g, opset));
+        for body in node.attribute.iter_mut().filter_map(|a| a.g.as_mut()) {
+            forget_names(body);
+            rewrite(body, opset);
+        }
         let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
         let several = node.output.iter().skip(1).any(|o| used.contains(o));
         graph.node.extend(match node.op_type.as_str() {
@@ -27,6 +31,19 @@ pub fn rewrite(graph: &mut GraphProto, opset: i64) {
             "Swish" => scaled_sigmoid(node),
             _ => vec![node],
         });
+    }
+}
+
+/// Leaves open which sizes a body's interface has where it gives them names: tract would take the names for other sizes
+/// than those that it is about to run with.
+fn forget_names(body: &mut GraphProto) {
+    for info in body.input.iter_mut().chain(&mut body.output) {
+        let Some(type_proto::Value::TensorType(ty)) = info.r#type.as_mut().and_then(|t| t.value.as_mut()) else {
+            continue;
+        };
+        for dim in ty.shape.iter_mut().flat_map(|s| &mut s.dim) {
+            dim.value.take_if(|value| matches!(value, tensor_shape_proto::dimension::Value::DimParam(_)));
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! The choice: scores and a budget become a plan.
 //!
 //! `Ratio` cuts every group by itself; where several labels share an axis (heads and their columns, say), the axis as
-//! a whole loses the ratio, not each label of it. The other budgets are shares of the whole model to keep: all units
-//! stand in one ranking, and as few of the lowest go as the budget needs. Costs are counted on predicted shapes.
+//! a whole loses the ratio, not each label of it. The other budgets are shares of the whole model to keep
+//! ([`super::budget`]).
 
-use super::{Cut, Patterns, Plan, VERSION, architecture, places};
+use super::{Cut, Patterns, Plan, VERSION, architecture, budget, places};
 use crate::analysis::Analysis;
-use crate::axes::{Granularity, Group, GroupId, KeepSets, Shape, Var};
-use crate::cost::{self, Cost, OpenDims};
+use crate::axes::{Granularity, Group, GroupId, Shape, Var};
+use crate::cost::{Cost, OpenDims};
 use crate::score::{Context, Criterion, ScoreError};
 use crate::stats::Measured;
 use std::collections::HashMap;
@@ -125,7 +125,7 @@ pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseErro
     }
     let counts = match options.budget {
         Budget::Ratio(ratio) => by_ratio(analysis, &ranked, ratio),
-        budget => by_budget(analysis, options, &ranked, budget)?,
+        budget => budget::fill(analysis, options, &ranked, budget)?,
     };
     let mut cuts = vec![];
     for (group, &keep) in ranked.iter().zip(&counts) {
@@ -167,11 +167,11 @@ fn names(analysis: &Analysis, group: &Group) -> Vec<String> {
 }
 
 /// A group with its units in order of score.
-struct Ranked<'a> {
-    group: &'a Group,
-    scores: Vec<f64>,
+pub(super) struct Ranked<'a> {
+    pub group: &'a Group,
+    pub scores: Vec<f64>,
     /// Units, lowest score first; ties by index.
-    order: Vec<usize>,
+    pub order: Vec<usize>,
     /// The fewest units that may stay, and what the number that stays is a multiple of.
     floor: usize,
     step: usize,
@@ -190,7 +190,7 @@ impl<'a> Ranked<'a> {
     }
 
     /// The number of units to keep that is nearest above `wanted` and allowed.
-    fn allowed(&self, wanted: usize) -> usize {
+    pub fn allowed(&self, wanted: usize) -> usize {
         let rounded = wanted.max(1).next_multiple_of(self.step);
         rounded.max(self.floor).min(self.group.size)
     }
@@ -272,54 +272,4 @@ fn share_left(analysis: &Analysis, var: Var, left: &HashMap<Var, f64>) -> f64 {
             parts.iter().map(|&p| size(p) * share_left(analysis, p, left)).sum::<f64>() / whole.max(1.0)
         }
     }
-}
-
-/// Units to keep under a budget over the whole model: the shortest prefix of the one ranking that meets it.
-fn by_budget(
-    analysis: &Analysis,
-    options: &Options,
-    ranked: &[Ranked],
-    budget: Budget,
-) -> Result<Vec<usize>, ChooseError> {
-    let mut units: Vec<(f64, usize)> = vec![];
-    for (g, group) in ranked.iter().enumerate() {
-        let most = (group.group.size as f64 * options.max_ratio) as usize;
-        units.extend(group.order.iter().take(most).map(|&u| (group.scores[u], g)));
-    }
-    units.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let counts = |prefix: usize| {
-        let mut counts: Vec<usize> = ranked.iter().map(|r| r.group.size).collect();
-        units[..prefix].iter().for_each(|&(_, g)| counts[g] -= 1);
-        counts.iter().zip(ranked).map(|(&n, r)| if n < r.group.size { r.allowed(n) } else { n }).collect::<Vec<_>>()
-    };
-    let (share, of): (f64, fn(&Cost) -> u64) = match budget {
-        Budget::Ratio(_) => return Ok(counts(0)),
-        Budget::Macs(s) => (s, |c| c.macs),
-        Budget::Params(s) => (s, |c| c.params),
-        Budget::Size(s) => (s, |c| c.bytes),
-    };
-    let cost = |counts: &[usize]| {
-        let mut keep = KeepSets::default();
-        for (r, &n) in ranked.iter().zip(counts).filter(|(r, n)| **n < r.group.size) {
-            keep.keep(r.group.leaf, (0..n).collect());
-        }
-        let facts = cost::predict(&analysis.model.graph, &analysis.axes, &analysis.facts, &keep);
-        of(&cost::cost(&analysis.model, &facts, &options.open)) as f64
-    };
-    let whole = options.whole.as_ref().map_or_else(|| cost(&counts(0)), |whole| of(whole) as f64);
-    let meets = |prefix: usize| cost(&counts(prefix)) <= share * whole;
-    if !meets(units.len()) {
-        let floor = 100.0 * cost(&counts(units.len())) / whole.max(1.0);
-        return Err(ChooseError::Unreachable { asked: budget, floor });
-    }
-    let (mut low, mut high) = (0, units.len());
-    while low < high {
-        let middle = (low + high) / 2;
-        if meets(middle) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    Ok(counts(high))
 }

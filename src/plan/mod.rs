@@ -3,6 +3,7 @@
 //! A plan names groups by their labels. Labels are numbered by the graph alone, not by weights or names, so a plan
 //! made for one model fits every model of the same architecture; [`Plan::architecture`] tells whether it is one.
 
+mod budget;
 mod choose;
 mod patterns;
 mod share;
@@ -12,9 +13,10 @@ pub use patterns::Patterns;
 pub use share::{Share, ShareError};
 
 use crate::analysis::Analysis;
-use crate::axes::{Group, KeepSets};
+use crate::axes::{Group, KeepSets, Member};
 use crate::ir::Model;
 use crate::layers::LayerCut;
+use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -109,8 +111,7 @@ impl Plan {
         let mut keep = KeepSets::default();
         let mut seen = std::collections::HashSet::new();
         for cut in &self.cuts {
-            let group = analysis.groups.all.iter().find(|g| g.id.to_string() == cut.group);
-            let group = group.ok_or_else(|| PlanError::Group(cut.group.clone()))?;
+            let group = analysis.groups.named(&cut.group).ok_or_else(|| PlanError::Group(cut.group.clone()))?;
             if !seen.insert(group.id) {
                 return Err(PlanError::Twice { group: cut.group.clone() });
             }
@@ -162,13 +163,10 @@ pub fn architecture(analysis: &Analysis) -> String {
 
 /// Where a group is, for the reader: `conv1.weight[0]`.
 pub fn places(model: &Model, group: &Group) -> Vec<String> {
-    let mut places: Vec<String> = vec![];
-    for member in &group.members {
-        let Some(constant) = model.graph.constant(member.constant.node) else { continue };
-        let place = format!("{}[{}]", constant.source().unwrap_or(&constant.name), member.axis);
-        if !places.contains(&place) {
-            places.push(place);
-        }
-    }
-    places
+    let place = |member: &Member| {
+        let constant = model.graph.constant(member.constant.node)?;
+        Some(format!("{}[{}]", constant.source().unwrap_or(&constant.name), member.axis))
+    };
+    let places: IndexSet<String> = group.members.iter().filter_map(place).collect();
+    places.into_iter().collect()
 }

@@ -139,6 +139,9 @@ impl Saver {
 
     fn call(&mut self, scope: &Scope, node: NodeId, call: &Call) -> Result<NodeProto, SaveError> {
         let label = call.label();
+        if call.domain == crate::ops::body::DOMAIN {
+            return Err(SaveError::OpenBody { node: label.to_owned() });
+        }
         let mut p: NodeProto = decode(&call.extra, label)?;
         let operands = scope.operands(node)?;
         let (inputs, mut captured) = operands.split_at_checked(call.arity.into()).unwrap_or((&operands, &[]));
@@ -151,6 +154,7 @@ impl Saver {
         put(&mut p.name, call.name.clone());
         put(&mut p.op_type, call.op.clone());
         put(&mut p.domain, call.domain.clone());
+        put(&mut p.overload, call.overload.clone());
         let odd = std::mem::take(&mut p.attribute);
         for (name, value) in &call.attributes {
             let odd = odd.iter().find(|o| o.name() == name);
@@ -169,7 +173,7 @@ impl Saver {
         captured: &mut &[&str],
         who: &str,
     ) -> Result<AttributeProto, SaveError> {
-        if let Attribute::Other(encoded) = value {
+        if let Attribute::Reference { encoded, .. } | Attribute::Other(encoded) = value {
             let p: AttributeProto = decode(encoded, who)?;
             return Ok(if p.name() == name { p } else { AttributeProto { name: Some(name.to_owned()), ..p } });
         }

@@ -3,6 +3,7 @@
 //! A criterion looks at the whole group: at every slice, in every constant, that goes when the unit goes, or at what is
 //! measured of all that reads it. Scores compare between groups, so that one ranking can fill a budget.
 
+mod dequantize;
 mod l1;
 mod l2;
 mod obs;
@@ -37,7 +38,7 @@ pub struct Criterion {
     /// Whether it looks at statistics of samples.
     pub needs_data: bool,
     /// Whether scores of different groups mean the same as they are; others are scaled to mean 1 in each group.
-    comparable: bool,
+    pub comparable: bool,
     /// One number per unit, not yet normalized.
     score: fn(&Context, &Group) -> Result<Vec<f64>, ScoreError>,
 }
@@ -89,11 +90,9 @@ fn over_slices(context: &Context, group: &Group, f: impl Fn(f64) -> f64 + Copy) 
     for member in &group.members {
         let Some(constant) = context.graph.constant(member.constant.node) else { continue };
         let Some(&var) = context.axes.of(member.constant).and_then(|a| a.get(member.axis)) else { continue };
-        if !constant.tensor.dtype.is_float() {
-            continue;
-        }
+        let Some(weights) = dequantize::weights(context, member.constant) else { continue };
         let units = context.axes.units_of(var, group.leaf);
-        let sums = constant.tensor.slice_sums(member.axis, f);
+        let sums = weights.slice_sums(member.axis, f);
         let sums = sums.map_err(|error| ScoreError::Tensor { name: constant.name.clone(), error })?;
         let mut mine = vec![0.0; group.size];
         for (index, unit) in units.iter().enumerate() {

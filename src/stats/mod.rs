@@ -10,9 +10,10 @@ pub use moments::{Moments, rows};
 
 use crate::analysis::Analysis;
 use crate::contraction::{Contraction, View};
-use crate::feed::{Feed, FeedError};
+use crate::feed::{self, Feed, FeedError};
 use crate::ir::{Model, TensorError, ValueId};
 use crate::oracle::{OracleError, Runner};
+use crate::passes::{self, PassError};
 use crate::save::{self, SaveError};
 use std::collections::BTreeMap;
 
@@ -28,6 +29,18 @@ impl Samples for Vec<Feed> {
     }
 }
 
+/// Samples that are read in batches; a smaller last one is left out.
+pub struct Batches {
+    pub samples: feed::Samples,
+    pub batch: usize,
+}
+
+impl Samples for Batches {
+    fn feeds(&self) -> Box<dyn Iterator<Item = Result<Feed, FeedError>> + '_> {
+        Box::new(self.samples.full_feeds(self.batch))
+    }
+}
+
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
 pub enum StatsError {
@@ -37,6 +50,8 @@ pub enum StatsError {
     Save(#[from] SaveError),
     #[error(transparent)]
     Feed(#[from] FeedError),
+    #[error(transparent)]
+    Pass(#[from] PassError),
     #[error("the values of `{name}`: {error}")]
     Tensor { name: String, error: TensorError },
     #[error("there are no samples to measure on")]
@@ -144,7 +159,7 @@ impl Probe {
     /// For these values of a model.
     pub fn new(model: &Model, values: &[ValueId]) -> Result<Probe, StatsError> {
         let names = values.iter().map(|&v| (v, model.graph.value_name(v).to_owned())).collect();
-        Ok(Probe { bytes: save::to_bytes(model)?, names, runner: None })
+        Ok(Probe { bytes: save::to_bytes(&passes::closed(model)?)?, names, runner: None })
     }
 
     /// The values on a feed. All feeds have one signature.

@@ -1,9 +1,9 @@
 //! A pruned net still reads digits: a floor a few points under what was measured on all 500 images.
 
 use crate::{Folder, fixture, load, prune};
-use secateur::compare::Accuracy;
-use secateur::feed::{Feed, labels};
+use secateur::feed::{self, Labels, Samples};
 use secateur::ir::Model;
+use secateur::judge::{self, Task};
 use secateur::verify;
 
 const BATCH: usize = 50;
@@ -13,15 +13,11 @@ const IMAGES: usize = 200;
 
 fn accuracy(model: &Model) -> f64 {
     let images = fixture("digits_test.npz");
-    let specs = verify::input_specs(model).unwrap();
-    let feeds = Feed::from_npz(images.as_ref(), &specs, Some(BATCH)).unwrap();
-    let labels = labels(images.as_ref()).unwrap();
-    let runner = verify::runner(model, "tested", &feeds[0]).unwrap();
-    let mut accuracy = Accuracy::default();
-    for (feed, labels) in feeds.iter().zip(labels.chunks(BATCH)).take(IMAGES / BATCH) {
-        accuracy.add(&runner.run(feed).unwrap()[0].1, labels).unwrap();
-    }
-    accuracy.share()
+    let labels = Some(Labels { path: images.clone().into(), array: "labels".into() });
+    let how = feed::Options { labels, limit: Some(IMAGES), ..feed::Options::default() };
+    let samples = Samples::open(&images, &verify::input_specs(model).unwrap(), &how).unwrap();
+    let options = judge::Options { task: Task::Classification, output: None, batch: BATCH };
+    judge::evaluate(model, &samples, &options, &|_| ()).unwrap().figures()[0].value
 }
 
 fn keeps(net: &str, ratio: &str, floor: f64) {

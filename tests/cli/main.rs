@@ -4,6 +4,7 @@ mod accuracy;
 mod bad_input;
 mod budgets;
 mod equivalence;
+mod eval;
 mod inexact;
 mod layers;
 mod odd;

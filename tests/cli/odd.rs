@@ -50,12 +50,57 @@ fn external_data_moves_with_the_model() {
 }
 
 #[test]
-fn what_a_subgraph_captures_stays_whole() {
+fn bodies_are_cut_inside() {
+    // What is captured, and what branches have of their own. Each prune verifies itself where tract can.
     let (_folder, _, report) = run("odd/if_capture", &[]);
     let cut = labels(&report, "groups", "where");
-    assert!(cut.contains("c.w[0]") && cut.contains("d.w[0]"), "{cut}");
-    let pinned = report["pinned"].as_array().unwrap().iter().find(|p| p["where"][0] == "a.w[0]").unwrap();
-    assert_eq!(pinned["why"], "If `n_chosen`: captured by a subgraph");
+    assert!(cut.contains("a.w[0]") && cut.contains("slope[1]") && cut.contains("d.w[0]"), "{cut}");
+    let (_folder, output, report) = run("odd/branches", &[]);
+    let cut = labels(&report, "groups", "where");
+    assert!(cut.contains("n_chosen.then_branch/bn.scale[0]") && cut.contains("else.out.w[1]"), "{cut}");
+    let text = stdout(&["print", &output, "--plain"], 0);
+    assert!(text.contains("captured then.c.w") && !text.contains("secateur.body"), "{text}");
+    assert!(!text.contains("BatchNormalization"), "it was not folded inside");
+    // The state of a recurrence, and the layer in it.
+    let (_folder, _, report) = run("odd/scan", &[]);
+    let cut = labels(&report, "groups", "where");
+    assert!(cut.contains("init[1]") && cut.contains("v.b[0]"), "{cut}");
+}
+
+#[test]
+fn loops_are_cut_inside() {
+    let folder = Folder::new();
+    let (input, output) = (fixture("odd/loop"), folder.path("o.onnx"));
+    let report = json(&["prune", &input, "-o", &output, "--ratio", "0.5", "--json"], 0);
+    // tract has no Loop.
+    assert_eq!(report["verification"]["status"], "unable");
+    let cut = labels(&report, "groups", "where");
+    assert!(["a.w[0]", "gain[1]", "b.w[1]", "b.w[0]", "fc.w[1]"].iter().all(|w| cut.contains(w)), "{cut}");
+    let small = load(output);
+    let mut shapes = vec![];
+    each_constant(&small.graph, &mut |c| shapes.push((c.name.clone(), c.tensor.shape.clone())));
+    let shape = |name: &str| shapes.iter().find(|(n, _)| n == name).map(|(_, s)| s.clone()).unwrap();
+    assert_eq!(shape("b.w"), [12, 8, 3, 3]);
+    assert_eq!(shape("gain"), [1, 8, 1, 1]);
+}
+
+fn each_constant(graph: &secateur::ir::Graph, visit: &mut dyn FnMut(&secateur::ir::Constant)) {
+    graph.constants().into_iter().filter_map(|n| graph.constant(n)).for_each(&mut *visit);
+    for call in graph.calls().into_iter().filter_map(|n| graph.call(n)) {
+        call.graphs().for_each(|g| each_constant(g, visit));
+    }
+}
+
+#[test]
+fn what_functions_hold_is_cut_and_told_by_their_calls() {
+    // The prune verifies itself: the masked model is the file's, with its functions.
+    let (_folder, output, report) = run("odd/functions", &[]);
+    let removed = report["removed"].as_array().unwrap();
+    let bias: Vec<String> = removed.iter().filter(|r| r["tensor"] == "bias").map(|r| r["uses"].to_string()).collect();
+    assert_eq!(bias, ["[[3,2]]", "[[2,2]]"]);
+    let cut = labels(&report, "groups", "where");
+    assert!(cut.contains("p1.w1[0]") && cut.contains("p2.w2[1]"), "{cut}");
+    assert!(load(output).functions.is_empty());
 }
 
 #[test]

@@ -28,8 +28,12 @@ fn weights(path: &str) -> Vec<u64> {
 
 #[test]
 fn what_can_not_be_cut_is_not() {
+    // Without its function, the gate is an operator that nobody knows.
     let folder = Folder::new();
-    let (input, output) = (fixture("odd/everything"), folder.path("o.onnx"));
+    let (input, output) = (folder.path("i.onnx"), folder.path("o.onnx"));
+    let mut model = crate::load(fixture("odd/everything"));
+    model.functions.clear();
+    secateur::save::save(&model, input.as_ref(), &Default::default()).unwrap();
     let report = crate::json(&["prune", &input, "-o", &output, "--json"], 3);
     assert!(read(&output) == read(&input));
     assert_eq!(report["verification"]["status"], "skipped");

@@ -10,7 +10,7 @@ use secateur::ir::{self, Attribute, Dim, Graph, Model, Tensor};
 use secateur::load::from_bytes;
 use secateur::ops::{Site, rule_of};
 use secateur::passes::{self, Effect, Options, Pipeline, Settings};
-use secateur::prune::{PREPARE, SIMPLIFY};
+use secateur::prune::{FOLD, PREPARE, SIMPLIFY};
 use secateur::save::to_bytes;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -150,7 +150,7 @@ fn reloaded(model: &Model) -> Result<Model, String> {
 fn optimized(mut model: Model) -> Result<(Model, bool), String> {
     let exact = |e: &&passes::Entry| (e.make)(&mut Options::default()).is_ok_and(|p| p.effect() == Effect::Exact);
     let others: Vec<&str> = passes::ALL.iter().filter(exact).map(|e| e.name).collect();
-    let pipeline = format!("{PREPARE},{},{SIMPLIFY}", others.join(","));
+    let pipeline = format!("{PREPARE},{},{SIMPLIFY},{FOLD}", others.join(","));
     let pipeline: Pipeline = pipeline.parse().map_err(|e| format!("{e}"))?;
     let report = pipeline.run(&mut model, Settings::default()).map_err(|e| e.to_string())?;
     let facts = infer(&model);

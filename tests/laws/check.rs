@@ -8,8 +8,8 @@ use secateur::analysis::Analysis;
 use secateur::apply;
 use secateur::axes::{Binding, Group, KeepSets, Var};
 use secateur::infer::{Element, Facts};
-use secateur::ir::{Atom, Dim, Model, NodeId, Tensor, ValueId};
-use secateur::ops::{Site, rule_of};
+use secateur::ir::{Atom, DType, Dim, Model, NodeId, Tensor, ValueId};
+use secateur::ops::{End, Rule, Site, rule_of};
 use secateur::oracle::OracleError;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -221,7 +221,7 @@ impl Trial<'_> {
         axes.bindings(self.call).iter().filter(move |b| axes.solver().leaves(b.var).contains(&leaf))
     }
 
-    /// Whether every label of the call that holds the leaf stands in a result too, and no operand has it twice:
+    /// Whether every label of the call that holds the leaf stands in all results too, and no operand has it twice:
     /// the state of a recurrent layer is in the result, and contracted with the weights.
     fn is_shared(&self, leaf: Var) -> bool {
         let axes = &self.analysis.axes;
@@ -230,10 +230,10 @@ impl Trial<'_> {
             leaves.filter(|&l| l == leaf).count()
         };
         let operands = self.analysis.model.graph.operands(self.call);
-        self.bindings(leaf).all(|b| b.in_result) && operands.into_iter().flatten().all(|v| times(v) < 2)
+        self.bindings(leaf).all(|b| b.in_result && !b.missed) && operands.into_iter().flatten().all(|v| times(v) < 2)
     }
 
-    /// Where a rule says that its results are zero, they are.
+    /// Where a rule says that its results are zero, they are. Zero is what stands for it: the zero point, if there is one.
     fn zeros(&self, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
         let graph = &self.analysis.model.graph;
         for group in self.analysis.groups.all.iter().filter(|g| g.is_exact()) {
@@ -241,8 +241,8 @@ impl Trial<'_> {
             let carriers = group.members.iter().flat_map(|m| graph.uses(m.constant)).map(|u| u.slot);
             let slots: BTreeSet<u16> = carriers.collect();
             let all = d.range(0, 2) == 0;
-            let zero: Vec<u16> = slots.into_iter().filter(|_| all || d.flip()).collect();
-            let says = self.says_zero(group.leaf, &zero);
+            let zero: Vec<u16> = slots.iter().copied().filter(|_| all || d.flip()).collect();
+            let says = self.says_zero(group.leaf, &zero, &slots);
             if self.truth.is_none() || !says {
                 continue;
             }
@@ -251,33 +251,68 @@ impl Trial<'_> {
             let mut model = self.analysis.model.clone();
             for &slot in &zero {
                 let value = graph.operand(self.call, usize::from(slot)).expect("an operand");
-                self.clear(&mut model, value, group.leaf, &gone);
+                let level = self.zero_level(End::Operand(slot.into()), &slots, &[]).unwrap_or(0.0);
+                self.clear(&mut model, value, group.leaf, &gone, level);
             }
             let found = self.results(&model).map_err(|e| e.to_string())?;
-            for (value, result) in graph.results(self.call).zip(&found) {
-                self.is_zero(value, group.leaf, &gone, result)
+            for (port, (value, result)) in graph.results(self.call).zip(&found).enumerate() {
+                let Some(level) = self.zero_level(End::Result(port), &slots, &found) else { continue };
+                self.is_level(value, group.leaf, &gone, result, level)
                     .map_err(|e| format!("operands {zero:?} zero at the units {gone:?} of {}: {e}", group.id))?;
             }
         }
         Ok(())
     }
 
-    /// Whether the rule says that the results are zero at a leaf's units where these operands are.
-    fn says_zero(&self, leaf: Var, zero: &[u16]) -> bool {
-        let model = &self.analysis.model;
-        let rule = rule_of(model, model.graph.call(self.call).expect("a call"));
+    /// Whether the rule says that the results are zero at a leaf's units where these of the carrying operands are.
+    fn says_zero(&self, leaf: Var, zero: &[u16], carriers: &BTreeSet<u16>) -> bool {
+        let rule = self.rule();
         let mut carried = self.bindings(leaf).filter(|b| b.in_result).peekable();
         if carried.peek().is_none() {
             return false;
         }
+        // A zero point with a number for each unit is zero where its operand is, or not at all.
+        let fits = |slot: u16| match (rule.zero_point)(End::Operand(slot.into())) {
+            Some(End::Operand(at)) if carriers.contains(&(at as u16)) => zero.contains(&(at as u16)),
+            Some(end) => self.zero_point(end, &[]).is_none_or(|numbers| is_uniform(&numbers)),
+            None => true,
+        };
         self.site(&self.analysis.facts, |site| {
             carried.all(|b| {
                 let at: Vec<bool> = (0..self.case.operands.len() as u16)
-                    .map(|slot| zero.contains(&slot) && b.operands.contains(&slot))
+                    .map(|slot| zero.contains(&slot) && b.operands.contains(&slot) && fits(slot))
                     .collect();
                 (rule.zero)(site, &at)
             })
         })
+    }
+
+    fn rule(&self) -> &'static Rule {
+        let model = &self.analysis.model;
+        rule_of(model, model.graph.call(self.call).expect("a call"))
+    }
+
+    /// The numbers of a zero point.
+    fn zero_point(&self, at: End, found: &[Tensor]) -> Option<Vec<f64>> {
+        let graph = &self.analysis.model.graph;
+        let tensor = match at {
+            End::Operand(slot) => graph.tensor(graph.operand(self.call, slot)?)?,
+            End::Result(port) => found.get(port)?,
+        };
+        tensor.to_f64().ok()
+    }
+
+    /// The number that stands for zero at an end of the call; `None` where it is another one for each unit of an axis
+    /// that the leaf, which these operands carry, is not on.
+    fn zero_level(&self, end: End, carriers: &BTreeSet<u16>, found: &[Tensor]) -> Option<f64> {
+        match (self.rule().zero_point)(end) {
+            None => Some(0.0),
+            Some(End::Operand(slot)) if carriers.contains(&(slot as u16)) => Some(0.0),
+            Some(at) => match self.zero_point(at, found) {
+                None => Some(0.0),
+                Some(numbers) => numbers.first().copied().filter(|_| is_uniform(&numbers)),
+            },
+        }
     }
 
     /// The indices of each axis of a value that belong to some units of a leaf.
@@ -290,21 +325,32 @@ impl Trial<'_> {
         axes.of(value).into_iter().flatten().map(of).collect()
     }
 
-    fn clear(&self, model: &mut Model, value: ValueId, leaf: Var, units: &[u32]) {
+    fn clear(&self, model: &mut Model, value: ValueId, leaf: Var, units: &[u32], level: f64) {
         let indices = self.indices(value, leaf, units);
         let Some(constant) = model.graph.constant_mut(value.node) else { return };
+        let tensor = &mut constant.tensor;
+        let numbers = tensor.to_f64().expect("numbers");
+        let ones = vec![1.0; numbers.len()];
+        let mut stays = Tensor::from_f64(DType::F32, tensor.shape.clone(), &ones).expect("numbers");
         for (axis, indices) in indices.iter().enumerate() {
-            constant.tensor = constant.tensor.zeroed(axis, indices).expect("numbers");
+            stays = stays.zeroed(axis, indices).expect("numbers");
         }
+        let stays = stays.to_f64().expect("numbers");
+        let numbers: Vec<f64> = numbers.iter().zip(&stays).map(|(&x, &s)| if s == 0.0 { level } else { x }).collect();
+        *tensor = Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &numbers).expect("numbers");
     }
 
-    fn is_zero(&self, value: ValueId, leaf: Var, units: &[u32], result: &Tensor) -> Result<(), String> {
+    fn is_level(&self, value: ValueId, leaf: Var, units: &[u32], result: &Tensor, level: f64) -> Result<(), String> {
         for (axis, indices) in self.indices(value, leaf, units).iter().enumerate() {
             let slices = result.select(axis, indices).and_then(|t| t.to_f64()).map_err(|e| e.to_string())?;
-            if slices.iter().any(|&x| x != 0.0) {
-                return Err(format!("along axis {axis} the result is {slices:?}"));
+            if slices.iter().any(|&x| x != level) {
+                return Err(format!("along axis {axis} the result is {slices:?}, not {level}"));
             }
         }
         Ok(())
     }
+}
+
+fn is_uniform(numbers: &[f64]) -> bool {
+    numbers.iter().all(|x| *x == numbers[0])
 }

@@ -112,7 +112,7 @@ impl Builder<'_, '_> {
 
     fn layer(&mut self) {
         let x = self.pick();
-        match self.d.range(0, 14) {
+        match self.d.range(0, 16) {
             0 | 1 => {
                 let y = self.conv(&x);
                 self.values.push(y);
@@ -132,6 +132,9 @@ impl Builder<'_, '_> {
             11 => self.gate(&x),
             12 => self.shuffle(&x),
             13 => self.mix(&x),
+            // The oracle can't run two in one model.
+            14 if !self.lines.contains(" = If<") => self.branches(&x),
+            14 | 15 => self.scan(&x),
             _ => self.slice(&x),
         }
     }
@@ -157,6 +160,61 @@ impl Builder<'_, '_> {
         };
         let sum = self.call(format!("{op}({first}, {second})"));
         self.keep(sum, x.c, x.h);
+    }
+
+    /// What a function adds, as lines of their own.
+    fn inside<T>(&mut self, fill: impl FnOnce(&mut Self) -> T) -> (String, T) {
+        let outside = std::mem::take(&mut self.lines);
+        let made = fill(self);
+        (std::mem::replace(&mut self.lines, outside), made)
+    }
+
+    /// An If: two ways from a value to as many channels, with weights of their own.
+    fn branches(&mut self, x: &Value) {
+        let o = self.d.range(1, 5);
+        let shared = self.weight(&[o], -1.0, 1.0);
+        let way = |b: &mut Self| {
+            let inner = b.conv(x);
+            let y = b.conv_to(&inner, o, 1).name;
+            let column = b.ints(&[1, o as i64, 1, 1]);
+            let bias = b.call(format!("Reshape({shared}, {column})"));
+            b.call(format!("Add({y}, {bias})"))
+        };
+        let ((one, p), (other, q)) = (self.inside(way), self.inside(way));
+        _ = writeln!(self.lines, "  f32[] zero{} = {{0.0}}", self.names);
+        let zero = format!("zero{}", self.names);
+        let sum = self.call(format!("ReduceSum<keepdims = 0>({})", x.name));
+        let choice = self.call(format!("Greater({sum}, {zero})"));
+        let name = self.name();
+        let ways = format!("then_branch = t () => ({p}) {{\n{one}}}, else_branch = e () => ({q}) {{\n{other}}}");
+        _ = writeln!(self.lines, "  {name} = If<{ways}>({choice})");
+        self.keep(name, o, x.h);
+    }
+
+    /// A Scan over a value and itself again, which carries something through two convolutions.
+    fn scan(&mut self, x: &Value) {
+        let start = self.conv(x);
+        let axis = self.ints(&[0]);
+        let once = self.call(format!("Unsqueeze({}, {axis})", x.name));
+        let twice = self.call(format!("Concat<axis = 0>({once}, {once})"));
+        let (h, e) = (self.name(), self.name());
+        let (steps, (out, seen)) = self.inside(|b| {
+            let inner = b.conv(&Value { name: h.clone(), ..start.clone() });
+            let back = b.conv_to(&inner, start.c, 1).name;
+            let fresh = b.conv_to(&Value { name: e.clone(), ..x.clone() }, start.c, 1).name;
+            let sum = b.call(format!("Add({back}, {fresh})"));
+            let op = b.d.pick(&["Tanh", "Relu", "Sigmoid"]);
+            let out = b.call(format!("{op}({sum})"));
+            (out, b.call(format!("Neg({sum})")))
+        });
+        let (last, all) = (self.name(), self.name());
+        let of = |c: usize, name: &str| format!("f32[N,{c},{},{}] {name}", x.h, x.h);
+        let (h, e) = (of(start.c, &h), of(x.c, &e));
+        let body = format!("body = b ({h}, {e}) => ({out}, {seen}) {{\n{steps}}}");
+        _ = writeln!(self.lines, "  {last}, {all} = Scan<num_scan_inputs = 1, {body}>({}, {twice})", start.name);
+        let sum = self.call(format!("ReduceSum<keepdims = 0>({all}, {axis})"));
+        let name = self.call(format!("Mul({last}, {sum})"));
+        self.keep(name, start.c, x.h);
     }
 
     fn conv(&mut self, x: &Value) -> Value {

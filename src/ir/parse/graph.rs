@@ -1,6 +1,6 @@
 //! Reads the header, and graphs from their name to the closing brace.
 
-use super::super::{Graph, Input, Model, Node, ValueInfo};
+use super::super::{Function, Graph, Input, Model, Node, ValueInfo};
 use super::build::{Builder, Key, Ref};
 use super::{ParseError, Parser};
 use std::collections::BTreeMap;
@@ -40,7 +40,10 @@ impl Parser<'_> {
             p.cursor.expect(":")?;
             match key {
                 "opset_import" => _ = model.opsets.insert(first, p.whole("a version", "")?),
-                "functions" => model.functions.push((first, p.required_string()?)),
+                "functions" => {
+                    let name = p.required_string()?;
+                    model.functions.push(Function { domain: first, name, ..Function::default() });
+                }
                 _ => model.metadata.push((first, p.required_string()?)),
             }
             Ok(())

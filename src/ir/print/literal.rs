@@ -223,7 +223,7 @@ pub(super) fn attribute(attribute: &Attribute) -> String {
         Attribute::Ints(v) => many(list(v, i64::to_string, ",")),
         Attribute::Strings(v) => many(list(v, |s| quoted(s), ", ")),
         Attribute::Tensors(v) => many(list(v, tensor, ", ")),
-        Attribute::Other(extra) => format!("other({})", opaque(extra)),
+        Attribute::Reference { encoded: extra, .. } | Attribute::Other(extra) => format!("other({})", opaque(extra)),
         Attribute::Graph(_) | Attribute::Graphs(_) => many(String::new()),
     }
 }

@@ -200,7 +200,7 @@ impl<'a> Page<'a> {
 
     /// Appends a call and says where in `out` its operands stand.
     fn call(&self, out: &mut String, node: NodeId, call: &Call, subgraphs: Subgraphs) -> Vec<Range<usize>> {
-        let Call { name, domain, op, attributes: _, results, arity, extra: _ } = call;
+        let Call { name, domain, op, overload: _, attributes: _, results, arity, extra: _ } = call;
         let shown: Vec<String> = self.graph.results(node).map(|v| self.shown(Some(v))).collect();
         // A first result that prints as a placeholder says nothing about the name.
         if results.first() == Some(name) && shown.first() == Some(&literal::name(name)) {

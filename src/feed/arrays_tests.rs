@@ -1,6 +1,9 @@
+use super::super::{LabelError, NpzError, labels};
 use super::*;
 use ndarray::{Array, Array1, Array2};
-use ndarray_npy::{NpzWriter, write_npy};
+use ndarray_npy::NpzWriter;
+use std::fs::File;
+use std::path::PathBuf;
 
 fn input(name: &str, dtype: DType, shape: Vec<Dim>) -> InputSpec {
     InputSpec { name: name.into(), dtype, shape }
@@ -45,7 +48,7 @@ fn a_fixed_batch_divides_the_samples() {
     assert_eq!(feeds(1).unwrap().len(), 5);
     assert_eq!(feeds(5).unwrap().len(), 1);
     let error = feeds(2).unwrap_err().to_string();
-    assert_eq!(error, "the input \"x\" takes 2 samples at a time; 5 are no multiple of that");
+    assert_eq!(error, "samples come 2 at a time; 5 are no multiple of that");
 }
 
 #[test]
@@ -69,17 +72,10 @@ fn what_does_not_fit_is_named() {
     assert_eq!(error(&table), "the array \"table\" has 2 samples, but \"x\" has 5");
     let garbage = dir.path().join("garbage.npz");
     std::fs::write(&garbage, b"no zip").unwrap();
-    assert!(matches!(labels(&garbage), Err(NpzError::Read { .. })));
-    assert!(matches!(labels(&dir.path().join("none.npz")), Err(NpzError::Open { .. })));
-}
-
-#[test]
-fn labels_come_from_either_kind_of_file() {
-    let dir = tempfile::tempdir().unwrap();
-    assert_eq!(labels(&file(dir.path())).unwrap(), [3, 1, 4, 1, 5]);
-    let path = dir.path().join("labels.npy");
-    write_npy(&path, &Array1::from_vec(vec![2i16, 7])).unwrap();
-    assert_eq!(labels(&path).unwrap(), [2, 7]);
-    write_npy(&path, &Array1::from_vec(vec![2.0f32])).unwrap();
-    assert!(matches!(labels(&path), Err(NpzError::Labels(..))));
+    assert!(matches!(labels(&garbage), Err(LabelError::Npz(NpzError::Read { .. }))));
+    assert!(matches!(labels(&dir.path().join("none.npz")), Err(LabelError::Npz(NpzError::Open { .. }))));
+    assert_eq!(labels(&path).unwrap(), [3, 1, 4, 1, 5]);
+    let (by_two, by_five) = ([Dim::Fixed(2), Dim::Fixed(3)], [Dim::Fixed(1), Dim::Fixed(2)]);
+    let batches = [input("x", DType::F32, by_two.to_vec()), input("ids", DType::I32, by_five.to_vec())];
+    assert_eq!(error(&batches), "the input \"ids\" takes 1 samples at a time, but \"x\" takes 2");
 }

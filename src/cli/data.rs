@@ -1,0 +1,100 @@
+//! Arguments for samples: where they come from, and how they are read.
+
+use super::Failure;
+use super::progress::Progress;
+use crate::feed::{self, Labels, Samples};
+use crate::ir::Model;
+use crate::judge::{self, Task};
+use crate::report::Metrics;
+use crate::verify;
+use clap::{Args, ValueEnum};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Inputs to run; without any, random ones.
+#[derive(Args)]
+pub struct Inputs {
+    /// Inputs to run: a `.npz` file with an array per model input, a `.npy` file, a folder of PNG and JPEG images or
+    /// of encoded tensors (`.pb`), or `random:N`; else seeded random numbers
+    #[arg(long, value_name = "SOURCE")]
+    inputs: Option<String>,
+    /// How images become inputs, such as `size=224 resize=256 mean=0.485,0.456,0.406 std=0.229,0.224,0.225
+    /// layout=nchw scale=255 channels=rgb`; what is left out follows from the input's shape
+    #[arg(long, value_name = "TEXT", requires = "inputs")]
+    preprocess: Option<String>,
+}
+
+impl Inputs {
+    /// Where samples come from, and how they are read.
+    pub fn source(&self, seed: u64, sizes: &HashMap<String, i64>) -> Option<(String, feed::Options)> {
+        let (preprocess, sizes) = (self.preprocess.clone(), sizes.clone());
+        Some((self.inputs.clone()?, feed::Options { preprocess, seed, sizes, ..feed::Options::default() }))
+    }
+}
+
+/// What outputs are judged by.
+#[derive(Args)]
+pub struct Judging {
+    /// Labels of the inputs: a `.npy` file, the array `labels` of a `.npz` file (`targets` for regression), or a `.csv`
+    /// file of an integer a line, or of `file,label` for images. Without it, sub-folders of images are the classes, and
+    /// the next tokens of the input count for perplexity
+    #[arg(long, value_name = "FILE", requires = "inputs")]
+    labels: Option<PathBuf>,
+    /// What the model is for [default: classification]
+    #[arg(long, value_enum, value_name = "TASK", requires = "inputs")]
+    task: Option<TaskName>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TaskName {
+    Classification,
+    Regression,
+    Perplexity,
+}
+
+impl TaskName {
+    fn task(self) -> Task {
+        match self {
+            TaskName::Classification => Task::Classification,
+            TaskName::Regression => Task::Regression,
+            TaskName::Perplexity => Task::Perplexity,
+        }
+    }
+}
+
+/// How many samples are run at a time to judge a model, where it leaves that open.
+pub const BATCH: u32 = 32;
+
+impl Judging {
+    /// Whether there is anything to judge.
+    pub fn asked(&self) -> bool {
+        self.labels.is_some() || self.task.is_some()
+    }
+
+    pub fn task(&self) -> Task {
+        self.task.map_or(Task::default(), TaskName::task)
+    }
+
+    pub fn labels(&self) -> Option<Labels> {
+        let array = if self.task() == Task::Regression { "targets" } else { "labels" };
+        self.labels.clone().map(|path| Labels { path, array: array.into() })
+    }
+
+    /// How good two models of the same inputs are, if that is asked for.
+    pub fn compare(
+        &self,
+        source: Option<(String, feed::Options)>,
+        before: &Model,
+        after: &Model,
+    ) -> Result<Option<Metrics>, Failure> {
+        let Some((spec, how)) = source.filter(|_| self.asked()) else {
+            return Ok(None);
+        };
+        let how = feed::Options { labels: self.labels(), ..how };
+        let samples = Samples::open(&spec, &verify::input_specs(before)?, &how)?;
+        let options = judge::Options { task: self.task(), output: None, batch: BATCH as usize };
+        let progress = Progress::new("judging", 2 * samples.len());
+        let judged = |model| judge::evaluate(model, &samples, &options, &|n| progress.step(n));
+        Ok(Some(Metrics::new(judged(before)?, judged(after)?)))
+    }
+}

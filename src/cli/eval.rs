@@ -1,0 +1,167 @@
+//! `secateur eval`: how good is a model?
+
+use super::data::{BATCH, Judging};
+use super::progress::Progress;
+use super::source::{self, Dims};
+use super::{Exit, Failure, figures, show};
+use crate::feed::{self, Samples};
+use crate::judge::{self, ClassesReport, Figure, Judgement, Task};
+use crate::verify;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// How many classes are shown one by one.
+const CLASSES: usize = 20;
+
+/// Run models on labelled samples: accuracy, precision, recall, F1, errors or perplexity
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  secateur eval model.onnx small.onnx --inputs test.npz --labels test.npz
+  secateur eval model.onnx --inputs images --preprocess 'resize=256 mean=0.5 std=0.5'
+  secateur eval gpt.onnx --inputs tokens.npz --task perplexity")]
+pub struct Args {
+    /// The model; several are compared with the first
+    #[arg(required = true)]
+    models: Vec<PathBuf>,
+    /// Samples: a `.npz` file with an array per model input, a `.npy` file, a folder of PNG and JPEG images or of
+    /// encoded tensors (`.pb`)
+    #[arg(long, value_name = "SOURCE")]
+    inputs: String,
+    #[command(flatten)]
+    judging: Judging,
+    /// How images become inputs, such as `size=224 resize=256 mean=0.485,0.456,0.406 std=0.229,0.224,0.225
+    /// layout=nchw scale=255 channels=rgb`; what is left out follows from the input's shape
+    #[arg(long, value_name = "TEXT")]
+    preprocess: Option<String>,
+    /// The model output to judge [default: the first]
+    #[arg(long, value_name = "NAME")]
+    output: Option<String>,
+    /// Only the first N samples
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: Option<u32>,
+    /// Samples that are run at a time, where the model leaves that open
+    #[arg(long, default_value_t = BATCH, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Seed of samples that are made up
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    #[command(flatten)]
+    dims: Dims,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found of a model.
+#[derive(Serialize)]
+struct Found {
+    model: String,
+    #[serde(flatten)]
+    judgement: Judgement,
+    /// What the figures are above those of the first model; `None` for the first.
+    change: Option<BTreeMap<&'static str, f64>>,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    let mut all: Vec<Found> = vec![];
+    for path in &args.models {
+        let judgement = args.judged(path)?;
+        let change = all.first().map(|first| judgement.change(&first.judgement));
+        all.push(Found { model: path.display().to_string(), judgement, change });
+    }
+    match &all[..] {
+        _ if args.json => show::print_json(&all)?,
+        [one] => show::print(&alone(one))?,
+        _ => show::print(&compared(&all))?,
+    }
+    Ok(Exit::Done)
+}
+
+impl Args {
+    fn judged(&self, path: &Path) -> Result<Judgement, Failure> {
+        let model = source::load(path)?;
+        self.dims.check(&model)?;
+        let blame = |e: &dyn std::fmt::Display| Failure::new(format!("{}: {e}", path.display()));
+        let inputs = verify::input_specs(&model).map_err(|e| blame(&e))?;
+        let samples = Samples::open(&self.inputs, &inputs, &self.reading()).map_err(Failure::new)?;
+        let task = self.judging.task();
+        if task != Task::Perplexity && samples.labels().is_none() {
+            let failure = Failure::usage("there is nothing to judge by: no labels are given");
+            return Err(failure.hint("give --labels FILE, or a folder of images with a sub-folder for each class"));
+        }
+        let options = judge::Options { task, output: self.output.clone(), batch: self.batch as usize };
+        let progress = Progress::new(&path.display().to_string(), samples.len());
+        let judged = judge::evaluate(&model, &samples, &options, &|n| progress.step(n));
+        judged.map_err(|e| blame(&e))
+    }
+
+    fn reading(&self) -> feed::Options {
+        feed::Options {
+            preprocess: self.preprocess.clone(),
+            labels: self.judging.labels(),
+            limit: self.samples.map(|n| n as usize),
+            seed: self.seed,
+            sizes: self.dims.sizes(),
+        }
+    }
+}
+
+/// All that is to be told of one model.
+fn alone(found: &Found) -> String {
+    let row = |f: &Figure| vec![figures::title(f), figures::value(f)];
+    let samples = format!("{} on {} samples\n\n", found.model, found.judgement.samples());
+    let figures = show::table(&["", ""], 1, found.judgement.figures().iter().map(row));
+    let details = match &found.judgement {
+        Judgement::Classification(report) => classes(report),
+        _ => String::new(),
+    };
+    samples + figures.trim_start_matches('\n') + &details
+}
+
+/// A line for each model.
+fn compared(all: &[Found]) -> String {
+    let figures = all[0].judgement.figures();
+    let titles: Vec<String> = figures.iter().map(figures::title).collect();
+    let mut header = vec!["model", &titles[0], "change"];
+    header.extend(titles[1..].iter().map(String::as_str));
+    let row = |found: &Found| {
+        let figures = found.judgement.figures();
+        let change = found.change.as_ref().map_or(String::new(), |c| figures::signed(&figures[0], c[figures[0].name]));
+        let mut row = vec![found.model.clone(), figures::value(&figures[0]), change];
+        row.extend(figures[1..].iter().map(figures::value));
+        row
+    };
+    show::table(&header, 1, all.iter().map(row)) + &format!("\n  on {} samples\n", all[0].judgement.samples())
+}
+
+/// Classes one by one, and which are taken for which.
+fn classes(report: &ClassesReport) -> String {
+    let mut out = String::new();
+    if report.no_class > 0 {
+        out += &format!("\n  {} samples have a score that is not a number; they count as wrong\n", report.no_class);
+    }
+    let row = |c: &judge::Class| {
+        let shares = [c.precision, c.recall, c.f1].map(figures::percent);
+        [vec![c.class.to_string(), c.samples.to_string()], shares.to_vec()].concat()
+    };
+    let rows = report.classes.iter().take(CLASSES).map(row);
+    out += &format!("\n{}", show::table(&["class", "samples", "precision", "recall", "f1"], 0, rows));
+    if report.classes.len() > CLASSES {
+        return out + &format!("  … {} more: --json lists all\n", report.classes.len() - CLASSES);
+    }
+    out + &format!("\n  labels down, answers across\n{}", confusion(report))
+}
+
+fn confusion(report: &ClassesReport) -> String {
+    let names: Vec<String> = report.classes.iter().map(|c| c.class.to_string()).collect();
+    let header: Vec<&str> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
+    let counts: BTreeMap<(usize, usize), u64> = report.confusion.iter().map(|&(l, a, n)| ((l, a), n)).collect();
+    let cell = |label, answer| counts.get(&(label, answer)).map_or("·".to_owned(), u64::to_string);
+    let row = |c: &judge::Class| {
+        let cells = report.classes.iter().map(|a| cell(c.class, a.class));
+        std::iter::once(c.class.to_string()).chain(cells).collect()
+    };
+    show::table(&header, 0, report.classes.iter().map(row))
+}

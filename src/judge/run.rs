@@ -1,0 +1,90 @@
+//! Runs a model on samples and judges what comes out.
+
+use super::{Judge, JudgeError, Judgement, Task, next_tokens};
+use crate::feed::{Feed, FeedError, Samples};
+use crate::ir::{Model, Tensor};
+use crate::oracle::{OracleError, Runner, Signature};
+use crate::verify::{self, VerifyError};
+
+/// How to judge.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub task: Task,
+    /// The output to judge; the first one without it.
+    pub output: Option<String>,
+    /// How many samples are run at a time, where the model leaves that open.
+    pub batch: usize,
+}
+
+/// Why a model was not judged.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    #[error(transparent)]
+    Prepare(#[from] VerifyError),
+    #[error(transparent)]
+    Run(#[from] OracleError),
+    #[error("the output {name:?}: {cause}")]
+    Judge { name: String, cause: JudgeError },
+    #[error("the model has no output {name:?}; it has {found:?}")]
+    NoOutput { name: String, found: Vec<String> },
+    #[error("there are no labels")]
+    NoLabels,
+    #[error("which input holds the tokens is not clear; give labels")]
+    NoTokens,
+}
+
+/// Runs the model on all samples and judges one of its outputs by the samples' labels; for perplexity, without labels,
+/// by the tokens that follow in its own input. `step` is told of every so many samples done.
+pub fn evaluate(
+    model: &Model,
+    samples: &Samples,
+    options: &Options,
+    step: &dyn Fn(usize),
+) -> Result<Judgement, EvalError> {
+    let labels = samples.labels();
+    let mut judge = Judge::new(options.task);
+    let mut prepared: Option<(Vec<Signature>, Runner)> = None;
+    let (mut at, total, per_feed) = (0, samples.len(), samples.per_feed(options.batch));
+    for feed in samples.feeds(options.batch) {
+        let (feed, to) = (feed?, total.min(at + per_feed));
+        // A smaller last feed needs a runner of its own.
+        let runner = match prepared.take().filter(|(signature, _)| *signature == feed.signature()) {
+            Some((_, runner)) => runner,
+            None => verify::runner(model, "evaluated", &feed)?,
+        };
+        let mut outputs = runner.run(&feed)?;
+        let (name, output) = outputs.swap_remove(chosen(&outputs, options.output.as_deref())?);
+        let rows: Vec<usize> = (at..to).collect();
+        let labels = match &labels {
+            Some(labels) => labels.select(0, &rows).map_err(JudgeError::from),
+            None if options.task == Task::Perplexity => following(&feed)?,
+            None => return Err(EvalError::NoLabels),
+        };
+        labels.and_then(|l| judge.add(&output, &l)).map_err(|cause| EvalError::Judge { name, cause })?;
+        prepared = Some((feed.signature(), runner));
+        step(to - at);
+        at = to;
+    }
+    Ok(judge.finish())
+}
+
+/// The place of the output that is judged.
+fn chosen(outputs: &[(String, Tensor)], name: Option<&str>) -> Result<usize, EvalError> {
+    let at = name.map_or(Some(0), |name| outputs.iter().position(|(n, _)| n == name)).filter(|&i| i < outputs.len());
+    let found = || outputs.iter().map(|(n, _)| n.clone()).collect();
+    at.ok_or_else(|| EvalError::NoOutput { name: name.unwrap_or_default().into(), found: found() })
+}
+
+/// The tokens that follow in the model's own input: the one called `input_ids`, or the only one of integers with the
+/// axes sample and position that is no mask.
+fn following(feed: &Feed) -> Result<Result<Tensor, JudgeError>, EvalError> {
+    let is_mask = |name: &str| name.to_lowercase().contains("mask");
+    let integers = feed.iter().filter(|(_, t)| t.shape.len() == 2 && !t.dtype.is_float());
+    let (masks, ids): (Vec<_>, Vec<_>) = integers.partition(|(name, _)| is_mask(name));
+    let named = ids.iter().find(|(name, _)| name == "input_ids");
+    let only = if ids.len() == 1 { ids.first() } else { None };
+    let (_, tokens) = named.or(only).ok_or(EvalError::NoTokens)?;
+    Ok(next_tokens(tokens, masks.first().map(|(_, mask)| mask)))
+}

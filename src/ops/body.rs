@@ -1,0 +1,257 @@
+//! Bodies of If, Loop and Scan, once they are open: their nodes stand in the graph of the call, between two boundaries.
+//!
+//! ```text
+//! h, s = Loop<body = b (i, c, h_in) => (c_out, h_out, x) {…}>(n, c, h_0)
+//!
+//! i, c_in, h_in = secateur.body.Enter(n, c, h_0)
+//! …                                                                     # the body's nodes
+//! h, s = secateur.body.Loop<body = …>(i, c_in, h_in, c_out, h_out, x)   # the body's interface is all that is left in it
+//! ```
+//!
+//! `Enter` makes what a body gets: for Loop and Scan its inputs. A branch of an If gets nothing. The call itself keeps
+//! its name and its results; its operands are what enters (for If: the condition) and then what each body returns. The
+//! rules here say what the axes of all these have to do with each other: what is carried from one iteration to the next
+//! has the same axes before, between and after; what is scanned loses an axis inside; what branches return is the same.
+
+use super::site::normalize_axis;
+use super::{AxisRule, Rule, Site, zero};
+use crate::infer::Fact;
+use crate::ir::{Attribute, Call, DType, Dim, Graph, NodeId, ValueId};
+
+/// The domain of the boundaries. It is never written to a file.
+pub const DOMAIN: &str = "secateur.body";
+
+/// The operator that makes what a body gets.
+pub const ENTER: &str = "Enter";
+
+/// Attributes of boundaries: of `Enter`, how many values are carried, and where slices are taken; and which axes of
+/// which carried values change their length, as pairs (all axes where the second is -1). Of the call, the numbers of
+/// its bodies' regions.
+pub const STATES: &str = "states";
+pub const AXES: &str = "axes";
+pub const CHANGING: &str = "changing";
+pub const REGIONS: &str = "regions";
+
+pub const RULES: super::Family = &[
+    ("secateur.body.Enter", Rule { infer: infer_enter, axes: enter_axes, zero: zero::all, ..Rule::OPAQUE }),
+    ("secateur.body.If", Rule { infer: infer_if, axes: if_axes, zero: zero::all, ..Rule::OPAQUE }),
+    ("secateur.body.Loop", Rule { infer: infer_loop, axes: loop_axes, zero: zero::all, ..Rule::OPAQUE }),
+    ("secateur.body.Scan", Rule { infer: infer_loop, axes: loop_axes, zero: zero::all, ..Rule::OPAQUE }),
+];
+
+const WHY: &str = "it is counted, scanned or not the same in each iteration or branch";
+
+/// What a call hands to its bodies and gets from them.
+pub struct Layout {
+    /// Whether the call's operands enter as the body's inputs; otherwise it is a choice between bodies.
+    pub enters: bool,
+    /// The attributes of `Enter`.
+    pub attributes: Vec<(&'static str, Attribute)>,
+}
+
+/// The layout of a call whose bodies can be opened.
+pub fn layout(call: &Call, opset: i64) -> Option<Layout> {
+    let graphs: Vec<&Graph> = call.graphs().collect();
+    let counts = |g: &Graph| (g.inputs().len(), g.outputs().len());
+    let (arity, results) = (usize::from(call.arity), call.results.len());
+    if !call.domain.is_empty() {
+        return None;
+    }
+    let states = match (call.op.as_str(), &graphs[..]) {
+        ("If", [a, b]) => {
+            let fits = counts(a) == (0, results) && counts(b) == (0, results) && arity == 1;
+            return fits.then_some(Layout { enters: false, attributes: vec![] });
+        }
+        ("Loop", [body]) => {
+            let states = arity.checked_sub(2)?;
+            let (inputs, outputs) = counts(body);
+            (inputs == arity && outputs > states && (states..outputs).contains(&results)).then_some(states)?
+        }
+        ("Scan", [body]) if opset >= 9 => {
+            let states = arity.checked_sub(usize::try_from(call.int("num_scan_inputs", -1)).ok()?)?;
+            let (inputs, outputs) = counts(body);
+            (inputs == arity && (states..=outputs).contains(&results)).then_some(states)?
+        }
+        _ => return None,
+    };
+    let mut attributes = vec![(STATES, Attribute::Int(states as i64))];
+    if call.op == "Scan" {
+        let axes = call.ints("scan_input_axes").map_or_else(|| vec![0; arity - states], <[i64]>::to_vec);
+        attributes.push((AXES, Attribute::Ints(axes)));
+    }
+    Some(Layout { enters: true, attributes })
+}
+
+/// Whether the call stands for the edge of a body that was opened.
+pub fn is_boundary(call: &Call) -> bool {
+    call.domain == DOMAIN
+}
+
+/// Whether the call is one with open bodies.
+pub fn is_open(call: &Call) -> bool {
+    call.domain == DOMAIN && call.op != ENTER
+}
+
+/// How many of an open call's operands enter, before those that its bodies return.
+pub fn entering(call: &Call) -> usize {
+    usize::from(call.arity).saturating_sub(call.graphs().map(|g| g.outputs().len()).sum())
+}
+
+/// The values that loops carry: as an iteration finds them, and as it leaves them.
+pub fn carried(graph: &Graph) -> Vec<(ValueId, ValueId)> {
+    let calls = graph.calls().into_iter().filter(|&n| graph.call(n).is_some_and(|c| is_open(c) && c.op != "If"));
+    calls.flat_map(|n| carried_by(graph, n)).collect()
+}
+
+fn carried_by(graph: &Graph, node: NodeId) -> Vec<(ValueId, ValueId)> {
+    let (Some(call), operands) = (graph.call(node), graph.operands(node)) else { return vec![] };
+    let (first, between, states) = state_slots(call);
+    let at = |slot: usize| operands.get(slot).copied().flatten();
+    (0..states).filter_map(|k| Some((at(first + k)?, at(between + k)?))).collect()
+}
+
+/// Of an open loop: the slots at which the carried values begin, as they enter and as they are returned, and how many.
+fn state_slots(call: &Call) -> (usize, usize, usize) {
+    let entering = entering(call);
+    match call.op.as_str() {
+        "Loop" => (2, entering + 1, entering.saturating_sub(2)),
+        _ => {
+            let slices = usize::try_from(call.int("num_scan_inputs", 0)).unwrap_or(0);
+            (0, entering, entering.saturating_sub(slices))
+        }
+    }
+}
+
+/// The axes at which an open loop's results are stacked, after the carried ones.
+fn stacking(call: &Call, states: usize) -> Vec<i64> {
+    let count = call.results.len().saturating_sub(states);
+    let given = call.ints("scan_output_axes").filter(|_| call.op == "Scan");
+    given.filter(|axes| axes.len() >= count).map_or_else(|| vec![0; count], <[i64]>::to_vec)
+}
+
+/// Of `Enter`: how many operands come before the carried ones, and how many carried ones there are.
+fn entry(call: &Call) -> (usize, usize) {
+    let states = usize::try_from(call.int(STATES, 0)).unwrap_or(0);
+    (if call.has(AXES) { 0 } else { 2 }, states)
+}
+
+fn infer_enter(site: &Site) -> Result<Vec<Fact>, String> {
+    let (before, states) = entry(site.call);
+    let mut facts = if before > 0 {
+        vec![Fact::maybe(Some(DType::I64), None), Fact::maybe(Some(DType::Bool), None)]
+    } else {
+        vec![]
+    };
+    let changing: Vec<&[i64]> = site.call.ints(CHANGING).unwrap_or_default().chunks(2).collect();
+    for k in 0..states {
+        let changes = |axis: i64| changing.contains(&&[k as i64, axis][..]);
+        let shape = site.shape(before + k).filter(|_| !changes(-1));
+        let dim = |(axis, d): (usize, &Dim)| if changes(axis as i64) { site.unknown() } else { d.clone() };
+        let shape = shape.map(|s| s.iter().enumerate().map(dim).collect());
+        facts.push(Fact::maybe(site.dtype(before + k), shape));
+    }
+    for (slot, &axis) in (before + states..).zip(site.call.ints(AXES).unwrap_or_default()) {
+        let mut shape = site.shape(slot).map(<[Dim]>::to_vec);
+        if let Some(shape) = &mut shape {
+            if shape.is_empty() {
+                return Err("a scalar can't be scanned".into());
+            }
+            shape.remove(normalize_axis(axis, shape.len())?);
+        }
+        facts.push(Fact::maybe(site.dtype(slot), shape));
+    }
+    Ok(facts)
+}
+
+fn enter_axes(site: &Site) -> Option<AxisRule> {
+    let (before, states) = entry(site.call);
+    let (mut left, mut right) = (vec!["_*".to_owned(); before], vec!["_*".to_owned(); before]);
+    for k in before..before + states {
+        let row = row(&format!("s{k}"), &[site.shape(k), site.result_shape(k)]);
+        left.push(row.clone());
+        right.push(row);
+    }
+    for (slot, &axis) in (before + states..).zip(site.call.ints(AXES).unwrap_or_default()) {
+        let (whole, slice) = scanned(&format!("s{slot}"), site.result_shape(slot), axis);
+        left.push(whole);
+        right.push(slice);
+    }
+    Some(AxisRule::new(format!("{} -> {}", left.join(", "), right.join(", "))).apart().why(WHY))
+}
+
+/// A row of labels for tensors with the same axes; a pin where they differ in length.
+fn row(prefix: &str, shapes: &[Option<&[Dim]>]) -> String {
+    let Some(shapes) = shapes.iter().copied().collect::<Option<Vec<&[Dim]>>>() else { return "_*".into() };
+    let Some(first) = shapes.first().filter(|s| shapes.iter().all(|t| t.len() == s.len())) else { return "_*".into() };
+    let same = |axis: usize| shapes.iter().all(|s| s[axis] == first[axis]);
+    let label = |axis: usize| if same(axis) { format!("{prefix}_{axis}") } else { "_".into() };
+    (0..first.len()).map(label).collect::<Vec<_>>().join(" ")
+}
+
+/// The rows of a tensor that is scanned or stacked along an axis, and of one of its slices.
+fn scanned(prefix: &str, slice: Option<&[Dim]>, axis: i64) -> (String, String) {
+    let opaque = || ("_*".to_owned(), "_*".to_owned());
+    let Some(slice) = slice else { return opaque() };
+    let labels: Vec<String> = (0..slice.len()).map(|axis| format!("{prefix}_{axis}")).collect();
+    let Ok(axis) = normalize_axis(axis, slice.len() + 1) else { return opaque() };
+    let mut whole = labels.clone();
+    whole.insert(axis, "_".into());
+    (whole.join(" "), labels.join(" "))
+}
+
+/// What is known of a value that is one of two.
+fn common(site: &Site, a: &Fact, b: &Fact) -> Fact {
+    let dtype = a.dtype.filter(|_| a.dtype == b.dtype);
+    let shapes = a.shape.as_ref().zip(b.shape.as_ref()).filter(|(a, b)| a.len() == b.len());
+    let dim = |(a, b): (&Dim, &Dim)| if a == b { a.clone() } else { site.unknown() };
+    Fact::maybe(dtype, shapes.map(|(a, b)| a.iter().zip(b).map(dim).collect()))
+}
+
+fn infer_if(site: &Site) -> Result<Vec<Fact>, String> {
+    let count = site.call.results.len();
+    Ok((0..count).map(|i| common(site, site.fact(1 + i), site.fact(1 + count + i))).collect())
+}
+
+fn if_axes(site: &Site) -> Option<AxisRule> {
+    let count = site.call.results.len();
+    let row = |i: usize| row(&format!("s{i}"), &[site.shape(1 + i), site.shape(1 + count + i), site.result_shape(i)]);
+    let rows = (0..count).map(row).collect::<Vec<_>>().join(", ");
+    Some(AxisRule::new(format!("_*, {rows}, {rows} -> {rows}")).apart().why(WHY))
+}
+
+fn infer_loop(site: &Site) -> Result<Vec<Fact>, String> {
+    let (first, between, states) = state_slots(site.call);
+    let mut facts: Vec<Fact> =
+        (0..states).map(|k| common(site, site.fact(first + k), site.fact(between + k))).collect();
+    for (slot, axis) in (between + states..).zip(stacking(site.call, states)) {
+        let mut shape = site.shape(slot).map(<[Dim]>::to_vec);
+        if let Some(shape) = &mut shape {
+            shape.insert(normalize_axis(axis, shape.len() + 1)?, site.unknown());
+        }
+        facts.push(Fact::maybe(site.dtype(slot), shape));
+    }
+    facts.truncate(site.call.results.len());
+    Ok(facts)
+}
+
+fn loop_axes(site: &Site) -> Option<AxisRule> {
+    let (first, between, states) = state_slots(site.call);
+    let stacking = stacking(site.call, states);
+    if between + states + stacking.len() > site.arity() {
+        return None;
+    }
+    let mut left = vec!["_*".to_owned(); site.arity()];
+    let mut right = vec![];
+    for k in 0..states {
+        let shapes = [site.shape(first + k), site.shape(between + k), site.result_shape(k)];
+        let row = row(&format!("s{k}"), &shapes);
+        (left[first + k], left[between + k]) = (row.clone(), row.clone());
+        right.push(row);
+    }
+    for (slot, axis) in (between + states..).zip(stacking) {
+        let (whole, slice) = scanned(&format!("s{slot}"), site.shape(slot), axis);
+        left[slot] = slice;
+        right.push(whole);
+    }
+    Some(AxisRule::new(format!("{} -> {}", left.join(", "), right.join(", "))).apart().why(WHY))
+}
