@@ -27,8 +27,8 @@ import numpy as np
 import judge
 import table
 import tasks
+from table import SHARES
 
-SHARES = (0.75, 0.60, 0.50, 0.35, 0.25)
 RESULTS = tasks.CACHE / "results"
 PEERS = {"Torch-Pruning L2": "l2", "Torch-Pruning Taylor": "taylor", "onnxsim": "onnxsim"}
 PACKAGES = ("torch", "torch-pruning", "onnxsim", "onnxruntime")
