@@ -143,6 +143,23 @@ pub fn importance(contraction: &Contraction, weight: &Tensor) -> Result<Mat<f64>
     Ok(out)
 }
 
+/// The sum of `f` over the weights that each element of the view is multiplied with.
+pub fn column_sums(
+    contraction: &Contraction,
+    weight: &Tensor,
+    f: impl Fn(f64) -> f64,
+) -> Result<Vec<f64>, TensorError> {
+    let numbers = weight.to_f64()?;
+    let depth = contraction.depth();
+    let mut sums = vec![0.0; contraction.view.length];
+    for row in contraction.rows(&weight.shape, depth) {
+        for k in 0..depth {
+            sums[row.group * depth + k] += f(numbers[row.start + k * row.step]);
+        }
+    }
+    Ok(sums)
+}
+
 /// A vector within a weight: `depth` elements from `start`, `step` apart.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {

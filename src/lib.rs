@@ -41,7 +41,7 @@
 //! | [`ops`] | all that is known about operators, a rule each |
 //! | [`axes`] | the notation of rules, the solver, groups, keep-sets, exactness |
 //! | [`analysis`] | a model with its facts, axes and groups |
-//! | [`score`] | criteria |
+//! | [`score`], [`sensitivity`] | criteria, and what the outputs say to a cut |
 //! | [`plan`] | budgets and plans |
 //! | [`apply`] | surgery: slices, refits, and the check that prediction and inference agree |
 //! | [`passes`] | exact rewrites and the pipeline that runs them |
@@ -50,6 +50,7 @@
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
 //! | [`reference`] | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
+//! | [`draw`] | charts |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
 //! # Example
@@ -76,6 +77,7 @@ pub mod cli;
 pub mod compare;
 pub mod contraction;
 pub mod cost;
+pub mod draw;
 pub mod feed;
 pub mod infer;
 pub mod ir;
@@ -91,6 +93,7 @@ pub mod repair;
 pub mod report;
 pub mod save;
 pub mod score;
+pub mod sensitivity;
 pub mod stats;
 pub mod verify;
 

@@ -49,15 +49,21 @@ impl Calibration {
     /// Runs the model on the samples, if there are any.
     pub fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Failure> {
         let Some(path) = &self.calib else { return Ok(None) };
-        let specs = verify::input_specs(model).map_err(Failure::new)?;
-        let mut samples = Feed::from_npz(path, &specs, Some(BATCH)).map_err(Failure::new)?;
-        samples.truncate((self.calib_samples as usize).div_ceil(BATCH));
-        // One signature for all runs: a smaller last batch is left out.
-        let first = samples.first().map(Feed::signature);
-        samples.retain(|f| Some(f.signature()) == first);
+        let samples = read(path, model, self.calib_samples as usize)?;
         let measured = Arc::new(Measured::new(analysis, &samples, &|| {}).map_err(Failure::new)?);
         Ok(Some(Calibrated { samples, measured, repair: !self.no_compensate }))
     }
+}
+
+/// The first samples of a file, a few at a time.
+pub fn read(path: &Path, model: &Model, count: usize) -> Result<Vec<Feed>, Failure> {
+    let specs = verify::input_specs(model).map_err(Failure::new)?;
+    let mut samples = Feed::from_npz(path, &specs, Some(BATCH)).map_err(Failure::new)?;
+    samples.truncate(count.div_ceil(BATCH));
+    // One signature for all runs: a smaller last batch is left out.
+    let first = samples.first().map(Feed::signature);
+    samples.retain(|f| Some(f.signature()) == first);
+    Ok(samples)
 }
 
 impl Calibrated {

@@ -14,6 +14,7 @@ mod opt;
 mod plan;
 mod print;
 mod prune;
+mod sensitivity;
 mod show;
 mod source;
 mod verify;
@@ -47,6 +48,7 @@ enum Verb {
     Inspect(inspect::Args),
     Groups(groups::Args),
     Layers(layers::Args),
+    Sensitivity(sensitivity::Args),
     Explain(explain::Args),
     Opt(opt::Args),
     Print(print::Args),
@@ -130,6 +132,7 @@ fn run(verb: Verb) -> Outcome {
         Verb::Inspect(a) => inspect::run(a),
         Verb::Groups(a) => groups::run(a),
         Verb::Layers(a) => layers::run(a),
+        Verb::Sensitivity(a) => sensitivity::run(a),
         Verb::Explain(a) => explain::run(a),
         Verb::Opt(a) => opt::run(a),
         Verb::Print(a) => print::run(a),
