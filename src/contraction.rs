@@ -46,15 +46,24 @@ const WHOLE: usize = 2048;
 impl Contraction {
     /// All contractions of a model over axes that some free group is part of, in topological order.
     pub fn all(analysis: &Analysis) -> Vec<Contraction> {
+        Contraction::list(analysis, false)
+    }
+
+    /// All contractions of a model, with the whole axis in view, however long.
+    pub fn every(analysis: &Analysis) -> Vec<Contraction> {
+        Contraction::list(analysis, true)
+    }
+
+    fn list(analysis: &Analysis, whole: bool) -> Vec<Contraction> {
         let graph = &analysis.model.graph;
         let of = |node: NodeId| {
             let bindings = analysis.axes.bindings(node).iter();
-            bindings.filter_map(move |b| Contraction::of(analysis, node, b)).collect::<Vec<_>>()
+            bindings.filter_map(move |b| Contraction::of(analysis, node, b, whole)).collect::<Vec<_>>()
         };
         graph.topological().into_iter().flat_map(of).collect()
     }
 
-    fn of(analysis: &Analysis, node: NodeId, label: &Binding) -> Option<Contraction> {
+    fn of(analysis: &Analysis, node: NodeId, label: &Binding, whole: bool) -> Option<Contraction> {
         let (graph, axes) = (&analysis.model.graph, &analysis.axes);
         if label.in_result || label.unread || !label.repeated.is_empty() {
             return None;
@@ -84,7 +93,11 @@ impl Contraction {
         };
         let free = |leaf: &Var| analysis.groups.of_leaf(*leaf).is_some_and(|g| g.is_free());
         let leaves: Vec<Var> = axes.solver().leaves(var).into_iter().filter(free).collect();
-        let view = View::of(axes, var, length, &leaves).filter(|v| groups == 1 || v.length == length)?;
+        let view = match whole {
+            true => Some(View { var, outer: 1, length, inner: 1 }),
+            false => View::of(axes, var, length, &leaves),
+        };
+        let view = view.filter(|v| groups == 1 || v.length == length)?;
         Some(Contraction {
             node,
             data,

@@ -46,6 +46,7 @@
 //! | [`apply`] | surgery: slices, refits, and the check that prediction and inference agree |
 //! | [`passes`] | exact rewrites and the pipeline that runs them |
 //! | [`layers`] | residual branches that go as a whole |
+//! | [`sparsity`] | single weights that become zero |
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
 //! | [`reference`] | the model that a pruned one is compared with |
@@ -94,6 +95,7 @@ pub mod report;
 pub mod save;
 pub mod score;
 pub mod sensitivity;
+pub mod sparsity;
 pub mod stats;
 pub mod verify;
 

@@ -46,10 +46,14 @@ impl Calibration {
         self.calib.as_deref()
     }
 
+    /// The samples, if there are any.
+    pub fn samples(&self, model: &Model) -> Result<Option<Vec<Feed>>, Failure> {
+        self.calib.as_deref().map(|path| read(path, model, self.calib_samples as usize)).transpose()
+    }
+
     /// Runs the model on the samples, if there are any.
     pub fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Failure> {
-        let Some(path) = &self.calib else { return Ok(None) };
-        let samples = read(path, model, self.calib_samples as usize)?;
+        let Some(samples) = self.samples(model)? else { return Ok(None) };
         let measured = Arc::new(Measured::new(analysis, &samples, &|| {}).map_err(Failure::new)?);
         Ok(Some(Calibrated { samples, measured, repair: !self.no_compensate }))
     }

@@ -121,6 +121,18 @@ impl Choice {
         self.units(model, shortened, open, whole, layers)
     }
 
+    /// Whether units or layers are to go.
+    pub fn is_given(&self) -> bool {
+        self.budget.is_given() || self.layers.is_some()
+    }
+
+    /// Chooses nothing.
+    pub fn nothing(&self, analysis: Analysis, open: &OpenDims) -> Result<Chosen, Failure> {
+        let shortened = prune::shorten(analysis, &[], open)?;
+        let plan = Plan::of_layers(&shortened.analysis, vec![], "none");
+        Ok(Chosen { shortened, plan, calibrated: None })
+    }
+
     fn units(
         &self,
         model: &Model,

@@ -17,6 +17,7 @@ mod prune;
 mod sensitivity;
 mod show;
 mod source;
+mod thinning;
 mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};
