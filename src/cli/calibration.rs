@@ -41,6 +41,11 @@ impl Calibration {
         self.calib.is_some()
     }
 
+    /// Whether what is left may be refitted.
+    pub fn refits(&self) -> bool {
+        !self.no_compensate
+    }
+
     /// The samples' file.
     pub fn path(&self) -> Option<&Path> {
         self.calib.as_deref()

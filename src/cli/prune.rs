@@ -64,7 +64,7 @@ pub struct Finish {
 pub fn run(args: Args) -> super::Outcome {
     args.finish.check()?;
     args.choice.check()?;
-    let thin = args.thinning.options(args.choice.calibration.is_given())?;
+    let thin = args.thinning.options(&args.choice.calibration)?;
     let mut stages = Stages::default();
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;

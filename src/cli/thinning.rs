@@ -1,6 +1,7 @@
 //! Arguments that set single weights to zero.
 
 use super::Failure;
+use super::calibration::Calibration;
 use crate::plan::Share;
 use crate::sparsity::{Method, Options, Pattern, Scope};
 use clap::Args;
@@ -17,19 +18,23 @@ pub struct Thinning {
     /// Among which weights --sparsity looks for the least: row (of one sum), layer, global
     #[arg(long, value_name = "SCOPE", default_value = "layer")]
     sparsity_scope: Scope,
-    /// What tells weights apart: magnitude, wanda, sparsegpt (which also refits those that stay) [default: wanda with
-    /// --calib, magnitude without]
+    /// What tells weights apart: magnitude, wanda, sparsegpt (which also refits those that stay) [default: sparsegpt
+    /// with --calib, wanda with --no-compensate, magnitude without samples]
     #[arg(long, value_name = "METHOD")]
     sparsity_method: Option<Method>,
 }
 
 impl Thinning {
     /// What is asked for, if anything is.
-    pub fn options(&self, samples: bool) -> Result<Option<Options>, Failure> {
+    pub fn options(&self, calibration: &Calibration) -> Result<Option<Options>, Failure> {
         let share = self.sparsity.map(|s| Pattern::Share(s.0, self.sparsity_scope));
         let Some(pattern) = share.or(self.nm) else { return Ok(None) };
-        let method = self.sparsity_method.unwrap_or(if samples { Method::Wanda } else { Method::Magnitude });
-        if method != Method::Magnitude && !samples {
+        let method = self.sparsity_method.unwrap_or(match (calibration.is_given(), calibration.refits()) {
+            (false, _) => Method::Magnitude,
+            (true, false) => Method::Wanda,
+            (true, true) => Method::SparseGpt,
+        });
+        if method != Method::Magnitude && !calibration.is_given() {
             let what = format!("--sparsity-method {method}: it looks at what the model computes on samples");
             return Err(Failure::usage(what).hint("give some with --calib"));
         }

@@ -214,7 +214,7 @@ impl<'a> Checker<'a> {
                 self.check_tensor(node, "the default", input.default.as_ref());
             }
             Node::Constant(c) => match &c.form {
-                Form::Sparse { .. } if !matches!(&c.tensor.payload, Payload::Raw(data) if data.is_empty()) => {
+                Form::Sparse { .. } if !matches!(c.tensor.payload, Payload::Absent(_)) => {
                     self.report(node, "a sparse constant has data beside its encoded form");
                 }
                 Form::Sparse { .. } => {}

@@ -51,10 +51,10 @@ impl From<&'static Criterion> for Formula {
     }
 }
 
-/// The first criterion there is, which needs no data.
+/// The size of the weights, which needs no data.
 impl Default for Formula {
     fn default() -> Formula {
-        Formula::from(&super::CRITERIA[0])
+        Formula::from(&super::l2::L2)
     }
 }
 

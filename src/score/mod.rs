@@ -74,8 +74,8 @@ pub enum ScoreError {
 
 /// Every criterion. A new one is a file and a line here.
 pub const CRITERIA: &[Criterion] = &[
-    l2::L2,
     l1::L1,
+    l2::L2,
     bn_scale::BN_SCALE,
     fpgm::FPGM,
     random::RANDOM,

@@ -219,7 +219,9 @@ fn shares(
         let of = |m: &Matrix| {
             let moments = stats.as_ref().and_then(|s| s.moments(&m.contraction));
             let found = choose::scores(&m.contraction, m.tensor(model)?, moments.as_ref()).map_err(|e| m.failed(e))?;
-            Ok(found.into_iter().map(|s| s as f32).collect())
+            // What was measured counts as a share of what the matrix computes, whatever scale that has.
+            let whole = moments.map_or(1.0, |_| found.iter().map(|s| s * s).sum::<f64>().sqrt());
+            Ok(found.into_iter().map(|s| (s / whole.max(f64::MIN_POSITIVE)) as f32).collect())
         };
         scores.push(stage.iter().map(of).collect::<Result<_, SparsityError>>()?);
     }

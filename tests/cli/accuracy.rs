@@ -11,7 +11,7 @@ const BATCH: usize = 50;
 /// Images that are run: enough for a floor, few enough for a debug build.
 const IMAGES: usize = 200;
 
-fn accuracy(model: &Model) -> f64 {
+pub fn accuracy(model: &Model) -> f64 {
     let images = fixture("digits_test.npz");
     let specs = verify::input_specs(model).unwrap();
     let feeds = Feed::from_npz(images.as_ref(), &specs, Some(BATCH)).unwrap();

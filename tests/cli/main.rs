@@ -3,11 +3,13 @@
 mod accuracy;
 mod bad_input;
 mod budgets;
+mod criteria;
 mod equivalence;
 mod inexact;
 mod layers;
 mod odd;
 mod plans;
+mod sparsity;
 mod unchanged;
 mod verbs;
 
