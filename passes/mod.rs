@@ -21,11 +21,13 @@ mod fold_weights;
 mod inline_functions;
 mod materialize;
 mod merge_constants;
+mod nm;
 mod open_bodies;
 mod options;
 pub mod pipeline;
 mod prune_channels;
 mod remove_layers;
+mod sparsify;
 mod splice;
 mod split_constants;
 mod subset;
@@ -159,9 +161,11 @@ pub const ALL: &[Entry] = entries! {
     "fold-weights", plain(fold_weights::FoldWeights), "computes weights from which an axis can't be cut as they stand";
     "inline-functions", plain(inline_functions::InlineFunctions), "replaces calls of local functions by what these compute";
     "merge-constants", plain(merge_constants::MergeConstants), "makes equal constants one";
+    "nm", nm::Nm::new, "leaves n of every m weights along a sum {n=2 m=4 method=magnitude calib}";
     "open-bodies", plain(open_bodies::OpenBodies), "puts the bodies of If, Loop and Scan into the graph around them";
     "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size score=l2 seed round-to min-keep max-ratio inexact}";
     "remove-layers", remove_layers::RemoveLayers::new, "removes the residual branches that change least {count=1 include exclude calib}";
+    "sparsify", sparsify::Sparsify::new, "sets a share of the weights to zero {ratio=0.5 scope=layer method=magnitude calib}";
     "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant one of its own";
 };
 

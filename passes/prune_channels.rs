@@ -16,13 +16,13 @@ use crate::axes::{Granularity, GranularityError};
 use crate::cost::OpenDims;
 use crate::ir::{Model, Origin};
 use crate::plan::{self, Budget, Round, Share};
-use crate::score::Criterion;
+use crate::score::Formula;
 use std::collections::HashMap;
 
 /// Cuts units until a budget is met.
 pub struct PruneChannels {
     budget: Budget,
-    criterion: &'static Criterion,
+    criterion: Formula,
     seed: u64,
     round: Round,
     max_ratio: f64,
@@ -31,7 +31,7 @@ pub struct PruneChannels {
 }
 
 impl PruneChannels {
-    /// Options: `ratio`, `macs`, `params` or `size` (a share), `score` (a criterion), `seed`, `round-to`, `min-keep`,
+    /// Options: `ratio`, `macs`, `params` or `size` (a share), `score` (a criterion, or several combined), `seed`, `round-to`, `min-keep`,
     /// `max-ratio`, `granularity` (sorts, joined by `+`), `inexact`.
     pub fn new(options: &mut Options) -> Result<PruneChannels, OptionError> {
         let share = |options: &mut Options, key| options.take::<Share>(key);
@@ -41,24 +41,13 @@ impl PruneChannels {
         let size = share(options, "size")?.map(|s| Budget::Size(s.0));
         Ok(PruneChannels {
             budget: macs.or(params).or(size).unwrap_or(Budget::Ratio(ratio)),
-            criterion: options.take_or::<Named>("score", Named(&crate::score::CRITERIA[1]))?.0,
+            criterion: options.take_or("score", Formula::default())?,
             seed: options.take_or("seed", 0)?,
             round: Round { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },
             max_ratio: options.take_or("max-ratio", Share(0.9))?.0,
             granularity: options.take_or("granularity", Sorts(vec![]))?.0,
             inexact: options.take_or("inexact", false)?,
         })
-    }
-}
-
-/// A criterion, by its name.
-struct Named(&'static Criterion);
-
-impl std::str::FromStr for Named {
-    type Err = crate::score::ScoreError;
-
-    fn from_str(name: &str) -> Result<Named, Self::Err> {
-        Criterion::named(name).map(Named)
     }
 }
 
@@ -100,7 +89,7 @@ impl Pass for PruneChannels {
             granularity: self.granularity.clone(),
             inexact: self.inexact,
             open: OpenDims::of(model, HashMap::new()),
-            ..plan::Options::new(self.budget, self.criterion)
+            ..plan::Options::new(self.budget, self.criterion.clone())
         };
         let plan = plan::choose(&analysis, &options).map_err(PassError::new)?;
         if plan.cuts.is_empty() {

@@ -46,15 +46,24 @@ const WHOLE: usize = 2048;
 impl Contraction {
     /// All contractions of a model over axes that some free group is part of, in topological order.
     pub fn all(analysis: &Analysis) -> Vec<Contraction> {
+        Contraction::list(analysis, false)
+    }
+
+    /// All contractions of a model, with the whole axis in view, however long.
+    pub fn every(analysis: &Analysis) -> Vec<Contraction> {
+        Contraction::list(analysis, true)
+    }
+
+    fn list(analysis: &Analysis, whole: bool) -> Vec<Contraction> {
         let graph = &analysis.model.graph;
         let of = |node: NodeId| {
             let bindings = analysis.axes.bindings(node).iter();
-            bindings.filter_map(move |b| Contraction::of(analysis, node, b)).collect::<Vec<_>>()
+            bindings.filter_map(move |b| Contraction::of(analysis, node, b, whole)).collect::<Vec<_>>()
         };
         graph.topological().into_iter().flat_map(of).collect()
     }
 
-    fn of(analysis: &Analysis, node: NodeId, label: &Binding) -> Option<Contraction> {
+    fn of(analysis: &Analysis, node: NodeId, label: &Binding, whole: bool) -> Option<Contraction> {
         let (graph, axes) = (&analysis.model.graph, &analysis.axes);
         // What is inside a loop's body has no one value that could be measured.
         if label.in_result || label.unread || !label.repeated.is_empty() || graph.region(node) != 0 {
@@ -85,7 +94,11 @@ impl Contraction {
         };
         let free = |leaf: &Var| analysis.groups.of_leaf(*leaf).is_some_and(|g| g.is_free());
         let leaves: Vec<Var> = axes.solver().leaves(var).into_iter().filter(free).collect();
-        let view = View::of(axes, var, length, &leaves).filter(|v| groups == 1 || v.length == length)?;
+        let view = match whole {
+            true => Some(View { var, outer: 1, length, inner: 1 }),
+            false => View::of(axes, var, length, &leaves),
+        };
+        let view = view.filter(|v| groups == 1 || v.length == length)?;
         Some(Contraction {
             node,
             data,
@@ -142,6 +155,23 @@ pub fn importance(contraction: &Contraction, weight: &Tensor) -> Result<Mat<f64>
         matmul(block, Accum::Replace, w.transpose(), w.as_ref(), 1.0, Par::Seq);
     }
     Ok(out)
+}
+
+/// The sum of `f` over the weights that each element of the view is multiplied with.
+pub fn column_sums(
+    contraction: &Contraction,
+    weight: &Tensor,
+    f: impl Fn(f64) -> f64,
+) -> Result<Vec<f64>, TensorError> {
+    let numbers = weight.to_f64()?;
+    let depth = contraction.depth();
+    let mut sums = vec![0.0; contraction.view.length];
+    for row in contraction.rows(&weight.shape, depth) {
+        for k in 0..depth {
+            sums[row.group * depth + k] += f(numbers[row.start + k * row.step]);
+        }
+    }
+    Ok(sums)
 }
 
 /// A vector within a weight: `depth` elements from `start`, `step` apart.

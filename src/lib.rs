@@ -41,17 +41,19 @@
 //! | [`ops`] | all that is known about operators, a rule each |
 //! | [`axes`] | the notation of rules, the solver, groups, keep-sets, exactness |
 //! | [`analysis`] | a model with its facts, axes and groups |
-//! | [`score`] | criteria |
+//! | [`score`], [`sensitivity`] | criteria, and what the outputs say to a cut |
 //! | [`plan`] | budgets and plans |
 //! | [`apply`] | surgery: slices, refits, and the check that prediction and inference agree |
 //! | [`passes`] | exact rewrites and the pipeline that runs them |
 //! | [`layers`] | residual branches that go as a whole |
+//! | [`sparsity`] | single weights that become zero |
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
 //! | [`contraction`], [`stats`], [`mod@repair`] | products with a constant, what they read on samples, and their refit |
 //! | [`reference`](mod@reference) | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
+//! | [`draw`] | charts |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
 //! # Example
@@ -78,6 +80,7 @@ pub mod cli;
 pub mod compare;
 pub mod contraction;
 pub mod cost;
+pub mod draw;
 pub mod feed;
 pub mod infer;
 pub mod ir;
@@ -94,6 +97,8 @@ pub mod repair;
 pub mod report;
 pub mod save;
 pub mod score;
+pub mod sensitivity;
+pub mod sparsity;
 pub mod stats;
 pub mod verify;
 

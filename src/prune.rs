@@ -15,6 +15,7 @@ use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Plan};
 use crate::repair::{self, RepairError, Repaired};
 use crate::report::{GroupReport, LayerReport, PinReport};
+use crate::sparsity::{self, SparsityError, Thinned, Zeroed};
 use crate::stats::{Measured, Samples};
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,11 @@ pub struct Pruned {
     pub removed: Vec<apply::Removed>,
     /// The units that stayed, in terms of the analysis.
     pub keep: KeepSets,
+    /// The matrices that have single weights at zero; `None` where nobody asked for that.
+    pub thinned: Option<Vec<Thinned>>,
+    /// The same weights in terms of the input file, where nothing else became of the model: they belong to what it must
+    /// equal.
+    pub zeroed: Vec<Zeroed>,
 }
 
 /// Times of the stages of a job.
@@ -124,6 +130,8 @@ pub enum PruneError {
     Plan(#[from] plan::PlanError),
     #[error("repairing: {0}")]
     Repair(#[from] RepairError),
+    #[error("setting weights to zero: {0}")]
+    Sparsity(#[from] SparsityError),
     #[error("writing the plan as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -141,6 +149,14 @@ pub struct Repair<'a> {
     pub done: &'a dyn Fn(),
 }
 
+/// How single weights are set to zero.
+#[derive(Clone, Copy)]
+pub struct Thin<'a> {
+    pub options: &'a sparsity::Options,
+    /// What is measured on.
+    pub samples: Option<&'a dyn Samples>,
+}
+
 /// Carries out a plan, repairs what is left and simplifies it.
 ///
 /// `original` is the model as it was read: what the cut is compared with. The analysis is the prepared model's, and
@@ -153,42 +169,61 @@ pub fn execute(
     open: &OpenDims,
     repair: Option<Repair>,
 ) -> Result<Pruned, PruneError> {
+    execute_and_thin(original, analysis, plan, simplify, open, repair, None)
+}
+
+/// The same, and sets single weights to zero after the repair.
+pub fn execute_and_thin(
+    original: &Model,
+    analysis: &Analysis,
+    plan: &Plan,
+    simplify: &str,
+    open: &OpenDims,
+    repair: Option<Repair>,
+    thin: Option<Thin>,
+) -> Result<Pruned, PruneError> {
     let keep = plan.keep_sets(analysis)?;
     let whole = unfolded(original)?;
     let before = cost::cost(&whole, &infer::infer(&whole), open);
     let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
-    let mut cut = None;
-    let mut repaired = vec![];
+    let mut bare = model.clone();
+    let mut repaired = None;
     if let Some(Repair { measured, samples, done }) = repair.filter(|_| !plan.is_empty()) {
-        let mut bare = model.clone();
+        repaired = Some(repair::repair(analysis, &keep, &measured.stats, samples, before.macs, &mut model, done)?);
+    }
+    let thinned = thin.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
+    let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t));
+    // What was refitted is no more what zeros make of the file; then the proof is about the model before that.
+    let mut cut = None;
+    if repaired.is_some() || zeroed == Some(None) {
         run_passes(simplify, &mut bare)?;
         run_passes(FOLD, &mut bare)?;
         cut = Some(bare);
-        repaired = repair::repair(analysis, &keep, &measured.stats, samples, before.macs, &mut model, done)?;
     }
+    let zeroed = zeroed.flatten().filter(|_| cut.is_none()).unwrap_or_default();
     run_passes(simplify, &mut model)?;
-    if !plan.is_empty() {
-        sign(&mut model, plan, simplify)?;
+    if !plan.is_empty() || thinned.is_some() {
+        sign(&mut model, plan, thin.map(|t| t.options), simplify)?;
     }
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
-    let after = cost::cost(&model, &facts, open);
+    let (after, groups) = (cost::cost(&model, &facts, open), cut_groups(analysis, plan));
+    let repaired = repaired.unwrap_or_default();
     run_passes(FOLD, &mut model)?;
-    Ok(Pruned { model, cut, repaired, before, after, groups: cut_groups(analysis, plan), removed, keep })
+    Ok(Pruned { model, cut, repaired, before, after, groups, removed, keep, thinned, zeroed })
 }
 
 /// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.
-fn sign(model: &mut Model, plan: &Plan, simplify: &str) -> Result<(), PruneError> {
+fn sign(model: &mut Model, plan: &Plan, thin: Option<&sparsity::Options>, simplify: &str) -> Result<(), PruneError> {
     let choice = plan.budget.split_once(' ');
     let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
     // A plan may be edited by hand and say anything; what is written must parse.
     let cut = cut.filter(|text| text.parse::<Pipeline>().is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
     let layers = Some(plan.layers.len()).filter(|n| *n > 0).map(|n| format!("remove-layers{{count={n}}}"));
     let cut = Some(cut).filter(|_| !plan.cuts.is_empty());
-    let parts: Vec<String> = [Some(PREPARE.to_owned()), layers, cut, Some(simplify.to_owned()), Some(FOLD.to_owned())]
-        .into_iter()
-        .flatten()
-        .collect();
+    let fold = Some(FOLD.to_owned());
+    let parts = [Some(PREPARE.to_owned()), layers, cut, thin.map(ToString::to_string), Some(simplify.to_owned()), fold];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
     let passes = parts.join(",");
     let entries = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("plan", plan.hash()?), ("passes", passes)];
     model.metadata.retain(|(key, _)| !key.starts_with(SIGNATURE));

@@ -8,6 +8,7 @@ use crate::latency::Latency;
 use crate::layers::LayerCut;
 use crate::plan::Plan;
 use crate::repair::Repaired;
+use crate::sparsity::Thinned;
 use crate::verify::{Verification, latency_in_ms};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -32,11 +33,38 @@ pub struct Report {
     pub removed: Vec<Removed>,
     /// How the contractions fared that were refitted.
     pub repaired: Vec<Repaired>,
+    /// The matrices that have single weights at zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<SparsityReport>,
     pub plan: Plan,
     pub verification: Outcome,
     /// How good both models are, where there are labels.
     pub metrics: Option<Metrics>,
     pub stages: Vec<StageReport>,
+}
+
+/// Single weights at zero.
+#[derive(Debug, Serialize)]
+pub struct SparsityReport {
+    /// What was asked for, as a pass.
+    pub asked: String,
+    /// The weights of these matrices, and how many are zero.
+    pub weights: usize,
+    pub zeros: usize,
+    pub density: f64,
+    /// Whether the verification's equivalence is about the zeros too. Where the weights that stayed were refitted it is
+    /// about the model before, and the drift alone tells the rest.
+    pub proved: bool,
+    pub layers: Vec<Thinned>,
+}
+
+impl SparsityReport {
+    /// Counts the zeros of these matrices.
+    pub fn new(asked: String, layers: Vec<Thinned>, proved: bool) -> SparsityReport {
+        let (weights, zeros) = (layers.iter().map(|l| l.weights).sum(), layers.iter().map(|l| l.zeros).sum());
+        let density = 1.0 - zeros as f64 / usize::max(weights, 1) as f64;
+        SparsityReport { asked, weights, zeros, density, proved, layers }
+    }
 }
 
 /// The size of a model.

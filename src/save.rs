@@ -5,6 +5,7 @@
 //! when they are whole, so an error leaves nothing half-written, and a file that is still mapped is never written into.
 
 mod graph;
+mod sparse;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,8 @@ pub struct SaveOptions {
     pub input: Option<PathBuf>,
     /// Replace the input after all. Its data files stay.
     pub overwrite_input: bool,
+    /// Write initializers that are mostly zeros as sparse ones.
+    pub sparse: bool,
 }
 
 /// What was written.
@@ -95,7 +98,7 @@ fn advice(external: bool) -> &'static str {
 
 /// Encodes a model with all its tensors inside.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>, SaveError> {
-    let (proto, _) = encode(model, None)?;
+    let (proto, _) = encode(model, None, false)?;
     match proto.encoded_len() {
         bytes if bytes > MESSAGE_LIMIT => Err(SaveError::TooLarge { bytes, external: false }),
         _ => Ok(proto.encode_to_vec()),
@@ -114,12 +117,12 @@ fn write(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, Sav
     }
     let dir = folder(&target);
     let sources = external_locations(&model.graph)?;
-    let apart = || encode(model, Some(data_name(&target, &sources, options.input.as_deref())));
+    let apart = || encode(model, Some(data_name(&target, &sources, options.input.as_deref())), options.sparse);
     let (proto, data_file) = match options.external {
         ExternalData::Always => apart()?,
         ExternalData::Auto if !sources.is_empty() => apart()?,
-        ExternalData::Never => encode(model, None)?,
-        ExternalData::Auto => match encode(model, None)? {
+        ExternalData::Never => encode(model, None, options.sparse)?,
+        ExternalData::Auto => match encode(model, None, options.sparse)? {
             (proto, _) if proto.encoded_len() > MESSAGE_LIMIT => apart()?,
             inline => inline,
         },
@@ -147,7 +150,7 @@ fn write(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, Sav
 }
 
 /// The message of a model, and the file of its big tensors if a name for one is given.
-fn encode(model: &Model, data: Option<String>) -> Result<(ModelProto, Option<DataFile>), SaveError> {
+fn encode(model: &Model, data: Option<String>, sparse: bool) -> Result<(ModelProto, Option<DataFile>), SaveError> {
     let Model { ir_version, opsets: versions, metadata, functions, graph, extra } = model;
     let mut p: ModelProto = decode(extra, "the model")?;
     put(&mut p.ir_version, *ir_version);
@@ -168,7 +171,8 @@ fn encode(model: &Model, data: Option<String>) -> Result<(ModelProto, Option<Dat
     }
     p.functions = functions.iter().map(|f| decode(&f.encoded, &f.name)).collect::<Result<_, _>>()?;
     let data_file = data.map(|location| DataFile { location, ..DataFile::default() });
-    let mut saver = Saver { data_file };
+    // Sparse initializers are there from IR 6 on.
+    let mut saver = Saver { data_file, sparse: sparse && *ir_version >= 6 };
     p.graph = Some(saver.graph(graph, &[])?);
     Ok((p, saver.data_file))
 }

@@ -46,26 +46,37 @@ impl Calibration {
     }
 
     /// Where the samples are.
-    pub fn samples(&self) -> Option<&str> {
+    pub fn source(&self) -> Option<&str> {
         self.calib.as_deref()
+    }
+
+    /// Whether what is left may be refitted.
+    pub fn refits(&self) -> bool {
+        !self.no_compensate
+    }
+
+    /// The samples, if there are any.
+    pub fn samples(&self, model: &Model) -> Result<Option<Batches>, Failure> {
+        let read = |spec| read(spec, self.calib_preprocess.clone(), model, self.calib_samples as usize);
+        self.calib.as_deref().map(read).transpose()
     }
 
     /// Runs the model on the samples, if there are any.
     pub fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Failure> {
-        let Some(spec) = &self.calib else { return Ok(None) };
-        let specs = verify::input_specs(model).map_err(Failure::new)?;
-        let options = feed::Options {
-            preprocess: self.calib_preprocess.clone(),
-            limit: Some(self.calib_samples as usize),
-            ..feed::Options::default()
-        };
-        let samples = feed::Samples::open(spec, &specs, &options).map_err(Failure::new)?;
-        let feeds = samples.len() / samples.per_feed(BATCH).max(1);
-        let samples = Batches { samples, batch: BATCH };
+        let Some(samples) = self.samples(model)? else { return Ok(None) };
+        let feeds = samples.samples.len() / samples.samples.per_feed(BATCH).max(1);
         let progress = Progress::new("calibrating", feeds);
         let measured = Arc::new(Measured::new(analysis, &samples, &|| progress.step(1)).map_err(Failure::new)?);
         Ok(Some(Calibrated { samples, measured, repair: !self.no_compensate }))
     }
+}
+
+/// The first samples of a source, a few at a time.
+pub fn read(spec: &str, preprocess: Option<String>, model: &Model, count: usize) -> Result<Batches, Failure> {
+    let specs = verify::input_specs(model).map_err(Failure::new)?;
+    let options = feed::Options { preprocess, limit: Some(count), ..feed::Options::default() };
+    let samples = feed::Samples::open(spec, &specs, &options).map_err(Failure::new)?;
+    Ok(Batches { samples, batch: BATCH })
 }
 
 impl Calibrated {

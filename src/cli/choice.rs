@@ -10,7 +10,7 @@ use crate::ir::Model;
 use crate::layers::{self, LayerError};
 use crate::plan::{self, Budget, ChooseError, Options, Plan, Round, Share};
 use crate::prune::{self, Shortened};
-use crate::score::Criterion;
+use crate::score::Formula;
 use clap::Args;
 
 /// What is cut, and how much.
@@ -21,8 +21,8 @@ pub struct Choice {
     /// Remove this many layers (residual branches), those that change least; channels only under a budget of theirs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     layers: Option<u32>,
-    /// What tells units that matter from those that don't; `secateur criteria` lists them [default: obs with --calib,
-    /// l2 without]
+    /// What tells units that matter from those that don't; `secateur criteria` lists them. `a*b` is the geometric mean
+    /// of two, `a+b` the arithmetic [default: obs with --calib, l2 without]
     #[arg(long, value_name = "NAME")]
     criterion: Option<String>,
     /// Seed of all that is drawn by lot
@@ -103,7 +103,7 @@ impl Choice {
             let shortened = prune::shorten(analysis, &[], &open)?;
             return self.units(model, shortened, open, None, vec![]);
         };
-        let samples = self.calibration.samples();
+        let samples = self.calibration.source();
         let (include, exclude) = (self.include.clone(), self.exclude.clone());
         let options = layers::Options { count: count as usize, include, exclude };
         let chosen = layers::select(&analysis, &options, samples).map_err(|e| match e {
@@ -119,6 +119,18 @@ impl Choice {
             return Ok(Chosen { shortened, plan, calibrated: None });
         }
         self.units(model, shortened, open, whole, layers)
+    }
+
+    /// Whether units or layers are to go.
+    pub fn is_given(&self) -> bool {
+        self.budget.is_given() || self.layers.is_some()
+    }
+
+    /// Chooses nothing.
+    pub fn nothing(&self, analysis: Analysis, open: &OpenDims) -> Result<Chosen, Failure> {
+        let shortened = prune::shorten(analysis, &[], open)?;
+        let plan = Plan::of_layers(&shortened.analysis, vec![], "none");
+        Ok(Chosen { shortened, plan, calibrated: None })
     }
 
     fn units(
@@ -138,7 +150,7 @@ impl Choice {
     /// What the plan is made by; `calibrated` has what was measured.
     fn options(&self, open: OpenDims, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
         let name = self.criterion.as_deref().unwrap_or(if calibrated.is_some() { "obs" } else { "l2" });
-        let criterion = Criterion::named(name).map_err(Failure::usage)?;
+        let criterion: Formula = name.parse().map_err(Failure::usage)?;
         let b = &self.budget;
         let budget = match (b.macs, b.params, b.size) {
             (Some(x), _, _) => Budget::Macs(x.0),
@@ -166,8 +178,8 @@ impl Choice {
     /// Fails for a criterion that can't be asked without samples.
     pub fn check(&self) -> Result<(), Failure> {
         let Some(name) = &self.criterion else { return Ok(()) };
-        let criterion = Criterion::named(name).map_err(Failure::usage)?;
-        if criterion.needs_data && !self.calibration.is_given() {
+        let criterion: Formula = name.parse().map_err(Failure::usage)?;
+        if criterion.needs_data() && !self.calibration.is_given() {
             let what = format!("--criterion {name}: it looks at what the model computes on samples");
             return Err(Failure::usage(what).hint("give some with --calib"));
         }

@@ -1,7 +1,7 @@
 //! `secateur criteria`: how units can be told apart.
 
 use super::{Exit, show};
-use crate::score::CRITERIA;
+use crate::score::{CRITERIA, Criterion};
 use serde::Serialize;
 
 /// List the criteria by which units are chosen
@@ -19,16 +19,20 @@ pub struct Args {
 struct Row {
     name: &'static str,
     about: &'static str,
+    /// Whether it looks at samples (`--calib`).
+    needs_data: bool,
     source: &'static str,
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    let rows: Vec<Row> = CRITERIA.iter().map(|c| Row { name: c.name, about: c.about, source: c.source }).collect();
+    let row = |c: &Criterion| Row { name: c.name, about: c.about, needs_data: c.needs_data, source: c.source };
+    let rows: Vec<Row> = CRITERIA.iter().map(row).collect();
     if args.json {
         show::print_json(&rows)?;
     } else {
-        let lines = rows.iter().map(|r| vec![r.name.to_owned(), r.about.to_owned(), r.source.to_owned()]);
-        show::print(&show::table(&["criterion", "what it measures", "source"], 3, lines))?;
+        let needs = |r: &Row| if r.needs_data { "--calib" } else { "" }.to_owned();
+        let lines = rows.iter().map(|r| vec![r.name.to_owned(), needs(r), r.about.to_owned(), r.source.to_owned()]);
+        show::print(&show::table(&["criterion", "needs", "what it measures", "source"], 4, lines))?;
     }
     Ok(Exit::Done)
 }

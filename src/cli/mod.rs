@@ -18,8 +18,10 @@ mod plan;
 mod print;
 mod progress;
 mod prune;
+mod sensitivity;
 mod show;
 mod source;
+mod thinning;
 mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -52,6 +54,7 @@ enum Verb {
     Inspect(inspect::Args),
     Groups(groups::Args),
     Layers(layers::Args),
+    Sensitivity(sensitivity::Args),
     Explain(explain::Args),
     Opt(opt::Args),
     Print(print::Args),
@@ -136,6 +139,7 @@ fn run(verb: Verb) -> Outcome {
         Verb::Inspect(a) => inspect::run(a),
         Verb::Groups(a) => groups::run(a),
         Verb::Layers(a) => layers::run(a),
+        Verb::Sensitivity(a) => sensitivity::run(a),
         Verb::Explain(a) => explain::run(a),
         Verb::Opt(a) => opt::run(a),
         Verb::Print(a) => print::run(a),

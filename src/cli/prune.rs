@@ -4,13 +4,17 @@ use super::calibration::Calibrated;
 use super::choice::{Choice, Chosen};
 use super::show;
 use super::source::{self, Dims, Output, Verification};
+use super::thinning::Thinning;
 use super::{Exit, Failure};
 use crate::ir::{self, Model};
 use crate::layers::silenced;
 use crate::plan::Plan;
-use crate::prune::{self, Pruned, Shortened, Stages};
+use crate::prune::{self, Pruned, Shortened, Stages, Thin};
 use crate::reference::{ReferenceError, reference};
-use crate::report::{self, Report, Size, StageReport};
+use crate::report::{self, Report, Size, SparsityReport, StageReport};
+use crate::sparsity;
+use crate::stats::Batches;
+use crate::stats::Samples;
 use crate::verify;
 use std::path::{Path, PathBuf};
 
@@ -20,12 +24,15 @@ use std::path::{Path, PathBuf};
 Examples:
   secateur prune model.onnx -o small.onnx --ratio 0.5
   secateur prune model.onnx -o small.onnx --macs 50% --round-to 8 --exclude 'head.*'
-  secateur prune model.onnx -o small.onnx --layers 2 --calib samples.npz")]
+  secateur prune model.onnx -o small.onnx --layers 2 --calib samples.npz
+  secateur prune model.onnx -o sparse.onnx --nm 2:4 --calib samples.npz --sparsity-method sparsegpt")]
 pub struct Args {
     /// The model
     model: PathBuf,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    thinning: Thinning,
     #[command(flatten)]
     finish: Finish,
 }
@@ -57,11 +64,19 @@ pub struct Finish {
 pub fn run(args: Args) -> super::Outcome {
     args.finish.check()?;
     args.choice.check()?;
+    let thin = args.thinning.options(&args.choice.calibration)?;
     let mut stages = Stages::default();
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
     let open = args.choice.dims.open(&model)?;
-    let chosen = stages.time("plan", || args.choice.plan(&model, analysis, open))?;
+    let chosen = match thin.is_some() && !args.choice.is_given() {
+        true => args.choice.nothing(analysis, &open)?,
+        false => stages.time("plan", || args.choice.plan(&model, analysis, open))?,
+    };
+    let thin = match thin {
+        Some(options) => Some((options, args.choice.calibration.samples(&model)?)),
+        None => None,
+    };
     let Chosen { shortened, plan, calibrated } = chosen;
     let job = Job {
         input: &args.model,
@@ -72,6 +87,7 @@ pub fn run(args: Args) -> super::Outcome {
         dims: &args.choice.dims,
         inexact: args.choice.inexact,
         calibrated,
+        thin,
     };
     args.finish.run(job, stages)
 }
@@ -89,6 +105,20 @@ pub struct Job<'a> {
     pub inexact: bool,
     /// What the result is repaired by.
     pub calibrated: Option<Calibrated>,
+    /// How single weights are set to zero, and the samples to measure on.
+    pub thin: Option<(sparsity::Options, Option<Batches>)>,
+}
+
+impl Job<'_> {
+    /// Whether the model stays as it is.
+    fn is_nothing(&self) -> bool {
+        self.plan.is_empty() && self.thin.is_none()
+    }
+
+    fn thin(&self) -> Option<Thin<'_>> {
+        let (options, samples) = self.thin.as_ref()?;
+        Some(Thin { options, samples: samples.as_ref().map(|s| s as &dyn Samples) })
+    }
 }
 
 impl Finish {
@@ -103,9 +133,9 @@ impl Finish {
         let repair = job.calibrated.as_ref().and_then(Calibrated::repair);
         let cut = if repair.is_some() { "cut and repair" } else { "cut" };
         let analysis = &job.shortened.analysis;
-        let execute = || prune::execute(job.model, analysis, &job.plan, simplify, &open, repair);
+        let execute = || prune::execute_and_thin(job.model, analysis, &job.plan, simplify, &open, repair, job.thin());
         let pruned = stages.time(cut, execute)?;
-        let nothing = job.plan.is_empty();
+        let nothing = job.is_nothing();
         // With nothing to prune the file is written as it was read.
         let result = if nothing { job.model } else { &pruned.model };
         let reference = self.reference(&job, &pruned)?;
@@ -142,11 +172,12 @@ impl Finish {
 
     /// What the pruned model is compared with, or why there is nothing; `None` where nobody asks.
     fn reference(&self, job: &Job, pruned: &Pruned) -> Result<Option<Result<Model, String>>, Failure> {
-        let verified = !self.no_verify && !job.plan.is_empty();
+        let verified = !self.no_verify && !job.is_nothing();
         if !verified && self.reference.is_none() {
             return Ok(None);
         }
-        let silenced = silenced(job.model, &job.plan.layers);
+        let mut silenced = silenced(job.model, &job.plan.layers);
+        sparsity::set_zero(&mut silenced, &pruned.zeroed)?;
         let model = match reference(&silenced, &job.shortened.analysis, &pruned.keep, &pruned.removed) {
             Err(e @ ReferenceError::Unsayable { .. }) if self.reference.is_none() => {
                 return Ok(Some(Err(e.to_string())));
@@ -200,7 +231,7 @@ impl Finish {
 
     fn report(&self, job: &Job, pruned: Pruned, verification: report::Outcome, file: u64, stages: &Stages) -> Report {
         let before = Size { cost: pruned.before, file: source::file_size(job.input, job.model) };
-        let after = if job.plan.is_empty() { before.clone() } else { Size { cost: pruned.after, file } };
+        let after = if job.is_nothing() { before.clone() } else { Size { cost: pruned.after, file } };
         Report {
             secateur: env!("CARGO_PKG_VERSION"),
             input: job.input.display().to_string(),
@@ -212,6 +243,10 @@ impl Finish {
             pinned: prune::pins(&job.shortened.analysis, job.inexact),
             removed: [job.shortened.zeroing.clone(), pruned.removed].concat(),
             repaired: pruned.repaired,
+            sparsity: pruned
+                .thinned
+                .zip(job.thin.as_ref())
+                .map(|(layers, (options, _))| SparsityReport::new(options.to_string(), layers, pruned.cut.is_none())),
             plan: job.plan.clone(),
             verification,
             metrics: None,

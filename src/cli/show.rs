@@ -6,7 +6,8 @@ use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
 use crate::latency::{Latency, Timing};
 use crate::repair::Repaired;
-use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, StageReport};
+use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SparsityReport, StageReport};
+use crate::sparsity::Thinned;
 use crate::verify::Verification;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -106,11 +107,15 @@ pub fn summary(report: &Report) -> String {
     let mut out = format!("{} → {}{written}\n\n", report.input, report.output);
     out += &sizes(report);
     out += &layers(&report.layers);
-    if report.layers.is_empty() || !report.groups.is_empty() {
+    let other = !report.layers.is_empty() || report.sparsity.is_some();
+    if !other || !report.groups.is_empty() {
         out += &groups(&report.groups);
     }
-    out += &pinned(&report.pinned);
+    if report.sparsity.is_none() || !report.groups.is_empty() {
+        out += &pinned(&report.pinned);
+    }
     out += &repaired(&report.repaired);
+    out += &report.sparsity.as_ref().map_or_else(String::new, sparsity);
     out += "\nverification\n";
     out += &match &report.verification {
         Outcome::Ran(v) => verification(v, if report.groups.iter().all(|g| g.exact) { MASKED } else { RESTRICTED }),
@@ -196,6 +201,28 @@ fn repaired(all: &[Repaired]) -> String {
         share(worst.after),
         worst.node
     )
+}
+
+/// The matrices with zeros, a line each.
+fn sparsity(found: &SparsityReport) -> String {
+    let share = |zeros: usize, of: usize| format!("{:.1} %", 100.0 * zeros as f64 / of.max(1) as f64);
+    let all = (count(found.zeros as u64), count(found.weights as u64), share(found.zeros, found.weights));
+    let mut out = format!("\nzeros ({}: {} of {} weights, {})\n", found.asked, all.0, all.1, all.2);
+    let line = |l: &Thinned| {
+        let shape = l.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
+        let numbers = [count(l.weights as u64), share(l.zeros, l.weights)];
+        [l.tensor.clone(), shape, l.method.to_string()].into_iter().chain(numbers).collect()
+    };
+    let lines = found.layers.iter().take(LINES).map(line);
+    out += &table(&["weight", "shape", "by", "weights", "zero"], 3, lines.collect::<Vec<Vec<String>>>());
+    if found.layers.len() > LINES {
+        _ = writeln!(out, "  … {} more", found.layers.len() - LINES);
+    }
+    out += "  the tensors are as large as before; what is faster with zeros in them is up to the runtime\n";
+    if !found.proved {
+        out += "  the equivalence below is that of the model before its weights changed; the drift is with the zeros\n";
+    }
+    out
 }
 
 /// The first few names, and how many there are beside them.

@@ -85,6 +85,9 @@ pub struct Output {
     /// Whether weights go into a file beside the model: as in the input or where it would pass 2 GB, never, always
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     external_data: External,
+    /// Write weights that are 70 % zeros or more as sparse initializers, where that is shorter
+    #[arg(long)]
+    sparse_initializers: bool,
     /// Allow the output to replace the input
     #[arg(long)]
     overwrite: bool,
@@ -104,7 +107,12 @@ impl Output {
             External::Never => ExternalData::Never,
             External::Always => ExternalData::Always,
         };
-        let options = SaveOptions { external, input: Some(input.to_owned()), overwrite_input: self.overwrite };
+        let options = SaveOptions {
+            external,
+            input: Some(input.to_owned()),
+            overwrite_input: self.overwrite,
+            sparse: self.sparse_initializers,
+        };
         save::save(model, &self.output, &options).map_err(|e| {
             let is_input = matches!(&e, SaveError::In { cause, .. } if matches!(**cause, SaveError::IsInput));
             let failure = Failure::new(e);
@@ -129,7 +137,7 @@ impl Output {
 
 /// Writes a model that is not the result, but speaks of it.
 pub fn save_beside(model: &Model, path: &Path, input: &Path) -> Result<(), Failure> {
-    let options = SaveOptions { external: ExternalData::Auto, input: Some(input.to_owned()), overwrite_input: false };
+    let options = SaveOptions { input: Some(input.to_owned()), ..SaveOptions::default() };
     save::save(model, path, &options).map(drop).map_err(Failure::new)
 }
 

@@ -16,12 +16,11 @@ use crate::axes::{self, Axes};
 use crate::feed::{self, Samples};
 use crate::infer::{self, Facts};
 use crate::ir::{Model, NodeId, Tensor, ValueId};
-use crate::ops::{self, Site};
+use crate::ops;
 use crate::oracle::Runner;
 use crate::passes::{self, Pipeline, Settings};
 use crate::save;
 use crate::verify::{self, VerifyError};
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 /// How many samples run at a time, where the model takes any number.
@@ -120,30 +119,11 @@ impl Weights<'_> {
     fn mean_gain(&self, layer: &Layer) -> Result<f64, LayerError> {
         let mut logs = vec![];
         for &node in &layer.calls {
-            for slot in self.factors(node) {
+            for slot in ops::factors(self.model, &self.facts, node) {
                 logs.push(self.gain(node, slot)?.ln());
             }
         }
         Ok((logs.iter().sum::<f64>() / logs.len().max(1) as f64).exp())
-    }
-
-    /// The slots of a call's constants that it multiplies with the data. By the law of zeros these are the constants
-    /// that can't make a result without the data, and without which the other constants can't make it zero.
-    fn factors(&self, node: NodeId) -> Vec<u16> {
-        let graph = &self.model.graph;
-        let Some(call) = graph.call(node) else { return vec![] };
-        let unknowns = Cell::new(1 << 25);
-        let site = Site::new(self.model, graph, node, call, &self.facts, &unknowns);
-        let rule = ops::rule_of(self.model, call);
-        let tensor = |slot: u16| site.tensor(usize::from(slot));
-        let zero = |at: &dyn Fn(u16) -> bool| (rule.zero)(&site, &(0..call.arity).map(at).collect::<Vec<bool>>());
-        let is_factor = |&slot: &u16| {
-            tensor(slot).is_some_and(|t| t.dtype.is_float() && t.count() > 1)
-                && zero(&|s| s != slot)
-                && zero(&|s| tensor(s).is_some())
-                && !zero(&|s| tensor(s).is_some() && s != slot)
-        };
-        (0..call.arity).filter(is_factor).collect()
     }
 
     /// √(Σw² / n), where n counts the weight's indices along labels that the result carries.

@@ -50,8 +50,9 @@ mod window;
 pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};
 
 use crate::axes::Granularity;
-use crate::infer::Fact;
-use crate::ir::{Call, Dim, Model};
+use crate::infer::{Fact, Facts};
+use crate::ir::{Call, Dim, Model, NodeId};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -274,6 +275,24 @@ pub fn rule(domain: &str, op: &str) -> Option<&'static Rule> {
         "" | "ai.onnx" => TABLE.get(op).copied(),
         _ => TABLE.get(format!("{domain}.{op}").as_str()).copied(),
     }
+}
+
+/// The slots of a call's constants that it multiplies with the data. By the law of zeros these are the constants
+/// that can't make a result without the data, and without which the other constants can't make it zero.
+pub fn factors(model: &Model, facts: &Facts, node: NodeId) -> Vec<u16> {
+    let Some(call) = model.graph.call(node) else { return vec![] };
+    let unknowns = Cell::new(1 << 25);
+    let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
+    let rule = rule_of(model, call);
+    let tensor = |slot: u16| site.tensor(usize::from(slot));
+    let zero = |at: &dyn Fn(u16) -> bool| (rule.zero)(&site, &(0..call.arity).map(at).collect::<Vec<bool>>());
+    let is_factor = |&slot: &u16| {
+        tensor(slot).is_some_and(|t| t.dtype.is_float() && t.count() > 1)
+            && zero(&|s| s != slot)
+            && zero(&|s| tensor(s).is_some())
+            && !zero(&|s| tensor(s).is_some() && s != slot)
+    };
+    (0..call.arity).filter(is_factor).collect()
 }
 
 /// The names of all operators that have a rule, sorted.

@@ -40,7 +40,7 @@ pub(super) fn fill(
     let mut counts = filling
         .shortest(&vec![1.0; ranked.len()], target)
         .map_err(|floor| ChooseError::Unreachable { asked: budget, floor: 100.0 * floor / all.max(1.0) })?;
-    if options.criterion.comparable {
+    if options.criterion.is_comparable() {
         for _ in 0..ROUNDS {
             let prices = filling.prices(&counts);
             let Ok(next) = filling.shortest(&prices, target) else { break };

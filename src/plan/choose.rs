@@ -8,7 +8,7 @@ use super::{Cut, Patterns, Plan, VERSION, architecture, budget, places};
 use crate::analysis::Analysis;
 use crate::axes::{Granularity, Group, GroupId, Shape, Var};
 use crate::cost::{Cost, OpenDims};
-use crate::score::{Context, Criterion, ScoreError};
+use crate::score::{Context, Formula, ScoreError};
 use crate::stats::Measured;
 use std::collections::HashMap;
 use std::fmt;
@@ -50,7 +50,7 @@ pub struct Round {
 /// How units are chosen.
 pub struct Options {
     pub budget: Budget,
-    pub criterion: &'static Criterion,
+    pub criterion: Formula,
     pub seed: u64,
     pub round: Round,
     /// The largest share of its units that a group may lose under a budget over the whole model.
@@ -72,10 +72,10 @@ pub struct Options {
 
 impl Options {
     /// A budget and a criterion; everything else as on the command line.
-    pub fn new(budget: Budget, criterion: &'static Criterion) -> Options {
+    pub fn new(budget: Budget, criterion: impl Into<Formula>) -> Options {
         Options {
             budget,
-            criterion,
+            criterion: criterion.into(),
             seed: 0,
             round: Round { multiple: 1, min_keep: 1 },
             max_ratio: 0.9,
@@ -109,14 +109,7 @@ pub enum ChooseError {
 /// Chooses the units that go.
 pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseError> {
     let candidates = candidates(analysis, options)?;
-    let measured = options.measured.as_deref();
-    let context = Context {
-        graph: &analysis.model.graph,
-        axes: &analysis.axes,
-        seed: options.seed,
-        contractions: measured.map_or(&[], |m| &m.contractions),
-        stats: measured.map(|m| &m.stats),
-    };
+    let context = Context { analysis, seed: options.seed, measured: options.measured.as_deref() };
     let mut ranked: Vec<Ranked> = Vec::with_capacity(candidates.len());
     for group in candidates {
         let scores = options.criterion.score(&context, group);
@@ -134,7 +127,7 @@ pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseErro
         }
     }
     let budget = options.budget.to_string();
-    let criterion = options.criterion.name.to_owned();
+    let criterion = options.criterion.to_string();
     Ok(Plan { version: VERSION, architecture: architecture(analysis), criterion, budget, layers: vec![], cuts })
 }
 

@@ -11,6 +11,8 @@ use std::collections::{HashMap, HashSet};
 pub(super) struct Saver {
     /// Where big tensors go; without it, everything is in the model.
     pub data_file: Option<DataFile>,
+    /// Whether initializers that are mostly zeros are written as sparse ones.
+    pub sparse: bool,
 }
 
 /// A graph with the names that its captured inputs have outside.
@@ -107,9 +109,10 @@ impl Saver {
                     Form::Sparse { original } if matches!(tensor.payload, Payload::Absent(_)) => {
                         p.sparse_initializer.push(sparse(original, name)?);
                     }
-                    Form::Sparse { .. } | Form::Initializer => {
-                        p.initializer.push(self.tensor(tensor, Some(name), name)?);
-                    }
+                    Form::Sparse { .. } | Form::Initializer => match self.thin(tensor, name) {
+                        Some(sparse) => p.sparse_initializer.push(sparse),
+                        None => p.initializer.push(self.tensor(tensor, Some(name), name)?),
+                    },
                     Form::InputInitializer { position, info } => {
                         p.initializer.push(self.tensor(tensor, Some(name), name)?);
                         declared.push((*position, types::value_info(info)?));
@@ -131,6 +134,11 @@ impl Saver {
         }
         p.input.extend(inputs);
         Ok(())
+    }
+
+    /// A tensor as a sparse one, where that is wanted and shorter.
+    fn thin(&self, t: &Tensor, name: &str) -> Option<SparseTensorProto> {
+        if self.sparse { super::sparse::sparse(t, name) } else { None }
     }
 
     fn tensor(&mut self, t: &Tensor, name: Option<&str>, who: &str) -> Result<TensorProto, SaveError> {

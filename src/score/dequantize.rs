@@ -7,7 +7,7 @@ use crate::ops::{self, End};
 /// The weights of a constant as real numbers: itself if it is one of floats, and `None` where its integers are no
 /// weights.
 pub(super) fn weights(context: &Context, constant: ValueId) -> Option<Tensor> {
-    let tensor = context.graph.tensor(constant)?;
+    let tensor = context.graph().tensor(constant)?;
     if tensor.dtype.is_float() {
         return Some(tensor.clone());
     }
@@ -15,15 +15,15 @@ pub(super) fn weights(context: &Context, constant: ValueId) -> Option<Tensor> {
         return None;
     }
     let mut numbers = tensor.to_f64().ok()?;
-    let user = *context.graph.uses(constant).first()?;
-    let call = context.graph.call(user.node)?;
+    let user = *context.graph().uses(constant).first()?;
+    let call = context.graph().call(user.node)?;
     let rule = ops::rule(&call.domain, &call.op)?;
     let slot = usize::from(user.slot);
     let (zero_point, scale) = ((rule.zero_point)(End::Operand(slot)), (rule.scale)(slot));
     if zero_point.is_none() && scale.is_none() {
         return None;
     }
-    let operand = |slot| context.graph.operand(user.node, slot);
+    let operand = |slot| context.graph().operand(user.node, slot);
     if let Some(End::Operand(at)) = zero_point {
         along(context, constant, tensor, operand(at), &mut numbers, |w, zero| w - zero);
     }
@@ -43,12 +43,12 @@ fn along(
     combine: impl Fn(f64, f64) -> f64,
 ) {
     let Some(value) = parameters else { return };
-    let Some(parameters) = context.graph.tensor(value).and_then(|t| t.to_f64().ok()) else { return };
+    let Some(parameters) = context.graph().tensor(value).and_then(|t| t.to_f64().ok()) else { return };
     if let [one] = parameters[..] {
         return numbers.iter_mut().for_each(|n| *n = combine(*n, one));
     }
-    let (Some(mine), Some(theirs)) = (context.axes.of(constant), context.axes.of(value)) else { return };
-    let solver = context.axes.solver();
+    let (Some(mine), Some(theirs)) = (context.axes().of(constant), context.axes().of(value)) else { return };
+    let solver = context.axes().solver();
     let same = |axis: &usize| theirs.last().is_some_and(|&v| solver.find(v) == solver.find(mine[*axis]));
     let Some(axis) = (0..mine.len()).find(same).filter(|&axis| tensor.shape[axis] == parameters.len()) else { return };
     let inner: usize = tensor.shape[axis + 1..].iter().product();
@@ -78,8 +78,7 @@ mod tests {
         );
         let analysis = prune::prepare(&parse(&text, &|_| None).expect("a model")).expect("an analysis");
         let quantized = analysis.groups.all.iter().find(|g| g.members.len() > 1 && g.size == 2).expect("the columns");
-        let context =
-            Context { graph: &analysis.model.graph, axes: &analysis.axes, seed: 0, contractions: &[], stats: None };
+        let context = Context { analysis: &analysis, seed: 0, measured: None };
         Criterion::named("l1").expect("a criterion").score(&context, quantized).expect("scores")
     }
 

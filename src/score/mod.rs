@@ -3,28 +3,47 @@
 //! A criterion looks at the whole group: at every slice, in every constant, that goes when the unit goes, or at what is
 //! measured of all that reads it. Scores compare between groups, so that one ranking can fill a budget.
 
+mod activation;
+mod apoz;
+mod bn_scale;
 mod dequantize;
+mod formula;
+mod fpgm;
 mod l1;
 mod l2;
 mod obs;
 mod random;
+mod reading;
+mod sensitivity;
+mod wanda;
+mod wifv;
 
+pub use formula::Formula;
+
+use crate::analysis::Analysis;
 use crate::axes::{Axes, Group};
-use crate::contraction::Contraction;
-use crate::ir::{Graph, TensorError};
-use crate::stats::Stats;
+use crate::ir::{Graph, Tensor, TensorError};
+use crate::sensitivity::TrialError;
+use crate::stats::Measured;
 
 /// What a criterion may look at.
 pub struct Context<'a> {
-    /// The graph, for its constants.
-    pub graph: &'a Graph,
-    /// Its axes, which say to which unit an index belongs.
-    pub axes: &'a Axes,
+    /// The model with its axes, which say to which unit an index belongs.
+    pub analysis: &'a Analysis,
     /// Seed of criteria that draw lots.
     pub seed: u64,
     /// The contractions of the model, and what was measured of them.
-    pub contractions: &'a [Contraction],
-    pub stats: Option<&'a Stats>,
+    pub measured: Option<&'a Measured>,
+}
+
+impl<'a> Context<'a> {
+    fn graph(&self) -> &'a Graph {
+        &self.analysis.model.graph
+    }
+
+    fn axes(&self) -> &'a Axes {
+        &self.analysis.axes
+    }
 }
 
 /// A way to tell which units matter.
@@ -48,12 +67,26 @@ pub struct Criterion {
 pub enum ScoreError {
     #[error("constant `{name}`: {error}")]
     Tensor { name: String, error: TensorError },
+    #[error(transparent)]
+    Trial(#[from] TrialError),
     #[error("no criterion is called `{0}`; there are {1}")]
     Unknown(String, String),
 }
 
 /// Every criterion. A new one is a file and a line here.
-pub const CRITERIA: &[Criterion] = &[l1::L1, l2::L2, obs::OBS, random::RANDOM];
+pub const CRITERIA: &[Criterion] = &[
+    l1::L1,
+    l2::L2,
+    bn_scale::BN_SCALE,
+    fpgm::FPGM,
+    random::RANDOM,
+    obs::OBS,
+    activation::ACTIVATION,
+    apoz::APOZ,
+    wanda::WANDA,
+    wifv::WIFV,
+    sensitivity::SENSITIVITY,
+];
 
 impl Criterion {
     /// The criterion with this name.
@@ -82,27 +115,47 @@ fn normalize(scores: &mut [f64]) {
     }
 }
 
-/// Sums `f` of every element over the slices of each unit, member by member. Within a member the sums are scaled to
-/// mean 1, and members count by the elements that a unit has in them: a convolution's kernel says more than one
-/// number of a running mean.
+/// The units, those with the lowest scores first.
+pub fn ascending(scores: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
+    order
+}
+
+/// Sums `f` of every element over the slices of each unit, member by member.
 fn over_slices(context: &Context, group: &Group, f: impl Fn(f64) -> f64 + Copy) -> Result<Vec<f64>, ScoreError> {
-    let mut total = vec![0.0; group.size];
-    for member in &group.members {
-        let Some(constant) = context.graph.constant(member.constant.node) else { continue };
-        let Some(&var) = context.axes.of(member.constant).and_then(|a| a.get(member.axis)) else { continue };
-        let Some(weights) = dequantize::weights(context, member.constant) else { continue };
-        let units = context.axes.units_of(var, group.leaf);
-        let sums = weights.slice_sums(member.axis, f);
-        let sums = sums.map_err(|error| ScoreError::Tensor { name: constant.name.clone(), error })?;
+    over_members(context, group, |tensor, axis, units| {
         let mut mine = vec![0.0; group.size];
-        for (index, unit) in units.iter().enumerate() {
+        for (sum, unit) in tensor.slice_sums(axis, f)?.into_iter().zip(units) {
             if let Some(u) = unit {
-                mine[*u as usize] += sums[index];
+                mine[*u as usize] += sum;
             }
         }
+        Ok(mine)
+    })
+}
+
+/// Sums what `f` says of each unit over the members that hold floats; `f` gets a constant, the member's axis, and the
+/// unit of each index there. Within a member the numbers are scaled to mean 1, and members count by the elements that a
+/// unit has in them: a convolution's kernel says more than one number of a running mean.
+fn over_members(
+    context: &Context,
+    group: &Group,
+    f: impl Fn(&Tensor, usize, &[Option<u32>]) -> Result<Vec<f64>, TensorError>,
+) -> Result<Vec<f64>, ScoreError> {
+    let mut total = vec![0.0; group.size];
+    for member in &group.members {
+        let Some(constant) = context.graph().constant(member.constant.node) else { continue };
+        let Some(&var) = context.axes().of(member.constant).and_then(|a| a.get(member.axis)) else { continue };
+        let Some(weights) = dequantize::weights(context, member.constant) else { continue };
+        let mine = f(&weights, member.axis, &context.axes().units_of(var, group.leaf));
+        let mut mine = mine.map_err(|error| ScoreError::Tensor { name: constant.name.clone(), error })?;
         normalize(&mut mine);
         let weight = constant.tensor.count() as f64 / group.size as f64;
         total.iter_mut().zip(&mine).for_each(|(t, m)| *t += weight * m);
     }
     Ok(total)
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use faer::{Accum, Mat, Par, Side};
 /// The error that remains after the best linear repair.
 pub const OBS: Criterion = Criterion {
     name: "obs",
-    about: "error of the consumers after the best refit, units taken out greedily (needs --calib)",
+    about: "error of the consumers after the best refit, units taken out greedily",
     source: "Hassibi and Stork, Second Order Derivatives for Network Pruning: Optimal Brain Surgeon, 1993; \
              Kurtic et al., ZipLM, 2023 (arXiv 2302.04089)",
     needs_data: true,
@@ -32,7 +32,7 @@ const AT_ONCE: usize = 48;
 
 fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
     let mut readers = vec![];
-    for contraction in context.contractions {
+    for contraction in context.measured.map_or(&[][..], |m| &m.contractions) {
         readers.extend(Reader::new(context, contraction, group)?);
     }
     if readers.is_empty() {
@@ -71,17 +71,17 @@ struct Reader {
 impl Reader {
     /// `None` if the contraction does not read the group, or nothing was measured of it.
     fn new(context: &Context, c: &Contraction, group: &Group) -> Result<Option<Reader>, ScoreError> {
-        let Some(moments) = context.stats.and_then(|s| s.moments(c)) else { return Ok(None) };
-        if !context.axes.solver().leaves(c.view.var).contains(&group.leaf) {
+        let Some(moments) = context.measured.and_then(|m| m.stats.moments(c)) else { return Ok(None) };
+        if !context.axes().solver().leaves(c.view.var).contains(&group.leaf) {
             return Ok(None);
         }
         let mut elements = vec![vec![]; group.size];
-        for (element, unit) in context.axes.units_of(c.view.var, group.leaf).into_iter().enumerate() {
+        for (element, unit) in context.axes().units_of(c.view.var, group.leaf).into_iter().enumerate() {
             if let Some(unit) = unit {
                 elements[unit as usize].push(element);
             }
         }
-        let Some(weight) = context.graph.constant(c.weight.node) else { return Ok(None) };
+        let Some(weight) = context.graph().constant(c.weight.node) else { return Ok(None) };
         let importance = contraction::importance(c, &weight.tensor);
         let importance = importance.map_err(|error| ScoreError::Tensor { name: weight.name.clone(), error })?;
         let (covariance, depth) = (moments.covariance(), c.depth());

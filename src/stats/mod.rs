@@ -15,6 +15,7 @@ use crate::ir::{Model, TensorError, ValueId};
 use crate::oracle::{OracleError, Runner};
 use crate::passes::{self, PassError};
 use crate::save::{self, SaveError};
+use faer::Mat;
 use std::collections::BTreeMap;
 
 /// Samples to measure on: feeds of one signature, which can be gone through again and again.
@@ -67,11 +68,15 @@ pub type Halves = [Moments; 2];
 /// Moments of what contractions read.
 #[derive(Default)]
 pub struct Stats {
-    known: BTreeMap<(ValueId, usize, usize, usize), Halves>,
+    known: BTreeMap<Key, Halves>,
+    /// How often each element was above zero.
+    above: BTreeMap<Key, Vec<f64>>,
 }
 
+type Key = (ValueId, usize, usize, usize);
+
 /// What tells views of a value apart.
-fn key(data: ValueId, axis: usize, view: View) -> (ValueId, usize, usize, usize) {
+fn key(data: ValueId, axis: usize, view: View) -> Key {
     (data, axis, view.outer, view.length)
 }
 
@@ -84,10 +89,6 @@ impl Stats {
         done: &dyn Fn(),
     ) -> Result<Stats, StatsError> {
         let mut stats = Stats::default();
-        for c in contractions {
-            let (m, of) = (c.view.length, key(c.data, c.data_axis, c.view));
-            stats.known.entry(of).or_insert_with(|| [Moments::new(m, m), Moments::new(m, m)]);
-        }
         let values: Vec<ValueId> = contractions.iter().map(|c| c.data).collect();
         let mut probe = Probe::new(model, &values)?;
         let mut any = false;
@@ -103,9 +104,7 @@ impl Stats {
                 let tensor = &read[&c.data];
                 let x = rows(tensor, c.data_axis, c.view, limit(&feed));
                 let x = x.map_err(|error| probe.failed(c.data, error))?;
-                if let Some(halves) = stats.known.get_mut(&of) {
-                    halves[turn % 2].add(&x, &x);
-                }
+                stats.add(c, &x, turn);
             }
             any = true;
             done();
@@ -113,22 +112,45 @@ impl Stats {
         if any { Ok(stats) } else { Err(StatsError::Empty) }
     }
 
+    /// Adds what a contraction reads of one feed, a row for each sample.
+    pub(crate) fn add(&mut self, contraction: &Contraction, x: &Mat<f64>, turn: usize) {
+        let of = key(contraction.data, contraction.data_axis, contraction.view);
+        let m = x.ncols();
+        let halves = self.known.entry(of).or_insert_with(|| [Moments::new(m, m), Moments::new(m, m)]);
+        halves[turn % 2].add(x, x);
+        let above = self.above.entry(of).or_insert_with(|| vec![0.0; m]);
+        (0..m).for_each(|k| above[k] += x.col(k).iter().filter(|v| **v > 0.0).count() as f64);
+    }
+
     /// The moments of what a contraction reads, over the two halves of the samples.
     pub fn halves(&self, contraction: &Contraction) -> Option<&Halves> {
         self.known.get(&key(contraction.data, contraction.data_axis, contraction.view))
     }
 
-    /// The same over all samples.
+    /// The share of the samples in which each element that a contraction reads is above zero.
+    pub fn positive(&self, contraction: &Contraction) -> Option<Vec<f64>> {
+        let above = self.above.get(&key(contraction.data, contraction.data_axis, contraction.view))?;
+        let count: f64 = self.halves(contraction)?.iter().map(|h| h.count).sum();
+        Some(above.iter().map(|n| n / count.max(1.0)).collect())
+    }
+
+    /// The moments over all samples.
     pub fn moments(&self, contraction: &Contraction) -> Option<Moments> {
         self.halves(contraction).map(|[a, b]| a.merged(b))
     }
 }
 
 /// The contractions of a model, and what was measured of them.
+#[derive(Default)]
 pub struct Measured {
     pub contractions: Vec<Contraction>,
     pub stats: Stats,
+    /// The first of the samples, for what has to be tried.
+    pub few: Vec<Feed>,
 }
+
+/// How many feeds are few.
+const FEW: usize = 2;
 
 impl Measured {
     /// Runs the analyzed model on samples. `done` is told of every feed.
@@ -138,7 +160,8 @@ impl Measured {
             true => Stats::default(),
             false => Stats::measure(&analysis.model, &contractions, samples, done)?,
         };
-        Ok(Measured { contractions, stats })
+        let few = samples.feeds().take(FEW).collect::<Result<_, _>>()?;
+        Ok(Measured { contractions, stats, few })
     }
 }
 

@@ -3,12 +3,14 @@
 mod accuracy;
 mod bad_input;
 mod budgets;
+mod criteria;
 mod equivalence;
 mod eval;
 mod inexact;
 mod layers;
 mod odd;
 mod plans;
+mod sparsity;
 mod unchanged;
 mod verbs;
 

@@ -22,8 +22,9 @@ impl Parser<'_> {
         let name = self.key("the name of a constant")?;
         self.cursor.eat("=");
         let (tensor, form) = if self.cursor.eat("@sparse") {
-            let original = self.cursor.opaque()?.into();
-            let (shape, payload) = (self.fixed_shape(ty, start)?, Payload::Raw(Extra::new()));
+            let original: Extra = self.cursor.opaque()?.into();
+            let payload = Payload::Absent(xxhash_rust::xxh3::xxh3_64(&original));
+            let shape = self.fixed_shape(ty, start)?;
             let tensor = Tensor { dtype: ty.dtype, shape, payload, store: self.store(), extra: Extra::new() };
             (tensor, Form::Sparse { original })
         } else {

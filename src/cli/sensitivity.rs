@@ -1,0 +1,126 @@
+//! `secateur sensitivity`: which groups do the outputs depend on?
+
+use super::calibration::read;
+use super::source::check_folder;
+use super::{Exit, Failure, show, source};
+use crate::draw::{Chart, Line};
+use crate::plan::places;
+use crate::prune;
+use crate::score::{Context, Formula};
+use crate::sensitivity::{RATIOS, Trial, curve};
+use crate::stats::{Measured, Samples};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Show how far the outputs move when a group, and nothing else, loses units
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  secateur sensitivity model.onnx --calib samples.npz --svg sensitivity.svg")]
+pub struct Args {
+    /// The model
+    model: PathBuf,
+    /// Samples to run, as `prune --calib` takes them
+    #[arg(long, value_name = "SAMPLES")]
+    calib: String,
+    /// How many samples the cut models are run on
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+    /// What tells which units of a group go first; `secateur criteria` lists what there is
+    #[arg(long, default_value = "wanda", value_name = "NAME")]
+    criterion: String,
+    /// How many samples are measured for a criterion that asks for them
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    calib_samples: u32,
+    /// Seed of all that is drawn by lot
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// Also groups whose removal changes what survives (units under a softmax, a norm or a mean)
+    #[arg(long)]
+    inexact: bool,
+    /// Draw the curves
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A group, as `--json` shows it.
+#[derive(Serialize)]
+struct Row {
+    group: String,
+    units: usize,
+    #[serde(rename = "where")]
+    places: Vec<String>,
+    curve: Vec<Point>,
+}
+
+#[derive(Serialize)]
+struct Point {
+    /// The share of the group's units that is gone.
+    removed: f64,
+    /// ‖a−b‖ over ‖a‖ of the outputs.
+    error: f64,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    args.svg.as_deref().map_or(Ok(()), check_folder)?;
+    let formula: Formula = args.criterion.parse().map_err(Failure::usage)?;
+    let model = source::load(&args.model)?;
+    let analysis = prune::prepare(&model)?;
+    let few = read(&args.calib, None, &model, args.samples as usize)?;
+    let few = few.feeds().collect::<Result<Vec<_>, _>>().map_err(Failure::new)?;
+    let measured = match formula.needs_data() {
+        true => Some(Measured::new(&analysis, &read(&args.calib, None, &model, args.calib_samples as usize)?, &|| {})?),
+        false => None,
+    };
+    let context = Context { analysis: &analysis, seed: args.seed, measured: measured.as_ref() };
+    let trial = Trial::new(&analysis, &few)?;
+    let mut rows = vec![];
+    for group in analysis.groups.free().filter(|g| args.inexact || g.is_exact()) {
+        let scores = formula.score(&context, group)?;
+        let curve = curve(&trial, group, &scores)?;
+        let curve = curve.into_iter().map(|(removed, error)| Point { removed, error }).collect();
+        rows.push(Row {
+            group: group.id.to_string(),
+            units: group.size,
+            places: places(&analysis.model, group),
+            curve,
+        });
+    }
+    if let Some(path) = &args.svg {
+        let title = format!("{}: error of the outputs, by {formula}", args.model.display());
+        let text = chart(title, &rows).svg();
+        std::fs::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+    }
+    match args.json {
+        true => show::print_json(&rows)?,
+        false => show::print(&table(&rows))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn table(rows: &[Row]) -> String {
+    let shares: Vec<String> = RATIOS.iter().map(|r| format!("{:.0} %", r * 100.0)).collect();
+    let header: Vec<&str> = ["group", "where", "units"].into_iter().chain(shares.iter().map(String::as_str)).collect();
+    let line = |row: &Row| {
+        let error = |ratio: &f64| {
+            let near = |p: &&Point| (p.removed - ratio).abs() <= 0.5 / row.units as f64 + 1e-9;
+            row.curve.iter().find(near).map_or_else(|| "–".to_owned(), |p| format!("{:.3}", p.error))
+        };
+        let names = [row.group.clone(), show::list(&row.places), row.units.to_string()];
+        names.into_iter().chain(RATIOS.iter().map(error)).collect()
+    };
+    show::table(&header, 2, rows.iter().map(line).collect::<Vec<_>>())
+}
+
+fn chart(title: String, rows: &[Row]) -> Chart {
+    let line = |row: &Row| {
+        let place = row.places.first().map_or("", String::as_str);
+        let points = row.curve.iter().map(|p| (p.removed, p.error));
+        Line { name: format!("{} {place}", row.group), points: [(0.0, 0.0)].into_iter().chain(points).collect() }
+    };
+    let (x, y) = ("share of the group's units that is gone", "relative L2 error of the outputs");
+    Chart { title, x: x.into(), y: y.into(), lines: rows.iter().map(line).collect() }
+}

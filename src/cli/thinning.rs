@@ -1,0 +1,43 @@
+//! Arguments that set single weights to zero.
+
+use super::Failure;
+use super::calibration::Calibration;
+use crate::plan::Share;
+use crate::sparsity::{Method, Options, Pattern, Scope};
+use clap::Args;
+
+/// Zeros among the weights. Alone, no units are cut.
+#[derive(Args)]
+pub struct Thinning {
+    /// Set this share of the weights to zero, after any cut; the tensors keep their shapes. Alone, nothing is cut
+    #[arg(long, value_name = "SHARE", conflicts_with = "nm")]
+    sparsity: Option<Share>,
+    /// Leave N of every M weights along each sum (`2:4`), after any cut. Alone, nothing is cut
+    #[arg(long, value_name = "N:M", value_parser = Pattern::parse_ratio)]
+    nm: Option<Pattern>,
+    /// Among which weights --sparsity looks for the least: row (of one sum), layer, global
+    #[arg(long, value_name = "SCOPE", default_value = "layer")]
+    sparsity_scope: Scope,
+    /// What tells weights apart: magnitude, wanda, sparsegpt (which also refits those that stay) [default: sparsegpt
+    /// with --calib, wanda with --no-compensate, magnitude without samples]
+    #[arg(long, value_name = "METHOD")]
+    sparsity_method: Option<Method>,
+}
+
+impl Thinning {
+    /// What is asked for, if anything is.
+    pub fn options(&self, calibration: &Calibration) -> Result<Option<Options>, Failure> {
+        let share = self.sparsity.map(|s| Pattern::Share(s.0, self.sparsity_scope));
+        let Some(pattern) = share.or(self.nm) else { return Ok(None) };
+        let method = self.sparsity_method.unwrap_or(match (calibration.is_given(), calibration.refits()) {
+            (false, _) => Method::Magnitude,
+            (true, false) => Method::Wanda,
+            (true, true) => Method::SparseGpt,
+        });
+        if method != Method::Magnitude && !calibration.is_given() {
+            let what = format!("--sparsity-method {method}: it looks at what the model computes on samples");
+            return Err(Failure::usage(what).hint("give some with --calib"));
+        }
+        Ok(Some(Options { pattern, method }))
+    }
+}

@@ -1,0 +1,79 @@
+//! Sensitivity: how much a model's outputs change when units of one group go, and nothing else.
+//!
+//! The model is cut and run; by the masked equivalence that is the model with the units' weights at zero, only faster.
+
+use crate::analysis::Analysis;
+use crate::apply::{self, ApplyError};
+use crate::axes::{Group, KeepSets};
+use crate::compare::{CompareError, Comparison};
+use crate::feed::Feed;
+use crate::ir::{Model, Tensor};
+use crate::oracle::{OracleError, Runner};
+use crate::save::{self, SaveError};
+
+/// The shares of a group's units that are tried.
+pub const RATIOS: [f64; 5] = [0.1, 0.25, 0.5, 0.75, 0.9];
+
+/// A model that is cut in one way and another, to see what becomes of its outputs.
+pub struct Trial<'a> {
+    analysis: &'a Analysis,
+    feeds: &'a [Feed],
+    /// What the whole model computes, feed by feed.
+    outputs: Vec<Vec<(String, Tensor)>>,
+}
+
+/// Why nothing was tried.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    #[error("running the model on samples: {0}")]
+    Oracle(#[from] OracleError),
+    #[error("encoding the model: {0}")]
+    Save(#[from] SaveError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error("comparing outputs: {0}")]
+    Compare(#[from] CompareError),
+}
+
+impl Trial<'_> {
+    /// Runs the model on the feeds, which are of one signature.
+    pub fn new<'a>(analysis: &'a Analysis, feeds: &'a [Feed]) -> Result<Trial<'a>, TrialError> {
+        Ok(Trial { analysis, feeds, outputs: run(&analysis.model, feeds)? })
+    }
+
+    /// ‖a−b‖ over ‖a‖ of the outputs a and those without these units, for the output where it is largest.
+    pub fn without(&self, group: &Group, units: &[usize]) -> Result<f64, TrialError> {
+        let mut keep = KeepSets::default();
+        keep.keep(group.leaf, (0..group.size).filter(|u| !units.contains(u)).collect());
+        let cut = apply::apply(self.analysis, &keep)?.model;
+        let mut comparison = Comparison::default();
+        for (before, after) in self.outputs.iter().zip(run(&cut, self.feeds)?) {
+            comparison.add(before, &after)?;
+        }
+        let outputs = comparison.finish().outputs;
+        Ok(outputs.iter().filter(|o| o.differing.is_none()).map(|o| o.relative_l2).fold(0.0, f64::max))
+    }
+}
+
+fn run(model: &Model, feeds: &[Feed]) -> Result<Vec<Vec<(String, Tensor)>>, TrialError> {
+    let Some(first) = feeds.first() else { return Ok(vec![]) };
+    let runner = Runner::new(&save::to_bytes(model)?, None, &first.signature())?;
+    feeds.iter().map(|feed| Ok(runner.run(feed)?)).collect()
+}
+
+/// What becomes of the outputs as a group loses units, those with the lowest scores first: pairs of the share that is
+/// gone and the error. Shares that the group can't lose are left out.
+pub fn curve(trial: &Trial, group: &Group, scores: &[f64]) -> Result<Vec<(f64, f64)>, TrialError> {
+    let order = crate::score::ascending(scores);
+    let most = group.size - group.floor.clamp(1, group.size);
+    let mut points = vec![];
+    let mut last = 0;
+    for ratio in RATIOS {
+        let count = (ratio * group.size as f64).round() as usize;
+        if count > last && count <= most {
+            points.push((count as f64 / group.size as f64, trial.without(group, &order[..count])?));
+            last = count;
+        }
+    }
+    Ok(points)
+}

@@ -1,0 +1,69 @@
+//! Every criterion chooses something, and what is shown of groups and criteria.
+
+use crate::{Folder, fixture, json, left, prune, read, secateur, stdout, text};
+
+#[test]
+fn all_criteria_cut_as_much_and_not_all_the_same() {
+    let folder = Folder::new();
+    let listed = json(&["criteria", "--json"], 0);
+    let calib = fixture("digits_calib.npz");
+    let mut outputs = vec![];
+    for row in listed.as_array().unwrap() {
+        let name = row["name"].as_str().unwrap();
+        assert!(!row["source"].as_str().unwrap().is_empty());
+        let samples: &[&str] = match row["needs_data"].as_bool().unwrap() {
+            true => &["--calib", &calib, "--no-compensate", "--calib-samples", "32"],
+            false => &[],
+        };
+        let options = [&["--ratio", "0.5", "--criterion", name], samples].concat();
+        let (output, report) = prune(&folder, &fixture("digits_mlp"), "o.onnx", &options);
+        assert_eq!(left(&report), [128, 96], "{name}");
+        assert_eq!(report["plan"]["criterion"], name);
+        let units = report["plan"]["cuts"].to_string();
+        assert!(read(output).len() > 1000);
+        outputs.push(units);
+    }
+    // Without a batch normalization its scales are norms of weights, and `sensitivity` ranks long groups by `wanda`.
+    let count = outputs.len();
+    outputs.sort();
+    outputs.dedup();
+    assert_eq!(outputs.len(), count - 2);
+}
+
+#[test]
+fn criteria_that_need_samples_say_so() {
+    let input = fixture("digits_mlp");
+    for name in ["obs", "wanda*l2", "l1+sensitivity"] {
+        let assert = secateur(&["prune", &input, "-o", "o.onnx", "--criterion", name]).code(2);
+        assert!(text(&assert.get_output().stderr).contains("--calib"), "{name}");
+    }
+    let shown = stdout(&["criteria"], 0);
+    assert!(shown.contains("wanda") && shown.contains("--calib"), "{shown}");
+}
+
+#[test]
+fn a_combination_is_a_criterion() {
+    let folder = Folder::new();
+    let (_, report) = prune(&folder, &fixture("digits_resnet"), "o.onnx", &["--macs", "60%", "--criterion", "l2*fpgm"]);
+    assert_eq!(report["plan"]["criterion"], "l2*fpgm");
+}
+
+#[test]
+fn sensitivity_grows_with_what_is_gone() {
+    let folder = Folder::new();
+    let svg = folder.path("curves.svg");
+    let (net, calib) = (fixture("digits_mlp"), fixture("digits_calib.npz"));
+    let rows = json(&["sensitivity", &net, "--calib", &calib, "--svg", &svg, "--json", "--calib-samples", "32"], 0);
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let errors: Vec<f64> = row["curve"].as_array().unwrap().iter().map(|p| p["error"].as_f64().unwrap()).collect();
+        assert_eq!(errors.len(), 5, "{row}");
+        assert!(errors[0] < 0.1 && errors[0] < errors[2] && errors[2] < errors[4], "{row}");
+    }
+    let drawn = text(&read(svg));
+    assert!(drawn.starts_with("<svg") && drawn.ends_with("</svg>\n"), "{drawn}");
+    assert_eq!(drawn.matches("<polyline").count(), 2);
+    let shown = stdout(&["sensitivity", &net, "--calib", &calib, "--criterion", "random", "--samples", "8"], 0);
+    assert!(shown.contains("90 %") && shown.lines().count() == 3, "{shown}");
+}
