@@ -9,6 +9,7 @@ use crate::compare::{CompareError, Comparison};
 use crate::feed::Feed;
 use crate::ir::{Model, Tensor};
 use crate::oracle::{OracleError, Runner};
+use crate::passes;
 use crate::save::{self, SaveError};
 
 /// The shares of a group's units that are tried.
@@ -57,7 +58,9 @@ impl Trial<'_> {
 
 fn run(model: &Model, feeds: &[Feed]) -> Result<Vec<Vec<(String, Tensor)>>, TrialError> {
     let Some(first) = feeds.first() else { return Ok(vec![]) };
-    let runner = Runner::new(&save::to_bytes(model)?, None, &first.signature())?;
+    // If its bodies can't be closed, saving says so.
+    let whole = passes::closed(model).unwrap_or_else(|_| model.clone());
+    let runner = Runner::new(&save::to_bytes(&whole)?, None, &first.signature())?;
     feeds.iter().map(|feed| Ok(runner.run(feed)?)).collect()
 }
 

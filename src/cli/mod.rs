@@ -45,7 +45,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    Prune(prune::Args),
+    Prune(Box<prune::Args>),
     Plan(plan::Args),
     Apply(apply::Args),
     Verify(verify::Args),
@@ -130,7 +130,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(verb: Verb) -> Outcome {
     match verb {
-        Verb::Prune(a) => prune::run(a),
+        Verb::Prune(a) => prune::run(*a),
         Verb::Plan(a) => plan::run(a),
         Verb::Apply(a) => apply::run(a),
         Verb::Verify(a) => verify::run(a),

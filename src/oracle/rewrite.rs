@@ -4,7 +4,6 @@
 use super::steps::{Steps, attribute, int64s, of_type, scalar};
 use std::collections::HashSet;
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_shape_proto, type_proto};
 
 /// Rewrites a graph and its subgraphs.

@@ -94,7 +94,7 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum ChooseError {
     #[error("scoring {group}: {error}")]
-    Score { group: GroupId, error: ScoreError },
+    Score { group: GroupId, error: Box<ScoreError> },
     #[error("the pattern `{pattern}` is not a glob: {error}")]
     Pattern { pattern: String, error: globset::Error },
     #[error("the pattern `{0}` fits no constant and no node; `secateur groups` lists what there is")]
@@ -113,7 +113,7 @@ pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseErro
     let mut ranked: Vec<Ranked> = Vec::with_capacity(candidates.len());
     for group in candidates {
         let scores = options.criterion.score(&context, group);
-        let scores = scores.map_err(|error| ChooseError::Score { group: group.id, error })?;
+        let scores = scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })?;
         ranked.push(Ranked::new(analysis, options, group, scores));
     }
     let counts = match options.budget {
