@@ -96,7 +96,7 @@ mod tests {
         // Each of the two columns is a row of a sum.
         let rows = after("sparsify{ratio=0.25 scope=row}").unwrap();
         assert_eq!(rows.0, [0.0, -5.0, -2.0, 0.0, 3.0, 0.3, 0.5, 0.4]);
-        assert_eq!(after("sparsify{ratio=0}").unwrap().1, false);
+        assert!(!after("sparsify{ratio=0}").unwrap().1);
         assert_eq!(after("sparsify,sparsify"), after("sparsify"));
     }
 

@@ -161,7 +161,7 @@ impl Task {
     /// Fits on what the original and the pruned model read, one a group.
     fn across(&self, halves: &[Pair; 2]) -> Vec<Affine> {
         let mut start = 0;
-        let mut fit = |(group, kept): (usize, &Vec<usize>)| {
+        let fit = |(group, kept): (usize, &Vec<usize>)| {
             let now = start..start + kept.len();
             start = now.end;
             let share = self.share(group);
@@ -171,7 +171,7 @@ impl Task {
             };
             fit::fit(&[pair(&halves[0]), pair(&halves[1])], kept, &self.importance[group])
         };
-        self.kept.iter().enumerate().map(|x| fit(x)).collect()
+        self.kept.iter().enumerate().map(fit).collect()
     }
 
     fn judge(&self, halves: &[Moments; 2], maps: &[Affine]) -> Repaired {
