@@ -68,9 +68,15 @@ pub enum ScoreError {
     #[error("constant `{name}`: {error}")]
     Tensor { name: String, error: TensorError },
     #[error(transparent)]
-    Trial(#[from] TrialError),
+    Trial(Box<TrialError>),
     #[error("no criterion is called `{0}`; there are {1}")]
     Unknown(String, String),
+}
+
+impl From<TrialError> for ScoreError {
+    fn from(error: TrialError) -> ScoreError {
+        ScoreError::Trial(Box::new(error))
+    }
 }
 
 /// Every criterion. A new one is a file and a line here.

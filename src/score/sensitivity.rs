@@ -40,8 +40,9 @@ fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
     let mut levels = vec![(0, 0.0)];
     for count in counts {
         let error = trial.without(group, &order[..count])?;
-        // What goes later costs no less, or the order would not be one.
-        levels.push((count, levels.iter().map(|l: &(usize, f64)| l.1).fold(error, f64::max)));
+        // What goes later costs a little more, or the order would not be one.
+        let last = levels.last().map_or(0.0, |l: &(usize, f64)| l.1);
+        levels.push((count, error.max(last * (1.0 + 1e-6))));
     }
     let mut scores = vec![0.0; group.size];
     order.into_iter().enumerate().for_each(|(rank, unit)| scores[unit] = interpolated(&levels, rank + 1));
