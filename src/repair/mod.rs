@@ -1,10 +1,9 @@
 //! Repair: what is left of a model is refitted, so that each contraction computes as nearly as possible what it did.
 //!
 //! No training and no labels: for every contraction over an axis that lost units, the removed ones are predicted from
-//! those that stay ([`fit`]), from statistics of a few hundred inputs. First all contractions are fitted on the original model's
+//! those that stay, from statistics of a few hundred inputs. First all contractions are fitted on the original model's
 //! statistics. Then, stage by stage in topological order, each is fitted again to what really arrives in the pruned
 //! model, while its target stays what it computed in the original one: so errors do not pile up along the depth.
-//! The last step matches the means of the results once more.
 
 mod fit;
 mod write;
