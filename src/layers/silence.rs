@@ -4,6 +4,7 @@ use super::LayerCut;
 use crate::infer;
 use crate::ir::{DType, Graph, Model, NodeId, Tensor, Use, ValueId};
 use crate::passes::new_constant;
+use crate::prune;
 use std::collections::{HashMap, HashSet};
 
 /// The model with zero for the results of these layers' branches, whatever the branches compute: the reference of the
@@ -13,13 +14,16 @@ pub fn silenced(original: &Model, layers: &[LayerCut]) -> Model {
     if layers.is_empty() {
         return model;
     }
-    let facts = infer::infer(original);
+    // What comes out of a call with bodies has a type only once these are open.
+    let whole = prune::unfolded(original).unwrap_or_else(|_| original.clone());
+    let (facts, values) = (infer::infer(&whole), whole.graph.values_by_name());
     let mut taken = model.graph.all_names();
     let calls = model.graph.calls().into_iter();
     let calls: HashMap<u32, NodeId> = calls.filter_map(|n| Some((model.graph.origin(n)?, n))).collect();
     for layer in layers {
         let Some(&node) = calls.get(&layer.node) else { continue };
-        let Some(dtype) = facts.get(ValueId { node, port: 0 }).dtype else { continue };
+        let value = values.get(model.graph.value_name(ValueId { node, port: 0 }));
+        let Some(dtype) = value.and_then(|&v| facts.get(v).dtype) else { continue };
         silence(&mut model.graph, original.ir_version, Use { node, slot: layer.slot }, dtype, &mut taken);
     }
     model

@@ -3,7 +3,7 @@
 use super::fit::Affine;
 use super::{RepairError, Task};
 use crate::analysis::Analysis;
-use crate::axes::{KeepSets, Kept};
+use crate::axes::{KeepSets, Kept, Var};
 use crate::contraction::Contraction;
 use crate::ir::{Model, NodeId, Tensor, ValueId};
 use crate::ops::{self, Bias, Site};
@@ -39,12 +39,14 @@ pub(super) fn write(
     let shift = selected(analysis, keep, c, tensor(&shift)?).map_err(|e| task.failed(e))?;
     let shift = along_result(analysis, c, &shift).ok_or_else(|| task.lost())?;
     let current = model.graph.operand(c.node, usize::from(c.weight_slot)).ok_or_else(|| task.lost())?;
-    let constant = model.graph.constant_mut(current.node).ok_or_else(|| task.lost())?;
-    if constant.tensor.shape != weight.shape {
+    if model.graph.tensor(current).is_none_or(|t| t.shape != weight.shape) {
         return Err(task.lost());
     }
-    constant.tensor = weight;
-    task.add(analysis, model, &shift).ok_or_else(|| task.lost())
+    task.add(analysis, model, &shift).ok_or_else(|| task.lost())?;
+    if let Some(constant) = model.graph.constant_mut(current.node) {
+        constant.tensor = weight;
+    }
+    Ok(())
 }
 
 impl Task {
@@ -124,7 +126,9 @@ fn along_result(analysis: &Analysis, c: &Contraction, shift: &Tensor) -> Option<
     let (axes, solver) = (&analysis.axes, analysis.axes.solver());
     let result = axes.of(ValueId { node: c.node, port: 0 })?;
     let weight = axes.of(c.weight)?;
-    let target = |axis: usize| result.iter().position(|&r| solver.find(r) == solver.find(weight[axis]));
+    // A product is written anew wherever a rule names it, so axes are the same if their parts are.
+    let same = |a: Var, b: Var| solver.size(a) == solver.size(b) && solver.leaves(a) == solver.leaves(b);
+    let target = |axis: usize| result.iter().position(|&r| same(r, weight[axis]));
     let targets: Vec<Option<usize>> = (0..weight.len()).map(target).collect();
     let mut shape = vec![1; result.len()];
     for (axis, target) in targets.iter().enumerate().filter(|(axis, _)| *axis != c.weight_axis) {

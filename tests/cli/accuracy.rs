@@ -50,3 +50,15 @@ fn branching_nets_lose_20_percent() {
 fn grouped_nets_lose_10_percent() {
     keeps("digits_shuffle", "0.1", 0.95);
 }
+
+// Measured: 0.99. Without the repair 0.3 are left.
+#[test]
+fn a_repaired_net_of_groups_loses_half_its_operations() {
+    let folder = Folder::new();
+    let samples = fixture("digits_calib.npz");
+    let options = ["--macs", "50%", "--calib", &samples, "--calib-samples", "128"];
+    let (output, report) = prune(&folder, &fixture("digits_shuffle"), "o.onnx", &options);
+    assert!(report["repaired"].as_array().unwrap().len() > 5, "{}", report["repaired"]);
+    let after = accuracy(&load(output));
+    assert!(after >= 0.9, "{after}");
+}
