@@ -112,7 +112,8 @@ def peer(tool):
             error = (done.stderr.strip().splitlines() or ["no answer"])[-1][:160]
             return [{"target": share, "error": error} for share in SHARES]
         seconds = round(time.time() - started, 1)
-        return [best(task, pathlib.Path(folder), json.loads(found.read_text()), s) | {"seconds": seconds} for s in SHARES]
+        ways = json.loads(found.read_text())
+        return [best(task, pathlib.Path(folder), ways, s) | {"seconds": seconds} for s in SHARES]
 
     source = (tasks.HERE / "peers.py").read_bytes()
     work.depends = lambda args: [tool, source, *(importlib.metadata.version(p) for p in PACKAGES)]
