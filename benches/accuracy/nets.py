@@ -76,7 +76,7 @@ def mobilenet(classes):
 
 
 class Attention(nn.Module):
-    """Each position sees those before it. Sizes are read from the layers, so that a pruned `qkv` still runs once `heads` is right."""
+    """Each position sees those before it. Sizes are read from the layers, so that a pruned `qkv` still runs."""
 
     def __init__(self, dim, heads):
         super().__init__()

@@ -37,6 +37,7 @@ PACKAGES = ("torch", "torch-pruning", "onnxsim", "onnxruntime")
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", type=pathlib.Path, default=tasks.ROOT / "target/release/secateur")
+    parser.add_argument("--commit", help="what --bin was built from, where that is not HEAD")
     parser.add_argument("--only", nargs="+", default=[], help="models whose names contain one of these words")
     parser.add_argument("--methods", nargs="+", help="methods whose names contain one of these words")
     parser.add_argument("--jobs", type=int, default=2)
@@ -111,7 +112,8 @@ def peer(tool):
             error = (done.stderr.strip().splitlines() or ["no answer"])[-1][:160]
             return [{"target": share, "error": error} for share in SHARES]
         seconds = round(time.time() - started, 1)
-        return [best(task, pathlib.Path(folder), json.loads(found.read_text()), s) | {"seconds": seconds} for s in SHARES]
+        ways = json.loads(found.read_text())
+        return [best(task, pathlib.Path(folder), ways, s) | {"seconds": seconds} for s in SHARES]
 
     source = (tasks.HERE / "peers.py").read_bytes()
     work.depends = lambda args: [tool, source, *(importlib.metadata.version(p) for p in PACKAGES)]
@@ -180,7 +182,7 @@ def run(command, timeout=60):
 
 def versions(args):
     told = run([args.bin, "--version"]).stdout.strip()
-    commit = run(["git", "-C", tasks.ROOT, "rev-parse", "--short", "HEAD"]).stdout.strip()
+    commit = args.commit or run(["git", "-C", tasks.ROOT, "rev-parse", "--short", "HEAD"]).stdout.strip()
     return {"secateur": f"{told} ({commit})"} | {p: importlib.metadata.version(p) for p in PACKAGES}
 
 

@@ -18,8 +18,8 @@ data: each layer by the same share or all in one ranking, with and without the r
 onnxsim with and without `apply_pruning_finetune`. They may keep up to half a point of MACs more than asked. "–": there
 was no result; the reasons are below. Guessing gives 10 % of the digits and 6 % of the letters.
 
-{checked} The tools took {minutes:.0f} minutes in all, on two
-cores that had other work too.
+{checked}
+The tools took {minutes:.0f} minutes in all, on two cores that had other work too.
 
 """
 

@@ -1,7 +1,7 @@
 """Train and export the models of the accuracy table.
 
     pip install numpy torch onnx onnxruntime
-    python benches/accuracy/train.py                         # all of them
+    python benches/accuracy/train.py                           # all of them
     python benches/accuracy/train.py letters_resnet text_gpt   # only these
 
 `letters_*` name rendered letters (`images.py`): new images all the time, so nothing is learnt by heart.
