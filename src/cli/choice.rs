@@ -22,7 +22,8 @@ pub struct Choice {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     layers: Option<u32>,
     /// What tells units that matter from those that don't; `secateur criteria` lists them. `a*b` is the geometric mean
-    /// of two, `a+b` the arithmetic [default: obs with --calib, l2 without]
+    /// of two, `a+b` the arithmetic [default: obs with --calib (wanda with
+    /// --no-compensate), l2 without]
     #[arg(long, value_name = "NAME")]
     criterion: Option<String>,
     /// Seed of all that is drawn by lot
@@ -149,7 +150,13 @@ impl Choice {
 
     /// What the plan is made by; `calibrated` has what was measured.
     fn options(&self, open: OpenDims, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
-        let name = self.criterion.as_deref().unwrap_or(if calibrated.is_some() { "obs" } else { "l2" });
+        // `obs` counts on a refit of what stays.
+        let default = match calibrated {
+            Some(_) if self.calibration.refits() => "obs",
+            Some(_) => "wanda",
+            None => "l2",
+        };
+        let name = self.criterion.as_deref().unwrap_or(default);
         let criterion: Formula = name.parse().map_err(Failure::usage)?;
         let b = &self.budget;
         let budget = match (b.macs, b.params, b.size) {
