@@ -189,7 +189,15 @@ pub fn execute_and_thin(
     let mut bare = model.clone();
     let mut repaired = None;
     if let Some(Repair { measured, samples, done }) = repair.filter(|_| !plan.is_empty()) {
-        repaired = Some(repair::repair(analysis, &keep, &measured.stats, samples, before.macs, &mut model, done)?);
+        repaired = Some(repair::repair(
+            analysis,
+            &keep,
+            &measured.stats,
+            samples,
+            before.macs.saturating_mul(samples.count()),
+            &mut model,
+            done,
+        )?);
     }
     let thinned = thin.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
     let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t));

@@ -64,10 +64,11 @@ impl Task {
     }
 }
 
-/// How many times all samples may be run at most, whatever the depth; few for large models.
+/// How many multiply-accumulates the stages may take, which bounds their number: few for large models and many samples.
 const WORK: u64 = 4_000_000_000_000;
 
-/// Refits a pruned model, of which `analysis` is the original. `macs` is what one sample costs.
+/// Refits a pruned model, of which `analysis` is the original. `work` is what a run of all samples costs, in
+/// multiply-accumulates.
 pub fn repair(
     analysis: &Analysis,
     keep: &KeepSets,

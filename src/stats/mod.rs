@@ -22,11 +22,18 @@ use std::collections::BTreeMap;
 pub trait Samples {
     /// The feeds, from the first on.
     fn feeds(&self) -> Box<dyn Iterator<Item = Result<Feed, FeedError>> + '_>;
+
+    /// How many samples there are.
+    fn count(&self) -> u64;
 }
 
 impl Samples for Vec<Feed> {
     fn feeds(&self) -> Box<dyn Iterator<Item = Result<Feed, FeedError>> + '_> {
         Box::new(self.iter().cloned().map(Ok))
+    }
+
+    fn count(&self) -> u64 {
+        self.iter().map(|feed| samples_in(feed) as u64).sum()
     }
 }
 
@@ -39,6 +46,10 @@ pub struct Batches {
 impl Samples for Batches {
     fn feeds(&self) -> Box<dyn Iterator<Item = Result<Feed, FeedError>> + '_> {
         Box::new(self.samples.full_feeds(self.batch))
+    }
+
+    fn count(&self) -> u64 {
+        self.samples.len() as u64
     }
 }
 
@@ -167,8 +178,12 @@ impl Measured {
 
 /// How many rows of a tensor count for this feed.
 pub fn limit(feed: &Feed) -> usize {
-    let samples = feed.iter().filter_map(|(_, t)| t.shape.first()).max().copied().unwrap_or(1);
-    ROWS_PER_SAMPLE * samples.max(1)
+    ROWS_PER_SAMPLE * samples_in(feed)
+}
+
+/// How many samples a feed has: the longest first axis of an input.
+fn samples_in(feed: &Feed) -> usize {
+    feed.iter().filter_map(|(_, t)| t.shape.first()).max().copied().unwrap_or(1).max(1)
 }
 
 /// A model that returns inner values.
