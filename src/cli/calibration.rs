@@ -22,8 +22,9 @@ pub struct Calibration {
     #[arg(long, value_name = "SPEC")]
     calib_preprocess: Option<String>,
     /// How many samples of it are used
-    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    calib_samples: u32,
+    #[arg(long, alias = "calib-samples", default_value_t = 256, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
     /// Do not refit what is left of the model
     #[arg(long)]
     no_compensate: bool,
@@ -57,7 +58,7 @@ impl Calibration {
 
     /// The samples, if there are any.
     pub fn samples(&self, model: &Model) -> Result<Option<Batches>, Failure> {
-        let read = |spec| read(spec, self.calib_preprocess.clone(), model, self.calib_samples as usize);
+        let read = |spec| read(spec, self.calib_preprocess.clone(), model, self.samples as usize);
         self.calib.as_deref().map(read).transpose()
     }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 /// Run two models on the same inputs and compare what they compute; exit code 4 if they differ
 #[derive(clap::Args)]
+#[command(mut_arg("verify_samples", |a| a.alias("samples")))]
 #[command(after_help = "\
 Example:
   secateur verify model.onnx rewritten.onnx --inputs samples.npz --tolerance 1e-4")]
