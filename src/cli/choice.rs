@@ -82,11 +82,21 @@ struct BudgetArgs {
     /// The share of the weights' bytes to keep
     #[arg(long, value_name = "SHARE")]
     size: Option<Share>,
+    /// The share of the activations' peak memory to keep
+    #[arg(long, value_name = "SHARE")]
+    peak_memory: Option<Share>,
 }
 
 impl BudgetArgs {
+    fn budget(&self) -> Budget {
+        let of = |share: Option<Share>, budget: fn(f64) -> Budget| share.map(|s| budget(s.0));
+        let ratio = Budget::Ratio(self.ratio.map_or(0.5, |s| s.0));
+        let shares = of(self.macs, Budget::Macs).or(of(self.params, Budget::Params));
+        shares.or(of(self.size, Budget::Size)).or(of(self.peak_memory, Budget::PeakMemory)).unwrap_or(ratio)
+    }
+
     fn is_given(&self) -> bool {
-        [&self.ratio, &self.macs, &self.params, &self.size].into_iter().any(Option::is_some)
+        [&self.ratio, &self.macs, &self.params, &self.size, &self.peak_memory].into_iter().any(Option::is_some)
     }
 }
 
@@ -158,16 +168,9 @@ impl Choice {
         };
         let name = self.criterion.as_deref().unwrap_or(default);
         let criterion: Formula = name.parse().map_err(Failure::usage)?;
-        let b = &self.budget;
-        let budget = match (b.macs, b.params, b.size) {
-            (Some(x), _, _) => Budget::Macs(x.0),
-            (_, Some(x), _) => Budget::Params(x.0),
-            (_, _, Some(x)) => Budget::Size(x.0),
-            _ => Budget::Ratio(b.ratio.map_or(0.5, |s| s.0)),
-        };
         self.check_granularity()?;
         Ok(Options {
-            budget,
+            budget: self.budget.budget(),
             criterion,
             seed: self.seed,
             round: Round { multiple: usize::from(self.round_to), min_keep: self.min_keep as usize },

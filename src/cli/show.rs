@@ -168,6 +168,7 @@ fn sizes(report: &Report) -> String {
             row("nodes", a.cost.nodes, b.cost.nodes, count),
             row("parameters", a.cost.params, b.cost.params, count),
             row("MACs", a.cost.macs, b.cost.macs, count),
+            row("peak memory", a.cost.peak, b.cost.peak, bytes),
         ]
         .into_iter()
         // A result that failed its check was not written and has no size.

@@ -33,8 +33,7 @@ fn half_of_the_weights_are_hardly_missed() {
     let calib = fixture("digits_calib.npz");
     for net in ["digits_mlp", "digits_resnet"] {
         for method in ["magnitude", "wanda", "sparsegpt"] {
-            let options =
-                ["--sparsity", "50%", "--sparsity-method", method, "--calib", &calib, "--samples", "64"];
+            let options = ["--sparsity", "50%", "--sparsity-method", method, "--calib", &calib, "--samples", "64"];
             let (output, report) = prune(&folder, &fixture(net), "o.onnx", &options);
             assert!(accuracy(&load(&output)) >= 0.97, "{net} {method}");
             let sparsity = &report["sparsity"];
