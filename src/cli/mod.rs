@@ -7,6 +7,7 @@ mod choice;
 mod completions;
 mod criteria;
 mod data;
+mod driving;
 mod eval;
 mod explain;
 mod figures;
@@ -22,6 +23,7 @@ mod sensitivity;
 mod show;
 mod source;
 mod thinning;
+mod trials;
 mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};

@@ -7,7 +7,7 @@ use crate::draw::{Chart, Line};
 use crate::plan::places;
 use crate::prune;
 use crate::score::{Context, Formula};
-use crate::sensitivity::{RATIOS, Trial, curve};
+use crate::sensitivity::{Ablation, RATIOS, curve};
 use crate::stats::{Measured, Samples};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -77,11 +77,11 @@ pub fn run(args: Args) -> super::Outcome {
         false => None,
     };
     let context = Context { analysis: &analysis, seed: args.seed, measured: measured.as_ref() };
-    let trial = Trial::new(&analysis, &few)?;
+    let ablation = Ablation::new(&analysis, &few)?;
     let mut rows = vec![];
     for group in analysis.groups.free().filter(|g| args.inexact || g.is_exact()) {
         let scores = formula.score(&context, group)?;
-        let curve = curve(&trial, group, &scores)?;
+        let curve = curve(&ablation, group, &scores)?;
         let curve = curve.into_iter().map(|(removed, error)| Point { removed, error }).collect();
         rows.push(Row {
             group: group.id.to_string(),

@@ -185,6 +185,19 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 impl Verification {
+    /// Labels, and a task, that are not about the inputs to run: there are none.
+    pub fn judging_without_inputs(&self) -> Option<&Judging> {
+        Some(&self.judging).filter(|j| j.asked() && !self.inputs.are_given())
+    }
+
+    /// Fails for labels of inputs that are not given.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.judging_without_inputs() {
+            Some(_) => Err(Failure::usage("--labels and --task say what --inputs should come out as; give these too")),
+            None => Ok(()),
+        }
+    }
+
     /// Whether it is asked how good the models are.
     pub fn judges(&self) -> bool {
         self.judging.asked()

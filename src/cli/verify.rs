@@ -38,6 +38,7 @@ struct Found<'a> {
 }
 
 pub fn run(args: Args) -> super::Outcome {
+    args.verification.check()?;
     let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
     let options = verify::Options { repeats: 0, ..args.verification.options(args.seed, &args.dims) };
     args.dims.check(&a)?;

@@ -29,6 +29,33 @@ pub enum Budget {
     PeakMemory(f64),
 }
 
+impl Budget {
+    /// The share of the whole model to keep; `None` where every group loses a share of its own.
+    pub fn share(self) -> Option<f64> {
+        match self {
+            Budget::Ratio(_) => None,
+            Budget::Macs(s) | Budget::Params(s) | Budget::Size(s) | Budget::PeakMemory(s) => Some(s),
+        }
+    }
+
+    /// The same with another share.
+    pub fn with_share(self, share: f64) -> Budget {
+        match self {
+            Budget::Ratio(_) => Budget::Ratio(share),
+            Budget::Macs(_) => Budget::Macs(share),
+            Budget::Params(_) => Budget::Params(share),
+            Budget::Size(_) => Budget::Size(share),
+            Budget::PeakMemory(_) => Budget::PeakMemory(share),
+        }
+    }
+}
+
+impl serde::Serialize for Budget {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -51,6 +78,7 @@ pub struct Round {
 }
 
 /// How units are chosen.
+#[derive(Clone)]
 pub struct Options {
     pub budget: Budget,
     pub criterion: Formula,

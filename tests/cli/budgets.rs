@@ -1,6 +1,9 @@
 //! Budgets are met, options are obeyed, and the same command gives the same bytes.
 
 use crate::{Folder, fixture, json, left, load, prune, read};
+use secateur::cost;
+use secateur::plan::{self, Budget, Plan};
+use secateur::score::Criterion;
 use serde_json::Value;
 
 fn share(report: &Value, key: &str) -> f64 {
@@ -139,5 +142,30 @@ fn the_peak_of_memory_is_a_budget() {
         assert_eq!(inspected["total"]["peak"], report["before"]["peak"]);
         let most = inspected["layers"].as_array().unwrap().iter().map(|l| l["peak"].as_u64().unwrap()).max();
         assert_eq!(inspected["total"]["peak"].as_u64(), most);
+    }
+}
+
+#[test]
+fn budgets_are_filled_up() {
+    let analysis = secateur::prune::prepare(&load(fixture("digits_shuffle"))).unwrap();
+    for (share, multiple) in [(0.3, 1), (0.5, 1), (0.7, 4)] {
+        let l2 = Criterion::named("l2").unwrap();
+        let mut options = plan::Options::new(Budget::Macs(share), l2);
+        options.round.multiple = multiple;
+        let macs = |plan: &Plan| {
+            let keep = plan.keep_sets(&analysis).unwrap();
+            let facts = cost::predict(&analysis.model.graph, &analysis.axes, &analysis.facts, &keep);
+            cost::sums(&analysis.model, &facts, &options.open).macs as f64
+        };
+        let plan = plan::choose(&analysis, &options).unwrap();
+        let whole = cost::cost(&analysis.model, &analysis.facts, &options.open).macs as f64;
+        assert!(macs(&plan) <= share * whole);
+        // No unit that went would fit.
+        for at in 0..plan.cuts.len() {
+            let mut more = plan.clone();
+            let removed = &mut more.cuts[at].remove;
+            removed.truncate(removed.len().saturating_sub(multiple));
+            assert!(macs(&more) > share * whole, "{share}: {} has one more", more.cuts[at].group);
+        }
     }
 }
