@@ -117,6 +117,12 @@ pub fn unfolded(model: &Model) -> Result<Model, PruneError> {
     Ok(model)
 }
 
+/// What a model costs as it was read.
+pub fn whole(model: &Model, open: &OpenDims) -> Result<Cost, PruneError> {
+    let whole = unfolded(model)?;
+    Ok(cost::cost(&whole, &infer::infer(&whole), open))
+}
+
 /// Why a plan could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
@@ -209,8 +215,7 @@ pub fn execute_and_thin(
     repair: Option<Repair>,
     thin: Option<Thin>,
 ) -> Result<Pruned, PruneError> {
-    let whole = unfolded(original)?;
-    let before = cost::cost(&whole, &infer::infer(&whole), open);
+    let before = whole(original, open)?;
     let Cut { mut model, mut bare, repaired, removed, keep } = cut(analysis, plan, before.macs, repair)?;
     let thinned = thin.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
     let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t));

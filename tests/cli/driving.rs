@@ -113,3 +113,76 @@ fn what_can_not_be_tried() {
     fails(1, &["one in four is held out"], &["--max-drift", "0.1", "--calib", &calib, "--samples", "3"]);
     fails(1, &["no array \"labels\""], &["--max-drop", "1%", "--calib", &calib, "--labels", &calib]);
 }
+
+#[test]
+fn a_family_has_models_plans_a_table_and_a_curve() {
+    let folder = Folder::new();
+    let (net, dir, calib) = (fixture("digits_mlp"), folder.path("family"), fixture("digits_calib.npz"));
+    let images = fixture("digits_test.npz");
+    let args = ["sweep", &net, "-o", &dir, "--sizes", "25%,75%,1%", "--judge", &images, "--labels", &images];
+    let family = json(&[&args[..], &["--repeats", "1", "--json"], &QUICK, &[&calib]].concat(), 0);
+    let models = family["models"].as_array().unwrap();
+    assert_eq!((models.len(), &family["beyond"]), (2, &serde_json::json!(["macs 1%"])));
+    for (model, share) in models.iter().zip([0.75, 0.25]) {
+        let macs = number(&model["macs"]) / number(&family["whole"]["macs"]);
+        assert!((share - 0.02..=share).contains(&macs), "{model}");
+        assert_eq!((&model["proved"], &model["metric"]["name"]), (&true.into(), &"accuracy".into()));
+        assert!(number(&model["latency"]["speedup"]) > 0.0);
+        // The plan is the one of this model, and what was measured is what it drifts.
+        let at = |key: &str| folder.path(&format!("family/{}", model[key].as_str().unwrap()));
+        assert!((drift(&at("model")) - number(&model["drift"])).abs() < 1e-5, "{model}");
+        let again = folder.path("again.onnx");
+        stdout(&["apply", &net, "--plan", &at("plan"), "-o", &again, "--no-verify"], 0);
+        assert!(load(&again).metadata == load(at("model")).metadata);
+    }
+    assert_eq!(models[1]["model"], "digits_mlp-25.onnx");
+    let written: Value = serde_json::from_slice(&read(folder.path("family/sweep.json"))).unwrap();
+    assert_eq!(written, family);
+    let drawn = text(&read(folder.path("family/sweep.svg")));
+    assert!(drawn.contains("accuracy") && drawn.matches("<circle").count() == 3, "{drawn}");
+    let few = [&["sweep", &net, "-o", &dir, "--points", "1", "--repeats", "0"], &QUICK[..], &[&calib]].concat();
+    let shown = stdout(&few, 0);
+    assert!(shown.contains("digits_mlp-50.onnx") && shown.contains("judged on 8 samples held out"), "{shown}");
+    secateur(&["sweep", &net, "-o", &dir]).code(2);
+    let none = [&["sweep", &net, "-o", &dir, "--sizes", "1%"], &QUICK[..], &[&calib]].concat();
+    secateur(&none).code(3);
+}
+
+#[test]
+fn rounds_end_in_one_plan_for_the_original() {
+    let folder = Folder::new();
+    let calib = fixture("digits_calib.npz");
+    for net in ["digits_mlp", "digits_shuffle"] {
+        let (input, output) = (fixture(net), folder.path("o.onnx"));
+        let options =
+            ["--macs", "40%", "--criterion", "wanda", "--samples", "16", "--calib", &calib, "--no-compensate"];
+        let once = prune(&folder, &input, "once.onnx", &options).1;
+        let verified = ["--iterative", "3", "--repeats", "0", "--json"];
+        let report = json(&[&["prune", &input, "-o", &output], &options[..], &verified].concat(), 0);
+        // The proof covers the cut of all rounds.
+        assert_eq!(report["verification"]["equal"], true);
+        assert_eq!(report["plan"]["budget"], "macs 40%");
+        let left = number(&report["after"]["macs"]) / number(&report["before"]["macs"]);
+        assert!((0.37..=0.4).contains(&left), "{net}: {left}");
+        assert!(report["plan"]["cuts"] != once["plan"]["cuts"], "{net}: measuring anew made no difference");
+        let again = prune(&folder, &input, "again.onnx", &[&options[..], &["--iterative", "3"]].concat());
+        assert!(read(again.0) == read(output), "{net}");
+    }
+}
+
+#[test]
+fn folds_tell_how_much_is_chance() {
+    let folder = Folder::new();
+    let images = fixture("digits_test.npz");
+    let options = ["--macs", "50%", "--folds", "3", "--labels", &images, "--samples", "48", "--no-compensate"];
+    let (_, report) = prune(&folder, &fixture("digits_mlp"), "o.onnx", &[&options[..], &["--calib", &images]].concat());
+    let found = &report["driven"]["folds"];
+    let folds = found["folds"].as_array().unwrap();
+    assert!(folds.len() == 3 && folds.iter().all(|f| f["samples"] == 16), "{found}");
+    let drifts: Vec<f64> = folds.iter().map(|f| number(&f["drift"])).collect();
+    let names: Vec<&str> = found["spread"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["drift", "accuracy", "drop"]);
+    assert!((number(&found["spread"][0]["mean"]) - drifts.iter().sum::<f64>() / 3.0).abs() < 1e-9);
+    let agreement = number(&found["agreement"]);
+    assert!(agreement > 0.3 && agreement < 1.0, "{agreement}");
+}
