@@ -2,13 +2,14 @@
 //!
 //! Calls run one after the other in topological order, as the file has them where it leaves a choice. A tensor is alive
 //! from the call that makes it (an input: from the start) to the last one that reads it (an output: to the end). While a
-//! call runs, its operands and its results are all there. Constants are told apart (`bytes`), and nothing is said of what
-//! a runtime does beside: scratch space, tensors that share memory, results written over operands.
+//! call runs, its operands and its results are all there. Constants are told apart (`bytes`), and so is what is computed of
+//! constants alone. Nothing is said of what a runtime does beside: scratch space, tensors that share memory, results
+//! written over operands.
 
 use super::OpenDims;
 use crate::infer::Facts;
 use crate::ir::{Graph, Node, NodeId, ValueId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A tensor of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,14 @@ impl Walk {
         let steps: Vec<NodeId> = order.iter().copied().filter(|&n| graph.call(n).is_some()).collect();
         let at: HashMap<NodeId, usize> = steps.iter().enumerate().map(|(i, &n)| (n, i)).collect();
         let end = steps.len().saturating_sub(1);
+        let mut fixed: HashSet<NodeId> = graph.constants().into_iter().collect();
         let mut lives = vec![];
         for node in order.into_iter().filter(|&n| !matches!(graph.node(n), Node::Constant(_) | Node::Output(_))) {
+            let mut operands = graph.operands(node).into_iter().flatten().peekable();
+            if operands.peek().is_some() && operands.all(|v| fixed.contains(&v.node)) {
+                fixed.insert(node);
+                continue;
+            }
             let born = at.get(&node).copied().unwrap_or(0);
             for value in graph.results(node) {
                 let last = graph.uses(value).into_iter().map(|u| at.get(&u.node).copied().unwrap_or(end)).max();
@@ -97,6 +104,12 @@ mod tests {
         let kept = "net (f32[n,4] x) => (f32[n,4] a, f32[n,8] y)\n{\n  a = Relu(x)\n  b = Relu(a)\n  \
                     y = Concat<axis=1>(b, b)\n}\n";
         assert_eq!(peaks(kept), (vec![32, 32, 64], 64));
+    }
+
+    #[test]
+    fn what_is_made_of_constants_is_no_activation() {
+        let made = "net (f32[n,4] x) => (f32[n,4] y)\n{\n  f32[4] w = {1.0, 2.0, 3.0, 4.0}\n  v = Neg(w)\n  y = Add(x, v)\n}\n";
+        assert_eq!(peaks(made), (vec![16, 32], 32));
     }
 
     #[test]
