@@ -31,7 +31,7 @@ pub struct PruneChannels {
 }
 
 impl PruneChannels {
-    /// Options: `ratio`, `macs`, `params` or `size` (a share), `score` (a criterion, or several combined), `seed`, `round-to`, `min-keep`,
+    /// Options: `ratio`, `macs`, `params`, `size` or `peak-memory` (a share), `score` (a criterion, or several combined), `seed`, `round-to`, `min-keep`,
     /// `max-ratio`, `granularity` (sorts, joined by `+`), `inexact`.
     pub fn new(options: &mut Options) -> Result<PruneChannels, OptionError> {
         let share = |options: &mut Options, key| options.take::<Share>(key);
@@ -39,8 +39,9 @@ impl PruneChannels {
         let macs = share(options, "macs")?.map(|s| Budget::Macs(s.0));
         let params = share(options, "params")?.map(|s| Budget::Params(s.0));
         let size = share(options, "size")?.map(|s| Budget::Size(s.0));
+        let peak = share(options, "peak-memory")?.map(|s| Budget::PeakMemory(s.0));
         Ok(PruneChannels {
-            budget: macs.or(params).or(size).unwrap_or(Budget::Ratio(ratio)),
+            budget: macs.or(params).or(size).or(peak).unwrap_or(Budget::Ratio(ratio)),
             criterion: options.take_or("score", Formula::default())?,
             seed: options.take_or("seed", 0)?,
             round: Round { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },

@@ -3,6 +3,10 @@
 //! Costs come from facts alone, so the cost of a plan is known before anything is cut: [`Axes`] and keep-sets predict
 //! the shapes, and the same rules count.
 
+mod peak;
+
+pub use peak::{Life, Walk};
+
 use crate::axes::{Axes, KeepSets};
 use crate::infer::{Fact, Facts};
 use crate::ir::{Atom, Dim, Graph, Model, Node, NodeId, ValueId};
@@ -19,6 +23,8 @@ pub struct Cost {
     pub params: u64,
     /// Bytes of all constants.
     pub bytes: u64,
+    /// Bytes of activations that are alive at once, at most; see [`Walk`].
+    pub peak: u64,
     /// Calls in the main graph.
     pub nodes: u64,
 }
@@ -58,6 +64,11 @@ impl OpenDims {
 
 /// Counts a model's cost from the facts of its values.
 pub fn cost(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
+    Cost { peak: Walk::new(&model.graph, facts, open).peak(), ..sums(model, facts, open) }
+}
+
+/// The same without the peak, which takes a walk over the graph.
+pub fn sums(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
     let mut total = Cost::default();
     for (_, node) in per_node(model, facts, open) {
         total.macs += node.macs;
@@ -68,7 +79,7 @@ pub fn cost(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
     total
 }
 
-/// The cost of each call and constant, in the file's order.
+/// The cost of each call and constant, in the file's order, without peaks.
 pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, Cost)> {
     let graph = &model.graph;
     let unknowns = Cell::new(1 << 27);

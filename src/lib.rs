@@ -53,6 +53,7 @@
 //! | [`reference`](mod@reference) | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
+//! | [`drive`] | the job done again and again: promises, searches, families of models |
 //! | [`draw`] | charts |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
@@ -81,6 +82,7 @@ pub mod compare;
 pub mod contraction;
 pub mod cost;
 pub mod draw;
+pub mod drive;
 pub mod feed;
 pub mod infer;
 pub mod ir;

@@ -117,6 +117,12 @@ pub fn unfolded(model: &Model) -> Result<Model, PruneError> {
     Ok(model)
 }
 
+/// What a model costs as it was read.
+pub fn whole(model: &Model, open: &OpenDims) -> Result<Cost, PruneError> {
+    let whole = unfolded(model)?;
+    Ok(cost::cost(&whole, &infer::infer(&whole), open))
+}
+
 /// Why a plan could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
@@ -142,6 +148,7 @@ fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
 }
 
 /// What a repair goes by.
+#[derive(Clone, Copy)]
 pub struct Repair<'a> {
     pub measured: &'a Measured,
     pub samples: &'a dyn Samples,
@@ -155,6 +162,32 @@ pub struct Thin<'a> {
     pub options: &'a sparsity::Options,
     /// What is measured on.
     pub samples: Option<&'a dyn Samples>,
+}
+
+/// A prepared model after surgery and repair, before it is simplified: its nodes are those of the analyzed model.
+pub struct Cut {
+    pub model: Model,
+    /// The same before it was repaired.
+    pub bare: Model,
+    /// How the contractions fared that were repaired, if there was a repair.
+    pub repaired: Option<Vec<Repaired>>,
+    /// The slices of the input file's constants that are gone.
+    pub removed: Vec<apply::Removed>,
+    /// The units that stayed.
+    pub keep: KeepSets,
+}
+
+/// Carries out a plan and repairs what is left. `macs` is what a run of the original costs.
+pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) -> Result<Cut, PruneError> {
+    let keep = plan.keep_sets(analysis)?;
+    let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
+    let bare = model.clone();
+    let mut repaired = None;
+    if let Some(Repair { measured, samples, done }) = repair.filter(|_| !plan.is_empty()) {
+        let work = macs.saturating_mul(samples.count());
+        repaired = Some(repair::repair(analysis, &keep, &measured.stats, samples, work, &mut model, done)?);
+    }
+    Ok(Cut { model, bare, repaired, removed, keep })
 }
 
 /// Carries out a plan, repairs what is left and simplifies it.
@@ -182,33 +215,18 @@ pub fn execute_and_thin(
     repair: Option<Repair>,
     thin: Option<Thin>,
 ) -> Result<Pruned, PruneError> {
-    let keep = plan.keep_sets(analysis)?;
-    let whole = unfolded(original)?;
-    let before = cost::cost(&whole, &infer::infer(&whole), open);
-    let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
-    let mut bare = model.clone();
-    let mut repaired = None;
-    if let Some(Repair { measured, samples, done }) = repair.filter(|_| !plan.is_empty()) {
-        repaired = Some(repair::repair(
-            analysis,
-            &keep,
-            &measured.stats,
-            samples,
-            before.macs.saturating_mul(samples.count()),
-            &mut model,
-            done,
-        )?);
-    }
+    let before = whole(original, open)?;
+    let Cut { mut model, mut bare, repaired, removed, keep } = cut(analysis, plan, before.macs, repair)?;
     let thinned = thin.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
     let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t));
     // What was refitted is no more what zeros make of the file; then the proof is about the model before that.
-    let mut cut = None;
+    let mut unrepaired = None;
     if repaired.is_some() || zeroed == Some(None) {
         run_passes(simplify, &mut bare)?;
         run_passes(FOLD, &mut bare)?;
-        cut = Some(bare);
+        unrepaired = Some(bare);
     }
-    let zeroed = zeroed.flatten().filter(|_| cut.is_none()).unwrap_or_default();
+    let zeroed = zeroed.flatten().filter(|_| unrepaired.is_none()).unwrap_or_default();
     run_passes(simplify, &mut model)?;
     if !plan.is_empty() || thinned.is_some() {
         sign(&mut model, plan, thin.map(|t| t.options), simplify)?;
@@ -218,7 +236,7 @@ pub fn execute_and_thin(
     let (after, groups) = (cost::cost(&model, &facts, open), cut_groups(analysis, plan));
     let repaired = repaired.unwrap_or_default();
     run_passes(FOLD, &mut model)?;
-    Ok(Pruned { model, cut, repaired, before, after, groups, removed, keep, thinned, zeroed })
+    Ok(Pruned { model, cut: unrepaired, repaired, before, after, groups, removed, keep, thinned, zeroed })
 }
 
 /// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.

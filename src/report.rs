@@ -3,6 +3,7 @@
 use crate::apply::Removed;
 use crate::compare::Difference;
 use crate::cost::Cost;
+use crate::drive::Driven;
 use crate::judge::Judgement;
 use crate::latency::Latency;
 use crate::layers::LayerCut;
@@ -37,6 +38,9 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<SparsityReport>,
     pub plan: Plan,
+    /// What was tried before, where something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driven: Option<Driven>,
     pub verification: Outcome,
     /// How good both models are, where there are labels.
     pub metrics: Option<Metrics>,

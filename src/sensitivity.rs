@@ -16,7 +16,7 @@ use crate::save::{self, SaveError};
 pub const RATIOS: [f64; 5] = [0.1, 0.25, 0.5, 0.75, 0.9];
 
 /// A model that is cut in one way and another, to see what becomes of its outputs.
-pub struct Trial<'a> {
+pub struct Ablation<'a> {
     analysis: &'a Analysis,
     feeds: &'a [Feed],
     /// What the whole model computes, feed by feed.
@@ -25,7 +25,7 @@ pub struct Trial<'a> {
 
 /// Why nothing was tried.
 #[derive(Debug, thiserror::Error)]
-pub enum TrialError {
+pub enum AblationError {
     #[error("running the model on samples: {0}")]
     Oracle(#[from] OracleError),
     #[error("encoding the model: {0}")]
@@ -36,14 +36,14 @@ pub enum TrialError {
     Compare(#[from] CompareError),
 }
 
-impl Trial<'_> {
+impl Ablation<'_> {
     /// Runs the model on the feeds, which are of one signature.
-    pub fn new<'a>(analysis: &'a Analysis, feeds: &'a [Feed]) -> Result<Trial<'a>, TrialError> {
-        Ok(Trial { analysis, feeds, outputs: run(&analysis.model, feeds)? })
+    pub fn new<'a>(analysis: &'a Analysis, feeds: &'a [Feed]) -> Result<Ablation<'a>, AblationError> {
+        Ok(Ablation { analysis, feeds, outputs: run(&analysis.model, feeds)? })
     }
 
     /// ‖a−b‖ over ‖a‖ of the outputs a and those without these units, for the output where it is largest.
-    pub fn without(&self, group: &Group, units: &[usize]) -> Result<f64, TrialError> {
+    pub fn without(&self, group: &Group, units: &[usize]) -> Result<f64, AblationError> {
         let mut keep = KeepSets::default();
         keep.keep(group.leaf, (0..group.size).filter(|u| !units.contains(u)).collect());
         let cut = apply::apply(self.analysis, &keep)?.model;
@@ -56,7 +56,7 @@ impl Trial<'_> {
     }
 }
 
-fn run(model: &Model, feeds: &[Feed]) -> Result<Vec<Vec<(String, Tensor)>>, TrialError> {
+fn run(model: &Model, feeds: &[Feed]) -> Result<Vec<Vec<(String, Tensor)>>, AblationError> {
     let Some(first) = feeds.first() else { return Ok(vec![]) };
     // If its bodies can't be closed, saving says so.
     let whole = passes::closed(model).unwrap_or_else(|_| model.clone());
@@ -66,7 +66,7 @@ fn run(model: &Model, feeds: &[Feed]) -> Result<Vec<Vec<(String, Tensor)>>, Tria
 
 /// What becomes of the outputs as a group loses units, those with the lowest scores first: pairs of the share that is
 /// gone and the error. Shares that the group can't lose are left out.
-pub fn curve(trial: &Trial, group: &Group, scores: &[f64]) -> Result<Vec<(f64, f64)>, TrialError> {
+pub fn curve(ablation: &Ablation, group: &Group, scores: &[f64]) -> Result<Vec<(f64, f64)>, AblationError> {
     let order = crate::score::ascending(scores);
     let most = group.size - group.floor.clamp(1, group.size);
     let mut points = vec![];
@@ -74,7 +74,7 @@ pub fn curve(trial: &Trial, group: &Group, scores: &[f64]) -> Result<Vec<(f64, f
     for ratio in RATIOS {
         let count = (ratio * group.size as f64).round() as usize;
         if count > last && count <= most {
-            points.push((count as f64 / group.size as f64, trial.without(group, &order[..count])?));
+            points.push((count as f64 / group.size as f64, ablation.without(group, &order[..count])?));
             last = count;
         }
     }

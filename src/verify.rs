@@ -238,6 +238,13 @@ impl LatencyMs {
     }
 }
 
+impl LatencyMs {
+    /// How many times as long the original takes.
+    pub fn speedup(&self) -> Option<f64> {
+        self.speedup
+    }
+}
+
 impl TimingMs {
     fn of(t: &latency::Timing) -> TimingMs {
         let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;

@@ -76,7 +76,7 @@ def ours(binary, task):
     }
     ways = {name: flags for name, flags in ways.items() if flags[1] in names}
     if "--search" in run([binary, "prune", "--help"]).stdout:
-        ways["obs + repair + search"] = ["--criterion", "obs", *calib, "--search"]
+        ways["obs + repair + search"] = ["--criterion", "obs", *calib, "--search", "16"]
     return [(name, secateur(flags)) for name, flags in ways.items()]
 
 

@@ -39,6 +39,7 @@ struct Shared {
 
 pub fn run(args: Args) -> super::Outcome {
     args.finish.check()?;
+    args.finish.verification.check()?;
     let mut stages = Stages::default();
     let text = std::fs::read(&args.plan);
     let text = text.map_err(|e| Failure::new(format!("{}: {e}", args.plan.display())))?;
@@ -52,5 +53,8 @@ pub fn run(args: Args) -> super::Outcome {
     let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;
     let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &shortened.analysis))?;
     let (input, model) = (args.model.as_path(), &model);
-    args.finish.run(Job { input, model, shortened, plan, seed, dims, inexact: true, calibrated, thin: None }, stages)
+    args.finish.run(
+        Job { input, model, shortened, plan, seed, dims, inexact: true, calibrated, driven: None, thin: None },
+        stages,
+    )
 }

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::progress::Progress;
 use crate::analysis::Analysis;
-use crate::feed;
+use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::prune::Repair;
 use crate::stats::{Batches, Measured};
@@ -22,8 +22,9 @@ pub struct Calibration {
     #[arg(long, value_name = "SPEC")]
     calib_preprocess: Option<String>,
     /// How many samples of it are used
-    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    calib_samples: u32,
+    #[arg(long, alias = "calib-samples", default_value_t = 256, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
     /// Do not refit what is left of the model
     #[arg(long)]
     no_compensate: bool,
@@ -57,29 +58,61 @@ impl Calibration {
 
     /// The samples, if there are any.
     pub fn samples(&self, model: &Model) -> Result<Option<Batches>, Failure> {
-        let read = |spec| read(spec, self.calib_preprocess.clone(), model, self.calib_samples as usize);
-        self.calib.as_deref().map(read).transpose()
+        Ok(self.labelled(model, None)?.map(batches))
+    }
+
+    /// The samples with these labels.
+    pub fn labelled(&self, model: &Model, labels: Option<Labels>) -> Result<Option<Samples>, Failure> {
+        self.calib.as_deref().map(|spec| self.open(spec, model, labels)).transpose()
+    }
+
+    /// As many samples of another source, read in the same way.
+    pub fn open(&self, spec: &str, model: &Model, labels: Option<Labels>) -> Result<Samples, Failure> {
+        open(spec, self.calib_preprocess.clone(), model, self.samples as usize, labels)
     }
 
     /// Runs the model on the samples, if there are any.
     pub fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Failure> {
-        let Some(samples) = self.samples(model)? else { return Ok(None) };
+        self.samples(model)?.map(|samples| self.measured(samples, analysis)).transpose()
+    }
+
+    /// Runs the model on these samples.
+    pub fn measured(&self, samples: Batches, analysis: &Analysis) -> Result<Calibrated, Failure> {
         let feeds = samples.samples.len() / samples.samples.per_feed(BATCH).max(1);
         let progress = Progress::new("calibrating", feeds);
         let measured = Arc::new(Measured::new(analysis, &samples, &|| progress.step(1)).map_err(Failure::new)?);
-        Ok(Some(Calibrated { samples, measured, repair: !self.no_compensate }))
+        Ok(Calibrated { samples, measured, repair: !self.no_compensate })
     }
 }
 
 /// The first samples of a source, a few at a time.
 pub fn read(spec: &str, preprocess: Option<String>, model: &Model, count: usize) -> Result<Batches, Failure> {
+    Ok(batches(open(spec, preprocess, model, count, None)?))
+}
+
+/// Samples, a few at a time.
+pub fn batches(samples: Samples) -> Batches {
+    Batches { samples, batch: BATCH }
+}
+
+fn open(
+    spec: &str,
+    preprocess: Option<String>,
+    model: &Model,
+    count: usize,
+    labels: Option<Labels>,
+) -> Result<Samples, Failure> {
     let specs = verify::input_specs(model).map_err(Failure::new)?;
-    let options = feed::Options { preprocess, limit: Some(count), ..feed::Options::default() };
-    let samples = feed::Samples::open(spec, &specs, &options).map_err(Failure::new)?;
-    Ok(Batches { samples, batch: BATCH })
+    let options = feed::Options { preprocess, labels, limit: Some(count), ..feed::Options::default() };
+    Samples::open(spec, &specs, &options).map_err(Failure::new)
 }
 
 impl Calibrated {
+    /// The samples that were measured.
+    pub fn samples(&self) -> &Batches {
+        &self.samples
+    }
+
     /// What a repair goes by, if one is wanted.
     pub fn repair(&self) -> Option<Repair<'_>> {
         self.repair.then(|| Repair { measured: &self.measured, samples: &self.samples, done: &|| {} })

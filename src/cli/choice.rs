@@ -2,10 +2,12 @@
 
 use super::Failure;
 use super::calibration::{Calibrated, Calibration};
+use super::driving::{Drive, Driving};
 use super::source::Dims;
 use crate::analysis::Analysis;
 use crate::axes::Granularity;
 use crate::cost::{self, OpenDims};
+use crate::drive::{Driven, Promise};
 use crate::ir::Model;
 use crate::layers::{self, LayerError};
 use crate::plan::{self, Budget, ChooseError, Options, Plan, Round, Share};
@@ -20,7 +22,17 @@ pub struct Choice {
     budget: BudgetArgs,
     /// Remove this many layers (residual branches), those that change least; channels only under a budget of theirs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(conflicts_with_all = ["max_drift", "max_drop"])]
     layers: Option<u32>,
+    #[command(flatten)]
+    pub how: How,
+    #[command(flatten)]
+    pub driving: Driving,
+}
+
+/// How units are chosen, whatever the budget.
+#[derive(Args)]
+pub struct How {
     /// What tells units that matter from those that don't; `secateur criteria` lists them. `a*b` is the geometric mean
     /// of two, `a+b` the arithmetic [default: obs with --calib (wanda with
     /// --no-compensate), l2 without]
@@ -82,11 +94,39 @@ struct BudgetArgs {
     /// The share of the weights' bytes to keep
     #[arg(long, value_name = "SHARE")]
     size: Option<Share>,
+    /// The share of the activations' peak memory to keep
+    #[arg(long, value_name = "SHARE")]
+    peak_memory: Option<Share>,
+    /// Instead of a budget: the smallest model whose outputs drift no further from the original's on samples held out
+    /// (relative L2, such as 0.02)
+    #[arg(long, value_name = "X", value_parser = drift)]
+    max_drift: Option<f64>,
+    /// Instead of a budget: the smallest model that loses no more by labels on samples held out (1% is a point of
+    /// accuracy, or an error that is 1 % larger); needs --labels
+    #[arg(long, value_name = "SHARE")]
+    max_drop: Option<Share>,
+}
+
+fn drift(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    number.filter(|x| x.is_finite() && *x > 0.0).ok_or_else(|| format!("`{text}` is not a number above 0"))
 }
 
 impl BudgetArgs {
+    fn promise(&self) -> Option<Promise> {
+        self.max_drift.map(Promise::Drift).or(self.max_drop.map(|s| Promise::Drop(s.0)))
+    }
+
+    fn budget(&self) -> Budget {
+        let of = |share: Option<Share>, budget: fn(f64) -> Budget| share.map(|s| budget(s.0));
+        let ratio = Budget::Ratio(self.ratio.map_or(0.5, |s| s.0));
+        let shares = of(self.macs, Budget::Macs).or(of(self.params, Budget::Params));
+        shares.or(of(self.size, Budget::Size)).or(of(self.peak_memory, Budget::PeakMemory)).unwrap_or(ratio)
+    }
+
     fn is_given(&self) -> bool {
-        [&self.ratio, &self.macs, &self.params, &self.size].into_iter().any(Option::is_some)
+        let shares = [&self.ratio, &self.macs, &self.params, &self.size, &self.peak_memory];
+        shares.into_iter().any(Option::is_some) || self.promise().is_some()
     }
 }
 
@@ -95,6 +135,8 @@ pub struct Chosen {
     pub shortened: Shortened,
     pub plan: Plan,
     pub calibrated: Option<Calibrated>,
+    /// What was tried on the way.
+    pub driven: Option<Driven>,
 }
 
 impl Choice {
@@ -104,8 +146,8 @@ impl Choice {
             let shortened = prune::shorten(analysis, &[], &open)?;
             return self.units(model, shortened, open, None, vec![]);
         };
-        let samples = self.calibration.source();
-        let (include, exclude) = (self.include.clone(), self.exclude.clone());
+        let samples = self.how.calibration.source();
+        let (include, exclude) = (self.how.include.clone(), self.how.exclude.clone());
         let options = layers::Options { count: count as usize, include, exclude };
         let chosen = layers::select(&analysis, &options, samples).map_err(|e| match e {
             LayerError::Pattern(e) => failure(e),
@@ -117,21 +159,26 @@ impl Choice {
         let layers = chosen.into_iter().map(|(_, cut)| cut).collect();
         if !self.budget.is_given() {
             let plan = Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples));
-            return Ok(Chosen { shortened, plan, calibrated: None });
+            return Ok(Chosen { shortened, plan, calibrated: None, driven: None });
         }
         self.units(model, shortened, open, whole, layers)
     }
 
     /// Whether units or layers are to go.
     pub fn is_given(&self) -> bool {
-        self.budget.is_given() || self.layers.is_some()
+        self.budget.is_given() || self.layers.is_some() || self.driving.is_given()
+    }
+
+    /// Whether something is judged before a model is made.
+    pub fn judges(&self) -> bool {
+        self.driving.judges(self.budget.promise()) || self.driving.is_given()
     }
 
     /// Chooses nothing.
     pub fn nothing(&self, analysis: Analysis, open: &OpenDims) -> Result<Chosen, Failure> {
         let shortened = prune::shorten(analysis, &[], open)?;
         let plan = Plan::of_layers(&shortened.analysis, vec![], "none");
-        Ok(Chosen { shortened, plan, calibrated: None })
+        Ok(Chosen { shortened, plan, calibrated: None, driven: None })
     }
 
     fn units(
@@ -142,14 +189,41 @@ impl Choice {
         whole: Option<cost::Cost>,
         layers: Vec<layers::LayerCut>,
     ) -> Result<Chosen, Failure> {
-        let calibrated = self.calibration.measure(model, &shortened.analysis)?;
-        let options = Options { whole, ..self.options(open, calibrated.as_ref())? };
-        let plan = plan::choose(&shortened.analysis, &options).map_err(failure)?;
-        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated })
+        let (calibration, promise) = (&self.how.calibration, self.budget.promise());
+        let (samples, held_out) = match self.driving.judges(promise) {
+            true => self.driving.court.samples(calibration, model).map(|(rest, held_out)| (rest, Some(held_out)))?,
+            false => (calibration.samples(model)?, None),
+        };
+        let calibrated = samples.map(|s| calibration.measured(s, &shortened.analysis)).transpose()?;
+        let options = Options { whole, ..self.how.options(self.budget.budget(), open, calibrated.as_ref())? };
+        let (plan, driven) = if promise.is_some() || self.driving.is_given() {
+            let drive = Drive {
+                driving: &self.driving,
+                calibration,
+                model,
+                analysis: &shortened.analysis,
+                calibrated: calibrated.as_ref(),
+                held_out: held_out.as_ref(),
+                options: &options,
+                promise,
+            };
+            drive.run().map(|(plan, driven)| (plan, Some(driven)))?
+        } else {
+            (plan::choose(&shortened.analysis, &options).map_err(failure)?, None)
+        };
+        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, driven })
     }
 
+    /// Fails for what does not go together.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.driving.check(self.budget.budget(), self.budget.promise())?;
+        self.how.check()
+    }
+}
+
+impl How {
     /// What the plan is made by; `calibrated` has what was measured.
-    fn options(&self, open: OpenDims, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
+    pub fn options(&self, budget: Budget, open: OpenDims, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
         // `obs` counts on a refit of what stays.
         let default = match calibrated {
             Some(_) if self.calibration.refits() => "obs",
@@ -158,13 +232,6 @@ impl Choice {
         };
         let name = self.criterion.as_deref().unwrap_or(default);
         let criterion: Formula = name.parse().map_err(Failure::usage)?;
-        let b = &self.budget;
-        let budget = match (b.macs, b.params, b.size) {
-            (Some(x), _, _) => Budget::Macs(x.0),
-            (_, Some(x), _) => Budget::Params(x.0),
-            (_, _, Some(x)) => Budget::Size(x.0),
-            _ => Budget::Ratio(b.ratio.map_or(0.5, |s| s.0)),
-        };
         self.check_granularity()?;
         Ok(Options {
             budget,

@@ -25,6 +25,11 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// Whether there are some.
+    pub fn are_given(&self) -> bool {
+        self.inputs.is_some()
+    }
+
     /// Where samples come from, and how they are read.
     pub fn source(&self, seed: u64, sizes: &HashMap<String, i64>) -> Option<(String, feed::Options)> {
         let (preprocess, sizes) = (self.preprocess.clone(), sizes.clone());
@@ -38,22 +43,22 @@ pub struct Judging {
     /// Labels of the inputs: a `.npy` file, the array `labels` of a `.npz` file (`targets` for regression), or a `.csv`
     /// file of an integer a line, or of `file,label` for images. Without it, sub-folders of images are the classes, and
     /// the next tokens of the input count for perplexity
-    #[arg(long, value_name = "FILE", requires = "inputs")]
+    #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// What the model is for [default: classification]
-    #[arg(long, value_enum, value_name = "TASK", requires = "inputs")]
+    #[arg(long, value_enum, value_name = "TASK")]
     task: Option<TaskName>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum TaskName {
+pub enum TaskName {
     Classification,
     Regression,
     Perplexity,
 }
 
 impl TaskName {
-    fn task(self) -> Task {
+    pub fn task(self) -> Task {
         match self {
             TaskName::Classification => Task::Classification,
             TaskName::Regression => Task::Regression,
@@ -64,6 +69,11 @@ impl TaskName {
 
 /// How many samples are run at a time to judge a model, where it leaves that open.
 pub const BATCH: u32 = 32;
+
+/// Labels in a file, by the name that they have for a task.
+pub fn labels(path: PathBuf, task: Task) -> Labels {
+    Labels { path, array: if task == Task::Regression { "targets" } else { "labels" }.into() }
+}
 
 impl Judging {
     /// Whether there is anything to judge.
@@ -76,8 +86,12 @@ impl Judging {
     }
 
     pub fn labels(&self) -> Option<Labels> {
-        let array = if self.task() == Task::Regression { "targets" } else { "labels" };
-        self.labels.clone().map(|path| Labels { path, array: array.into() })
+        self.labels.clone().map(|path| labels(path, self.task()))
+    }
+
+    /// The file of labels and the task, as they were given.
+    pub fn given(&self) -> (Option<PathBuf>, Option<TaskName>) {
+        (self.labels.clone(), self.task)
     }
 
     /// How good two models of the same inputs are, if that is asked for.

@@ -4,6 +4,7 @@ use super::data::{BATCH, Judging};
 use super::progress::Progress;
 use super::source::{self, Dims};
 use super::{Exit, Failure, figures, show};
+use crate::drive::Spread;
 use crate::feed::{self, Samples};
 use crate::judge::{self, ClassesReport, Figure, Judgement, Task};
 use crate::verify;
@@ -41,6 +42,9 @@ pub struct Args {
     /// Only the first N samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
+    /// Judge N parts of the samples by themselves as well, and tell how much the figures differ
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    folds: Option<u32>,
     /// Samples that are run at a time, where the model leaves that open
     #[arg(long, default_value_t = BATCH, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
@@ -62,14 +66,17 @@ struct Found {
     judgement: Judgement,
     /// What the figures are above those of the first model; `None` for the first.
     change: Option<BTreeMap<&'static str, f64>>,
+    /// The figures over parts of the samples, if that is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    spread: Vec<Spread>,
 }
 
 pub fn run(args: Args) -> super::Outcome {
     let mut all: Vec<Found> = vec![];
     for path in &args.models {
-        let judgement = args.judged(path)?;
+        let (judgement, spread) = args.judged(path)?;
         let change = all.first().map(|first| judgement.change(&first.judgement));
-        all.push(Found { model: path.display().to_string(), judgement, change });
+        all.push(Found { model: path.display().to_string(), judgement, change, spread });
     }
     match &all[..] {
         _ if args.json => show::print_json(&all)?,
@@ -80,7 +87,8 @@ pub fn run(args: Args) -> super::Outcome {
 }
 
 impl Args {
-    fn judged(&self, path: &Path) -> Result<Judgement, Failure> {
+    /// How good a model is on all samples, and over parts of them.
+    fn judged(&self, path: &Path) -> Result<(Judgement, Vec<Spread>), Failure> {
         let model = source::load(path)?;
         self.dims.check(&model)?;
         let blame = |e: &dyn std::fmt::Display| Failure::new(format!("{}: {e}", path.display()));
@@ -92,9 +100,15 @@ impl Args {
             return Err(failure.hint("give --labels FILE, or a folder of images with a sub-folder for each class"));
         }
         let options = judge::Options { task, output: self.output.clone(), batch: self.batch as usize };
-        let progress = Progress::new(&path.display().to_string(), samples.len());
-        let judged = judge::evaluate(&model, &samples, &options, &|n| progress.step(n));
-        judged.map_err(|e| blame(&e))
+        let parts = self.folds.map_or(0, |n| n as usize);
+        let progress = Progress::new(&path.display().to_string(), samples.len() * if parts > 0 { 2 } else { 1 });
+        let judged = |samples: &Samples| {
+            judge::evaluate(&model, samples, &options, &|n| progress.step(n)).map_err(|e| blame(&e))
+        };
+        let whole = judged(&samples)?;
+        let parts = (0..parts).map(|k| samples.fold(k, parts).1);
+        let parts = parts.filter(|part| !part.is_empty()).map(|part| judged(&part)).collect::<Result<Vec<_>, _>>()?;
+        Ok((whole, spread(&parts)))
     }
 
     fn reading(&self) -> feed::Options {
@@ -108,11 +122,30 @@ impl Args {
     }
 }
 
+/// The figures of judgements of one task.
+fn spread(parts: &[Judgement]) -> Vec<Spread> {
+    let figures: Vec<Vec<Figure>> = parts.iter().map(Judgement::figures).collect();
+    let first = figures.first().map_or(&[][..], Vec::as_slice);
+    let of = |(i, figure): (usize, &Figure)| {
+        Spread::new(figure.name, &figures.iter().map(|part| part[i].value).collect::<Vec<_>>())
+    };
+    first.iter().enumerate().map(of).collect()
+}
+
 /// All that is to be told of one model.
 fn alone(found: &Found) -> String {
-    let row = |f: &Figure| vec![figures::title(f), figures::value(f)];
+    let row = |f: &Figure| {
+        let over = found.spread.iter().find(|s| s.name == f.name);
+        let show = |value| figures::value(&Figure { value, ..*f });
+        let over = over.map(|s| format!("{} ± {}", show(s.mean), show(s.deviation)));
+        [vec![figures::title(f), figures::value(f)], over.into_iter().collect()].concat()
+    };
     let samples = format!("{} on {} samples\n\n", found.model, found.judgement.samples());
-    let figures = show::table(&["", ""], 1, found.judgement.figures().iter().map(row));
+    let figures = show::table(
+        if found.spread.is_empty() { &["", ""] } else { &["", "", "over the folds"] },
+        1,
+        found.judgement.figures().iter().map(row),
+    );
     let details = match &found.judgement {
         Judgement::Classification(report) => classes(report),
         _ => String::new(),

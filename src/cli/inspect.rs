@@ -2,7 +2,7 @@
 
 use super::source::{self, Dims};
 use super::{Exit, show};
-use crate::cost::{self, Cost};
+use crate::cost::{self, Cost, Walk};
 use crate::infer::{self, Facts};
 use crate::ir::{Dim, Model, NodeId, ValueId};
 use crate::prune;
@@ -51,7 +51,10 @@ pub fn run(args: Args) -> super::Outcome {
     let facts = infer::infer(&model);
     let open = args.dims.open(&model)?;
     let costs: BTreeMap<NodeId, Cost> = cost::per_node(&model, &facts, &open).into_iter().collect();
-    let layers = layers(&model, &facts, &costs);
+    let mut layers = layers(&model, &facts, &costs);
+    // Both are in topological order.
+    let peaks = Walk::new(&model.graph, &facts, &open).bytes();
+    layers.iter_mut().zip(peaks).for_each(|(row, bytes)| row.cost.peak = bytes);
     let found = Inspection { total: cost::cost(&model, &facts, &open), operators: operators(&layers), layers };
     if args.json {
         show::print_json(&found)?;
@@ -59,8 +62,11 @@ pub fn run(args: Args) -> super::Outcome {
     }
     let rows = if args.layers {
         let costly = found.layers.iter().filter(|r| r.cost.macs + r.cost.params > 0);
-        let rows = costly.map(|r| [vec![r.name.clone(), r.op.clone(), r.shape.clone()], numbers(&r.cost)].concat());
-        show::table(&["layer", "operator", "result", "parameters", "MACs", "bytes"], 3, rows)
+        let rows = costly.map(|r| {
+            [vec![r.name.clone(), r.op.clone(), r.shape.clone()], numbers(&r.cost), vec![show::bytes(r.cost.peak)]]
+                .concat()
+        });
+        show::table(&["layer", "operator", "result", "parameters", "MACs", "bytes", "alive"], 3, rows)
     } else {
         let rows =
             found.operators.iter().map(|r| [vec![r.op.clone(), r.cost.nodes.to_string()], numbers(&r.cost)].concat());
@@ -68,11 +74,12 @@ pub fn run(args: Args) -> super::Outcome {
     };
     let total = &found.total;
     show::print(&format!(
-        "{rows}\n  {} nodes, {} parameters, {} MACs, {} of weights\n",
+        "{rows}\n  {} nodes, {} parameters, {} MACs, {} of weights, {} of activations at once\n",
         total.nodes,
         show::count(total.params),
         show::count(total.macs),
-        show::bytes(total.bytes)
+        show::bytes(total.bytes),
+        show::bytes(total.peak)
     ))?;
     for c in &facts.contradictions {
         show::say(&format!("warning: `{}` contradicts its operands: {}", model.graph.label(c.node), c.what));
@@ -113,6 +120,7 @@ fn operators(layers: &[Row]) -> Vec<Row> {
         row.cost.macs += layer.cost.macs;
         row.cost.params += layer.cost.params;
         row.cost.bytes += layer.cost.bytes;
+        row.cost.peak = row.cost.peak.max(layer.cost.peak);
     }
     let mut rows: Vec<Row> = by_op.into_values().collect();
     rows.sort_by(|a, b| b.cost.macs.cmp(&a.cost.macs).then(b.cost.nodes.cmp(&a.cost.nodes)));

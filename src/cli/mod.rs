@@ -7,6 +7,7 @@ mod choice;
 mod completions;
 mod criteria;
 mod data;
+mod driving;
 mod eval;
 mod explain;
 mod figures;
@@ -21,7 +22,9 @@ mod prune;
 mod sensitivity;
 mod show;
 mod source;
+mod sweep;
 mod thinning;
+mod trials;
 mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -55,6 +58,7 @@ enum Verb {
     Groups(groups::Args),
     Layers(layers::Args),
     Sensitivity(sensitivity::Args),
+    Sweep(Box<sweep::Args>),
     Explain(explain::Args),
     Opt(opt::Args),
     Print(print::Args),
@@ -140,6 +144,7 @@ fn run(verb: Verb) -> Outcome {
         Verb::Groups(a) => groups::run(a),
         Verb::Layers(a) => layers::run(a),
         Verb::Sensitivity(a) => sensitivity::run(a),
+        Verb::Sweep(a) => sweep::run(*a),
         Verb::Explain(a) => explain::run(a),
         Verb::Opt(a) => opt::run(a),
         Verb::Print(a) => print::run(a),

@@ -1,12 +1,14 @@
 //! `secateur plan`: choose what goes, and write it down.
 
 use super::choice::{Choice, Chosen};
-use super::{Exit, show, source};
+use super::{Exit, show, source, trials};
+use crate::drive::Driven;
 use crate::prune::{self, Shortened};
 use std::path::PathBuf;
 
 /// Choose what to cut and write the plan as JSON; `apply` carries it out
 #[derive(clap::Args)]
+#[command(mut_arg("judge_labels", |a| a.alias("labels")))]
 #[command(after_help = "\
 Example:
   secateur plan model.onnx --macs 50% -o plan.json")]
@@ -28,14 +30,19 @@ pub fn run(args: Args) -> super::Outcome {
     args.choice.check()?;
     let model = source::load(&args.model)?;
     let analysis = prune::prepare(&model)?;
-    let open = args.choice.dims.open(&model)?;
-    let Chosen { shortened: Shortened { analysis, .. }, plan, .. } = args.choice.plan(&model, analysis, open)?;
+    let open = args.choice.how.dims.open(&model)?;
+    let Chosen { shortened: Shortened { analysis, .. }, plan, driven, .. } =
+        args.choice.plan(&model, analysis, open)?;
+    if let Some(driven) = &driven {
+        show::say(trials::told(driven).trim_start());
+    }
     match &args.output {
         Some(path) => show::write_json(path, &plan)?,
         None => show::print_json(&plan)?,
     }
     if plan.is_empty() {
-        show::say(&show::nothing(&analysis));
+        let why = driven.as_ref().and_then(Driven::broken);
+        show::say(&why.unwrap_or_else(|| show::nothing(&analysis)));
         return Ok(Exit::Nothing);
     }
     Ok(Exit::Done)

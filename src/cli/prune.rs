@@ -6,6 +6,7 @@ use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::thinning::Thinning;
 use super::{Exit, Failure};
+use crate::drive::Driven;
 use crate::ir::{self, Model};
 use crate::layers::silenced;
 use crate::plan::Plan;
@@ -49,7 +50,7 @@ pub struct Finish {
     #[arg(long)]
     no_verify: bool,
     #[command(flatten)]
-    verification: Verification,
+    pub verification: Verification,
     /// Also write the model that the pruned one must equal: the original with zeros where units are gone
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
@@ -61,32 +62,39 @@ pub struct Finish {
     json: bool,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub fn run(mut args: Args) -> super::Outcome {
     args.finish.check()?;
+    // Labels without inputs are those of the samples that trials are judged by.
+    match args.finish.verification.judging_without_inputs() {
+        Some(judging) if args.choice.judges() => args.choice.driving.court.or(judging),
+        _ => args.finish.verification.check()?,
+    }
     args.choice.check()?;
-    let thin = args.thinning.options(&args.choice.calibration)?;
+    let how = &args.choice.how;
+    let thin = args.thinning.options(&how.calibration)?;
     let mut stages = Stages::default();
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || prune::prepare(&model))?;
-    let open = args.choice.dims.open(&model)?;
+    let open = how.dims.open(&model)?;
     let chosen = match thin.is_some() && !args.choice.is_given() {
         true => args.choice.nothing(analysis, &open)?,
         false => stages.time("plan", || args.choice.plan(&model, analysis, open))?,
     };
     let thin = match thin {
-        Some(options) => Some((options, args.choice.calibration.samples(&model)?)),
+        Some(options) => Some((options, how.calibration.samples(&model)?)),
         None => None,
     };
-    let Chosen { shortened, plan, calibrated } = chosen;
+    let Chosen { shortened, plan, calibrated, driven } = chosen;
     let job = Job {
         input: &args.model,
         model: &model,
         shortened,
         plan,
-        seed: args.choice.seed,
-        dims: &args.choice.dims,
-        inexact: args.choice.inexact,
+        seed: how.seed,
+        dims: &how.dims,
+        inexact: how.inexact,
         calibrated,
+        driven,
         thin,
     };
     args.finish.run(job, stages)
@@ -105,6 +113,8 @@ pub struct Job<'a> {
     pub inexact: bool,
     /// What the result is repaired by.
     pub calibrated: Option<Calibrated>,
+    /// What was tried to find the plan.
+    pub driven: Option<Driven>,
     /// How single weights are set to zero, and the samples to measure on.
     pub thin: Option<(sparsity::Options, Option<Batches>)>,
 }
@@ -164,7 +174,9 @@ impl Finish {
             return Ok(Exit::CheckFailed);
         }
         if nothing {
-            show::say(&format!("{}; the model is unchanged", show::nothing(&job.shortened.analysis)));
+            let why = job.driven.as_ref().and_then(Driven::broken);
+            let why = why.unwrap_or_else(|| show::nothing(&job.shortened.analysis));
+            show::say(&format!("{why}; the model is unchanged"));
             return Ok(Exit::Nothing);
         }
         Ok(Exit::Done)
@@ -248,6 +260,7 @@ impl Finish {
                 .zip(job.thin.as_ref())
                 .map(|(layers, (options, _))| SparsityReport::new(options.to_string(), layers, pruned.cut.is_none())),
             plan: job.plan.clone(),
+            driven: job.driven.clone(),
             verification,
             metrics: None,
             stages: stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect(),

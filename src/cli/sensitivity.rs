@@ -7,7 +7,7 @@ use crate::draw::{Chart, Line};
 use crate::plan::places;
 use crate::prune;
 use crate::score::{Context, Formula};
-use crate::sensitivity::{RATIOS, Trial, curve};
+use crate::sensitivity::{Ablation, RATIOS, curve};
 use crate::stats::{Measured, Samples};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -25,13 +25,14 @@ pub struct Args {
     calib: String,
     /// How many samples the cut models are run on
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    samples: u32,
+    run_samples: u32,
     /// What tells which units of a group go first; `secateur criteria` lists what there is
     #[arg(long, default_value = "wanda", value_name = "NAME")]
     criterion: String,
     /// How many samples are measured for a criterion that asks for them
-    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    calib_samples: u32,
+    #[arg(long, alias = "calib-samples", default_value_t = 256, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
     /// Seed of all that is drawn by lot
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
@@ -69,18 +70,18 @@ pub fn run(args: Args) -> super::Outcome {
     let formula: Formula = args.criterion.parse().map_err(Failure::usage)?;
     let model = source::load(&args.model)?;
     let analysis = prune::prepare(&model)?;
-    let few = read(&args.calib, None, &model, args.samples as usize)?;
+    let few = read(&args.calib, None, &model, args.run_samples as usize)?;
     let few = few.feeds().collect::<Result<Vec<_>, _>>().map_err(Failure::new)?;
     let measured = match formula.needs_data() {
-        true => Some(Measured::new(&analysis, &read(&args.calib, None, &model, args.calib_samples as usize)?, &|| {})?),
+        true => Some(Measured::new(&analysis, &read(&args.calib, None, &model, args.samples as usize)?, &|| {})?),
         false => None,
     };
     let context = Context { analysis: &analysis, seed: args.seed, measured: measured.as_ref() };
-    let trial = Trial::new(&analysis, &few)?;
+    let ablation = Ablation::new(&analysis, &few)?;
     let mut rows = vec![];
     for group in analysis.groups.free().filter(|g| args.inexact || g.is_exact()) {
         let scores = formula.score(&context, group)?;
-        let curve = curve(&trial, group, &scores)?;
+        let curve = curve(&ablation, group, &scores)?;
         let curve = curve.into_iter().map(|(removed, error)| Point { removed, error }).collect();
         rows.push(Row {
             group: group.id.to_string(),

@@ -1,6 +1,6 @@
 //! How results are shown: JSON for machines, tables and sentences for people.
 
-use super::{Failure, figures};
+use super::{Failure, figures, trials};
 use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
@@ -114,6 +114,7 @@ pub fn summary(report: &Report) -> String {
     if report.sparsity.is_none() || !report.groups.is_empty() {
         out += &pinned(&report.pinned);
     }
+    out += &report.driven.as_ref().map_or_else(String::new, trials::told);
     out += &repaired(&report.repaired);
     out += &report.sparsity.as_ref().map_or_else(String::new, sparsity);
     out += "\nverification\n";
@@ -168,6 +169,7 @@ fn sizes(report: &Report) -> String {
             row("nodes", a.cost.nodes, b.cost.nodes, count),
             row("parameters", a.cost.params, b.cost.params, count),
             row("MACs", a.cost.macs, b.cost.macs, count),
+            row("peak memory", a.cost.peak, b.cost.peak, bytes),
         ]
         .into_iter()
         // A result that failed its check was not written and has no size.

@@ -168,9 +168,9 @@ pub struct Verification {
     inputs: Inputs,
     #[command(flatten)]
     judging: Judging,
-    /// How many different inputs are run
+    /// How many different inputs are run to verify
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    samples: u32,
+    verify_samples: u32,
     /// The largest relative difference that counts as equal [default: 1e-3; 3e-2 for 16- and 8-bit models]
     #[arg(long, value_name = "X", value_parser = tolerance)]
     tolerance: Option<f64>,
@@ -185,6 +185,19 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 impl Verification {
+    /// Labels, and a task, that are not about the inputs to run: there are none.
+    pub fn judging_without_inputs(&self) -> Option<&Judging> {
+        Some(&self.judging).filter(|j| j.asked() && !self.inputs.are_given())
+    }
+
+    /// Fails for labels of inputs that are not given.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.judging_without_inputs() {
+            Some(_) => Err(Failure::usage("--labels and --task say what --inputs should come out as; give these too")),
+            None => Ok(()),
+        }
+    }
+
     /// Whether it is asked how good the models are.
     pub fn judges(&self) -> bool {
         self.judging.asked()
@@ -198,7 +211,7 @@ impl Verification {
     pub fn options(&self, seed: u64, dims: &Dims) -> verify::Options {
         verify::Options {
             inputs: self.inputs.source(seed, &dims.sizes()),
-            samples: self.samples as usize,
+            samples: self.verify_samples as usize,
             seed,
             sizes: dims.sizes(),
             tolerance: self.tolerance,

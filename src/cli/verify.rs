@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 /// Run two models on the same inputs and compare what they compute; exit code 4 if they differ
 #[derive(clap::Args)]
+#[command(mut_arg("verify_samples", |a| a.alias("samples")))]
 #[command(after_help = "\
 Example:
   secateur verify model.onnx rewritten.onnx --inputs samples.npz --tolerance 1e-4")]
@@ -37,6 +38,7 @@ struct Found<'a> {
 }
 
 pub fn run(args: Args) -> super::Outcome {
+    args.verification.check()?;
     let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
     let options = verify::Options { repeats: 0, ..args.verification.options(args.seed, &args.dims) };
     args.dims.check(&a)?;

@@ -1,83 +1,87 @@
 //! Budgets over the whole model: all units stand in one ranking, and as few of the lowest go as the budget needs.
 //!
 //! Scores that are errors (of `obs`, say) are weighed against what a unit costs: the least error for the most saved.
-//! What a unit costs depends on how long all other axes are (a convolution's on both its channels), so prices are taken
-//! at the widths that the last round came to, for a few rounds. That is coordinate descent on the Lagrangian: at the
-//! last unit that goes, every group pays the same error for a saved operation. Other scores are no errors, and rank as
-//! they are.
+//! What a unit costs depends on how long all other axes are ([`super::price`]), so prices are taken at the widths that
+//! the last round came to, for a few rounds. That is coordinate descent on the Lagrangian: at the last unit that goes,
+//! every group pays the same error for a saved operation. Other scores are no errors, and rank as they are.
+//!
+//! Units can be coarse, and the last one that goes may save far more than was needed. So in the end units are given
+//! back, the dearest first, as long as they fit.
 
 use super::choose::{Budget, ChooseError, Options, Ranked};
+use super::price::Measure;
 use crate::analysis::Analysis;
-use crate::axes::{Axes, KeepSets, Shape, Var};
-use crate::cost::{self, Cost};
+use crate::axes::KeepSets;
+use crate::cost;
 use crate::infer::Facts;
-use crate::ir::NodeId;
-use std::collections::HashMap;
 
 /// How often prices are taken anew.
 const ROUNDS: usize = 5;
 
-/// What a budget counts.
-type Measure = fn(&Cost) -> u64;
-
-/// How many units of each group stay.
+/// How many units of each group stay. `tilt` has a factor for the scores of each group.
 pub(super) fn fill(
     analysis: &Analysis,
     options: &Options,
     ranked: &[Ranked],
     budget: Budget,
+    tilt: &[f64],
 ) -> Result<Vec<usize>, ChooseError> {
-    let whole: Vec<usize> = ranked.iter().map(|r| r.group.size).collect();
-    let (share, of): (f64, Measure) = match budget {
-        Budget::Ratio(_) => return Ok(whole),
-        Budget::Macs(s) => (s, |c| c.macs),
-        Budget::Params(s) => (s, |c| c.params),
-        Budget::Size(s) => (s, |c| c.bytes),
-    };
-    let filling = Filling { analysis, options, ranked, of };
-    let all = options.whole.as_ref().map_or_else(|| filling.cost(&whole), |whole| of(whole) as f64);
+    let Some((measure, share)) = Measure::of(budget) else { return Ok(ranked.iter().map(|r| r.group.size).collect()) };
+    let filling = Filling { analysis, options, ranked, measure, tilt };
+    let none = vec![0; ranked.len()];
+    let all = options.whole.as_ref().map_or_else(|| filling.cost(&none), |whole| measure.in_cost(whole));
     let target = share * all;
-    let mut counts = filling
-        .shortest(&vec![1.0; ranked.len()], target)
-        .map_err(|floor| ChooseError::Unreachable { asked: budget, floor: 100.0 * floor / all.max(1.0) })?;
+    let mut prices = vec![1.0; ranked.len()];
+    let first = filling.shortest(&prices, target);
+    let mut gone =
+        first.map_err(|floor| ChooseError::Unreachable { asked: budget, floor: 100.0 * floor / all.max(1.0) })?;
     if options.criterion.is_comparable() {
         for _ in 0..ROUNDS {
-            let prices = filling.prices(&counts);
+            prices = filling.prices(&gone);
             let Ok(next) = filling.shortest(&prices, target) else { break };
-            if next == counts {
+            if next == gone {
                 break;
             }
-            counts = next;
+            gone = next;
         }
     }
-    Ok(counts)
+    Ok(filling.kept(&filling.restored(gone, &prices, target)))
 }
 
 struct Filling<'a> {
     analysis: &'a Analysis,
     options: &'a Options,
     ranked: &'a [Ranked<'a>],
-    of: Measure,
+    measure: Measure,
+    tilt: &'a [f64],
 }
 
+/// How many units of each group go, before rounding.
+type Gone = Vec<usize>;
+
 impl Filling<'_> {
+    /// What a unit is worth for its price, by its place in its group's order.
+    fn worth(&self, prices: &[f64], group: usize, place: usize) -> f64 {
+        let ranked = &self.ranked[group];
+        ranked.scores[ranked.order[place]] * self.tilt[group] / prices[group]
+    }
+
     /// The shortest prefix of the one ranking that comes down to the target; else the least that can be reached.
-    fn shortest(&self, prices: &[f64], target: f64) -> Result<Vec<usize>, f64> {
+    fn shortest(&self, prices: &[f64], target: f64) -> Result<Gone, f64> {
         let mut units: Vec<(f64, usize)> = vec![];
         for (g, group) in self.ranked.iter().enumerate() {
             let most = (group.group.size as f64 * self.options.max_ratio) as usize;
-            units.extend(group.order.iter().take(most).map(|&u| (group.scores[u] / prices[g], g)));
+            units.extend((0..most).map(|place| (self.worth(prices, g, place), g)));
         }
         units.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let counts = |prefix: usize| {
-            let mut counts: Vec<usize> = self.ranked.iter().map(|r| r.group.size).collect();
-            units[..prefix].iter().for_each(|&(_, g)| counts[g] -= 1);
-            let rounded = |(&n, r): (&usize, &Ranked)| if n < r.group.size { r.allowed(n) } else { n };
-            counts.iter().zip(self.ranked).map(rounded).collect::<Vec<_>>()
+        let gone = |prefix: usize| {
+            let mut gone = vec![0; self.ranked.len()];
+            units[..prefix].iter().for_each(|&(_, g)| gone[g] += 1);
+            gone
         };
-        let meets = |prefix: usize| self.cost(&counts(prefix)) <= target;
+        let meets = |prefix: usize| self.cost(&gone(prefix)) <= target;
         if !meets(units.len()) {
-            return Err(self.cost(&counts(units.len())));
+            return Err(self.cost(&gone(units.len())));
         }
         let (mut low, mut high) = (0, units.len());
         while low < high {
@@ -88,12 +92,45 @@ impl Filling<'_> {
                 low = middle + 1;
             }
         }
-        Ok(counts(high))
+        Ok(gone(high))
     }
 
-    fn keep(&self, counts: &[usize]) -> KeepSets {
+    /// Gives units back as long as the target is met, the dearest first. A group is done with when its next one does not
+    /// fit. More and more are given back at once, as long as that goes well.
+    fn restored(&self, mut gone: Gone, prices: &[f64], target: f64) -> Gone {
+        let mut open: Vec<usize> = (0..gone.len()).filter(|&g| gone[g] > 0).collect();
+        let mut at_once = 1;
+        loop {
+            let mut fewer = gone.clone();
+            let mut last = None;
+            for _ in 0..at_once {
+                let worth = |g: usize| self.worth(prices, g, fewer[g] - 1);
+                let some = open.iter().copied().filter(|&g| fewer[g] > 0);
+                let Some(next) = some.max_by(|&a, &b| worth(a).total_cmp(&worth(b)).then(b.cmp(&a))) else { break };
+                fewer[next] -= 1;
+                last = Some(next);
+            }
+            let Some(last) = last else { return gone };
+            if self.cost(&fewer) <= target {
+                (gone, at_once) = (fewer, at_once * 2);
+            } else if at_once > 1 {
+                at_once = 1;
+            } else {
+                open.retain(|&g| g != last);
+            }
+        }
+    }
+
+    /// How many units stay.
+    fn kept(&self, gone: &[usize]) -> Vec<usize> {
+        let kept = |(&n, r): (&usize, &Ranked)| if n > 0 { r.allowed(r.group.size - n) } else { r.group.size };
+        gone.iter().zip(self.ranked).map(kept).collect()
+    }
+
+    fn keep(&self, gone: &[usize]) -> KeepSets {
         let mut keep = KeepSets::default();
-        for (r, &n) in self.ranked.iter().zip(counts).filter(|(r, n)| **n < r.group.size) {
+        let kept = self.kept(gone);
+        for (r, n) in self.ranked.iter().zip(kept).filter(|(r, n)| *n < r.group.size) {
             keep.keep(r.group.leaf, (0..n).collect());
         }
         keep
@@ -103,72 +140,15 @@ impl Filling<'_> {
         cost::predict(&self.analysis.model.graph, &self.analysis.axes, &self.analysis.facts, keep)
     }
 
-    fn cost(&self, counts: &[usize]) -> f64 {
-        let facts = self.facts(&self.keep(counts));
-        (self.of)(&cost::cost(&self.analysis.model, &facts, &self.options.open)) as f64
+    fn cost(&self, gone: &[usize]) -> f64 {
+        self.measure.spent(self.analysis, &self.facts(&self.keep(gone)), &self.options.open)
     }
 
-    /// What one unit more or less of each group costs, at these widths.
-    fn prices(&self, counts: &[usize]) -> Vec<f64> {
-        let keep = self.keep(counts);
-        let facts = self.facts(&keep);
-        let widths = Widths { axes: &self.analysis.axes, keep: &keep };
-        let mut by_leaf: HashMap<Var, f64> = HashMap::new();
-        for (node, cost) in cost::per_node(&self.analysis.model, &facts, &self.options.open) {
-            let cost = (self.of)(&cost) as f64;
-            for (leaf, slope) in self.slopes(&widths, node).into_iter().filter(|_| cost > 0.0) {
-                *by_leaf.entry(leaf).or_default() += cost * slope;
-            }
-        }
+    fn prices(&self, gone: &[usize]) -> Vec<f64> {
+        let keep = self.keep(gone);
+        let by_leaf = self.measure.prices(self.analysis, &keep, &self.facts(&keep), &self.options.open);
         let price = |r: &Ranked| by_leaf.get(&r.group.leaf).copied().unwrap_or(0.0);
         // What costs nothing is not worth any error.
         self.ranked.iter().map(|r| price(r).max(f64::MIN_POSITIVE)).collect()
-    }
-
-    /// By how much a node's cost grows with a unit of each leaf, as a share of the cost: a cost is proportional to the
-    /// lengths of the axes of its operands, each counted once.
-    fn slopes(&self, widths: &Widths, node: NodeId) -> HashMap<Var, f64> {
-        let (graph, axes) = (&self.analysis.model.graph, &self.analysis.axes);
-        let values = graph.operands(node).into_iter().flatten().chain(graph.results(node));
-        let mut most: HashMap<Var, f64> = HashMap::new();
-        for value in values {
-            let mut mine: HashMap<Var, f64> = HashMap::new();
-            for &var in axes.of(value).into_iter().flatten() {
-                for leaf in axes.solver().leaves(var) {
-                    *mine.entry(leaf).or_default() += widths.slope(var, leaf);
-                }
-            }
-            for (leaf, slope) in mine {
-                let known = most.entry(leaf).or_default();
-                *known = known.max(slope);
-            }
-        }
-        most
-    }
-}
-
-/// How long axes are at some widths.
-struct Widths<'a> {
-    axes: &'a Axes,
-    keep: &'a KeepSets,
-}
-
-impl Widths<'_> {
-    /// How much longer an axis gets with a unit of a leaf, as a share of its length.
-    fn slope(&self, var: Var, leaf: Var) -> f64 {
-        let solver = self.axes.solver();
-        match solver.shape(var) {
-            Shape::Leaf if solver.find(var) == leaf => 1.0 / self.length(var),
-            Shape::Leaf => 0.0,
-            Shape::Product(parts) => parts.into_iter().map(|p| self.slope(p, leaf)).sum(),
-            Shape::Sum(parts) => {
-                let grown: f64 = parts.iter().map(|&p| self.slope(p, leaf) * self.length(p)).sum();
-                grown / self.length(var)
-            }
-        }
-    }
-
-    fn length(&self, var: Var) -> f64 {
-        self.keep.size(self.axes, var).size().unwrap_or(1).max(1) as f64
     }
 }

@@ -25,6 +25,35 @@ pub enum Budget {
     Params(f64),
     /// The share of the constants' bytes to keep.
     Size(f64),
+    /// The share of the activations' peak memory to keep; see [`Walk`](crate::cost::Walk).
+    PeakMemory(f64),
+}
+
+impl Budget {
+    /// The share of the whole model to keep; `None` where every group loses a share of its own.
+    pub fn share(self) -> Option<f64> {
+        match self {
+            Budget::Ratio(_) => None,
+            Budget::Macs(s) | Budget::Params(s) | Budget::Size(s) | Budget::PeakMemory(s) => Some(s),
+        }
+    }
+
+    /// The same with another share.
+    pub fn with_share(self, share: f64) -> Budget {
+        match self {
+            Budget::Ratio(_) => Budget::Ratio(share),
+            Budget::Macs(_) => Budget::Macs(share),
+            Budget::Params(_) => Budget::Params(share),
+            Budget::Size(_) => Budget::Size(share),
+            Budget::PeakMemory(_) => Budget::PeakMemory(share),
+        }
+    }
+}
+
+impl serde::Serialize for Budget {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
 }
 
 impl fmt::Display for Budget {
@@ -34,6 +63,7 @@ impl fmt::Display for Budget {
             Budget::Macs(x) => write!(f, "macs {}%", x * 100.0),
             Budget::Params(x) => write!(f, "params {}%", x * 100.0),
             Budget::Size(x) => write!(f, "size {}%", x * 100.0),
+            Budget::PeakMemory(x) => write!(f, "peak-memory {}%", x * 100.0),
         }
     }
 }
@@ -48,6 +78,7 @@ pub struct Round {
 }
 
 /// How units are chosen.
+#[derive(Clone)]
 pub struct Options {
     pub budget: Budget,
     pub criterion: Formula,
@@ -108,27 +139,57 @@ pub enum ChooseError {
 
 /// Chooses the units that go.
 pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseError> {
-    let candidates = candidates(analysis, options)?;
-    let context = Context { analysis, seed: options.seed, measured: options.measured.as_deref() };
-    let mut ranked: Vec<Ranked> = Vec::with_capacity(candidates.len());
-    for group in candidates {
-        let scores = options.criterion.score(&context, group);
-        let scores = scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })?;
-        ranked.push(Ranked::new(analysis, options, group, scores));
-    }
-    let counts = match options.budget {
-        Budget::Ratio(ratio) => by_ratio(analysis, &ranked, ratio),
-        budget => budget::fill(analysis, options, &ranked, budget)?,
-    };
-    let mut cuts = vec![];
-    for (group, &keep) in ranked.iter().zip(&counts) {
-        if keep < group.group.size {
-            cuts.push(group.cut(analysis, keep));
+    let ranking = Ranking::new(analysis, options)?;
+    ranking.plan(options.budget, &ranking.level())
+}
+
+/// All units that may go, scored: what plans for several budgets are made from.
+pub struct Ranking<'a> {
+    analysis: &'a Analysis,
+    options: &'a Options,
+    ranked: Vec<Ranked<'a>>,
+}
+
+impl<'a> Ranking<'a> {
+    /// Scores the units of all groups that the options let in.
+    pub fn new(analysis: &'a Analysis, options: &'a Options) -> Result<Ranking<'a>, ChooseError> {
+        let context = Context { analysis, seed: options.seed, measured: options.measured.as_deref() };
+        let mut ranked: Vec<Ranked> = vec![];
+        for group in candidates(analysis, options)? {
+            let scores = options.criterion.score(&context, group);
+            let scores = scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })?;
+            ranked.push(Ranked::new(analysis, options, group, scores));
         }
+        Ok(Ranking { analysis, options, ranked })
     }
-    let budget = options.budget.to_string();
-    let criterion = options.criterion.to_string();
-    Ok(Plan { version: VERSION, architecture: architecture(analysis), criterion, budget, layers: vec![], cuts })
+
+    /// The groups that may lose units.
+    pub fn groups(&self) -> impl Iterator<Item = &'a Group> {
+        self.ranked.iter().map(|r| r.group)
+    }
+
+    /// Factors that change no score, one for each group.
+    pub fn level(&self) -> Vec<f64> {
+        vec![1.0; self.ranked.len()]
+    }
+
+    /// The plan for a budget, with the scores of each group times a factor: above 1, it loses less than its scores say.
+    pub fn plan(&self, budget: Budget, tilt: &[f64]) -> Result<Plan, ChooseError> {
+        let (analysis, ranked) = (self.analysis, &self.ranked);
+        let counts = match budget {
+            Budget::Ratio(ratio) => by_ratio(analysis, ranked, ratio),
+            budget => budget::fill(analysis, self.options, ranked, budget, tilt)?,
+        };
+        let cut = |(group, &keep): (&Ranked, &usize)| (keep < group.group.size).then(|| group.cut(analysis, keep));
+        Ok(Plan {
+            version: VERSION,
+            architecture: architecture(analysis),
+            criterion: self.options.criterion.to_string(),
+            budget: budget.to_string(),
+            layers: vec![],
+            cuts: ranked.iter().zip(&counts).filter_map(cut).collect(),
+        })
+    }
 }
 
 /// The groups that the options let in.

@@ -6,9 +6,10 @@
 mod budget;
 mod choose;
 mod patterns;
+mod price;
 mod share;
 
-pub use choose::{Budget, ChooseError, Options, Round, choose};
+pub use choose::{Budget, ChooseError, Options, Ranking, Round, choose};
 pub use patterns::Patterns;
 pub use share::{Share, ShareError};
 

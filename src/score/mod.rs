@@ -23,7 +23,7 @@ pub use formula::Formula;
 use crate::analysis::Analysis;
 use crate::axes::{Axes, Group};
 use crate::ir::{Graph, Tensor, TensorError};
-use crate::sensitivity::TrialError;
+use crate::sensitivity::AblationError;
 use crate::stats::Measured;
 
 /// What a criterion may look at.
@@ -68,14 +68,14 @@ pub enum ScoreError {
     #[error("constant `{name}`: {error}")]
     Tensor { name: String, error: TensorError },
     #[error(transparent)]
-    Trial(Box<TrialError>),
+    Ablation(Box<AblationError>),
     #[error("no criterion is called `{0}`; there are {1}")]
     Unknown(String, String),
 }
 
-impl From<TrialError> for ScoreError {
-    fn from(error: TrialError) -> ScoreError {
-        ScoreError::Trial(Box::new(error))
+impl From<AblationError> for ScoreError {
+    fn from(error: AblationError) -> ScoreError {
+        ScoreError::Ablation(Box::new(error))
     }
 }
 

@@ -8,7 +8,7 @@
 
 use super::{Context, Criterion, ScoreError, l2, wanda};
 use crate::axes::Group;
-use crate::sensitivity::{RATIOS, Trial};
+use crate::sensitivity::{Ablation, RATIOS};
 
 /// Relative error of the outputs.
 pub const SENSITIVITY: Criterion = Criterion {
@@ -27,10 +27,10 @@ fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
     let Some(measured) = context.measured.filter(|m| !m.few.is_empty()) else {
         return l2::unmeasured(context, group);
     };
-    let trial = Trial::new(context.analysis, &measured.few)?;
+    let ablation = Ablation::new(context.analysis, &measured.few)?;
     let most = group.size - group.floor.clamp(1, group.size);
     let (ranks, counts): (Vec<f64>, Vec<usize>) = if group.size <= ONE_BY_ONE {
-        let alone: Result<Vec<f64>, _> = (0..group.size).map(|unit| trial.without(group, &[unit])).collect();
+        let alone: Result<Vec<f64>, _> = (0..group.size).map(|unit| ablation.without(group, &[unit])).collect();
         (alone?, (1..=most).collect())
     } else {
         let counts = RATIOS.map(|ratio| (ratio * group.size as f64).round() as usize);
@@ -39,7 +39,7 @@ fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
     let order = super::ascending(&ranks);
     let mut levels = vec![(0, 0.0)];
     for count in counts {
-        let error = trial.without(group, &order[..count])?;
+        let error = ablation.without(group, &order[..count])?;
         // What goes later costs a little more, or the order would not be one.
         let last = levels.last().map_or(0.0, |l: &(usize, f64)| l.1);
         levels.push((count, error.max(last * (1.0 + 1e-6))));

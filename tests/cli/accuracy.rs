@@ -56,7 +56,7 @@ fn grouped_nets_lose_10_percent() {
 fn a_repaired_net_of_groups_loses_half_its_operations() {
     let folder = Folder::new();
     let samples = fixture("digits_calib.npz");
-    let options = ["--macs", "50%", "--calib", &samples, "--calib-samples", "128"];
+    let options = ["--macs", "50%", "--calib", &samples, "--samples", "128"];
     let (output, report) = prune(&folder, &fixture("digits_shuffle"), "o.onnx", &options);
     assert!(report["repaired"].as_array().unwrap().len() > 5, "{}", report["repaired"]);
     let after = accuracy(&load(output));

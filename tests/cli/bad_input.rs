@@ -96,6 +96,7 @@ fn options_that_make_no_sense() {
         (2, &["--round-to", "0"], "--round-to"),
         (2, &["--min-keep", "0"], "--min-keep"),
         (2, &["--samples", "0"], "--samples"),
+        (2, &["--verify-samples", "0"], "--verify-samples"),
         (2, &["--tolerance", "NaN"], "NaN"),
         (2, &["--external-data", "maybe"], "maybe"),
         (1, &["--macs", "1%"], "can't be met"),

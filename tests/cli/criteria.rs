@@ -12,7 +12,7 @@ fn all_criteria_cut_as_much_and_not_all_the_same() {
         let name = row["name"].as_str().unwrap();
         assert!(!row["source"].as_str().unwrap().is_empty());
         let samples: &[&str] = match row["needs_data"].as_bool().unwrap() {
-            true => &["--calib", &calib, "--no-compensate", "--calib-samples", "32"],
+            true => &["--calib", &calib, "--no-compensate", "--samples", "32"],
             false => &[],
         };
         let options = [&["--ratio", "0.5", "--criterion", name], samples].concat();
@@ -53,7 +53,7 @@ fn sensitivity_grows_with_what_is_gone() {
     let folder = Folder::new();
     let svg = folder.path("curves.svg");
     let (net, calib) = (fixture("digits_mlp"), fixture("digits_calib.npz"));
-    let rows = json(&["sensitivity", &net, "--calib", &calib, "--svg", &svg, "--json", "--calib-samples", "32"], 0);
+    let rows = json(&["sensitivity", &net, "--calib", &calib, "--svg", &svg, "--json", "--samples", "32"], 0);
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), 2);
     for row in rows {
@@ -64,6 +64,6 @@ fn sensitivity_grows_with_what_is_gone() {
     let drawn = text(&read(svg));
     assert!(drawn.starts_with("<svg") && drawn.ends_with("</svg>\n"), "{drawn}");
     assert_eq!(drawn.matches("<polyline").count(), 2);
-    let shown = stdout(&["sensitivity", &net, "--calib", &calib, "--criterion", "random", "--samples", "8"], 0);
+    let shown = stdout(&["sensitivity", &net, "--calib", &calib, "--criterion", "random", "--run-samples", "8"], 0);
     assert!(shown.contains("90 %") && shown.lines().count() == 3, "{shown}");
 }

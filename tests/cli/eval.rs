@@ -45,8 +45,15 @@ fn batches_do_not_matter_and_one_model_is_told_in_full() {
     let args = ["eval", &net, "--inputs", &images, "--labels", &images, "--samples", "60"];
     let with = |batch: &str| json(&[&args[..], &["--batch", batch, "--json"]].concat(), 0);
     assert_eq!(with("7"), with("60"));
-    let shown = stdout(&args, 0);
-    for part in ["on 60 samples", "accuracy", "top5", "precision", "labels down, answers across"] {
+    let many = ["eval", &net, "--inputs", &images, "--labels", &images, "--samples", "200", "--folds", "4", "--json"];
+    let found = json(&many, 0);
+    assert!(found[0]["spread"][0]["name"] == "accuracy" && found[0]["spread"][0]["deviation"].as_f64().unwrap() > 0.0);
+    // All parts are of one size.
+    let (mean, whole) = (found[0]["spread"][0]["mean"].as_f64().unwrap(), found[0]["accuracy"].as_f64().unwrap());
+    assert!((mean - whole).abs() < 1e-9, "{found}");
+    let shown = stdout(&[&args[..], &["--folds", "4"]].concat(), 0);
+    for part in ["on 60 samples", "over the folds", "±", "accuracy", "top5", "precision", "labels down, answers across"]
+    {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
     }
 }

@@ -4,6 +4,7 @@ mod accuracy;
 mod bad_input;
 mod budgets;
 mod criteria;
+mod driving;
 mod equivalence;
 mod eval;
 mod inexact;

@@ -33,8 +33,7 @@ fn half_of_the_weights_are_hardly_missed() {
     let calib = fixture("digits_calib.npz");
     for net in ["digits_mlp", "digits_resnet"] {
         for method in ["magnitude", "wanda", "sparsegpt"] {
-            let options =
-                ["--sparsity", "50%", "--sparsity-method", method, "--calib", &calib, "--calib-samples", "64"];
+            let options = ["--sparsity", "50%", "--sparsity-method", method, "--calib", &calib, "--samples", "64"];
             let (output, report) = prune(&folder, &fixture(net), "o.onnx", &options);
             assert!(accuracy(&load(&output)) >= 0.97, "{net} {method}");
             let sparsity = &report["sparsity"];
@@ -51,7 +50,7 @@ fn half_of_the_weights_are_hardly_missed() {
 fn refitting_and_one_line_for_all_save_a_lot() {
     let folder = Folder::new();
     let calib = fixture("digits_calib.npz");
-    let options = ["--sparsity", "70%", "--sparsity-scope", "global", "--calib", &calib, "--calib-samples", "128"];
+    let options = ["--sparsity", "70%", "--sparsity-scope", "global", "--calib", &calib, "--samples", "128"];
     let (output, report) = prune(&folder, &fixture("digits_resnet"), "o.onnx", &options);
     assert!(accuracy(&load(output)) >= 0.97);
     assert!((report["sparsity"]["density"].as_f64().unwrap() - 0.3).abs() < 1e-3);
@@ -61,7 +60,7 @@ fn refitting_and_one_line_for_all_save_a_lot() {
 fn two_of_four_along_the_sum() {
     let folder = Folder::new();
     let calib = fixture("digits_calib.npz");
-    for options in [&["--nm", "2:4"][..], &["--nm", "2:4", "--calib", &calib, "--calib-samples", "32"]] {
+    for options in [&["--nm", "2:4"][..], &["--nm", "2:4", "--calib", &calib, "--samples", "32"]] {
         let (output, report) = prune(&folder, &fixture("digits_mlp"), "o.onnx", options);
         let model = load(output);
         for layer in report["sparsity"]["layers"].as_array().unwrap() {
@@ -102,9 +101,9 @@ fn refitted_weights_are_no_zeros_of_the_file() {
     let calib = fixture("digits_calib.npz");
     let (input, output) = (fixture("digits_resnet"), folder.path("o.onnx"));
     let args = ["prune", &input, "-o", &output, "--repeats", "0", "--sparsity", "0.5", "--calib", &calib];
-    let shown = stdout(&[&args[..], &["--calib-samples", "32"]].concat(), 0);
+    let shown = stdout(&[&args[..], &["--samples", "32"]].concat(), 0);
     assert!(shown.contains("the equivalence below is that of the model before its weights changed"), "{shown}");
-    let report = verified(&folder, &input, &["--sparsity", "0.5", "--calib", &calib, "--calib-samples", "32"]).1;
+    let report = verified(&folder, &input, &["--sparsity", "0.5", "--calib", &calib, "--samples", "32"]).1;
     assert_eq!(report["sparsity"]["proved"], false);
     let drift = report["verification"]["drift"]["outputs"][0]["relative_l2"].as_f64().unwrap();
     assert!(drift > 0.01 && drift < 0.5, "{drift}");

@@ -90,7 +90,7 @@ fn verify_compares_and_the_exit_code_tells() {
 fn a_cut_that_misses_its_proof_is_not_written() {
     let folder = Folder::new();
     let (input, output) = (fixture("digits_resnet"), folder.path("o.onnx"));
-    let args = ["prune", &input, "-o", &output, "--tolerance", "0", "--samples", "2", "--repeats", "0"];
+    let args = ["prune", &input, "-o", &output, "--tolerance", "0", "--verify-samples", "2", "--repeats", "0"];
     let shown = secateur(&args).code(4).stderr(predicate::str::contains("not written"));
     shown.stdout(predicate::str::contains("masked equivalence FAILS"));
     assert!(folder.files().is_empty());

@@ -1,0 +1,200 @@
+//! Arguments for what is tried before a model is made, shared by `plan` and `prune`.
+
+use super::Failure;
+use super::calibration::{Calibrated, Calibration, batches};
+use super::data::{Judging, TaskName, labels};
+use super::progress::Progress;
+use crate::analysis::Analysis;
+use crate::drive::{self, DriveError, Driven, Jury, Promise, Subject};
+use crate::feed::{Labels, Samples};
+use crate::ir::Model;
+use crate::judge::Task;
+use crate::plan::{Budget, Options, Plan, Ranking};
+use crate::prune;
+use crate::stats;
+use clap::Args;
+use std::path::PathBuf;
+
+/// What is tried.
+#[derive(Args)]
+pub struct Driving {
+    /// Try N more ways to spread the budget over the groups, and take the one whose result is best on samples held out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(conflicts_with = "iterative")]
+    search: Option<u32>,
+    /// Come down to the budget in N rounds, and measure anew in each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    iterative: Option<u32>,
+    /// Choose and judge N times as well, with another part of the samples left out each time, and tell how much figures and
+    /// units differ
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..), requires = "calib")]
+    folds: Option<u32>,
+    #[command(flatten)]
+    pub court: Court,
+}
+
+/// Samples to judge by what is tried.
+#[derive(Args, Clone)]
+pub struct Court {
+    /// Samples to judge by what is tried, as --calib takes them; else every fourth of --calib, which then has no part in
+    /// the choice
+    #[arg(long, value_name = "SAMPLES")]
+    judge: Option<String>,
+    /// Labels of --judge, or else of --calib
+    #[arg(long, value_name = "FILE")]
+    judge_labels: Option<PathBuf>,
+    /// What the model is for, to judge what is tried [default: classification]
+    #[arg(long, value_enum, value_name = "TASK")]
+    judge_task: Option<TaskName>,
+}
+
+/// One in so many samples is held out.
+const HELD_OUT: usize = 4;
+
+impl Court {
+    /// Takes over labels and task that were given in other words.
+    pub fn or(&mut self, judging: &Judging) {
+        let (labels, task) = judging.given();
+        self.judge_labels = self.judge_labels.take().or(labels);
+        self.judge_task = self.judge_task.or(task);
+    }
+
+    /// What models are judged for, where there is something to tell by.
+    fn task(&self) -> Option<Task> {
+        let task = self.judge_task.map_or(Task::default(), TaskName::task);
+        (self.judge_labels.is_some() || task == Task::Perplexity).then_some(task)
+    }
+
+    fn labels(&self) -> Option<Labels> {
+        Some(labels(self.judge_labels.clone()?, self.task().unwrap_or_default()))
+    }
+
+    /// The samples to measure on, if there are any, and those to judge by.
+    pub fn samples(&self, calib: &Calibration, model: &Model) -> Result<(Option<stats::Batches>, Samples), Failure> {
+        if let Some(spec) = &self.judge {
+            return Ok((calib.samples(model)?, calib.open(spec, model, self.labels())?));
+        }
+        let none = || Failure::usage("there are no samples to judge by").hint("give some with --calib or --judge");
+        let all = calib.labelled(model, self.labels())?.ok_or_else(none)?;
+        let (rest, held_out) = all.fold(HELD_OUT - 1, HELD_OUT);
+        if rest.is_empty() || held_out.is_empty() {
+            return Err(DriveError::NoSamples.into());
+        }
+        Ok((Some(batches(rest)), held_out))
+    }
+
+    /// The jury of these samples.
+    pub fn jury<'a>(&self, model: &Model, samples: &'a Samples) -> Result<Jury<'a>, Failure> {
+        Ok(Jury::new(model, samples, self.task())?)
+    }
+}
+
+/// What a budget, or a promise in its place, comes to.
+pub struct Drive<'a> {
+    pub driving: &'a Driving,
+    pub calibration: &'a Calibration,
+    pub model: &'a Model,
+    pub analysis: &'a Analysis,
+    pub calibrated: Option<&'a Calibrated>,
+    pub held_out: Option<&'a Samples>,
+    pub options: &'a Options,
+    pub promise: Option<Promise>,
+}
+
+impl Driving {
+    /// Whether samples must be held out.
+    pub fn judges(&self, promise: Option<Promise>) -> bool {
+        self.search.is_some() || promise.is_some()
+    }
+
+    /// Whether there is more to do than to choose once.
+    pub fn is_given(&self) -> bool {
+        self.search.is_some() || self.iterative.is_some() || self.folds.is_some()
+    }
+
+    /// Fails for what can't be tried.
+    pub fn check(&self, budget: Budget, promise: Option<Promise>) -> Result<(), Failure> {
+        if self.search.is_some() && promise.is_none() && budget.share().is_none() {
+            let what = "--search spreads a budget over the groups, and --ratio leaves nothing to spread";
+            return Err(Failure::usage(what).hint("give --macs, --params, --size or --peak-memory"));
+        }
+        if matches!(promise, Some(Promise::Drop(_))) && self.court.task().is_none() {
+            let what = "--max-drop is about what is right, and there are no labels to tell";
+            return Err(Failure::usage(what).hint("give --labels, or --max-drift, which needs none"));
+        }
+        Ok(())
+    }
+}
+
+impl Drive<'_> {
+    /// The plan, and what was tried on the way to it.
+    pub fn run(&self) -> Result<(Plan, Driven), Failure> {
+        let ranking = Ranking::new(self.analysis, self.options).map_err(super::choice::failure)?;
+        let mut driven = Driven { held_out: self.held_out.map_or(0, Samples::len), ..Driven::default() };
+        let jury = self.held_out.map(|samples| self.driving.court.jury(self.model, samples)).transpose()?;
+        let plan = match &jury {
+            Some(jury) => self.tried(&ranking, jury, &mut driven)?,
+            None => self.plan(&ranking, self.options.budget)?,
+        };
+        if let Some(count) = self.driving.folds.filter(|_| driven.broken().is_none()) {
+            driven.folds = Some(self.folds(count as usize, driven.budget())?);
+        }
+        Ok((plan, driven))
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        let repair = self.calibrated.and_then(Calibrated::repair);
+        let (original, analysis, open) = (self.model, self.analysis, &self.options.open);
+        Subject { original, analysis, open, simplify: prune::SIMPLIFY, repair }
+    }
+
+    fn plan(&self, ranking: &Ranking, budget: Budget) -> Result<Plan, DriveError> {
+        let Some(count) = self.driving.iterative else { return Ok(ranking.plan(budget, &ranking.level())?) };
+        let samples = self.calibrated.map(|c| c.samples() as &dyn stats::Samples);
+        drive::rounds(&self.subject(), self.options, budget, count as usize, samples, &|| {})
+    }
+
+    /// Looks for what keeps the promise, and for a better allocation of that budget.
+    fn tried(&self, ranking: &Ranking, jury: &Jury, driven: &mut Driven) -> Result<Plan, Failure> {
+        let subject = self.subject();
+        let tried = |budget, plan| subject.tried(budget, plan, jury);
+        let (mut plan, mut budget) = (None, self.options.budget);
+        if let Some(promise) = self.promise {
+            let progress = Progress::new("looking for the smallest model", drive::STEPS);
+            let kept = drive::keep(promise, &|b| self.plan(ranking, b), &tried, &|| progress.step(1))?;
+            let chosen = kept.chosen.map(|c| kept.trials[c].clone());
+            driven.promise = Some(kept);
+            let Some(chosen) = chosen else { return Ok(nothing(self.analysis, self.options, promise)) };
+            (plan, budget) = (Some(chosen.plan), chosen.budget);
+        }
+        if let Some(count) = self.driving.search {
+            let progress = Progress::new("searching", count as usize + 1);
+            let lots = (count as usize, self.options.seed);
+            let searched = drive::search(ranking, budget, lots, &tried, &|| progress.step(1))?;
+            let best = &searched.trials[searched.best];
+            if self.promise.is_none_or(|p| p.is_kept(best)) {
+                plan = Some(best.plan.clone());
+            }
+            driven.search = Some(searched);
+        }
+        plan.map_or_else(|| Ok(self.plan(ranking, budget)?), Ok)
+    }
+
+    fn folds(&self, count: usize, budget: Option<Budget>) -> Result<drive::Folds, Failure> {
+        let court = &self.driving.court;
+        // With samples of their own to judge by, the labels are not those of the samples that fall into folds.
+        let task = court.task().filter(|_| court.judge.is_none());
+        let labels = court.labels().filter(|_| court.judge.is_none());
+        let samples = self.calibration.labelled(self.model, labels)?.ok_or(DriveError::NoSamples)?;
+        let options = Options { budget: budget.unwrap_or(self.options.budget), ..self.options.clone() };
+        let progress = Progress::new("folds", count);
+        let how = (count, self.calibration.refits());
+        Ok(drive::folds(&self.subject(), &options, &samples, how, task, &|| progress.step(1))?)
+    }
+}
+
+/// The plan of a promise that the gentlest cut breaks.
+fn nothing(analysis: &Analysis, options: &Options, promise: Promise) -> Plan {
+    let plan = Plan::of_layers(analysis, vec![], &options.criterion.to_string());
+    Plan { budget: promise.to_string(), ..plan }
+}

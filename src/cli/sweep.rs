@@ -1,0 +1,217 @@
+//! `secateur sweep`: a family of models of many sizes, from one calibration.
+
+use super::choice::How;
+use super::driving::Court;
+use super::progress::Progress;
+use super::{Exit, Failure, show, source};
+use crate::analysis::Analysis;
+use crate::draw::{Chart, Line};
+use crate::drive::{self, POINTS, Subject, Trial};
+use crate::ir::Model;
+use crate::plan::{Budget, Ranking, Share};
+use crate::prune::{self, Pruned};
+use crate::reference::{ReferenceError, reference};
+use crate::save::{self, SaveOptions};
+use crate::verify::{self, LatencyMs, Verification};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Make a family of models of many sizes from one calibration, with a table and a curve
+#[derive(clap::Args)]
+#[command(mut_arg("judge_labels", |a| a.alias("labels")))]
+#[command(after_help = "\
+Writes into the folder: MODEL-50.onnx and MODEL-50.json (the plan) for 50 % of the multiply-accumulates, and so on; \
+sweep.json and sweep.svg.
+
+Example:
+  secateur sweep model.onnx --calib samples.npz --sizes 75%,50%,25% -o family")]
+pub struct Args {
+    /// The model
+    model: PathBuf,
+    /// The folder that the family is written to; it is made if it is not there
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// The shares of multiply-accumulates to keep [default: 95%,90%,80%,… 10%]
+    #[arg(long, value_name = "SHARES", value_delimiter = ',')]
+    sizes: Vec<Share>,
+    /// So many sizes, at even distances, instead
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "sizes")]
+    points: Option<u32>,
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    court: Court,
+    /// Timed runs of each model; 0 for none
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    repeats: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `sweep.json` holds.
+#[derive(Serialize)]
+struct Family {
+    secateur: &'static str,
+    input: String,
+    criterion: String,
+    /// How many samples all were judged on.
+    held_out: usize,
+    whole: crate::cost::Cost,
+    models: Vec<Sibling>,
+    /// Budgets that can't be met.
+    beyond: Vec<Budget>,
+}
+
+/// One model of the family.
+#[derive(Serialize)]
+struct Sibling {
+    /// File names in the folder.
+    model: String,
+    plan: String,
+    #[serde(flatten)]
+    trial: Trial,
+    /// Whether the cut computes what the original with zeros does; `None` where the models could not be run.
+    proved: Option<bool>,
+    latency: Option<LatencyMs>,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    args.how.check()?;
+    let model = source::load(&args.model)?;
+    let analysis = prune::prepare(&model)?;
+    let open = args.how.dims.open(&model)?;
+    let (samples, held_out) = args.court.samples(&args.how.calibration, &model)?;
+    std::fs::create_dir_all(&args.output).map_err(|e| Failure::new(format!("{}: {e}", args.output.display())))?;
+    let calibrated = samples.map(|s| args.how.calibration.measured(s, &analysis)).transpose()?;
+    let options = args.how.options(Budget::Macs(0.5), open, calibrated.as_ref())?;
+    let repair = calibrated.as_ref().and_then(|c| c.repair());
+    let subject =
+        Subject { original: &model, analysis: &analysis, open: &options.open, simplify: prune::SIMPLIFY, repair };
+    let ranking = Ranking::new(&analysis, &options).map_err(super::choice::failure)?;
+    let jury = args.court.jury(&model, &held_out)?;
+    let budgets = args.budgets();
+    let progress = Progress::new("sweeping", budgets.len());
+    let mut family = Family {
+        secateur: env!("CARGO_PKG_VERSION"),
+        input: args.model.display().to_string(),
+        criterion: options.criterion.to_string(),
+        held_out: held_out.len(),
+        whole: prune::whole(&model, &options.open)?,
+        models: vec![],
+        beyond: vec![],
+    };
+    let plan = |budget| Ok(ranking.plan(budget, &ranking.level())?);
+    family.beyond = drive::sweep(&subject, &jury, &budgets, &plan, &mut |trial, pruned| {
+        family.models.push(args.written(&model, &analysis, trial, &pruned)?);
+        progress.step(1);
+        Ok::<(), Failure>(())
+    })?;
+    drop(progress);
+    args.finish(&family)
+}
+
+impl Args {
+    /// The sizes, the largest first.
+    fn budgets(&self) -> Vec<Budget> {
+        let mut shares: Vec<f64> = match self.points {
+            Some(n) => (1..=n).map(|i| f64::from(i) / f64::from(n + 1)).collect(),
+            None if self.sizes.is_empty() => POINTS.to_vec(),
+            None => self.sizes.iter().map(|s| s.0).collect(),
+        };
+        shares.sort_by(|a, b| b.total_cmp(a));
+        shares.dedup();
+        shares.into_iter().map(Budget::Macs).collect()
+    }
+
+    /// Proves a model and writes it, with its plan.
+    fn written(&self, model: &Model, analysis: &Analysis, trial: Trial, pruned: &Pruned) -> Result<Sibling, Failure> {
+        let verified = self.verified(model, analysis, pruned)?;
+        if verified.as_ref().is_some_and(|v| !v.equal) {
+            let what = format!("with {}, the pruned model does not compute what its reference computes", trial.budget);
+            return Err(Failure::check_failed(what));
+        }
+        let name = self.name(trial.budget.share().unwrap_or(1.0));
+        let (file, plan) = (format!("{name}.onnx"), format!("{name}.json"));
+        let options = SaveOptions { input: Some(self.model.clone()), ..SaveOptions::default() };
+        save::save(&pruned.model, &self.output.join(&file), &options)?;
+        show::write_json(&self.output.join(&plan), &trial.plan)?;
+        let proved = verified.as_ref().map(|v| v.equal);
+        let latency = verified.and_then(|v| v.latency).map(|l| LatencyMs::of(&l));
+        Ok(Sibling { model: file, plan, trial, proved, latency })
+    }
+
+    /// `model-50` for half of the model, `model-12.5` for an eighth.
+    fn name(&self, share: f64) -> String {
+        let stem = self.model.file_stem().unwrap_or_default().to_string_lossy();
+        format!("{stem}-{}", (share * 1e4).round() / 1e2)
+    }
+
+    /// Runs original, reference and result, if they can be run.
+    fn verified(&self, model: &Model, analysis: &Analysis, pruned: &Pruned) -> Result<Option<Verification>, Failure> {
+        let reference = match reference(model, analysis, &pruned.keep, &pruned.removed) {
+            Err(ReferenceError::Unsayable { .. }) => return Ok(None),
+            other => other?,
+        };
+        let (cut, pruned) = (pruned.cut.as_ref(), &pruned.model);
+        let subjects = verify::Subjects { original: model, reference: Some(&reference), cut, pruned };
+        let (seed, sizes) = (self.how.seed, self.how.dims.sizes());
+        let options = verify::Options { inputs: None, samples: 2, seed, sizes, tolerance: None, repeats: self.repeats };
+        match verify::verify(&subjects, &options) {
+            Ok(found) => Ok(Some(found)),
+            Err(e) if e.is_inability() => Ok(None),
+            Err(e) => Err(Failure::check_failed(e)),
+        }
+    }
+
+    /// Writes and shows what is said of the family as a whole.
+    fn finish(&self, family: &Family) -> super::Outcome {
+        show::write_json(&self.output.join("sweep.json"), family)?;
+        let drawing = self.output.join("sweep.svg");
+        let svg = chart(family).svg();
+        std::fs::write(&drawing, svg).map_err(|e| Failure::new(format!("{}: {e}", drawing.display())))?;
+        match self.json {
+            true => show::print_json(family)?,
+            false => show::print(&told(family))?,
+        }
+        for budget in &family.beyond {
+            show::say(&format!("a budget of {budget} can't be met; there is no such model"));
+        }
+        Ok(if family.models.is_empty() { Exit::Nothing } else { Exit::Done })
+    }
+}
+
+fn told(family: &Family) -> String {
+    let metric = family.models.first().and_then(|m| m.trial.score.metric.as_ref()).map(|m| m.name);
+    let timed = family.models.iter().any(|m| m.latency.is_some());
+    let mut header = vec!["model", "MACs", "left", "parameters", "weights", "drift"];
+    header.extend(metric);
+    header.extend(timed.then_some("times as fast"));
+    let line = |m: &Sibling| {
+        let (cost, score) = (&m.trial.after, &m.trial.score);
+        let left = format!("{:.1} %", 100.0 * cost.macs as f64 / family.whole.macs.max(1) as f64);
+        let sizes = [show::count(cost.macs), left, show::count(cost.params), show::bytes(cost.bytes)];
+        let mut line = vec![m.model.clone()];
+        line.extend(sizes);
+        line.push(format!("{:.4}", score.drift));
+        line.extend(score.metric.as_ref().map(|m| format!("{:.4}", m.after)));
+        let speed = m.latency.as_ref().and_then(LatencyMs::speedup);
+        line.extend(timed.then(|| speed.map_or("–".to_owned(), |s| format!("{s:.2}"))));
+        line
+    };
+    show::table(&header, 1, family.models.iter().map(line).collect::<Vec<_>>())
+        + &format!("\n  judged on {} samples held out\n", family.held_out)
+}
+
+/// The metric, or else the drift, against the share of the multiply-accumulates that is left.
+fn chart(family: &Family) -> Chart {
+    let point = |m: &Sibling| {
+        let share = m.trial.after.macs as f64 / family.whole.macs.max(1) as f64;
+        (share, m.trial.score.metric.as_ref().map_or(m.trial.score.drift, |m| m.after))
+    };
+    let metric = family.models.first().and_then(|m| m.trial.score.metric.as_ref());
+    let (y, whole) = metric.map_or(("drift of the outputs (relative L2)", 0.0), |m| (m.name, m.before));
+    let points = [(1.0, whole)].into_iter().chain(family.models.iter().map(point)).collect();
+    let lines = vec![Line { name: family.criterion.clone(), points }];
+    Chart { title: family.input.clone(), x: "share of the multiply-accumulates".into(), y: y.into(), lines }
+}

@@ -1,0 +1,59 @@
+//! How trials are shown.
+
+use super::{figures, show};
+use crate::drive::{Driven, Folds, Kept, Searched, Spread, Trial};
+
+/// All that was tried.
+pub fn told(driven: &Driven) -> String {
+    let mut out = driven.promise.as_ref().map_or_else(String::new, |kept| promise(kept, driven.held_out));
+    out += &driven.search.as_ref().map_or_else(String::new, |searched| search(searched, driven.held_out));
+    out + &driven.folds.as_ref().map_or_else(String::new, folds)
+}
+
+fn promise(kept: &Kept, held_out: usize) -> String {
+    format!("\n{} ({held_out} samples held out)\n{}", kept.promised, table(&kept.trials, kept.chosen))
+}
+
+fn search(searched: &Searched, held_out: usize) -> String {
+    let (first, best) = (&searched.trials[0], &searched.trials[searched.best]);
+    let gain = match searched.best {
+        0 => "nothing better was found".to_owned(),
+        at => format!("the best is number {at}"),
+    };
+    let figures = format!("drift {:.4} → {:.4}", first.score.drift, best.score.drift);
+    let metric = first.score.metric.as_ref().zip(best.score.metric.as_ref());
+    let metric = metric.map_or_else(String::new, |(a, b)| format!(", {} {:.4} → {:.4}", a.name, a.after, b.after));
+    let trials = searched.trials.len() - 1;
+    format!("\nsearch ({trials} trials, {held_out} samples held out)\n  {gain}: {figures}{metric}\n")
+}
+
+fn folds(folds: &Folds) -> String {
+    let figure = |s: &Spread| format!("  {} {:.4} ± {:.4}\n", s.name, s.mean, s.deviation);
+    let spread: String = folds.spread.iter().map(figure).collect();
+    let agreement = figures::percent(folds.agreement);
+    format!(
+        "\nfolds ({})\n{spread}  of the units that go in either of two folds, {agreement} go in both\n",
+        folds.folds.len()
+    )
+}
+
+/// Trials, a line each; the one that was taken has a mark.
+pub fn table(trials: &[Trial], chosen: Option<usize>) -> String {
+    let metric = trials.first().and_then(|t| t.score.metric.as_ref()).map(|m| m.name);
+    let header = ["", "budget", "MACs", "parameters", "drift"].into_iter().chain(metric).collect::<Vec<_>>();
+    let line = |(i, t): (usize, &Trial)| {
+        let mark = if Some(i) == chosen { "→" } else { "" };
+        let sizes = [show::count(t.after.macs), show::count(t.after.params), format!("{:.4}", t.score.drift)];
+        let metric = t.score.metric.as_ref().map(|m| format!("{:.4}", m.after));
+        let names = [mark.to_owned(), budget(t)];
+        names.into_iter().chain(sizes).chain(metric).collect::<Vec<String>>()
+    };
+    show::table(&header, 2, trials.iter().enumerate().map(line).collect::<Vec<_>>())
+}
+
+/// A budget without digits that say nothing.
+pub fn budget(trial: &Trial) -> String {
+    let text = trial.budget.to_string();
+    let kind = text.split(' ').next().unwrap_or_default();
+    trial.budget.share().map_or_else(|| text.clone(), |share| format!("{kind} {:.1} %", 100.0 * share))
+}
