@@ -62,6 +62,12 @@ pub struct Finish {
 }
 
 pub fn run(args: Args) -> super::Outcome {
+    let done = make(&args)?;
+    args.finish.tell(&done)
+}
+
+/// Does the job and writes the model, without a word.
+fn make(args: &Args) -> Result<Done, Failure> {
     args.finish.check()?;
     args.choice.check()?;
     let thin = args.thinning.options(&args.choice.calibration)?;
@@ -89,7 +95,16 @@ pub fn run(args: Args) -> super::Outcome {
         calibrated,
         thin,
     };
-    args.finish.run(job, stages)
+    args.finish.make(job, stages)
+}
+
+/// A job that was done.
+pub struct Done {
+    pub report: Report,
+    /// Whether the result does not compute what it must; then it was not written.
+    pub failed: bool,
+    /// Why nothing was pruned, where that is so.
+    pub nothing: Option<String>,
 }
 
 /// A model with the plan for it.
@@ -127,7 +142,14 @@ impl Finish {
         self.output.check(&[("--report", self.report.as_deref()), ("--reference", self.reference.as_deref())])
     }
 
-    pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
+    /// Does the job, and tells of it.
+    pub fn run(&self, job: Job, stages: Stages) -> super::Outcome {
+        let done = self.make(job, stages)?;
+        self.tell(&done)
+    }
+
+    /// Carries out a plan and writes the model, without a word.
+    pub fn make(&self, job: Job, mut stages: Stages) -> Result<Done, Failure> {
         let simplify = if self.keep_bn { prune::SIMPLIFY_KEEP_BN } else { prune::SIMPLIFY };
         let open = job.dims.open(job.model)?;
         let repair = job.calibrated.as_ref().and_then(Calibrated::repair);
@@ -135,9 +157,8 @@ impl Finish {
         let analysis = &job.shortened.analysis;
         let execute = || prune::execute_and_thin(job.model, analysis, &job.plan, simplify, &open, repair, job.thin());
         let pruned = stages.time(cut, execute)?;
-        let nothing = job.is_nothing();
         // With nothing to prune the file is written as it was read.
-        let result = if nothing { job.model } else { &pruned.model };
+        let result = if job.is_nothing() { job.model } else { &pruned.model };
         let reference = self.reference(&job, &pruned)?;
         let verification = stages.time("verify", || self.verify(&job, &pruned, reference))?;
         let ran = matches!(&verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
@@ -150,21 +171,28 @@ impl Finish {
         };
         let file = saved.map_or(0, |s| s.bytes + s.data.map_or(0, |d| d.1));
         let report = Report { metrics, ..self.report(&job, pruned, verification, file, &stages) };
+        let nothing = job.is_nothing().then(|| show::nothing(&job.shortened.analysis));
+        Ok(Done { report, failed, nothing })
+    }
+
+    /// Writes and prints what was found and done.
+    fn tell(&self, done: &Done) -> super::Outcome {
+        let Done { report, failed, nothing } = done;
         if let Some(path) = &self.report {
-            show::write_json(path, &report)?;
+            show::write_json(path, report)?;
         }
         if self.json {
-            show::print_json(&report)?
+            show::print_json(report)?
         } else {
-            show::print(&show::summary(&report))?
+            show::print(&show::summary(report))?
         }
-        if failed {
+        if *failed {
             let error = "the pruned model does not compute what its reference computes; it was not written";
             show::say(&format!("error: {error}"));
             return Ok(Exit::CheckFailed);
         }
-        if nothing {
-            show::say(&format!("{}; the model is unchanged", show::nothing(&job.shortened.analysis)));
+        if let Some(why) = nothing {
+            show::say(&format!("{why}; the model is unchanged"));
             return Ok(Exit::Nothing);
         }
         Ok(Exit::Done)
