@@ -54,6 +54,8 @@
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
 //! | [`draw`] | charts |
+//! | [`gates`] | bounds that a result must keep |
+//! | [`files`] | writing files whole or not at all |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
 //! # Example
@@ -82,6 +84,8 @@ pub mod contraction;
 pub mod cost;
 pub mod draw;
 pub mod feed;
+pub mod files;
+pub mod gates;
 pub mod infer;
 pub mod ir;
 pub mod judge;

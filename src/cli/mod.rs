@@ -10,6 +10,7 @@ mod data;
 mod eval;
 mod explain;
 mod figures;
+mod gating;
 mod groups;
 mod inspect;
 mod layers;
@@ -34,7 +35,7 @@ use std::process::ExitCode;
 #[command(name = "secateur", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing to prune (the model is written unchanged), \
-4 the check failed (outputs differ).
+4 the check failed (outputs differ, or a gate was missed).
 
 Example:
   secateur prune model.onnx -o small.onnx --macs 50%")]

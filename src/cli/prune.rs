@@ -2,10 +2,12 @@
 
 use super::calibration::Calibrated;
 use super::choice::{Choice, Chosen};
+use super::gating::Gating;
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::thinning::Thinning;
 use super::{Exit, Failure};
+use crate::gates::{Figures, Suite};
 use crate::ir::{self, Model};
 use crate::layers::silenced;
 use crate::plan::Plan;
@@ -17,6 +19,9 @@ use crate::stats::Batches;
 use crate::stats::Samples;
 use crate::verify;
 use std::path::{Path, PathBuf};
+
+/// What is said of a result that failed its check.
+const NOT_EQUAL: &str = "the pruned model does not compute what its reference computes; it was not written";
 
 /// Prune a model: plan, cut, simplify, verify and write it
 #[derive(clap::Args)]
@@ -56,6 +61,8 @@ pub struct Finish {
     /// Write everything that was found and done as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    #[command(flatten)]
+    gating: Gating,
     /// Print the report as JSON instead of a summary
     #[arg(long)]
     json: bool,
@@ -139,7 +146,11 @@ impl Job<'_> {
 impl Finish {
     /// Fails before any work is done where the results could not be written in the end.
     pub fn check(&self) -> Result<(), Failure> {
-        self.output.check(&[("--report", self.report.as_deref()), ("--reference", self.reference.as_deref())])
+        self.output.check(&[
+            ("--report", self.report.as_deref()),
+            ("--reference", self.reference.as_deref()),
+            ("--junit", self.gating.junit()),
+        ])
     }
 
     /// Does the job, and tells of it.
@@ -165,12 +176,15 @@ impl Finish {
         let judged = || self.verification.metrics(job.seed, job.dims, job.model, &pruned.model);
         let metrics = if ran && self.verification.judges() { stages.time("judge", judged)? } else { None };
         let failed = matches!(&verification, report::Outcome::Ran(v) if !v.equal);
-        let saved = match failed {
-            true => None,
-            false => Some(stages.time("save", || self.output.save(result, job.input))?),
-        };
-        let file = saved.map_or(0, |s| s.bytes + s.data.map_or(0, |d| d.1));
-        let report = Report { metrics, ..self.report(&job, pruned, verification, file, &stages) };
+        // What failed its check is not written and has no size.
+        let file = if failed { 0 } else { self.output.size(result, job.input)? };
+        let mut report = Report { metrics, ..self.report(&job, &pruned, verification, file) };
+        report.gates = self.gating.judge(&Figures::of(&report));
+        if !failed && report.gates.iter().all(|g| g.met) {
+            stages.time("save", || self.output.save(result, job.input))?;
+        }
+        report.stages =
+            stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect();
         let nothing = job.is_nothing().then(|| show::nothing(&job.shortened.analysis));
         Ok(Done { report, failed, nothing })
     }
@@ -186,9 +200,14 @@ impl Finish {
         } else {
             show::print(&show::summary(report))?
         }
+        let error = failed.then(|| NOT_EQUAL.to_owned());
+        let (file, verdicts) = (report.output.clone(), report.gates.clone());
+        let missed = self.gating.tell(&[Suite { name: file.clone(), file, verdicts, error }])?;
         if *failed {
-            let error = "the pruned model does not compute what its reference computes; it was not written";
-            show::say(&format!("error: {error}"));
+            return Ok(Exit::CheckFailed);
+        }
+        if missed {
+            show::say("the model was not written");
             return Ok(Exit::CheckFailed);
         }
         if let Some(why) = nothing {
@@ -257,9 +276,9 @@ impl Finish {
         }
     }
 
-    fn report(&self, job: &Job, pruned: Pruned, verification: report::Outcome, file: u64, stages: &Stages) -> Report {
-        let before = Size { cost: pruned.before, file: source::file_size(job.input, job.model) };
-        let after = if job.is_nothing() { before.clone() } else { Size { cost: pruned.after, file } };
+    fn report(&self, job: &Job, pruned: &Pruned, verification: report::Outcome, file: u64) -> Report {
+        let before = Size { cost: pruned.before.clone(), file: source::file_size(job.input, job.model) };
+        let after = if job.is_nothing() { before.clone() } else { Size { cost: pruned.after.clone(), file } };
         Report {
             secateur: env!("CARGO_PKG_VERSION"),
             input: job.input.display().to_string(),
@@ -267,18 +286,20 @@ impl Finish {
             before,
             after,
             layers: job.shortened.layers.clone(),
-            groups: pruned.groups,
+            groups: pruned.groups.clone(),
             pinned: prune::pins(&job.shortened.analysis, job.inexact),
-            removed: [job.shortened.zeroing.clone(), pruned.removed].concat(),
-            repaired: pruned.repaired,
+            removed: [job.shortened.zeroing.clone(), pruned.removed.clone()].concat(),
+            repaired: pruned.repaired.clone(),
             sparsity: pruned
                 .thinned
+                .clone()
                 .zip(job.thin.as_ref())
                 .map(|(layers, (options, _))| SparsityReport::new(options.to_string(), layers, pruned.cut.is_none())),
             plan: job.plan.clone(),
             verification,
             metrics: None,
-            stages: stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect(),
+            gates: vec![],
+            stages: vec![],
         }
     }
 }

@@ -6,6 +6,7 @@ mod budgets;
 mod criteria;
 mod equivalence;
 mod eval;
+mod gates;
 mod inexact;
 mod layers;
 mod odd;
