@@ -55,7 +55,7 @@
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
 //! | [`draw`] | charts |
 //! | [`gates`] | bounds that a result must keep |
-//! | [`files`] | writing files whole or not at all |
+//! | [`files`], [`content`] | writing files whole or not at all, and telling by hashes whether they changed |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
 //! # Example
@@ -80,6 +80,7 @@ pub mod apply;
 pub mod axes;
 pub mod cli;
 pub mod compare;
+pub mod content;
 pub mod contraction;
 pub mod cost;
 pub mod draw;

@@ -128,7 +128,7 @@ fn prepare(
     if !options.overwrite_input && options.input.as_deref().is_some_and(|input| same_file(input, &target)) {
         return Err(SaveError::IsInput);
     }
-    let sources = external_locations(&model.graph)?;
+    let sources = data_files(model)?;
     let apart = || encode(model, Some(data_name(&target, &sources, options.input.as_deref())), options.sparse);
     let (proto, data_file) = match options.external {
         ExternalData::Always => apart()?,
@@ -236,8 +236,8 @@ fn same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// Where the model's external tensors came from, as the file said. Not empty if there are any.
-fn external_locations(graph: &Graph) -> Result<BTreeSet<String>, SaveError> {
+/// Where the model's external tensors came from, as its file said: relative to the file. Not empty if there are any.
+pub fn data_files(model: &Model) -> Result<BTreeSet<String>, SaveError> {
     let mut found = BTreeSet::new();
     let mut look = |t: &Tensor| {
         if t.store == Store::External {
@@ -247,7 +247,7 @@ fn external_locations(graph: &Graph) -> Result<BTreeSet<String>, SaveError> {
         }
         Ok(())
     };
-    each_tensor(graph, &mut look)?;
+    each_tensor(&model.graph, &mut look)?;
     Ok(found)
 }
 

@@ -10,6 +10,7 @@ mod data;
 mod eval;
 mod explain;
 mod figures;
+mod flags;
 mod gating;
 mod groups;
 mod inspect;
@@ -25,7 +26,7 @@ mod source;
 mod thinning;
 mod verify;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -109,15 +110,18 @@ type Outcome = Result<Exit, Failure>;
 
 /// Runs the command line.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches_from(args);
+    let parsed = parsed.and_then(|m| Cli::from_arg_matches(&m).map(|cli| (cli, m)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(e) => {
             // Help and version are no errors. A closed pipe is none either.
             _ = e.print();
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
-    match run(cli.verb) {
+    let given = matches.subcommand().map(|(_, of_verb)| of_verb).unwrap_or(&matches);
+    match run(cli.verb, given) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
             show::say(&format!("error: {}", failure.message));
@@ -129,11 +133,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(verb: Verb) -> Outcome {
+/// Runs a verb; `given` says which of its arguments were given.
+fn run(verb: Verb, given: &ArgMatches) -> Outcome {
     match verb {
-        Verb::Prune(a) => prune::run(*a),
+        Verb::Prune(a) => prune::run(&a, given),
         Verb::Plan(a) => plan::run(a),
-        Verb::Apply(a) => apply::run(a),
+        Verb::Apply(a) => apply::run(&a, given),
         Verb::Verify(a) => verify::run(a),
         Verb::Eval(a) => eval::run(a),
         Verb::Bench(a) => bench::run(a),

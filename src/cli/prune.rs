@@ -6,10 +6,11 @@ use super::gating::Gating;
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::thinning::Thinning;
-use super::{Exit, Failure};
+use super::{Exit, Failure, flags};
 use crate::gates::{Figures, Suite};
 use crate::ir::{self, Model};
 use crate::layers::silenced;
+use crate::passes::{Pipeline, SyntaxError};
 use crate::plan::Plan;
 use crate::prune::{self, Pruned, Shortened, Stages, Thin};
 use crate::reference::{ReferenceError, reference};
@@ -18,7 +19,34 @@ use crate::sparsity;
 use crate::stats::Batches;
 use crate::stats::Samples;
 use crate::verify;
+use clap::ArgMatches;
 use std::path::{Path, PathBuf};
+
+/// How the result is simplified.
+#[derive(clap::Args)]
+pub struct Rewriting {
+    /// Keep BatchNormalization nodes instead of folding them into what they follow
+    #[arg(long, conflicts_with = "passes")]
+    keep_bn: bool,
+    /// Passes that simplify the result, instead of the usual ones (`secateur opt --list`)
+    #[arg(long, value_name = "PIPELINE", value_parser = pipeline)]
+    passes: Option<String>,
+}
+
+/// The text of a pipeline, as it is stored.
+fn pipeline(text: &str) -> Result<String, SyntaxError> {
+    text.parse::<Pipeline>().map(|p| p.to_string())
+}
+
+impl Rewriting {
+    fn text(&self) -> String {
+        match &self.passes {
+            Some(passes) => passes.clone(),
+            None if self.keep_bn => prune::SIMPLIFY_KEEP_BN.to_owned(),
+            None => prune::SIMPLIFY.to_owned(),
+        }
+    }
+}
 
 /// What is said of a result that failed its check.
 const NOT_EQUAL: &str = "the pruned model does not compute what its reference computes; it was not written";
@@ -42,14 +70,24 @@ pub struct Args {
     finish: Finish,
 }
 
+/// The arguments that the result depends on, beside the model.
+#[derive(clap::Args)]
+struct Decisive {
+    #[command(flatten)]
+    _choice: Choice,
+    #[command(flatten)]
+    _thinning: Thinning,
+    #[command(flatten)]
+    _rewriting: Rewriting,
+}
+
 /// What happens once there is a plan; shared with `apply`.
 #[derive(clap::Args)]
 pub struct Finish {
     #[command(flatten)]
     output: Output,
-    /// Keep BatchNormalization nodes instead of folding them into what they follow
-    #[arg(long)]
-    keep_bn: bool,
+    #[command(flatten)]
+    rewriting: Rewriting,
     /// Do not run the models
     #[arg(long)]
     no_verify: bool,
@@ -68,13 +106,13 @@ pub struct Finish {
     json: bool,
 }
 
-pub fn run(args: Args) -> super::Outcome {
-    let done = make(&args)?;
+pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
+    let done = make(args, given)?;
     args.finish.tell(&done)
 }
 
 /// Does the job and writes the model, without a word.
-fn make(args: &Args) -> Result<Done, Failure> {
+pub fn make(args: &Args, given: &ArgMatches) -> Result<Done, Failure> {
     args.finish.check()?;
     args.choice.check()?;
     let thin = args.thinning.options(&args.choice.calibration)?;
@@ -101,6 +139,7 @@ fn make(args: &Args) -> Result<Done, Failure> {
         inexact: args.choice.inexact,
         calibrated,
         thin,
+        options: flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given),
     };
     args.finish.make(job, stages)
 }
@@ -129,6 +168,8 @@ pub struct Job<'a> {
     pub calibrated: Option<Calibrated>,
     /// How single weights are set to zero, and the samples to measure on.
     pub thin: Option<(sparsity::Options, Option<Batches>)>,
+    /// The options that the result depends on, as text.
+    pub options: String,
 }
 
 impl Job<'_> {
@@ -161,13 +202,17 @@ impl Finish {
 
     /// Carries out a plan and writes the model, without a word.
     pub fn make(&self, job: Job, mut stages: Stages) -> Result<Done, Failure> {
-        let simplify = if self.keep_bn { prune::SIMPLIFY_KEEP_BN } else { prune::SIMPLIFY };
+        let simplify = self.rewriting.text();
         let open = job.dims.open(job.model)?;
         let repair = job.calibrated.as_ref().and_then(Calibrated::repair);
         let cut = if repair.is_some() { "cut and repair" } else { "cut" };
         let analysis = &job.shortened.analysis;
-        let execute = || prune::execute_and_thin(job.model, analysis, &job.plan, simplify, &open, repair, job.thin());
-        let pruned = stages.time(cut, execute)?;
+        let execute = || prune::execute_and_thin(job.model, analysis, &job.plan, &simplify, &open, repair, job.thin());
+        let mut pruned = stages.time(cut, execute)?;
+        if !job.is_nothing() {
+            let input = source::hash(job.input, job.model)?;
+            prune::sign(&mut pruned.model, &[("input", input), ("options", job.options.clone())]);
+        }
         // With nothing to prune the file is written as it was read.
         let result = if job.is_nothing() { job.model } else { &pruned.model };
         let reference = self.reference(&job, &pruned)?;

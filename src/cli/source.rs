@@ -7,7 +7,7 @@ use crate::files::folder;
 use crate::ir::{Model, Node};
 use crate::report::Metrics;
 use crate::save::{ExternalData, SaveError, SaveOptions, Saved};
-use crate::{load, save, verify};
+use crate::{content, load, save, verify};
 use clap::{Args, ValueEnum};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,14 @@ pub fn file_size(path: &Path, model: &Model) -> u64 {
     let external =
         external.filter(|c| c.tensor.store == crate::ir::Store::External).map(|c| c.tensor.byte_len() as u64);
     own + external.sum::<u64>()
+}
+
+/// The content hash of a model's file, with those of the data files beside it.
+pub fn hash(path: &Path, model: &Model) -> Result<String, Failure> {
+    let hash = |p: &Path| content::hash(p).map_err(|e| Failure::new(format!("{}: {e}", p.display())));
+    let data = save::data_files(model)?.into_iter().map(|name| folder(path).join(name));
+    let hashes = std::iter::once(path.to_owned()).chain(data).map(|p| hash(&p)).collect::<Result<Vec<_>, _>>()?;
+    Ok(content::together(&hashes))
 }
 
 /// Sizes of dimensions that the model leaves open.
