@@ -55,6 +55,8 @@
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
 //! | [`drive`] | the job done again and again: promises, searches, families of models |
 //! | [`draw`] | charts |
+//! | [`gates`] | bounds that a result must keep |
+//! | [`files`], [`content`] | writing files whole or not at all, and telling by hashes whether they changed |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
 //! # Example
@@ -79,11 +81,14 @@ pub mod apply;
 pub mod axes;
 pub mod cli;
 pub mod compare;
+pub mod content;
 pub mod contraction;
 pub mod cost;
 pub mod draw;
 pub mod drive;
 pub mod feed;
+pub mod files;
+pub mod gates;
 pub mod infer;
 pub mod ir;
 pub mod judge;

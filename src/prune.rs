@@ -229,7 +229,7 @@ pub fn execute_and_thin(
     let zeroed = zeroed.flatten().filter(|_| unrepaired.is_none()).unwrap_or_default();
     run_passes(simplify, &mut model)?;
     if !plan.is_empty() || thinned.is_some() {
-        sign(&mut model, plan, thin.map(|t| t.options), simplify)?;
+        sign_with(&mut model, plan, thin.map(|t| t.options), simplify)?;
     }
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
@@ -240,7 +240,12 @@ pub fn execute_and_thin(
 }
 
 /// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.
-fn sign(model: &mut Model, plan: &Plan, thin: Option<&sparsity::Options>, simplify: &str) -> Result<(), PruneError> {
+fn sign_with(
+    model: &mut Model,
+    plan: &Plan,
+    thin: Option<&sparsity::Options>,
+    simplify: &str,
+) -> Result<(), PruneError> {
     let choice = plan.budget.split_once(' ');
     let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
     // A plan may be edited by hand and say anything; what is written must parse.
@@ -253,8 +258,13 @@ fn sign(model: &mut Model, plan: &Plan, thin: Option<&sparsity::Options>, simpli
     let passes = parts.join(",");
     let entries = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("plan", plan.hash()?), ("passes", passes)];
     model.metadata.retain(|(key, _)| !key.starts_with(SIGNATURE));
-    model.metadata.extend(entries.map(|(key, value)| (format!("{SIGNATURE}{key}"), value)));
+    sign(model, &entries);
     Ok(())
+}
+
+/// Adds to what a model's metadata tell of how it was made.
+pub fn sign(model: &mut Model, entries: &[(&str, String)]) {
+    model.metadata.extend(entries.iter().map(|(key, value)| (format!("{SIGNATURE}{key}"), value.clone())));
 }
 
 fn cut_groups(analysis: &Analysis, plan: &Plan) -> Vec<GroupReport> {

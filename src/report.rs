@@ -4,6 +4,7 @@ use crate::apply::Removed;
 use crate::compare::Difference;
 use crate::cost::Cost;
 use crate::drive::Driven;
+use crate::gates::Verdict;
 use crate::judge::Judgement;
 use crate::latency::Latency;
 use crate::layers::LayerCut;
@@ -44,6 +45,9 @@ pub struct Report {
     pub verification: Outcome,
     /// How good both models are, where there are labels.
     pub metrics: Option<Metrics>,
+    /// What the gates say, where some were given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Verdict>,
     pub stages: Vec<StageReport>,
 }
 

@@ -12,6 +12,7 @@ mod tests;
 mod types;
 mod writer;
 
+use crate::files::{self, folder};
 use crate::ir::{Attribute, Graph, Model, Node, Store, Tensor};
 use crate::load::{entries, metadata_props, opset_import, opsets};
 use crate::proto::*;
@@ -110,13 +111,24 @@ pub fn save(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, 
     write(model, path, options).map_err(|cause| SaveError::In { path: path.to_owned(), cause: Box::new(cause) })
 }
 
-fn write(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, SaveError> {
+/// How many bytes [`save`] would write, data beside the file included.
+pub fn size(model: &Model, path: &Path, options: &SaveOptions) -> Result<u64, SaveError> {
+    let parts = prepare(model, path, options);
+    let (_, proto, data) = parts.map_err(|cause| SaveError::In { path: path.to_owned(), cause: Box::new(cause) })?;
+    Ok(proto.encoded_len() as u64 + data.map_or(0, |d| if d.pieces.is_empty() { 0 } else { d.length }))
+}
+
+/// Where a model goes, its message, and the file of its big tensors if there is to be one.
+fn prepare(
+    model: &Model,
+    path: &Path,
+    options: &SaveOptions,
+) -> Result<(PathBuf, ModelProto, Option<DataFile>), SaveError> {
     let target = target(path)?;
     if !options.overwrite_input && options.input.as_deref().is_some_and(|input| same_file(input, &target)) {
         return Err(SaveError::IsInput);
     }
-    let dir = folder(&target);
-    let sources = external_locations(&model.graph)?;
+    let sources = data_files(model)?;
     let apart = || encode(model, Some(data_name(&target, &sources, options.input.as_deref())), options.sparse);
     let (proto, data_file) = match options.external {
         ExternalData::Always => apart()?,
@@ -131,12 +143,18 @@ fn write(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, Sav
     if bytes > MESSAGE_LIMIT {
         return Err(SaveError::TooLarge { bytes, external: options.external != ExternalData::Never });
     }
+    Ok((target, proto, data_file))
+}
+
+fn write(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, SaveError> {
+    let (target, proto, data_file) = prepare(model, path, options)?;
+    let dir = folder(&target);
     let data = match &data_file {
         Some(file) if !file.pieces.is_empty() => Some((dir.join(&file.location), write_data(file, dir)?, file.length)),
         _ => None,
     };
     let whole = temporary(dir, |out| proto.encode(out).map_err(io::Error::other))?;
-    let mut saved = Saved { bytes: bytes as u64, data: None };
+    let mut saved = Saved { bytes: proto.encoded_len() as u64, data: None };
     if let Some((path, file, length)) = data {
         file.persist(&path).map_err(|e| SaveError::Io(e.error))?;
         saved.data = Some((path, length));
@@ -192,10 +210,6 @@ fn target(path: &Path) -> Result<PathBuf, SaveError> {
     }
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."))
-}
-
 /// A name for the data file that is none of the input's data files.
 fn data_name(target: &Path, sources: &BTreeSet<String>, input: Option<&Path>) -> String {
     let base = target.file_name().unwrap_or(OsStr::new("model")).to_string_lossy().into_owned();
@@ -222,8 +236,8 @@ fn same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// Where the model's external tensors came from, as the file said. Not empty if there are any.
-fn external_locations(graph: &Graph) -> Result<BTreeSet<String>, SaveError> {
+/// Where the model's external tensors came from, as its file said: relative to the file. Not empty if there are any.
+pub fn data_files(model: &Model) -> Result<BTreeSet<String>, SaveError> {
     let mut found = BTreeSet::new();
     let mut look = |t: &Tensor| {
         if t.store == Store::External {
@@ -233,7 +247,7 @@ fn external_locations(graph: &Graph) -> Result<BTreeSet<String>, SaveError> {
         }
         Ok(())
     };
-    each_tensor(graph, &mut look)?;
+    each_tensor(&model.graph, &mut look)?;
     Ok(found)
 }
 
@@ -274,14 +288,7 @@ fn temporary(
     dir: &Path,
     fill: impl FnOnce(&mut Writer<&std::fs::File>) -> io::Result<()>,
 ) -> Result<NamedTempFile, SaveError> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // The usual permissions: what the process may not give away is masked out.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let file = builder.prefix(".secateur-").tempfile_in(dir).map_err(SaveError::Io)?;
+    let file = files::temporary(dir).map_err(SaveError::Io)?;
     let mut out = Writer::new(file.as_file());
     fill(&mut out).and_then(|()| out.finish()).map_err(SaveError::Io)?;
     Ok(file)

@@ -1,11 +1,12 @@
 //! `secateur apply`: carry out a plan.
 
 use super::calibration::Calibration;
-use super::prune::{Finish, Job};
-use super::{Failure, source};
+use super::prune::{Finish, Job, Rewriting};
+use super::{Failure, flags, source};
 use crate::layers;
 use crate::plan::Plan;
 use crate::prune::{self, Stages};
+use clap::ArgMatches;
 use std::path::PathBuf;
 
 /// Carry out a plan, on the model it was made for or on the same architecture with other weights
@@ -25,6 +26,15 @@ pub struct Args {
     finish: Finish,
 }
 
+/// The arguments that the result depends on, beside model and plan.
+#[derive(clap::Args)]
+struct Decisive {
+    #[command(flatten)]
+    _shared: Shared,
+    #[command(flatten)]
+    _rewriting: Rewriting,
+}
+
 /// The parts of a choice that still matter with a plan at hand.
 #[derive(clap::Args)]
 struct Shared {
@@ -37,7 +47,7 @@ struct Shared {
     dims: super::source::Dims,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     args.finish.check()?;
     args.finish.verification.check()?;
     let mut stages = Stages::default();
@@ -53,8 +63,8 @@ pub fn run(args: Args) -> super::Outcome {
     let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;
     let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &shortened.analysis))?;
     let (input, model) = (args.model.as_path(), &model);
-    args.finish.run(
-        Job { input, model, shortened, plan, seed, dims, inexact: true, calibrated, driven: None, thin: None },
-        stages,
-    )
+    let options = flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given);
+    let job =
+        Job { input, model, shortened, plan, seed, dims, inexact: true, calibrated, driven: None, thin: None, options };
+    args.finish.run(job, stages)
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub struct Calibration {
     /// Unlabeled samples to choose layers and units and to repair by: an `.npz` or `.npy` file, a folder of images or of
     /// encoded tensors, or `random:N`
-    #[arg(long, value_name = "SAMPLES")]
+    #[arg(long, value_name = "SAMPLES", value_hint = clap::ValueHint::AnyPath)]
     calib: Option<String>,
     /// How images among them become tensors, as `--preprocess` says it for others
     #[arg(long, value_name = "SPEC")]

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub struct Inputs {
     /// Inputs to run: a `.npz` file with an array per model input, a `.npy` file, a folder of PNG and JPEG images or
     /// of encoded tensors (`.pb`), or `random:N`; else seeded random numbers
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath)]
     inputs: Option<String>,
     /// How images become inputs, such as `size=224 resize=256 mean=0.485,0.456,0.406 std=0.229,0.224,0.225
     /// layout=nchw scale=255 channels=rgb`; what is left out follows from the input's shape

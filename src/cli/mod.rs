@@ -11,6 +11,8 @@ mod driving;
 mod eval;
 mod explain;
 mod figures;
+mod flags;
+mod gating;
 mod groups;
 mod inspect;
 mod layers;
@@ -27,7 +29,7 @@ mod thinning;
 mod trials;
 mod verify;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -37,7 +39,7 @@ use std::process::ExitCode;
 #[command(name = "secateur", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing to prune (the model is written unchanged), \
-4 the check failed (outputs differ).
+4 the check failed (outputs differ, or a gate was missed).
 
 Example:
   secateur prune model.onnx -o small.onnx --macs 50%")]
@@ -112,15 +114,18 @@ type Outcome = Result<Exit, Failure>;
 
 /// Runs the command line.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches_from(args);
+    let parsed = parsed.and_then(|m| Cli::from_arg_matches(&m).map(|cli| (cli, m)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(e) => {
             // Help and version are no errors. A closed pipe is none either.
             _ = e.print();
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
-    match run(cli.verb) {
+    let given = matches.subcommand().map(|(_, of_verb)| of_verb).unwrap_or(&matches);
+    match run(cli.verb, given) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
             show::say(&format!("error: {}", failure.message));
@@ -132,11 +137,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(verb: Verb) -> Outcome {
+/// Runs a verb; `given` says which of its arguments were given.
+fn run(verb: Verb, given: &ArgMatches) -> Outcome {
     match verb {
-        Verb::Prune(a) => prune::run(*a),
+        Verb::Prune(mut a) => prune::run(&mut a, given),
         Verb::Plan(a) => plan::run(a),
-        Verb::Apply(a) => apply::run(a),
+        Verb::Apply(a) => apply::run(&a, given),
         Verb::Verify(a) => verify::run(a),
         Verb::Eval(a) => eval::run(a),
         Verb::Bench(a) => bench::run(a),

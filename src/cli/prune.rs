@@ -2,13 +2,16 @@
 
 use super::calibration::Calibrated;
 use super::choice::{Choice, Chosen};
+use super::gating::Gating;
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::thinning::Thinning;
-use super::{Exit, Failure};
+use super::{Exit, Failure, flags};
 use crate::drive::Driven;
+use crate::gates::{Figures, Suite};
 use crate::ir::{self, Model};
 use crate::layers::silenced;
+use crate::passes::{Pipeline, SyntaxError};
 use crate::plan::Plan;
 use crate::prune::{self, Pruned, Shortened, Stages, Thin};
 use crate::reference::{ReferenceError, reference};
@@ -17,7 +20,37 @@ use crate::sparsity;
 use crate::stats::Batches;
 use crate::stats::Samples;
 use crate::verify;
+use clap::ArgMatches;
 use std::path::{Path, PathBuf};
+
+/// How the result is simplified.
+#[derive(clap::Args)]
+pub struct Rewriting {
+    /// Keep BatchNormalization nodes instead of folding them into what they follow
+    #[arg(long, conflicts_with = "passes")]
+    keep_bn: bool,
+    /// Passes that simplify the result, instead of the usual ones (`secateur opt --list`)
+    #[arg(long, value_name = "PIPELINE", value_parser = pipeline)]
+    passes: Option<String>,
+}
+
+/// The text of a pipeline, as it is stored.
+fn pipeline(text: &str) -> Result<String, SyntaxError> {
+    text.parse::<Pipeline>().map(|p| p.to_string())
+}
+
+impl Rewriting {
+    fn text(&self) -> String {
+        match &self.passes {
+            Some(passes) => passes.clone(),
+            None if self.keep_bn => prune::SIMPLIFY_KEEP_BN.to_owned(),
+            None => prune::SIMPLIFY.to_owned(),
+        }
+    }
+}
+
+/// What is said of a result that failed its check.
+const NOT_EQUAL: &str = "the pruned model does not compute what its reference computes; it was not written";
 
 /// Prune a model: plan, cut, simplify, verify and write it
 #[derive(clap::Args)]
@@ -38,14 +71,24 @@ pub struct Args {
     finish: Finish,
 }
 
+/// The arguments that the result depends on, beside the model.
+#[derive(clap::Args)]
+struct Decisive {
+    #[command(flatten)]
+    _choice: Choice,
+    #[command(flatten)]
+    _thinning: Thinning,
+    #[command(flatten)]
+    _rewriting: Rewriting,
+}
+
 /// What happens once there is a plan; shared with `apply`.
 #[derive(clap::Args)]
 pub struct Finish {
     #[command(flatten)]
     output: Output,
-    /// Keep BatchNormalization nodes instead of folding them into what they follow
-    #[arg(long)]
-    keep_bn: bool,
+    #[command(flatten)]
+    rewriting: Rewriting,
     /// Do not run the models
     #[arg(long)]
     no_verify: bool,
@@ -57,12 +100,20 @@ pub struct Finish {
     /// Write everything that was found and done as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    #[command(flatten)]
+    gating: Gating,
     /// Print the report as JSON instead of a summary
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(mut args: Args) -> super::Outcome {
+pub fn run(args: &mut Args, given: &ArgMatches) -> super::Outcome {
+    let done = make(args, given)?;
+    args.finish.tell(&done)
+}
+
+/// Does the job and writes the model, without a word.
+pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
     args.finish.check()?;
     // Labels without inputs are those of the samples that trials are judged by.
     match args.finish.verification.judging_without_inputs() {
@@ -96,8 +147,18 @@ pub fn run(mut args: Args) -> super::Outcome {
         calibrated,
         driven,
         thin,
+        options: flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given),
     };
-    args.finish.run(job, stages)
+    args.finish.make(job, stages)
+}
+
+/// A job that was done.
+pub struct Done {
+    pub report: Report,
+    /// Whether the result does not compute what it must; then it was not written.
+    pub failed: bool,
+    /// Why nothing was pruned, where that is so.
+    pub nothing: Option<String>,
 }
 
 /// A model with the plan for it.
@@ -117,6 +178,8 @@ pub struct Job<'a> {
     pub driven: Option<Driven>,
     /// How single weights are set to zero, and the samples to measure on.
     pub thin: Option<(sparsity::Options, Option<Batches>)>,
+    /// The options that the result depends on, as text.
+    pub options: String,
 }
 
 impl Job<'_> {
@@ -134,48 +197,76 @@ impl Job<'_> {
 impl Finish {
     /// Fails before any work is done where the results could not be written in the end.
     pub fn check(&self) -> Result<(), Failure> {
-        self.output.check(&[("--report", self.report.as_deref()), ("--reference", self.reference.as_deref())])
+        self.output.check(&[
+            ("--report", self.report.as_deref()),
+            ("--reference", self.reference.as_deref()),
+            ("--junit", self.gating.junit()),
+        ])
     }
 
-    pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
-        let simplify = if self.keep_bn { prune::SIMPLIFY_KEEP_BN } else { prune::SIMPLIFY };
+    /// Does the job, and tells of it.
+    pub fn run(&self, job: Job, stages: Stages) -> super::Outcome {
+        let done = self.make(job, stages)?;
+        self.tell(&done)
+    }
+
+    /// Carries out a plan and writes the model, without a word.
+    pub fn make(&self, job: Job, mut stages: Stages) -> Result<Done, Failure> {
+        let simplify = self.rewriting.text();
         let open = job.dims.open(job.model)?;
         let repair = job.calibrated.as_ref().and_then(Calibrated::repair);
         let cut = if repair.is_some() { "cut and repair" } else { "cut" };
         let analysis = &job.shortened.analysis;
-        let execute = || prune::execute_and_thin(job.model, analysis, &job.plan, simplify, &open, repair, job.thin());
-        let pruned = stages.time(cut, execute)?;
-        let nothing = job.is_nothing();
+        let execute = || prune::execute_and_thin(job.model, analysis, &job.plan, &simplify, &open, repair, job.thin());
+        let mut pruned = stages.time(cut, execute)?;
+        if !job.is_nothing() {
+            let input = source::hash(job.input, job.model)?;
+            prune::sign(&mut pruned.model, &[("input", input), ("options", job.options.clone())]);
+        }
         // With nothing to prune the file is written as it was read.
-        let result = if nothing { job.model } else { &pruned.model };
+        let result = if job.is_nothing() { job.model } else { &pruned.model };
         let reference = self.reference(&job, &pruned)?;
         let verification = stages.time("verify", || self.verify(&job, &pruned, reference))?;
         let ran = matches!(&verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
         let judged = || self.verification.metrics(job.seed, job.dims, job.model, &pruned.model);
         let metrics = if ran && self.verification.judges() { stages.time("judge", judged)? } else { None };
         let failed = matches!(&verification, report::Outcome::Ran(v) if !v.equal);
-        let saved = match failed {
-            true => None,
-            false => Some(stages.time("save", || self.output.save(result, job.input))?),
-        };
-        let file = saved.map_or(0, |s| s.bytes + s.data.map_or(0, |d| d.1));
-        let report = Report { metrics, ..self.report(&job, pruned, verification, file, &stages) };
+        // What failed its check is not written and has no size.
+        let file = if failed { 0 } else { self.output.size(result, job.input)? };
+        let mut report = Report { metrics, ..self.report(&job, &pruned, verification, file) };
+        report.gates = self.gating.judge(&Figures::of(&report));
+        if !failed && report.gates.iter().all(|g| g.met) {
+            stages.time("save", || self.output.save(result, job.input))?;
+        }
+        report.stages =
+            stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect();
+        let broken = job.driven.as_ref().and_then(Driven::broken);
+        let nothing = job.is_nothing().then(|| broken.unwrap_or_else(|| show::nothing(&job.shortened.analysis)));
+        Ok(Done { report, failed, nothing })
+    }
+
+    /// Writes and prints what was found and done.
+    fn tell(&self, done: &Done) -> super::Outcome {
+        let Done { report, failed, nothing } = done;
         if let Some(path) = &self.report {
-            show::write_json(path, &report)?;
+            show::write_json(path, report)?;
         }
         if self.json {
-            show::print_json(&report)?
+            show::print_json(report)?
         } else {
-            show::print(&show::summary(&report))?
+            show::print(&show::summary(report))?
         }
-        if failed {
-            let error = "the pruned model does not compute what its reference computes; it was not written";
-            show::say(&format!("error: {error}"));
+        let error = failed.then(|| NOT_EQUAL.to_owned());
+        let (file, verdicts) = (report.output.clone(), report.gates.clone());
+        let missed = self.gating.tell(&[Suite { name: file.clone(), file, verdicts, error }])?;
+        if *failed {
             return Ok(Exit::CheckFailed);
         }
-        if nothing {
-            let why = job.driven.as_ref().and_then(Driven::broken);
-            let why = why.unwrap_or_else(|| show::nothing(&job.shortened.analysis));
+        if missed {
+            show::say("the model was not written");
+            return Ok(Exit::CheckFailed);
+        }
+        if let Some(why) = nothing {
             show::say(&format!("{why}; the model is unchanged"));
             return Ok(Exit::Nothing);
         }
@@ -241,9 +332,9 @@ impl Finish {
         }
     }
 
-    fn report(&self, job: &Job, pruned: Pruned, verification: report::Outcome, file: u64, stages: &Stages) -> Report {
-        let before = Size { cost: pruned.before, file: source::file_size(job.input, job.model) };
-        let after = if job.is_nothing() { before.clone() } else { Size { cost: pruned.after, file } };
+    fn report(&self, job: &Job, pruned: &Pruned, verification: report::Outcome, file: u64) -> Report {
+        let before = Size { cost: pruned.before.clone(), file: source::file_size(job.input, job.model) };
+        let after = if job.is_nothing() { before.clone() } else { Size { cost: pruned.after.clone(), file } };
         Report {
             secateur: env!("CARGO_PKG_VERSION"),
             input: job.input.display().to_string(),
@@ -251,19 +342,21 @@ impl Finish {
             before,
             after,
             layers: job.shortened.layers.clone(),
-            groups: pruned.groups,
+            groups: pruned.groups.clone(),
             pinned: prune::pins(&job.shortened.analysis, job.inexact),
-            removed: [job.shortened.zeroing.clone(), pruned.removed].concat(),
-            repaired: pruned.repaired,
+            removed: [job.shortened.zeroing.clone(), pruned.removed.clone()].concat(),
+            repaired: pruned.repaired.clone(),
             sparsity: pruned
                 .thinned
+                .clone()
                 .zip(job.thin.as_ref())
                 .map(|(layers, (options, _))| SparsityReport::new(options.to_string(), layers, pruned.cut.is_none())),
             plan: job.plan.clone(),
             driven: job.driven.clone(),
             verification,
             metrics: None,
-            stages: stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect(),
+            gates: vec![],
+            stages: vec![],
         }
     }
 }

@@ -4,6 +4,8 @@ use super::{Failure, figures, trials};
 use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
+use crate::files;
+use crate::gates::Verdict;
 use crate::latency::{Latency, Timing};
 use crate::repair::Repaired;
 use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SparsityReport, StageReport};
@@ -50,13 +52,12 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// Writes JSON to a file: whole, or not at all.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
-    let fail = |e: std::io::Error| Failure::new(format!("{}: {e}", path.display()));
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(fail)?;
-    serde_json::to_writer_pretty(std::io::BufWriter::new(&mut file), value)?;
-    file.write_all(b"\n").map_err(fail)?;
-    file.persist(path).map_err(|e| fail(e.error))?;
-    Ok(())
+    write_text(path, &(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// Writes text to a file: whole, or not at all.
+pub fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
+    files::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))
 }
 
 /// A table without frames; all columns but the first `left` are numbers, set to the right.
@@ -103,7 +104,7 @@ pub fn duration(d: Duration) -> String {
 /// The whole summary of a run of `prune`.
 pub fn summary(report: &Report) -> String {
     let failed = matches!(&report.verification, Outcome::Ran(v) if !v.equal);
-    let written = if failed { " (not written)" } else { "" };
+    let written = if failed || report.gates.iter().any(|g| !g.met) { " (not written)" } else { "" };
     let mut out = format!("{} → {}{written}\n\n", report.input, report.output);
     out += &sizes(report);
     out += &layers(&report.layers);
@@ -131,7 +132,17 @@ pub fn summary(report: &Report) -> String {
         Outcome::Skipped => "  skipped\n".to_owned(),
     };
     out += &report.metrics.as_ref().map_or_else(String::new, figures::metrics);
+    out += &gates(&report.gates);
     out + &stages(&report.stages)
+}
+
+/// What the gates say, a line each.
+pub fn gates(verdicts: &[Verdict]) -> String {
+    if verdicts.is_empty() {
+        return String::new();
+    }
+    let line = |v: &Verdict| wrap(&format!("  {} {}", if v.met { "ok" } else { "MISSED" }, v.says), 6);
+    format!("\ngates\n{}", verdicts.iter().map(line).collect::<String>())
 }
 
 fn layers(layers: &[LayerReport]) -> String {

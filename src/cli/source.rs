@@ -3,10 +3,11 @@
 use super::Failure;
 use super::data::{Inputs, Judging};
 use crate::cost::OpenDims;
+use crate::files::folder;
 use crate::ir::{Model, Node};
 use crate::report::Metrics;
 use crate::save::{ExternalData, SaveError, SaveOptions, Saved};
-use crate::{load, save, verify};
+use crate::{content, load, save, verify};
 use clap::{Args, ValueEnum};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,14 @@ pub fn file_size(path: &Path, model: &Model) -> u64 {
     let external =
         external.filter(|c| c.tensor.store == crate::ir::Store::External).map(|c| c.tensor.byte_len() as u64);
     own + external.sum::<u64>()
+}
+
+/// The content hash of a model's file, with those of the data files beside it.
+pub fn hash(path: &Path, model: &Model) -> Result<String, Failure> {
+    let hash = |p: &Path| content::hash(p).map_err(|e| Failure::new(format!("{}: {e}", p.display())));
+    let data = save::data_files(model)?.into_iter().map(|name| folder(path).join(name));
+    let hashes = std::iter::once(path.to_owned()).chain(data).map(|p| hash(&p)).collect::<Result<Vec<_>, _>>()?;
+    Ok(content::together(&hashes))
 }
 
 /// Sizes of dimensions that the model leaves open.
@@ -101,23 +110,28 @@ enum External {
 }
 
 impl Output {
+    /// Writes the model.
     pub fn save(&self, model: &Model, input: &Path) -> Result<Saved, Failure> {
+        save::save(model, &self.output, &self.options(input)).map_err(why_not_saved)
+    }
+
+    /// How many bytes [`save`](Output::save) would write.
+    pub fn size(&self, model: &Model, input: &Path) -> Result<u64, Failure> {
+        save::size(model, &self.output, &self.options(input)).map_err(why_not_saved)
+    }
+
+    fn options(&self, input: &Path) -> SaveOptions {
         let external = match self.external_data {
             External::Auto => ExternalData::Auto,
             External::Never => ExternalData::Never,
             External::Always => ExternalData::Always,
         };
-        let options = SaveOptions {
+        SaveOptions {
             external,
             input: Some(input.to_owned()),
             overwrite_input: self.overwrite,
             sparse: self.sparse_initializers,
-        };
-        save::save(model, &self.output, &options).map_err(|e| {
-            let is_input = matches!(&e, SaveError::In { cause, .. } if matches!(**cause, SaveError::IsInput));
-            let failure = Failure::new(e);
-            if is_input { failure.hint("name another output, or allow it with --overwrite") } else { failure }
-        })
+        }
     }
 
     /// Fails before any work is done where the result, or what is written beside it, could not be written in the end.
@@ -135,6 +149,12 @@ impl Output {
     }
 }
 
+fn why_not_saved(error: SaveError) -> Failure {
+    let is_input = matches!(&error, SaveError::In { cause, .. } if matches!(**cause, SaveError::IsInput));
+    let failure = Failure::new(error);
+    if is_input { failure.hint("name another output, or allow it with --overwrite") } else { failure }
+}
+
 /// Writes a model that is not the result, but speaks of it.
 pub fn save_beside(model: &Model, path: &Path, input: &Path) -> Result<(), Failure> {
     let options = SaveOptions { input: Some(input.to_owned()), ..SaveOptions::default() };
@@ -143,7 +163,7 @@ pub fn save_beside(model: &Model, path: &Path, input: &Path) -> Result<(), Failu
 
 /// Fails if there is no folder for a file, or a folder in its place.
 pub fn check_folder(path: &Path) -> Result<(), Failure> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder(path);
     match folder {
         _ if path.is_dir() => Err(Failure::new(format!("{}: this is a folder, not a file", path.display()))),
         _ if folder.is_dir() => Ok(()),
@@ -154,9 +174,8 @@ pub fn check_folder(path: &Path) -> Result<(), Failure> {
 /// Whether two paths name one file, which need not be there yet.
 pub fn same_place(a: &Path, b: &Path) -> bool {
     let place = |p: &Path| {
-        let folder = p.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let whole = p.canonicalize().ok();
-        whole.or_else(|| Some(folder.canonicalize().ok()?.join(p.file_name()?)))
+        whole.or_else(|| Some(folder(p).canonicalize().ok()?.join(p.file_name()?)))
     };
     place(a).is_some_and(|a| Some(a) == place(b))
 }

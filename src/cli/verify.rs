@@ -1,18 +1,22 @@
 //! `secateur verify`: do two models compute the same?
 
+use super::gating::Gating;
 use super::source::{self, Dims, Verification};
 use super::{Exit, Failure, figures, show};
+use crate::gates::{Figures, Suite, Verdict};
 use crate::report::Metrics;
 use crate::verify;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Run two models on the same inputs and compare what they compute; exit code 4 if they differ
+/// Run two models on the same inputs and compare what they compute; exit code 4 if they differ, or miss a gate where
+/// gates are given
 #[derive(clap::Args)]
 #[command(mut_arg("verify_samples", |a| a.alias("samples")))]
 #[command(after_help = "\
-Example:
-  secateur verify model.onnx rewritten.onnx --inputs samples.npz --tolerance 1e-4")]
+Examples:
+  secateur verify model.onnx rewritten.onnx --inputs samples.npz --tolerance 1e-4
+  secateur verify model.onnx small.onnx --inputs samples.npz --gate max_drift=5% --gate max_size=60%")]
 pub struct Args {
     /// The reference
     a: PathBuf,
@@ -25,6 +29,8 @@ pub struct Args {
     seed: u64,
     #[command(flatten)]
     dims: Dims,
+    #[command(flatten)]
+    gating: Gating,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -35,12 +41,16 @@ struct Found<'a> {
     #[serde(flatten)]
     found: &'a verify::Verification,
     metrics: Option<Metrics>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    gates: &'a [Verdict],
 }
 
 pub fn run(args: Args) -> super::Outcome {
     args.verification.check()?;
     let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
-    let options = verify::Options { repeats: 0, ..args.verification.options(args.seed, &args.dims) };
+    let timed = args.gating.gates().iter().any(|g| g.kind.is_about_time());
+    let given = args.verification.options(args.seed, &args.dims);
+    let options = verify::Options { repeats: if timed { given.repeats } else { 0 }, ..given };
     args.dims.check(&a)?;
     let blame = |e: verify::VerifyError| {
         let path = if e.which() == Some("pruned") { &args.b } else { &args.a };
@@ -49,8 +59,11 @@ pub fn run(args: Args) -> super::Outcome {
     let subjects = verify::Subjects { original: &a, reference: None, cut: None, pruned: &b };
     let found = verify::verify(&subjects, &options).map_err(blame)?;
     let metrics = args.verification.metrics(args.seed, &args.dims, &a, &b)?;
+    let size = (source::file_size(&args.a, &a), source::file_size(&args.b, &b));
+    let nodes = (a.graph.calls().len() as u64, b.graph.calls().len() as u64);
+    let verdicts = args.gating.judge(&Figures::compared(&found, metrics.as_ref(), size, nodes));
     if args.json {
-        show::print_json(&Found { found: &found, metrics })?;
+        show::print_json(&Found { found: &found, metrics, gates: &verdicts })?;
     } else {
         for output in &found.equivalence.outputs {
             show::print(&format!("{output}\n"))?;
@@ -62,6 +75,12 @@ pub fn run(args: Args) -> super::Outcome {
             show::say(&format!("warning: another input changes the outputs by only {s:.1e}; this says little"));
         }
         show::print(&metrics.as_ref().map_or_else(String::new, figures::metrics))?;
+        show::print(&show::gates(&verdicts))?;
     }
-    Ok(if found.equal { Exit::Done } else { Exit::CheckFailed })
+    // Who gives bounds says what is good enough.
+    let unequal = verdicts.is_empty() && !found.equal;
+    let error = unequal.then(|| "the models do not compute the same".to_owned());
+    let file = args.b.display().to_string();
+    let missed = args.gating.tell(&[Suite { name: file.clone(), file, verdicts, error }])?;
+    Ok(if missed { Exit::CheckFailed } else { Exit::Done })
 }

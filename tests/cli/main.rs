@@ -7,6 +7,7 @@ mod criteria;
 mod driving;
 mod equivalence;
 mod eval;
+mod gates;
 mod inexact;
 mod layers;
 mod odd;

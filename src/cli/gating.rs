@@ -1,0 +1,67 @@
+//! Arguments about gates: the bounds, and how misses are told.
+
+use super::{Failure, show};
+use crate::gates::{self, Figures, Gate, Suite, Verdict};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+
+/// Bounds that a result must keep.
+#[derive(Args)]
+pub struct Gating {
+    /// A bound that the result must keep, else nothing is written and the exit code is 4; may be repeated. The bounds:
+    /// max_drift, min_accuracy and max_drop (these need --labels), min_speedup, max_latency_ms, max_size, max_nodes,
+    /// equivalence (`max_drift=0.02`, `max_size=50%`, `equivalence=true`)
+    #[arg(long = "gate", value_name = "NAME=BOUND")]
+    gates: Vec<Gate>,
+    /// Write what the gates say as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// How failures are told: as text, or as annotations of GitHub Actions
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Github,
+}
+
+impl Gating {
+    /// Where the XML goes, if anywhere.
+    pub fn junit(&self) -> Option<&Path> {
+        self.junit.as_deref()
+    }
+
+    /// The bounds as they were given.
+    pub fn gates(&self) -> &[Gate] {
+        &self.gates
+    }
+
+    /// What the gates say to a result.
+    pub fn judge(&self, figures: &Figures) -> Vec<Verdict> {
+        figures.judge(&self.gates)
+    }
+
+    /// Tells what was missed, a line each, and writes the XML. Whether anything was missed.
+    pub fn tell(&self, suites: &[Suite]) -> Result<bool, Failure> {
+        for suite in suites {
+            for verdict in suite.verdicts.iter().filter(|v| !v.met) {
+                match self.format {
+                    Format::Text => show::say(&format!("gate missed: {}", verdict.says)),
+                    Format::Github => show::say(&gates::annotation(&suite.file, verdict.name, &verdict.says)),
+                }
+            }
+            if let Some(error) = &suite.error {
+                match self.format {
+                    Format::Text => show::say(&format!("error: {error}")),
+                    Format::Github => show::say(&gates::annotation(&suite.file, "failed", error)),
+                }
+            }
+        }
+        if let Some(path) = &self.junit {
+            show::write_text(path, &gates::junit(suites)?)?;
+        }
+        Ok(suites.iter().any(|s| s.error.is_some() || s.verdicts.iter().any(|v| !v.met)))
+    }
+}
