@@ -220,7 +220,9 @@ mod tests {
     fn what_is_lacking_is_found() {
         let change = fit(&[sums(0), sums(1)], false).unwrap().remove(0);
         let near = |x: f64, y: f64| assert!((x - y).abs() < 1e-2, "{x} is not {y}");
-        (near(change[(0, 0)], 2.0), near(change[(1, 0)], -1.0), near(change[(2, 0)], 3.0));
+        near(change[(0, 0)], 2.0);
+        near(change[(1, 0)], -1.0);
+        near(change[(2, 0)], 3.0);
     }
 
     #[test]

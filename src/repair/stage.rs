@@ -26,7 +26,7 @@ pub(super) struct Sides<'a> {
 /// How one contraction is measured.
 enum Plan {
     /// What it reads, in both models.
-    Reads([Pair; 2]),
+    Reads(Box<[Pair; 2]>),
     /// Patches, and what its outputs lack.
     Lacks(Box<Lacks>),
 }
@@ -96,7 +96,7 @@ impl Measuring {
             None => {
                 let (m, n) = (c.view.length, task.left());
                 let pair = || Pair { cross: Moments::new(m, n), own: Moments::new(n, n) };
-                Plan::Reads([pair(), pair()])
+                Plan::Reads(Box::new([pair(), pair()]))
             }
         };
         Some(Measuring { plan, data, weight, result, beside })
