@@ -31,7 +31,9 @@ pub(super) fn merge(analysis: &Analysis, from: NodeId) -> Option<Merge> {
             [_] => exit = ValueId { node: at.node, port: 0 },
             [a, b] => {
                 let slot = if a == at.slot { b } else { a };
-                let both = is_sum(analysis, at.node, at.slot, slot);
+                // A model's input is what it always was.
+                let made = graph.operand(at.node, usize::from(slot)).is_some_and(|v| graph.call(v.node).is_some());
+                let both = made && is_sum(analysis, at.node, at.slot, slot);
                 return both.then_some(Merge { exit, node: at.node, slot });
             }
             _ => return None,

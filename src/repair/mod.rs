@@ -12,6 +12,8 @@ mod fit;
 mod layout;
 mod merge;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use crate::analysis::Analysis;

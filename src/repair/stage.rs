@@ -251,7 +251,7 @@ impl Lacks {
 
 /// Whether the outputs are the weights times the patches, but for a constant each. (A factor in the call, say, is none
 /// of a rule's laws.)
-fn computes(
+pub(super) fn computes(
     layout: &Layout,
     patches: &Mat<f64>,
     weight: &Tensor,
