@@ -1,6 +1,6 @@
 //! What secateur knows about operators: one [`Rule`] each, in one file per family, and nowhere else.
 //!
-//! A rule is six functions over a [`Site`] and the laws of zeros. What a rule leaves out is [`Rule::OPAQUE`]'s: the
+//! A rule is seven functions over a [`Site`] and the laws of zeros. What a rule leaves out is [`Rule::OPAQUE`]'s: the
 //! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
 //! is conservative, and visible.
 
