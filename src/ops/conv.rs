@@ -2,7 +2,7 @@
 
 use super::dims::{agree, elements, expect_rank, expect_vector};
 use super::window::{Window, list};
-use super::{AxisRule, Bias, Cut, Refit, Rule, Site, zero};
+use super::{AxisRule, Bias, Cut, Refit, Rule, Site, Slide, zero};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -24,6 +24,7 @@ const CONV: Rule = Rule {
     refit: refit_group,
     cost: |site| conv_cost(site, 1),
     bias: |_| Some(Bias::Operand(2)),
+    slides: |site| conv_slides(site).unwrap_or_default(),
     ..Rule::OPAQUE
 };
 
@@ -177,6 +178,17 @@ pub(super) fn convolved(site: &Site, x: &[Dim], w: &[Dim], bias: Option<usize>) 
         shape.push(window.positions(site, axis, length, kernel, false)?);
     }
     Ok(shape)
+}
+
+/// A convolution's window, an entry for each axis of space. `None` where padding depends on an open length.
+fn conv_slides(site: &Site) -> Option<Vec<Slide>> {
+    let space = site.shape(0)?.len().checked_sub(2)?;
+    let window = Window::of(site.call, space).ok()?;
+    let slide = |i: usize| {
+        let (stride, dilation, before) = window.step(i, site.dim(0, i + 2)?, site.dim(1, i + 2)?)?;
+        Some(Slide { data: i + 2, taps: i + 2, result: i + 2, stride, dilation, before })
+    };
+    (0..space).map(slide).collect()
 }
 
 fn deformed_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
@@ -401,6 +413,21 @@ mod tests {
             conv("offset_group=2", "=2 36 7 7"),
             @"[2, 8, 9, 9], [16, 8, 3, 3], [2, 36, 7, 7], [16], [2, 9, 7, 7] -> f32[2, 16, 7, 7]"
         );
+    }
+
+    #[test]
+    fn windows_slide() {
+        let slides = |attributes: &str, x: &str| {
+            let case = Case::new("Conv", 11, attributes, &[x, "=8 32 3 3"], 1);
+            let steps = case.slides().into_iter().map(|s| (s.stride, s.dilation, s.before));
+            steps.collect::<Vec<_>>()
+        };
+        assert_eq!(slides("strides=[2,1] pads=[1,0,2,3]", "N 32 9 9"), [(2, 1, 1), (1, 1, 0)]);
+        assert_eq!(slides("dilations=[1,2] auto_pad=SAME_UPPER", "N 32 8 8"), [(1, 1, 1), (1, 2, 2)]);
+        assert_eq!(slides("strides=[2,2] auto_pad=SAME_UPPER", "N 32 8 9"), [(2, 1, 0), (2, 1, 1)]);
+        assert_eq!(slides("strides=[2,2] auto_pad=SAME_LOWER", "N 32 8 9"), [(2, 1, 1), (2, 1, 1)]);
+        assert_eq!(slides("auto_pad=SAME_UPPER", "N 32 H 9"), [], "padding that depends on an open length");
+        assert_eq!(slides("pads=[-1,0,0,0]", "N 32 9 9"), [], "elements are cut off");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What secateur knows about operators: one [`Rule`] each, in one file per family, and nowhere else.
 //!
-//! A rule is six functions over a [`Site`] and the laws of zeros. What a rule leaves out is [`Rule::OPAQUE`]'s: the
+//! A rule is seven functions over a [`Site`] and the laws of zeros. What a rule leaves out is [`Rule::OPAQUE`]'s: the
 //! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
 //! is conservative, and visible.
 
@@ -87,6 +87,22 @@ pub struct Rule {
     pub passes_on: fn(&Site, usize) -> Option<usize>,
     /// Where a constant can be added to the sums that the call computes; `None` where it is more than a sum.
     pub bias: fn(&Site) -> Option<Bias>,
+    /// How a constant slides over the data that it is summed with; empty where it does not, or nobody said.
+    pub slides: fn(&Site) -> Vec<Slide>,
+}
+
+/// An axis along which a constant slides: position `p` of the result meets tap `t` of the constant at element
+/// `p · stride + t · dilation - before` of the data, which counts as zero outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slide {
+    /// The axes of data, constant and result.
+    pub data: usize,
+    pub taps: usize,
+    pub result: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    /// Zeros before the first element.
+    pub before: usize,
 }
 
 /// Where a constant can be added to a sum.
@@ -113,6 +129,7 @@ impl Rule {
         is_identity: |_| false,
         passes_on: |_, _| None,
         bias: |_| None,
+        slides: |_| vec![],
     };
 }
 

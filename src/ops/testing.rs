@@ -4,7 +4,7 @@
 //! these elements), `?` (an input of unknown rank) or empty (left out). A type may stand in front: `u8:=16`.
 //! Constants keep their axes free, so an operand under test is usually one.
 
-use super::{Cut, Refit, Site, rule_of};
+use super::{Cut, Refit, Site, Slide, rule_of};
 use crate::axes::{Axes, Groups, KeepSets, Kept, analyze};
 use crate::infer::{Facts, infer};
 use crate::ir::{
@@ -87,6 +87,11 @@ impl Case {
     pub fn cost(&self) -> String {
         let rule = rule_of(&self.model, self.model.graph.call(self.call).expect("a call"));
         self.with_site(&infer(&self.model), |site| (rule.cost)(site).to_string())
+    }
+
+    pub fn slides(&self) -> Vec<Slide> {
+        let rule = rule_of(&self.model, self.model.graph.call(self.call).expect("a call"));
+        self.with_site(&infer(&self.model), |site| (rule.slides)(site))
     }
 
     pub fn is_identity(&self) -> bool {

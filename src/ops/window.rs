@@ -10,6 +10,8 @@ pub struct Window {
     pads: Vec<(i64, i64)>,
     /// `auto_pad` is `SAME_UPPER` or `SAME_LOWER`.
     pub same: bool,
+    /// `auto_pad` is `SAME_LOWER`: what is odd of the padding goes before.
+    lower: bool,
 }
 
 impl Window {
@@ -31,12 +33,29 @@ impl Window {
             dilations: positive("dilations")?,
             pads: (0..axes).map(|i| (pads[i], pads[i + axes])).collect(),
             same: call.string("auto_pad", "NOTSET").starts_with("SAME"),
+            lower: call.string("auto_pad", "NOTSET") == "SAME_LOWER",
         })
     }
 
     /// The extent of a dilated kernel: `(k - 1) d + 1`.
     pub fn extent(&self, axis: usize, kernel: &Dim) -> Dim {
         (kernel.clone() - Dim::Fixed(1)) * Dim::Fixed(self.dilations[axis]) + Dim::Fixed(1)
+    }
+
+    /// Stride, dilation and the padding before the first element. `None` if the padding follows from an open length,
+    /// or cuts elements off.
+    pub fn step(&self, axis: usize, length: &Dim, kernel: &Dim) -> Option<(usize, usize, usize)> {
+        let (stride, dilation) = (self.strides[axis], self.dilations[axis]);
+        let before = match self.same {
+            false => self.pads[axis].0,
+            true => {
+                let (length, extent) = (length.fixed()?, self.extent(axis, kernel).fixed()?);
+                let positions = (length - 1).div_euclid(stride) + 1;
+                let padding = ((positions - 1) * stride + extent - length).max(0);
+                (padding + i64::from(self.lower)) / 2
+            }
+        };
+        Some((usize::try_from(stride).ok()?, usize::try_from(dilation).ok()?, usize::try_from(before).ok()?))
     }
 
     /// Padding before and after together.

@@ -3,20 +3,29 @@
 //! No training and no labels: for every contraction over an axis that lost units, the removed ones are predicted from
 //! those that stay, from statistics of a few hundred inputs. First all contractions are fitted on the original model's
 //! statistics. Then, stage by stage in topological order, each is fitted again to what really arrives in the pruned
-//! model, while its target stays what it computed in the original one: so errors do not pile up along the depth.
+//! model, while its target stays what it computed in the original one: so errors do not pile up along the depth. Where
+//! it is known which element meets which weight ([`Layout`]), it is the outputs that are fitted then, of contractions
+//! that lost nothing themselves too.
 
+mod direct;
 mod fit;
+mod layout;
+mod merge;
+mod stage;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
-use crate::contraction::{self, Contraction, View};
-use crate::ir::{Model, Tensor, TensorError, ValueId};
-use crate::stats::{self, Moments, Probe, Samples, Stats, StatsError};
+use crate::contraction::{self, Contraction};
+use crate::ir::{Graph, Model, NodeId, TensorError};
+use crate::stats::{self, Moments, Samples, Stats, StatsError};
 use faer::Mat;
 use fit::{Affine, Pair};
+use layout::Layout;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use write::BiasAt;
 
 /// How a contraction fared.
@@ -48,10 +57,14 @@ pub(crate) struct Task {
     contraction: Contraction,
     /// The kept elements of each group's share of the view, ascending.
     kept: Vec<Vec<usize>>,
+    /// Whether the axis that is summed over lost units.
+    cut: bool,
     node: String,
     weight: String,
     importance: Vec<Mat<f64>>,
     bias: Option<BiasAt>,
+    /// What makes a fit of the outputs possible, where it is, and not too long.
+    layout: Option<Layout>,
 }
 
 impl Task {
@@ -61,6 +74,23 @@ impl Task {
 
     fn lost(&self) -> RepairError {
         RepairError::Lost(self.weight.clone())
+    }
+
+    /// How many elements of the axis that is summed over are left.
+    fn left(&self) -> usize {
+        self.kept.iter().map(Vec::len).sum()
+    }
+
+    /// How many numbers an output is a sum over by now, if that is known.
+    fn patch(&self) -> usize {
+        let left = self.kept.iter().map(Vec::len).max().unwrap_or(0);
+        self.layout.as_ref().map_or(0, |l| l.taps * left)
+    }
+
+    /// How many numbers the second moments of patches are.
+    fn moments(&self) -> usize {
+        let groups = self.kept.iter().filter(|k| !k.is_empty()).count();
+        self.patch() * self.patch() * groups
     }
 }
 
@@ -80,22 +110,53 @@ pub fn repair(
 ) -> Result<Vec<Repaired>, RepairError> {
     let mut tasks = tasks(analysis, keep)?;
     let mut found = vec![];
-    for task in &mut tasks {
+    for task in tasks.iter_mut().filter(|t| t.cut) {
         let Some(halves) = stats.halves(&task.contraction) else { continue };
         let maps = task.within(halves);
         found.push(task.judge(halves, &maps));
         write::write(analysis, keep, task, &maps, model)?;
     }
+    limit_work(&mut tasks, samples.count());
     let stages = usize::try_from(WORK / work.max(1)).unwrap_or(usize::MAX).clamp(1, 64).min(tasks.len().max(1));
     let length = tasks.len().div_ceil(stages).max(1);
+    let sides = stage::Sides { analysis, keep, samples, done };
     for stage in tasks.chunks_mut(length) {
-        let pairs = measure(analysis, keep, stage, samples, model, done)?;
-        for (task, pair) in stage.iter_mut().zip(&pairs) {
-            let maps = task.across(pair);
-            write::write(analysis, keep, task, &maps, model)?;
-        }
+        limit_memory(stage);
+        stage::run(&sides, stage, model)?;
     }
     Ok(found)
+}
+
+/// How many multiply-accumulates the moments of patches may take in all.
+const PATCH_WORK: u64 = 1_500_000_000_000;
+
+/// How many numbers the moments of patches may be at a time.
+const PATCH_NUMBERS: usize = 1 << 27;
+
+/// The longest patch.
+const LONGEST: usize = 5000;
+
+/// Drops the layouts of the longest patches where the work would be too much, and tasks that have nothing to fit then.
+fn limit_work(tasks: &mut Vec<Task>, samples: u64) {
+    let mut order: Vec<usize> = (0..tasks.len()).collect();
+    order.sort_by_key(|&i| tasks[i].patch());
+    let mut work = 0;
+    for task in order {
+        let (task, rows) = (&mut tasks[task], samples * stats::ROWS_PER_SAMPLE as u64);
+        work += rows * task.moments() as u64;
+        if task.patch() > LONGEST || work > PATCH_WORK {
+            task.layout = None;
+        }
+    }
+    tasks.retain(|t| t.cut || t.layout.is_some());
+}
+
+/// Drops the layouts of a stage's longest patches while all together are too many numbers.
+fn limit_memory(stage: &mut [Task]) {
+    while stage.iter().map(|t| 2 * t.moments()).sum::<usize>() > PATCH_NUMBERS {
+        let Some(longest) = stage.iter_mut().max_by_key(|t| t.moments()) else { return };
+        longest.layout = None;
+    }
 }
 
 /// The contractions over cut axes whose weights may be changed.
@@ -108,6 +169,7 @@ fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError>
         }
     }
     let mut tasks = vec![];
+    let mut changed = HashSet::new();
     for contraction in Contraction::all(analysis) {
         let (Some(call), Some(constant)) = (graph.call(contraction.node), graph.constant(contraction.weight.node))
         else {
@@ -118,7 +180,14 @@ fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError>
         if shared || write::bias(analysis, contraction.node).is_none() {
             continue;
         }
-        let Kept::Some(kept) = keep.of(&analysis.axes, contraction.view.var) else { continue };
+        let (kept, cut) = match keep.of(&analysis.axes, contraction.view.var) {
+            Kept::Some(kept) => (kept, true),
+            Kept::All if changed.contains(&contraction.node) => ((0..contraction.view.length).collect(), false),
+            _ => continue,
+        };
+        if cut && changed.insert(contraction.node) {
+            spread(graph, contraction.node, &mut changed);
+        }
         let depth = contraction.depth();
         let mut groups = vec![vec![]; contraction.groups];
         kept.into_iter().for_each(|k| groups[k / depth].push(k % depth));
@@ -127,9 +196,20 @@ fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError>
         let importance = importance.map_err(|error| RepairError::Tensor { weight: weight.clone(), error })?;
         let block = |g: usize| Mat::from_fn(depth, depth, |i, j| importance[(g * depth + i, g * depth + j)]);
         let importance = (0..contraction.groups).map(block).collect();
-        tasks.push(Task { contraction, kept: groups, node: call.label().to_owned(), weight, importance, bias: None });
+        let layout = Layout::of(analysis, &contraction, &constant.tensor.shape);
+        let node = call.label().to_owned();
+        tasks.push(Task { contraction, kept: groups, cut, node, weight, importance, bias: None, layout });
     }
     Ok(tasks)
+}
+
+/// Adds all nodes that are computed from a node.
+fn spread(graph: &Graph, from: NodeId, to: &mut HashSet<NodeId>) {
+    let mut waiting = vec![from];
+    while let Some(node) = waiting.pop() {
+        let readers = graph.results(node).flat_map(|v| graph.uses(v)).map(|u| u.node);
+        waiting.extend(readers.filter(|&n| to.insert(n)));
+    }
 }
 
 /// A block of moments: these elements of `x`, those of `y`.
@@ -188,57 +268,4 @@ impl Task {
         let (node, weight) = (self.node.clone(), self.weight.clone());
         Repaired { node, weight, before: before / groups, after: after / groups }
     }
-}
-
-/// Runs the original and the pruned model side by side, and measures what some contractions read in both.
-fn measure(
-    analysis: &Analysis,
-    keep: &KeepSets,
-    tasks: &[Task],
-    samples: &dyn Samples,
-    model: &Model,
-    done: &dyn Fn(),
-) -> Result<Vec<[Pair; 2]>, RepairError> {
-    let now: Vec<ValueId> = tasks
-        .iter()
-        .filter_map(|t| model.graph.operand(t.contraction.node, usize::from(t.contraction.data_slot)))
-        .collect();
-    let then: Vec<ValueId> = tasks.iter().map(|t| t.contraction.data).collect();
-    let mut original = Probe::new(&analysis.model, &then)?;
-    let mut pruned = Probe::new(model, &now)?;
-    let empty = |t: &Task| {
-        let (m, n) = (t.contraction.view.length, t.kept.iter().map(Vec::len).sum());
-        let pair = || Pair { cross: Moments::new(m, n), own: Moments::new(n, n) };
-        [pair(), pair()]
-    };
-    let mut pairs: Vec<[Pair; 2]> = tasks.iter().map(empty).collect();
-    for (turn, feed) in samples.feeds().enumerate() {
-        let feed = feed.map_err(StatsError::Feed)?;
-        let (before, after) = (original.run(&feed)?, pruned.run(&feed)?);
-        for ((task, pair), value) in tasks.iter().zip(&mut pairs).zip(&now) {
-            let c = &task.contraction;
-            let failed = |error| RepairError::Tensor { weight: task.weight.clone(), error };
-            let x = beside(analysis, keep, c, &before[&c.data]).map_err(failed)?;
-            let x = stats::rows(&x, c.data_axis, c.view, stats::limit(&feed)).map_err(failed)?;
-            let view = View { length: task.kept.iter().map(Vec::len).sum(), ..c.view };
-            let y = stats::rows(&after[value], c.data_axis, view, stats::limit(&feed)).map_err(failed)?;
-            pair[turn % 2].cross.add(&x, &y);
-            pair[turn % 2].own.add(&y, &y);
-        }
-        done();
-    }
-    Ok(pairs)
-}
-
-/// What the keep-sets leave of a contraction's data along its other axes.
-fn beside(analysis: &Analysis, keep: &KeepSets, c: &Contraction, data: &Tensor) -> Result<Tensor, TensorError> {
-    let mut data = data.clone();
-    for (axis, &var) in analysis.axes.of(c.data).into_iter().flatten().enumerate() {
-        if axis != c.data_axis
-            && let Kept::Some(kept) = keep.of(&analysis.axes, var)
-        {
-            data = data.select(axis, &kept)?;
-        }
-    }
-    Ok(data)
 }

@@ -1,13 +1,15 @@
 //! Writing a fit into the model: the weights of a contraction, and what is added to its result.
 
 use super::fit::Affine;
+use super::layout::{Layout, same};
 use super::{RepairError, Task};
 use crate::analysis::Analysis;
-use crate::axes::{KeepSets, Kept, Var};
+use crate::axes::{KeepSets, Kept};
 use crate::contraction::Contraction;
-use crate::ir::{Model, NodeId, Tensor, ValueId};
+use crate::ir::{DType, Model, NodeId, Tensor, ValueId};
 use crate::ops::{self, Bias, Site};
 use crate::passes::bias_constant;
+use faer::Mat;
 use std::cell::Cell;
 
 /// A tensor of numbers that is being worked on.
@@ -49,6 +51,36 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Adds a change to the weights and to what is added to the result, for each group `[patch and 1, outputs]`.
+pub(super) fn change(
+    analysis: &Analysis,
+    task: &mut Task,
+    layout: &Layout,
+    change: &[Mat<f64>],
+    model: &mut Model,
+) -> Result<(), RepairError> {
+    let c = &task.contraction;
+    let current = model.graph.operand(c.node, usize::from(c.weight_slot)).ok_or_else(|| task.lost())?;
+    let tensor = model.graph.tensor(current).ok_or_else(|| task.lost())?.clone();
+    let mut numbers = tensor.to_f64().map_err(|e| task.failed(e))?;
+    let mut shift = vec![];
+    for (o, column) in change.iter().flat_map(|m| (0..m.ncols()).map(move |o| m.col(o))).enumerate() {
+        let places = layout.weights_of(&tensor.shape, o);
+        places.into_iter().enumerate().for_each(|(k, at)| numbers[at] += column[k]);
+        shift.push(column[column.nrows() - 1]);
+    }
+    let rank = analysis.axes.of(ValueId { node: c.node, port: 0 }).map_or(0, <[_]>::len);
+    let mut shape = vec![1; rank];
+    shape[layout.output] = shift.len();
+    let added = task.add_more(analysis, model, tensor.dtype, &shape, &shift);
+    added.ok_or_else(|| task.lost())?;
+    let weight = Tensor::from_f64(tensor.dtype, tensor.shape, &numbers).ok_or_else(|| task.lost())?;
+    if let Some(constant) = model.graph.constant_mut(current.node) {
+        constant.tensor = weight;
+    }
+    Ok(())
+}
+
 impl Task {
     /// Adds numbers to the contraction's result, instead of those that were added before.
     fn add(&mut self, analysis: &Analysis, model: &mut Model, shift: &Tensor) -> Option<()> {
@@ -63,6 +95,27 @@ impl Task {
         let tensor = &mut model.graph.constant_mut(at.constant)?.tensor;
         let sum: Vec<f64> = at.base.iter().zip(shift.to_f64().ok()?).map(|(a, b)| a + b).collect();
         *tensor = Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &sum)?;
+        Some(())
+    }
+
+    /// Adds numbers to the contraction's result, beside those that were added before.
+    fn add_more(
+        &mut self,
+        analysis: &Analysis,
+        model: &mut Model,
+        dtype: DType,
+        shape: &[usize],
+        more: &[f64],
+    ) -> Option<()> {
+        let constant = match &self.bias {
+            Some(at) => at.constant,
+            None => bias_constant(model, self.contraction.node, bias(analysis, self.contraction.node)?, dtype, shape)?,
+        };
+        let tensor = &mut model.graph.constant_mut(constant)?.tensor;
+        let base = tensor.to_f64().ok().filter(|b| b.len() == more.len())?;
+        let sum: Vec<f64> = base.iter().zip(more).map(|(a, b)| a + b).collect();
+        *tensor = Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &sum)?;
+        self.bias.get_or_insert(BiasAt { constant, base });
         Some(())
     }
 }
@@ -123,12 +176,10 @@ fn selected(
 
 /// A weight-shaped shift as a tensor that broadcasts to the result: axes that the result lacks are summed over.
 fn along_result(analysis: &Analysis, c: &Contraction, shift: &Tensor) -> Option<Tensor> {
-    let (axes, solver) = (&analysis.axes, analysis.axes.solver());
+    let axes = &analysis.axes;
     let result = axes.of(ValueId { node: c.node, port: 0 })?;
     let weight = axes.of(c.weight)?;
-    // A product is written anew wherever a rule names it, so axes are the same if their parts are.
-    let same = |a: Var, b: Var| solver.size(a) == solver.size(b) && solver.leaves(a) == solver.leaves(b);
-    let target = |axis: usize| result.iter().position(|&r| same(r, weight[axis]));
+    let target = |axis: usize| result.iter().position(|&r| same(axes, r, weight[axis]));
     let targets: Vec<Option<usize>> = (0..weight.len()).map(target).collect();
     let mut shape = vec![1; result.len()];
     for (axis, target) in targets.iter().enumerate().filter(|(axis, _)| *axis != c.weight_axis) {

@@ -71,7 +71,7 @@ pub enum StatsError {
 }
 
 /// How many rows of a tensor count at most, for each sample in the feed: neighbouring pixels say the same.
-const ROWS_PER_SAMPLE: usize = 128;
+pub const ROWS_PER_SAMPLE: usize = 128;
 
 /// The moments along an axis, over the two halves of the samples.
 pub type Halves = [Moments; 2];

@@ -1,0 +1,183 @@
+//! How a contraction's outputs hang on what it reads: which element of the data meets which weight.
+//!
+//! All of it is in the axis rules, and in the law `slides` for kernels: an axis of the weight is summed over, slides, or
+//! is the output's; an axis of the result is the output's, or a position that says where in the data to look. What
+//! does not fit that is left to the fit by channels.
+
+use crate::analysis::Analysis;
+use crate::axes::{Axes, Var};
+use crate::contraction::Contraction;
+use crate::ir::{Tensor, TensorError, ValueId};
+use crate::ops::{self, Site, Slide};
+use faer::Mat;
+use std::cell::Cell;
+
+/// A contraction whose outputs are sums over a patch of the data, each with weights of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    /// The axis of the data and of the weight that is summed over.
+    data: usize,
+    weight: usize,
+    /// The axis of the outputs in the result and in the weight.
+    pub output: usize,
+    pub row: usize,
+    /// How many taps an output has for each element along the axis that is summed over.
+    pub taps: usize,
+    slides: Vec<Slide>,
+    /// Axes of the result that are axes of the data too, as pairs.
+    along: Vec<(usize, usize)>,
+}
+
+impl Layout {
+    /// The layout of a contraction with a weight of this shape; `None` where its weight or its result has axes of
+    /// another sort.
+    pub fn of(analysis: &Analysis, c: &Contraction, shape: &[usize]) -> Option<Layout> {
+        let axes = &analysis.axes;
+        let slides = slides(analysis, c);
+        let (data, weight) = (axes.of(c.data)?, axes.of(c.weight)?);
+        let result = axes.of(ValueId { node: c.node, port: 0 })?;
+        let mut rows = (0..weight.len()).filter(|&a| a != c.weight_axis && slides.iter().all(|s| s.taps != a));
+        let row = rows.next().filter(|_| rows.next().is_none())?;
+        let output = only(axes, result, weight[row])?;
+        let mut along = vec![];
+        for at in (0..result.len()).filter(|&at| at != output && slides.iter().all(|s| s.result != at)) {
+            if axes.solver().size(result[at]).size() == Some(1) {
+                continue;
+            }
+            along.push((at, only(axes, data, result[at])?));
+        }
+        let explained = |axis: usize| {
+            axis == c.data_axis
+                || slides.iter().any(|s| s.data == axis)
+                || along.iter().any(|&(_, d)| d == axis)
+                || axes.solver().size(data[axis]).size() == Some(1)
+        };
+        let whole = (0..data.len()).all(explained);
+        let taps = slides.iter().map(|s| shape[s.taps]).product();
+        whole.then_some(Layout { data: c.data_axis, weight: c.weight_axis, output, row, taps, slides, along })
+    }
+
+    /// How many numbers an output is a sum over, for a weight of this shape.
+    pub fn depth(&self, weight: &[usize]) -> usize {
+        self.taps * weight[self.weight]
+    }
+
+    /// Where the weights of an output stand in the weight, in the order of a patch's numbers.
+    pub fn weights_of(&self, weight: &[usize], output: usize) -> Vec<usize> {
+        let steps = steps(weight);
+        let start = output * steps[self.row];
+        self.elements(weight)
+            .iter()
+            .map(|(i, taps)| {
+                let taps = taps.iter().zip(&self.slides).map(|(t, s)| t * steps[s.taps]);
+                start + i * steps[self.weight] + taps.sum::<usize>()
+            })
+            .collect()
+    }
+
+    /// The numbers of a patch: an index along the axis that is summed over, and a tap for each axis that slides.
+    fn elements(&self, weight: &[usize]) -> Vec<(usize, Vec<usize>)> {
+        let mut elements: Vec<(usize, Vec<usize>)> = (0..weight[self.weight]).map(|i| (i, vec![])).collect();
+        for slide in &self.slides {
+            let longer = |(i, taps): (usize, Vec<usize>)| {
+                (0..weight[slide.taps]).map(move |t| (i, [&taps[..], &[t]].concat())).collect::<Vec<_>>()
+            };
+            elements = elements.into_iter().flat_map(longer).collect();
+        }
+        elements
+    }
+
+    /// Positions of a result of this shape, at most `limit`, at even distances.
+    pub fn positions(&self, result: &[usize], limit: usize) -> Vec<Vec<usize>> {
+        let mut shape = result.to_vec();
+        shape[self.output] = 1;
+        let total: usize = shape.iter().product();
+        let taken = total.min(limit.max(1));
+        let position = |t: usize| {
+            let mut rest = t * total / taken;
+            let mut at = vec![0; shape.len()];
+            for axis in (0..shape.len()).rev() {
+                at[axis] = rest % shape[axis];
+                rest /= shape[axis];
+            }
+            at
+        };
+        (0..taken).map(position).collect()
+    }
+
+    /// The patches of a group's data at these positions, a row each, with a 1 behind.
+    pub fn patches(
+        &self,
+        data: &Tensor,
+        weight: &[usize],
+        group: usize,
+        positions: &[Vec<usize>],
+    ) -> Result<Mat<f64>, TensorError> {
+        let numbers = data.to_f64()?;
+        let (steps, elements) = (steps(&data.shape), self.elements(weight));
+        let depth = elements.len();
+        let mut out = Mat::zeros(positions.len(), depth + 1);
+        for (k, (i, taps)) in elements.iter().enumerate() {
+            let channel = (group * weight[self.weight] + i) * steps[self.data];
+            let column = out.col_mut(k).try_as_col_major_mut().map(|c| c.as_slice_mut());
+            let Some(column) = column else { continue };
+            for (at, x) in positions.iter().zip(column) {
+                if let Some(place) = self.place(&data.shape, &steps, taps, at) {
+                    *x = numbers[channel + place];
+                }
+            }
+        }
+        out.col_mut(depth).fill(1.0);
+        Ok(out)
+    }
+
+    /// Where a position meets a tap, but for the channel; `None` in the padding.
+    fn place(&self, shape: &[usize], steps: &[usize], taps: &[usize], at: &[usize]) -> Option<usize> {
+        let mut place: usize = self.along.iter().map(|&(r, d)| at[r] * steps[d]).sum();
+        for (s, t) in self.slides.iter().zip(taps) {
+            let element = (at[s.result] * s.stride + t * s.dilation).checked_sub(s.before)?;
+            if element >= shape[s.data] {
+                return None;
+            }
+            place += element * steps[s.data];
+        }
+        Some(place)
+    }
+
+    /// What stands in a tensor of the result's shape at these positions, a row each, for a range of outputs.
+    pub fn outputs(
+        &self,
+        result: &Tensor,
+        positions: &[Vec<usize>],
+        range: std::ops::Range<usize>,
+    ) -> Result<Mat<f64>, TensorError> {
+        let (numbers, steps) = (result.to_f64()?, steps(&result.shape));
+        let starts: Vec<usize> = positions.iter().map(|at| at.iter().zip(&steps).map(|(a, s)| a * s).sum()).collect();
+        let step = steps[self.output];
+        Ok(Mat::from_fn(positions.len(), range.len(), |r, o| numbers[starts[r] + (range.start + o) * step]))
+    }
+}
+
+fn slides(analysis: &Analysis, c: &Contraction) -> Vec<Slide> {
+    let unknowns = Cell::new(1 << 25);
+    let (model, graph) = (&analysis.model, &analysis.model.graph);
+    let Some(call) = graph.call(c.node) else { return vec![] };
+    (ops::rule_of(model, call).slides)(&Site::new(model, graph, c.node, call, &analysis.facts, &unknowns))
+}
+
+/// The one axis that is made as this one.
+fn only(axes: &Axes, among: &[Var], var: Var) -> Option<usize> {
+    let mut found = (0..among.len()).filter(|&i| same(axes, among[i], var));
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// Whether two axes are the same. A product is written anew wherever a rule names it, so its parts tell.
+pub(super) fn same(axes: &Axes, a: Var, b: Var) -> bool {
+    let solver = axes.solver();
+    solver.size(a) == solver.size(b) && solver.leaves(a) == solver.leaves(b)
+}
+
+/// How far apart neighbours along each axis stand.
+fn steps(shape: &[usize]) -> Vec<usize> {
+    (0..shape.len()).map(|i| shape[i + 1..].iter().product()).collect()
+}
