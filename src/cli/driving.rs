@@ -84,7 +84,7 @@ impl Court {
     }
 
     /// The jury of these samples.
-    pub fn jury<'a>(&self, model: &Model, samples: &'a Samples) -> Result<Jury<'a>, Failure> {
+    pub fn jury<'a>(&self, model: &'a Model, samples: &'a Samples) -> Result<Jury<'a>, Failure> {
         Ok(Jury::new(model, samples, self.task())?)
     }
 }
