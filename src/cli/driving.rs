@@ -107,6 +107,11 @@ impl Driving {
         self.search.is_some() || promise.is_some()
     }
 
+    /// Whether some of the samples to choose by must have had no part in the choice.
+    pub fn holds_out_of_calib(&self) -> bool {
+        self.folds.is_some() || self.search.is_some() && self.court.judge.is_none()
+    }
+
     /// Whether there is more to do than to choose once.
     pub fn is_given(&self) -> bool {
         self.search.is_some() || self.iterative.is_some() || self.folds.is_some()

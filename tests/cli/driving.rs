@@ -111,6 +111,11 @@ fn what_can_not_be_tried() {
     fails(2, &["cannot be used with"], &["--max-drift", "0.1", "--macs", "50%", "--calib", &calib]);
     fails(2, &["cannot be used with"], &["--max-drift", "0.1", "--layers", "1", "--calib", &calib]);
     fails(2, &["cannot be used with"], &["--max-drift", "0.1", "--sparsity", "50%", "--calib", &calib]);
+    fails(
+        2,
+        &["nothing of it is left", "--judge"],
+        &["--layers", "1", "--macs", "50%", "--search", "2", "--calib", &calib],
+    );
     fails(1, &["one in four is held out"], &["--max-drift", "0.1", "--calib", &calib, "--samples", "3"]);
     fails(1, &["no array \"labels\""], &["--max-drop", "1%", "--calib", &calib, "--labels", &calib]);
 }
