@@ -216,6 +216,10 @@ impl Choice {
 
     /// Fails for what does not go together.
     pub fn check(&self) -> Result<(), Failure> {
+        if self.layers.is_some() && self.driving.holds_out_of_calib() {
+            let what = "--layers looks at all of --calib, so nothing of it is left to judge by";
+            return Err(Failure::usage(what).hint("search with --judge, or without --layers; folds go without it"));
+        }
         self.driving.check(self.budget.budget(), self.budget.promise())?;
         self.how.check()
     }

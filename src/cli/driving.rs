@@ -84,7 +84,7 @@ impl Court {
     }
 
     /// The jury of these samples.
-    pub fn jury<'a>(&self, model: &Model, samples: &'a Samples) -> Result<Jury<'a>, Failure> {
+    pub fn jury<'a>(&self, model: &'a Model, samples: &'a Samples) -> Result<Jury<'a>, Failure> {
         Ok(Jury::new(model, samples, self.task())?)
     }
 }
@@ -105,6 +105,11 @@ impl Driving {
     /// Whether samples must be held out.
     pub fn judges(&self, promise: Option<Promise>) -> bool {
         self.search.is_some() || promise.is_some()
+    }
+
+    /// Whether some of the samples to choose by must have had no part in the choice.
+    pub fn holds_out_of_calib(&self) -> bool {
+        self.folds.is_some() || self.search.is_some() && self.court.judge.is_none()
     }
 
     /// Whether there is more to do than to choose once.

@@ -7,9 +7,8 @@
 
 use super::{DriveError, Subject};
 use crate::analysis::Analysis;
-use crate::axes::{Group, Kept};
+use crate::axes::{Group, GroupId, KeepSets, Kept, Var};
 use crate::cost;
-use crate::ir::ValueId;
 use crate::plan::{self, Budget, Cut, Options, Plan, places};
 use crate::prune;
 use crate::stats::{Measured, Samples};
@@ -40,7 +39,7 @@ pub fn rounds(
     let mut plan = plan::choose(analysis, &Options { budget: step(1), ..options.clone() })?;
     for round in 2..=count {
         let now = Analysis::new(prune::cut(analysis, &plan, macs, subject.repair)?.model);
-        if let Some(samples) = samples.filter(|_| options.measured.is_some()) {
+        if let Some(samples) = samples.filter(|_| options.criterion.needs_data()) {
             options.measured = Some(Arc::new(Measured::new(&now, samples, done)?));
         }
         let next = plan::choose(&now, &Options { budget: step(round), ..options.clone() })?;
@@ -52,50 +51,69 @@ pub fn rounds(
 /// A plan and a second one for what the first leaves, as one plan for the original.
 fn composed(original: &Analysis, first: &Plan, now: &Analysis, second: &Plan) -> Result<Plan, DriveError> {
     let keep = first.keep_sets(original).map_err(prune::PruneError::Plan)?;
-    let mut gone: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    let mut gone: BTreeMap<GroupId, Vec<usize>> = BTreeMap::new();
     for cut in &first.cuts {
         let group = original.groups.named(&cut.group).ok_or(DriveError::Lost)?;
-        gone.insert(group.id.0, cut.remove.clone());
+        gone.insert(group.id, cut.remove.clone());
     }
+    let whole = Whole { original, keep, now };
     for cut in &second.cuts {
         let smaller = now.groups.named(&cut.group).ok_or(DriveError::Lost)?;
-        let elements = |v: ValueId, axis: usize| {
-            let var = *original.axes.of(v)?.get(axis)?;
-            Some((
-                var,
-                match keep.of(&original.axes, var) {
-                    Kept::All => None,
-                    Kept::Some(kept) => Some(kept),
-                    Kept::Open => return None,
-                },
-            ))
-        };
-        let found = smaller.members.iter().find_map(|m| {
-            let (var, kept) = elements(m.constant, m.axis)?;
-            let units = now.axes.units_of(*now.axes.of(m.constant)?.get(m.axis)?, smaller.leaf);
-            original.axes.solver().leaves(var).into_iter().find_map(|leaf| {
-                let group = original.groups.of_leaf(leaf)?;
-                let left = left(group, gone.get(&group.id.0));
-                let all = original.axes.units_of(var, leaf);
-                let kept = kept.clone().unwrap_or_else(|| (0..all.len()).collect());
-                let same = kept.len() == units.len()
-                    && kept.iter().zip(&units).all(|(&e, now)| all[e] == now.map(|u| left[u as usize] as u32));
-                (same && left.len() == smaller.size).then_some((group, left))
-            })
-        });
-        let (group, left) = found.ok_or(DriveError::Lost)?;
-        let all = gone.entry(group.id.0).or_default();
-        all.extend(cut.remove.iter().map(|&u| left[u]));
+        let (group, left) = whole.of(smaller).ok_or(DriveError::Lost)?;
+        let all = gone.entry(group.id).or_default();
+        all.extend(cut.remove.iter().map(|&unit| left[unit]));
         all.sort_unstable();
     }
     let cuts = gone.into_iter().map(|(id, remove)| {
-        let group = original.groups.get(crate::axes::GroupId(id));
-        Cut { group: group.id.to_string(), units: group.size, remove, places: places(&original.model, group) }
+        let group = original.groups.get(id);
+        Cut { group: id.to_string(), units: group.size, remove, places: places(&original.model, group) }
     });
     Ok(Plan { cuts: cuts.collect(), ..first.clone() })
 }
 
-/// The units of a group that are not gone.
-fn left(group: &Group, gone: Option<&Vec<usize>>) -> Vec<usize> {
-    (0..group.size).filter(|u| !gone.is_some_and(|g| g.contains(u))).collect()
+/// What is known of a model before a cut and after it.
+struct Whole<'a> {
+    original: &'a Analysis,
+    /// What stayed.
+    keep: KeepSets,
+    now: &'a Analysis,
+}
+
+impl Whole<'_> {
+    /// The group that a group of the smaller model was, and its units that stayed: the units of both lie at the same
+    /// places of a constant.
+    fn of(&self, smaller: &Group) -> Option<(&Group, Vec<usize>)> {
+        smaller.members.iter().find_map(|member| {
+            let axis = |analysis: &Analysis| analysis.axes.of(member.constant)?.get(member.axis).copied();
+            let (before, after) = (axis(self.original)?, axis(self.now)?);
+            let units = self.now.axes.units_of(after, smaller.leaf);
+            let leaves = self.original.axes.solver().leaves(before);
+            let was = |leaf: Var| self.original.groups.of_leaf(leaf).filter(|_| self.units_left(before, leaf) == units);
+            let group = leaves.into_iter().find_map(was)?;
+            Some((group, self.left(group.leaf)?))
+        })
+    }
+
+    /// The units of a leaf that stayed; `None` where their number is open.
+    fn left(&self, leaf: Var) -> Option<Vec<usize>> {
+        let size = self.original.axes.solver().size(leaf).size()?;
+        match self.keep.of(&self.original.axes, leaf) {
+            Kept::All => Some((0..size).collect()),
+            Kept::Some(units) => Some(units),
+            Kept::Open => None,
+        }
+    }
+
+    /// For each index of an axis that stayed the unit of this leaf, counted among those that stayed.
+    fn units_left(&self, axis: Var, leaf: Var) -> Vec<Option<u32>> {
+        let axes = &self.original.axes;
+        let all = axes.units_of(axis, leaf);
+        let left = self.left(leaf).unwrap_or_default();
+        let rank = |unit: u32| left.binary_search(&(unit as usize)).ok().map(|rank| rank as u32);
+        match self.keep.of(axes, axis) {
+            Kept::All => all,
+            Kept::Some(kept) => kept.into_iter().map(|i| all[i].and_then(rank)).collect(),
+            Kept::Open => vec![],
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::cost::{Cost, OpenDims};
 use crate::feed::{Feed, Samples};
 use crate::ir::{Model, Tensor};
 use crate::judge::{self, Figure, Judgement, Task};
-use crate::oracle::Runner;
+use crate::oracle::{Runner, Signature};
 use crate::plan::{Budget, Plan};
 use crate::prune::{self, Pruned, Repair};
 use crate::verify;
@@ -108,7 +108,7 @@ impl Metric {
 /// Samples that had no part in a plan, and what the original makes of them.
 pub struct Jury<'a> {
     samples: &'a Samples,
-    original: Runner,
+    original: &'a Model,
     /// The original's outputs of the first feeds; beyond [`REMEMBERED`] they are computed again.
     known: Vec<Vec<(String, Tensor)>>,
     /// What the model is for, and how good the original is at it.
@@ -123,17 +123,19 @@ const REMEMBERED: usize = 1 << 27;
 
 impl Jury<'_> {
     /// Runs the original on samples. With a task, models are judged by the samples' labels too.
-    pub fn new<'a>(original: &Model, samples: &'a Samples, task: Option<Task>) -> Result<Jury<'a>, DriveError> {
-        let mut feeds = samples.full_feeds(BATCH);
-        let first = feeds.next().ok_or(DriveError::NoSamples)??;
-        let runner = verify::runner(original, "original", &first)?;
-        let (mut known, mut bytes) = (vec![runner.run(&first)?], 0);
-        for feed in feeds {
-            bytes += known.last().map_or(0, |outputs| outputs.iter().map(|(_, t)| t.byte_len()).sum::<usize>());
+    pub fn new<'a>(original: &'a Model, samples: &'a Samples, task: Option<Task>) -> Result<Jury<'a>, DriveError> {
+        if samples.is_empty() {
+            return Err(DriveError::NoSamples);
+        }
+        let (mut known, mut bytes) = (vec![], 0);
+        let mut runs = Runs::of(original, "original");
+        for feed in samples.feeds(BATCH) {
+            let outputs = runs.run(&feed?)?;
+            bytes += outputs.iter().map(|(_, t)| t.byte_len()).sum::<usize>();
             if bytes > REMEMBERED {
                 break;
             }
-            known.push(runner.run(&feed?)?);
+            known.push(outputs);
         }
         let by_labels = match task {
             Some(task) => {
@@ -143,7 +145,7 @@ impl Jury<'_> {
             }
             None => None,
         };
-        Ok(Jury { samples, original: runner, known, by_labels })
+        Ok(Jury { samples, original, known, by_labels })
     }
 
     /// How many samples there are.
@@ -154,19 +156,14 @@ impl Jury<'_> {
     /// How good a model is, which has the original's inputs and outputs.
     pub fn score(&self, model: &Model) -> Result<Score, DriveError> {
         let mut comparison = Comparison::default();
-        let mut runner: Option<Runner> = None;
-        for (i, feed) in self.samples.full_feeds(BATCH).enumerate() {
-            let feed: Feed = feed?;
-            let ready = match runner.take() {
-                Some(ready) => ready,
-                None => verify::runner(model, "pruned", &feed)?,
-            };
-            let outputs = ready.run(&feed)?;
+        let (mut before, mut after) = (Runs::of(self.original, "original"), Runs::of(model, "pruned"));
+        for (i, feed) in self.samples.feeds(BATCH).enumerate() {
+            let feed = feed?;
+            let outputs = after.run(&feed)?;
             match self.known.get(i) {
                 Some(known) => comparison.add(known, &outputs)?,
-                None => comparison.add(&self.original.run(&feed)?, &outputs)?,
+                None => comparison.add(&before.run(&feed)?, &outputs)?,
             }
-            runner = Some(ready);
         }
         let outputs = comparison.finish().outputs;
         let drift = outputs.iter().map(|o| o.differing.unwrap_or(o.relative_l2)).fold(0.0, f64::max);
@@ -178,6 +175,27 @@ impl Jury<'_> {
             None => None,
         };
         Ok(Score { drift, metric })
+    }
+}
+
+/// Runs of a model on feeds of which the last may be smaller: it needs a runner of its own.
+struct Runs<'a> {
+    model: &'a Model,
+    which: &'static str,
+    ready: Option<(Vec<Signature>, Runner)>,
+}
+
+impl Runs<'_> {
+    fn of<'a>(model: &'a Model, which: &'static str) -> Runs<'a> {
+        Runs { model, which, ready: None }
+    }
+
+    fn run(&mut self, feed: &Feed) -> Result<Vec<(String, Tensor)>, DriveError> {
+        let (_, runner) = match self.ready.take().filter(|(signature, _)| *signature == feed.signature()) {
+            Some(ready) => self.ready.insert(ready),
+            None => self.ready.insert((feed.signature(), verify::runner(self.model, self.which, feed)?)),
+        };
+        Ok(runner.run(feed)?)
     }
 }
 
