@@ -102,7 +102,7 @@ impl Config {
 
     /// The folder that paths are relative to.
     pub(super) fn folder(&self) -> &Path {
-        crate::files::folder(&self.path)
+        self.path.parent().unwrap_or(Path::new(""))
     }
 
     fn read(&mut self, text: &str) -> Result<(), Fault> {

@@ -12,6 +12,7 @@ mod inexact;
 mod layers;
 mod odd;
 mod plans;
+mod ready;
 mod sparsity;
 mod unchanged;
 mod verbs;
