@@ -59,7 +59,7 @@ mod tests {
         // A flag that is left out on purpose must be one.
         let all = job::flags();
         let known = |name: &&str| all.iter().any(|f| f.name == **name);
-        assert!(NOT_KEYS.iter().filter(|n| **n != "html").all(|n| known(&n)), "{NOT_KEYS:?}");
+        assert!(NOT_KEYS.iter().filter(|n| **n != "html").all(known), "{NOT_KEYS:?}");
         let (macs, ratio) = (find(&options, "macs").unwrap(), find(&options, "ratio").unwrap());
         assert!(macs.excludes(ratio) && ratio.excludes(macs));
         let (nm, sparsity) = (find(&options, "nm").unwrap(), find(&options, "sparsity").unwrap());
