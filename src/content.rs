@@ -10,9 +10,14 @@ const PORTION: usize = 1 << 20;
 
 /// The hash of a file's bytes, as sixteen digits; or of all files in a folder, with their names.
 pub fn hash(path: &Path) -> io::Result<String> {
+    hash_by(path, &mut file)
+}
+
+/// The same, with another way to the hash of a file.
+pub fn hash_by(path: &Path, of: &mut dyn FnMut(&Path) -> io::Result<String>) -> io::Result<String> {
     match path.is_dir() {
-        true => folder(path),
-        false => file(path),
+        true => folder(path, of),
+        false => of(path),
     }
 }
 
@@ -60,11 +65,11 @@ fn file(path: &Path) -> io::Result<String> {
     }
 }
 
-fn folder(path: &Path) -> io::Result<String> {
+fn folder(path: &Path, of: &mut dyn FnMut(&Path) -> io::Result<String>) -> io::Result<String> {
     let line = |at: PathBuf| {
         // The same names everywhere.
         let name = at.strip_prefix(path).unwrap_or(&at).to_string_lossy().replace('\\', "/");
-        Ok(format!("{} {name}\n", file(&at)?))
+        Ok(format!("{} {name}\n", of(&at)?))
     };
     let lines = files(path)?.into_iter().map(line).collect::<io::Result<String>>()?;
     Ok(of_bytes(lines.as_bytes()))

@@ -58,6 +58,7 @@
 //! | [`gates`] | bounds that a result must keep |
 //! | [`files`], [`content`] | writing files whole or not at all, and telling by hashes whether they changed |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
+//! | [`mod@build`] | what a build file asks for, made if it is stale |
 //!
 //! # Example
 //!
@@ -79,6 +80,7 @@
 pub mod analysis;
 pub mod apply;
 pub mod axes;
+pub mod build;
 pub mod cli;
 pub mod compare;
 pub mod content;

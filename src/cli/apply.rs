@@ -30,7 +30,7 @@ pub struct Args {
 #[derive(clap::Args)]
 struct Decisive {
     #[command(flatten)]
-    _shared: Shared,
+    _calibration: Calibration,
     #[command(flatten)]
     _rewriting: Rewriting,
 }

@@ -1,8 +1,11 @@
 //! The command line: one file per verb. stdout is data, stderr is talk.
 
+mod again;
 mod apply;
 mod bench;
+mod build;
 mod calibration;
+mod check;
 mod choice;
 mod completions;
 mod criteria;
@@ -11,10 +14,11 @@ mod driving;
 mod eval;
 mod explain;
 mod figures;
-mod flags;
+pub(crate) mod flags;
 mod gating;
 mod groups;
 mod inspect;
+pub(crate) mod job;
 mod layers;
 mod opt;
 mod plan;
@@ -51,6 +55,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Prune(Box<prune::Args>),
+    Build(build::Args),
+    Check(check::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Verify(verify::Args),
@@ -72,12 +78,14 @@ enum Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Done = 0,
+    /// What failed was told already.
+    Failed = 1,
     Nothing = 3,
     CheckFailed = 4,
 }
 
 /// Why a verb failed, with what can be done about it.
-struct Failure {
+pub(crate) struct Failure {
     message: String,
     hint: Option<String>,
     code: u8,
@@ -141,7 +149,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(verb: Verb, given: &ArgMatches) -> Outcome {
     match verb {
         Verb::Prune(mut a) => prune::run(&mut a, given),
-        Verb::Plan(a) => plan::run(a),
+        Verb::Build(a) => build::run(a),
+        Verb::Check(a) => check::run(a),
+        Verb::Plan(a) => plan::run(a, given),
         Verb::Apply(a) => apply::run(&a, given),
         Verb::Verify(a) => verify::run(a),
         Verb::Eval(a) => eval::run(a),

@@ -1,9 +1,11 @@
 //! `secateur plan`: choose what goes, and write it down.
 
 use super::choice::{Choice, Chosen};
-use super::{Exit, show, source, trials};
+use super::{Exit, flags, show, source, trials};
 use crate::drive::Driven;
+use crate::plan::Plan;
 use crate::prune::{self, Shortened};
+use clap::ArgMatches;
 use std::path::PathBuf;
 
 /// Choose what to cut and write the plan as JSON; `apply` carries it out
@@ -25,7 +27,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     args.output.as_deref().map_or(Ok(()), source::check_folder)?;
     args.choice.check()?;
     let model = source::load(&args.model)?;
@@ -33,6 +35,7 @@ pub fn run(args: Args) -> super::Outcome {
     let open = args.choice.how.dims.open(&model)?;
     let Chosen { shortened: Shortened { analysis, .. }, plan, driven, .. } =
         args.choice.plan(&model, analysis, open)?;
+    let plan = Plan { options: flags::given(&flags::among::<Choice>(&flags::of::<Args>()), given), ..plan };
     if let Some(driven) = &driven {
         show::say(trials::told(driven).trim_start());
     }

@@ -1,6 +1,6 @@
 //! `secateur prune`: plan, apply, verify, write.
 
-use super::calibration::Calibrated;
+use super::calibration::{Calibrated, Calibration};
 use super::choice::{Choice, Chosen};
 use super::gating::Gating;
 use super::show;
@@ -15,7 +15,8 @@ use crate::passes::{Pipeline, SyntaxError};
 use crate::plan::Plan;
 use crate::prune::{self, Pruned, Shortened, Stages, Thin};
 use crate::reference::{ReferenceError, reference};
-use crate::report::{self, Report, Size, SparsityReport, StageReport};
+use crate::report::{self, Metrics, Report, Size, SparsityReport, StageReport};
+use crate::save;
 use crate::sparsity;
 use crate::stats::Batches;
 use crate::stats::Samples;
@@ -40,7 +41,7 @@ fn pipeline(text: &str) -> Result<String, SyntaxError> {
 }
 
 impl Rewriting {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match &self.passes {
             Some(passes) => passes.clone(),
             None if self.keep_bn => prune::SIMPLIFY_KEEP_BN.to_owned(),
@@ -50,7 +51,10 @@ impl Rewriting {
 }
 
 /// What is said of a result that failed its check.
-const NOT_EQUAL: &str = "the pruned model does not compute what its reference computes; it was not written";
+pub const NOT_EQUAL: &str = "the pruned model does not compute what its reference computes; it was not written";
+
+/// The same of one that was written before.
+pub const NOT_EQUAL_NOW: &str = "the model does not compute what its reference computes";
 
 /// Prune a model: plan, cut, simplify, verify and write it
 #[derive(clap::Args)]
@@ -62,20 +66,20 @@ Examples:
   secateur prune model.onnx -o sparse.onnx --nm 2:4 --calib samples.npz --sparsity-method sparsegpt")]
 pub struct Args {
     /// The model
-    model: PathBuf,
+    pub(super) model: PathBuf,
     #[command(flatten)]
-    choice: Choice,
+    pub(super) choice: Choice,
     #[command(flatten)]
-    thinning: Thinning,
+    pub(super) thinning: Thinning,
     #[command(flatten)]
-    finish: Finish,
+    pub(super) finish: Finish,
 }
 
-/// The arguments that the result depends on, beside the model.
+/// The arguments that the result depends on, beside model and plan.
 #[derive(clap::Args)]
 struct Decisive {
     #[command(flatten)]
-    _choice: Choice,
+    _calibration: Calibration,
     #[command(flatten)]
     _thinning: Thinning,
     #[command(flatten)]
@@ -86,9 +90,9 @@ struct Decisive {
 #[derive(clap::Args)]
 pub struct Finish {
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
     #[command(flatten)]
-    rewriting: Rewriting,
+    pub(super) rewriting: Rewriting,
     /// Do not run the models
     #[arg(long)]
     no_verify: bool,
@@ -136,6 +140,8 @@ pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
         None => None,
     };
     let Chosen { shortened, plan, calibrated, driven } = chosen;
+    let flags = flags::of::<Args>();
+    let plan = Plan { options: flags::given(&flags::among::<Choice>(&flags), given), ..plan };
     let job = Job {
         input: &args.model,
         model: &model,
@@ -147,7 +153,7 @@ pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
         calibrated,
         driven,
         thin,
-        options: flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given),
+        options: flags::given(&flags::among::<Decisive>(&flags), given),
     };
     args.finish.make(job, stages)
 }
@@ -159,6 +165,10 @@ pub struct Done {
     pub failed: bool,
     /// Why nothing was pruned, where that is so.
     pub nothing: Option<String>,
+    /// The data files of the input, relative to it.
+    pub data: Vec<String>,
+    /// The model's file, and its data file if it has one.
+    pub written: Vec<PathBuf>,
 }
 
 /// A model with the plan for it.
@@ -184,7 +194,7 @@ pub struct Job<'a> {
 
 impl Job<'_> {
     /// Whether the model stays as it is.
-    fn is_nothing(&self) -> bool {
+    pub(super) fn is_nothing(&self) -> bool {
         self.plan.is_empty() && self.thin.is_none()
     }
 
@@ -225,29 +235,44 @@ impl Finish {
         }
         // With nothing to prune the file is written as it was read.
         let result = if job.is_nothing() { job.model } else { &pruned.model };
-        let reference = self.reference(&job, &pruned)?;
-        let verification = stages.time("verify", || self.verify(&job, &pruned, reference))?;
-        let ran = matches!(&verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
-        let judged = || self.verification.metrics(job.seed, job.dims, job.model, &pruned.model);
-        let metrics = if ran && self.verification.judges() { stages.time("judge", judged)? } else { None };
+        let (verification, metrics) = self.look(&job, &pruned, &mut stages)?;
         let failed = matches!(&verification, report::Outcome::Ran(v) if !v.equal);
         // What failed its check is not written and has no size.
         let file = if failed { 0 } else { self.output.size(result, job.input)? };
         let mut report = Report { metrics, ..self.report(&job, &pruned, verification, file) };
         report.gates = self.gating.judge(&Figures::of(&report));
+        let mut written = vec![];
         if !failed && report.gates.iter().all(|g| g.met) {
-            stages.time("save", || self.output.save(result, job.input))?;
+            let saved = stages.time("save", || self.output.save(result, job.input))?;
+            written.push(self.output.output.clone());
+            written.extend(saved.data.map(|(path, _)| path));
         }
         report.stages =
             stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect();
         let broken = job.driven.as_ref().and_then(Driven::broken);
         let nothing = job.is_nothing().then(|| broken.unwrap_or_else(|| show::nothing(&job.shortened.analysis)));
-        Ok(Done { report, failed, nothing })
+        let data = save::data_files(job.model)?.into_iter().collect();
+        Ok(Done { report, failed, nothing, data, written })
+    }
+
+    /// Runs a result and what it is compared with, and judges both where there are labels.
+    pub(super) fn look(
+        &self,
+        job: &Job,
+        pruned: &Pruned,
+        stages: &mut Stages,
+    ) -> Result<(report::Outcome, Option<Metrics>), Failure> {
+        let reference = self.reference(job, pruned)?;
+        let verification = stages.time("verify", || self.verify(job, pruned, reference))?;
+        let ran = matches!(&verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
+        let judged = || self.verification.metrics(job.seed, job.dims, job.model, &pruned.model);
+        let metrics = if ran && self.verification.judges() { stages.time("judge", judged)? } else { None };
+        Ok((verification, metrics))
     }
 
     /// Writes and prints what was found and done.
     fn tell(&self, done: &Done) -> super::Outcome {
-        let Done { report, failed, nothing } = done;
+        let Done { report, failed, nothing, .. } = done;
         if let Some(path) = &self.report {
             show::write_json(path, report)?;
         }
@@ -332,7 +357,7 @@ impl Finish {
         }
     }
 
-    fn report(&self, job: &Job, pruned: &Pruned, verification: report::Outcome, file: u64) -> Report {
+    pub(super) fn report(&self, job: &Job, pruned: &Pruned, verification: report::Outcome, file: u64) -> Report {
         let before = Size { cost: pruned.before.clone(), file: source::file_size(job.input, job.model) };
         let after = if job.is_nothing() { before.clone() } else { Size { cost: pruned.after.clone(), file } };
         Report {

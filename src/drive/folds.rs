@@ -123,7 +123,15 @@ mod tests {
         let plan = |remove: &[usize]| {
             let cut = Cut { group: "c0".into(), units: 9, remove: remove.to_vec(), places: vec![] };
             let (architecture, criterion, budget) = Default::default();
-            Plan { version: 1, architecture, criterion, budget, layers: vec![], cuts: vec![cut] }
+            Plan {
+                version: 1,
+                architecture,
+                criterion,
+                budget,
+                options: String::new(),
+                layers: vec![],
+                cuts: vec![cut],
+            }
         };
         let (a, b, c) = (plan(&[0, 1]), plan(&[1, 2]), plan(&[0, 1]));
         assert_eq!(agreement(&[&a, &c]), 1.0);

@@ -96,7 +96,15 @@ mod tests {
     fn plan(budget: Budget) -> Plan {
         let cut = crate::plan::Cut { group: "c0".into(), units: 2, remove: vec![0], places: vec![] };
         let (architecture, criterion) = (String::new(), String::new());
-        Plan { version: 1, architecture, criterion, budget: budget.to_string(), layers: vec![], cuts: vec![cut] }
+        Plan {
+            version: 1,
+            architecture,
+            criterion,
+            budget: budget.to_string(),
+            options: String::new(),
+            layers: vec![],
+            cuts: vec![cut],
+        }
     }
 
     /// Models of 1000 operations; what goes is what they drift, and less than `floor` can't be left.

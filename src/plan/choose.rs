@@ -186,6 +186,7 @@ impl<'a> Ranking<'a> {
             architecture: architecture(analysis),
             criterion: self.options.criterion.to_string(),
             budget: budget.to_string(),
+            options: String::new(),
             layers: vec![],
             cuts: ranked.iter().zip(&counts).filter_map(cut).collect(),
         })

@@ -33,6 +33,9 @@ pub struct Plan {
     pub criterion: String,
     /// What the plan was asked to reach, as the command line says it.
     pub budget: String,
+    /// The options that units were chosen by, as the command line says them; files are named by their hashes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub options: String,
     /// The layers that go, before any group is cut.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerCut>,
@@ -87,7 +90,15 @@ impl Plan {
     /// A plan that removes layers and leaves all groups of what remains whole.
     pub fn of_layers(rest: &Analysis, layers: Vec<LayerCut>, criterion: &str) -> Plan {
         let (architecture, budget) = (architecture(rest), format!("layers {}", layers.len()));
-        Plan { version: VERSION, architecture, criterion: criterion.to_owned(), budget, layers, cuts: vec![] }
+        Plan {
+            version: VERSION,
+            architecture,
+            criterion: criterion.to_owned(),
+            budget,
+            options: String::new(),
+            layers,
+            cuts: vec![],
+        }
     }
 
     /// Whether nothing goes.

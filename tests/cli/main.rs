@@ -3,6 +3,7 @@
 mod accuracy;
 mod bad_input;
 mod budgets;
+mod build;
 mod criteria;
 mod driving;
 mod equivalence;
@@ -12,6 +13,7 @@ mod inexact;
 mod layers;
 mod odd;
 mod plans;
+mod ready;
 mod sparsity;
 mod unchanged;
 mod verbs;
@@ -60,7 +62,8 @@ fn load(path: impl AsRef<Path>) -> Model {
 
 /// Runs the binary. Whatever it was given, it does not panic.
 fn secateur(args: &[&str]) -> Assert {
-    let assert = Command::new(env!("CARGO_BIN_EXE_secateur")).args(args).assert();
+    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let assert = Command::new(env!("CARGO_BIN_EXE_secateur")).args(args).env("SECATEUR_CACHE", cache).assert();
     let stderr = text(&assert.get_output().stderr);
     assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
     assert

@@ -3,8 +3,10 @@
 use crate::{Folder, NETS, fixture, json, prune, secateur, stdout};
 use predicates::prelude::*;
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 16] = [
     "prune",
+    "build",
+    "check",
     "plan",
     "apply",
     "verify",

@@ -151,7 +151,15 @@ fn random_plan(analysis: &Analysis, d: &mut Draw, net: &Net) -> Plan {
     });
     let cuts: Vec<Cut> = cuts.filter(|c| !c.remove.is_empty()).collect();
     let architecture = architecture(analysis);
-    Plan { version: VERSION, architecture, criterion: "random".into(), budget: String::new(), layers: vec![], cuts }
+    Plan {
+        version: VERSION,
+        architecture,
+        criterion: "random".into(),
+        budget: String::new(),
+        options: String::new(),
+        layers: vec![],
+        cuts,
+    }
 }
 
 /// Names and types of inputs and outputs.

@@ -1,0 +1,92 @@
+//! Pruning as a build step: a file says what is to be made, and what is stale is made.
+//!
+//! A build file names models, profiles and gates. Its options are the long flags of `secateur prune`, and mean what they
+//! mean there; `_` and `-` are alike. Paths are relative to the file.
+//!
+//! ```toml
+//! [model.digits]
+//! input = "digits.onnx"
+//! output = "out/{model}.{profile}.onnx"
+//! calib = "samples.npz"
+//! round_to = 8
+//!
+//! [profile.server]
+//! macs = "75%"
+//! gates = { max_drift = 0.2 }
+//!
+//! [profile.edge]
+//! extends = "server"
+//! macs = "40%"
+//! gates = { max_drift = 0.6, max_size = "200KB" }
+//! ```
+//!
+//! What a table says is overridden by what comes later: the top of the file (options for all models), the model and what
+//! it `extends`, the profile and what it `extends`, and `[profile.edge.model.digits]`. `false` takes an option back, and
+//! of options that exclude each other (two budgets) the last one counts.
+//!
+//! Beside an output `small.onnx` stand `small.plan.json`, `small.report.json` and `small.lock.json`, which records by
+//! hashes what it was made from. Nothing is written that misses a gate, and nothing is made again that is as it was.
+//!
+//! # In a build script
+//!
+//! ```no_run
+//! use secateur::build::{self, Config};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let config = Config::load("secateur.toml")?.into_folder(std::env::var("OUT_DIR")?);
+//!     for built in build::build(&config, Some("edge"))? {
+//!         for file in built.target.inputs() {
+//!             println!("cargo:rerun-if-changed={}", file.display());
+//!         }
+//!         println!("cargo:rustc-env=MODEL={}", built.target.output.display());
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! This module stands above the command line, whose definitions it follows: a target is a `secateur prune` with its
+//! arguments, and every flag of that is a key here.
+
+mod config;
+mod keys;
+mod lock;
+mod memo;
+mod run;
+mod schema;
+mod section;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, ConfigError, FILE};
+pub use lock::Why;
+pub use run::{Built, Options, State, check as check_target, make};
+pub use schema::schema;
+pub use target::Target;
+
+/// Why not all was made as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What is wrong, a line each.
+    #[error("{}", .0.join("\n"))]
+    Wrong(Vec<String>),
+}
+
+/// Makes what is stale of a profile, or of all where none is named. Fails where a gate was missed.
+pub fn build(config: &Config, profile: Option<&str>) -> Result<Vec<Built>, BuildError> {
+    all(config, profile, |target| make(target, &Options::default()))
+}
+
+/// Checks what was made of a profile, or of all where none is named, and changes nothing.
+pub fn check(config: &Config, profile: Option<&str>) -> Result<Vec<Built>, BuildError> {
+    all(config, profile, check_target)
+}
+
+fn all(config: &Config, profile: Option<&str>, each: impl Fn(&Target) -> Built) -> Result<Vec<Built>, BuildError> {
+    let built: Vec<Built> = config.targets(profile)?.iter().map(each).collect();
+    let line = |b: &Built| b.wrongs().into_iter().map(|w| format!("{}: {w}", b.target.name)).collect::<Vec<_>>();
+    let wrong: Vec<String> = built.iter().flat_map(line).collect();
+    if wrong.is_empty() { Ok(built) } else { Err(BuildError::Wrong(wrong)) }
+}

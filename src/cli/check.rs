@@ -1,0 +1,19 @@
+//! `secateur check`: are the models that a build made what they should be?
+
+use super::build::Which;
+use crate::build;
+
+/// Check the models that a build made: hashes, proof and gates; changes nothing, exit code 4 if something is wrong
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  secateur check
+  secateur check edge --format github --junit gates.xml")]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    args.which.each(build::check_target)
+}
