@@ -54,6 +54,7 @@
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
 //! | [`draw`] | charts |
+//! | `testing` | assertions about rewrites, for other crates (feature `testing`) |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
 //! # Example
@@ -100,6 +101,8 @@ pub mod score;
 pub mod sensitivity;
 pub mod sparsity;
 pub mod stats;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod verify;
 
 #[path = "../passes/mod.rs"]
