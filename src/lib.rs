@@ -53,6 +53,7 @@
 //! | [`reference`](mod@reference) | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
+//! | [`mod@diff`] | what is different between two models |
 //! | [`draw`] | charts |
 //! | `testing` | assertions about rewrites, for other crates (feature `testing`) |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
@@ -81,6 +82,7 @@ pub mod cli;
 pub mod compare;
 pub mod contraction;
 pub mod cost;
+pub mod diff;
 pub mod draw;
 pub mod feed;
 pub mod infer;

@@ -7,6 +7,7 @@ mod choice;
 mod completions;
 mod criteria;
 mod data;
+mod diff;
 mod eval;
 mod explain;
 mod figures;
@@ -34,7 +35,7 @@ use std::process::ExitCode;
 #[command(name = "secateur", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing to prune (the model is written unchanged), \
-4 the check failed (outputs differ).
+4 the check failed (outputs differ). `diff` ends like the tool of that name: 0 same, 1 different, 2 failed.
 
 Example:
   secateur prune model.onnx -o small.onnx --macs 50%")]
@@ -51,6 +52,7 @@ enum Verb {
     Verify(verify::Args),
     Eval(eval::Args),
     Bench(bench::Args),
+    Diff(diff::Args),
     Inspect(inspect::Args),
     Groups(groups::Args),
     Layers(layers::Args),
@@ -66,6 +68,8 @@ enum Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Done = 0,
+    /// Of `diff`: the models are not the same.
+    Different = 1,
     Nothing = 3,
     CheckFailed = 4,
 }
@@ -136,6 +140,7 @@ fn run(verb: Verb) -> Outcome {
         Verb::Verify(a) => verify::run(a),
         Verb::Eval(a) => eval::run(a),
         Verb::Bench(a) => bench::run(a),
+        Verb::Diff(a) => diff::run(a),
         Verb::Inspect(a) => inspect::run(a),
         Verb::Groups(a) => groups::run(a),
         Verb::Layers(a) => layers::run(a),

@@ -3,6 +3,7 @@
 mod accuracy;
 mod bad_input;
 mod budgets;
+mod compared;
 mod criteria;
 mod equivalence;
 mod eval;
