@@ -8,7 +8,7 @@ use crate::oracle::{OracleError, Runner};
 use std::time::Duration;
 
 /// Times of one model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
     pub median: Duration,
     /// The first and the third quartile: half of all runs lie between them.
@@ -16,6 +16,8 @@ pub struct Timing {
     pub fastest: Duration,
     /// How many runs were timed.
     pub runs: usize,
+    /// All of them, the fastest first.
+    pub sorted: Vec<Duration>,
 }
 
 /// How many times as long the first model takes as the second.
@@ -28,7 +30,7 @@ pub struct Ratio {
 }
 
 /// Times of one model or two.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Latency {
     pub first: Timing,
     pub second: Option<(Timing, Ratio)>,
@@ -62,7 +64,8 @@ impl Timing {
         let mut sorted = times.to_vec();
         sorted.sort_unstable();
         let at = |share: f64| sorted[rank(sorted.len(), share)];
-        Timing { median: at(0.5), quartiles: (at(0.25), at(0.75)), fastest: sorted[0], runs: sorted.len() }
+        let (median, quartiles, fastest) = (at(0.5), (at(0.25), at(0.75)), sorted[0]);
+        Timing { median, quartiles, fastest, runs: sorted.len(), sorted }
     }
 }
 

@@ -56,6 +56,7 @@
 //! | [`mod@diff`] | what is different between two models |
 //! | [`draw`] | charts |
 //! | `testing` | assertions about rewrites, for other crates (feature `testing`) |
+//! | [`page`], [`figures`] | a report as a page to look at, and how figures read |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //!
 //! # Example
@@ -85,6 +86,7 @@ pub mod cost;
 pub mod diff;
 pub mod draw;
 pub mod feed;
+pub mod figures;
 pub mod infer;
 pub mod ir;
 pub mod judge;
@@ -93,6 +95,7 @@ pub mod layers;
 pub mod load;
 pub mod ops;
 pub mod oracle;
+pub mod page;
 pub mod plan;
 pub mod prune;
 pub mod reference;

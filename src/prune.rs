@@ -4,6 +4,8 @@
 //! changes no number. The plan is made and carried out there, so what is removed is told in terms of the input file.
 //! Only then is the model simplified: folding before would lose where a weight came from.
 
+mod calls;
+
 use crate::analysis::Analysis;
 use crate::apply::{self, Applied, ApplyError};
 use crate::axes::{Group, KeepSets, Pin, PinKind};
@@ -14,7 +16,7 @@ use crate::layers::{self, Layer, LayerCut};
 use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Plan};
 use crate::repair::{self, RepairError, Repaired};
-use crate::report::{GroupReport, LayerReport, PinReport};
+use crate::report::{CallReport, GroupReport, LayerReport, PinReport};
 use crate::sparsity::{self, SparsityError, Thinned, Zeroed};
 use crate::stats::{Measured, Samples};
 use std::time::{Duration, Instant};
@@ -49,6 +51,8 @@ pub struct Pruned {
     pub before: Cost,
     /// What it costs now.
     pub after: Cost,
+    /// What each call cost, and costs.
+    pub calls: Vec<CallReport>,
     /// The groups that lost units.
     pub groups: Vec<GroupReport>,
     /// The slices of the input file's constants that are gone.
@@ -184,7 +188,8 @@ pub fn execute_and_thin(
 ) -> Result<Pruned, PruneError> {
     let keep = plan.keep_sets(analysis)?;
     let whole = unfolded(original)?;
-    let before = cost::cost(&whole, &infer::infer(&whole), open);
+    let whole_facts = infer::infer(&whole);
+    let before = cost::cost(&whole, &whole_facts, open);
     let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
     let mut bare = model.clone();
     let mut repaired = None;
@@ -216,9 +221,10 @@ pub fn execute_and_thin(
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
     let (after, groups) = (cost::cost(&model, &facts, open), cut_groups(analysis, plan));
+    let calls = calls::report((&whole, &whole_facts), (&model, &facts), open);
     let repaired = repaired.unwrap_or_default();
     run_passes(FOLD, &mut model)?;
-    Ok(Pruned { model, cut, repaired, before, after, groups, removed, keep, thinned, zeroed })
+    Ok(Pruned { model, cut, repaired, before, after, calls, groups, removed, keep, thinned, zeroed })
 }
 
 /// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.

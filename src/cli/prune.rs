@@ -8,6 +8,7 @@ use super::thinning::Thinning;
 use super::{Exit, Failure};
 use crate::ir::{self, Model};
 use crate::layers::silenced;
+use crate::page::Page;
 use crate::plan::Plan;
 use crate::prune::{self, Pruned, Shortened, Stages, Thin};
 use crate::reference::{ReferenceError, reference};
@@ -56,6 +57,9 @@ pub struct Finish {
     /// Write everything that was found and done as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Write the same as a page to look at: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Print the report as JSON instead of a summary
     #[arg(long)]
     json: bool,
@@ -124,7 +128,8 @@ impl Job<'_> {
 impl Finish {
     /// Fails before any work is done where the results could not be written in the end.
     pub fn check(&self) -> Result<(), Failure> {
-        self.output.check(&[("--report", self.report.as_deref()), ("--reference", self.reference.as_deref())])
+        let beside = [("--report", &self.report), ("--html", &self.html), ("--reference", &self.reference)];
+        self.output.check(&beside.map(|(flag, path)| (flag, path.as_deref())))
     }
 
     pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
@@ -152,6 +157,9 @@ impl Finish {
         let report = Report { metrics, ..self.report(&job, pruned, verification, file, &stages) };
         if let Some(path) = &self.report {
             show::write_json(path, &report)?;
+        }
+        if let Some(path) = &self.html {
+            show::write(path, &Page { report: &report, gates: &[], trials: &[] }.html())?;
         }
         if self.json {
             show::print_json(&report)?
@@ -238,6 +246,7 @@ impl Finish {
             output: self.output.output.display().to_string(),
             before,
             after,
+            calls: pruned.calls,
             layers: job.shortened.layers.clone(),
             groups: pruned.groups,
             pinned: prune::pins(&job.shortened.analysis, job.inexact),

@@ -1,6 +1,6 @@
-//! `diff`, and the charts of `print`.
+//! What is there to look at: `diff`, the charts of `print`, the page of a report.
 
-use crate::{Folder, NETS, ODD, fixture, json, prune, secateur, stdout};
+use crate::{Folder, NETS, ODD, fixture, json, prune, read, secateur, stdout, text};
 use predicates::prelude::*;
 
 #[test]
@@ -61,4 +61,31 @@ fn charts_have_every_call_and_no_constant() {
     let calls = json(&["inspect", &net, "--json"], 0)["total"]["nodes"].as_u64().unwrap() as usize;
     assert_eq!(dot.matches(" [label=").count() - dot.matches("shape=oval").count(), calls);
     secateur(&["print", &net, "--dot", "--mermaid"]).code(2);
+}
+
+#[test]
+fn the_page_tells_what_the_report_tells() {
+    let folder = Folder::new();
+    let (page, report) = (folder.path("report.html"), folder.path("report.json"));
+    let (out, net) = (folder.path("small.onnx"), fixture("digits_mlp"));
+    secateur(&["prune", &net, "-o", &out, "--html", &page, "--report", &report, "--repeats", "3"]).success();
+    let (page, report) = (text(&read(page)), read(report));
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"), "{}", page.len());
+    for part in ["✓ holds", "digits_mlp.onnx", "id=\"latency\"", "id=\"pins\""] {
+        assert!(page.contains(part), "{part}");
+    }
+    for group in report["groups"].as_array().unwrap() {
+        let units = format!("{} → {}</td>", group["before"], group["after"]);
+        assert!(page.contains(&units), "{units}");
+    }
+    // Calls are told with what they cost; together they are the whole.
+    let sum = |side: &str| {
+        report["calls"].as_array().unwrap().iter().map(|c| c[side]["macs"].as_u64().unwrap_or(0)).sum::<u64>()
+    };
+    assert_eq!(sum("before"), report["before"]["macs"].as_u64().unwrap());
+    assert_eq!(sum("after"), report["after"]["macs"].as_u64().unwrap());
+    assert_eq!(folder.files().len(), 3);
+    secateur(&["prune", &net, "-o", &out, "--html", &out]).code(2);
+    secateur(&["prune", &net, "-o", &out, "--html", &folder.path("no/such.html")]).code(1);
 }
