@@ -192,6 +192,8 @@ impl Run<'_> {
         let change =
             pass.run(model, &mut self.cx).map_err(|cause| PipelineError::Pass { number, pass: name, cause })?;
         let (time, notes) = (start.elapsed(), self.cx.take_notes());
+        tracing::debug!(pass = name, number, changes = change.0, seconds = time.as_secs_f64(), "ran");
+        notes.iter().for_each(|note| tracing::debug!(pass = name, "{note}"));
         if change.happened() {
             self.cx.changed();
         }

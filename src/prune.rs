@@ -73,9 +73,13 @@ pub struct Stages(Vec<(&'static str, Duration)>);
 impl Stages {
     /// Runs a stage and takes its time.
     pub fn time<T>(&mut self, name: &'static str, stage: impl FnOnce() -> T) -> T {
+        let span = tracing::info_span!("stage", name).entered();
         let start = Instant::now();
         let out = stage();
-        self.0.push((name, start.elapsed()));
+        let time = start.elapsed();
+        tracing::info!(stage = name, seconds = time.as_secs_f64(), "done");
+        drop(span);
+        self.0.push((name, time));
         out
     }
 

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::calibration::{Calibrated, Calibration};
+use super::progress::Waiting;
 use super::source::Dims;
 use crate::analysis::Analysis;
 use crate::axes::Granularity;
@@ -144,7 +145,9 @@ impl Choice {
     ) -> Result<Chosen, Failure> {
         let calibrated = self.calibration.measure(model, &shortened.analysis)?;
         let options = Options { whole, ..self.options(open, calibrated.as_ref())? };
+        let waiting = Waiting::new("planning");
         let plan = plan::choose(&shortened.analysis, &options).map_err(failure)?;
+        drop(waiting);
         Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated })
     }
 

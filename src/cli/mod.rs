@@ -14,6 +14,7 @@ mod figures;
 mod groups;
 mod inspect;
 mod layers;
+mod man;
 mod opt;
 mod plan;
 mod print;
@@ -22,6 +23,7 @@ mod prune;
 mod sensitivity;
 mod show;
 mod source;
+mod talk;
 mod thinning;
 mod verify;
 
@@ -42,6 +44,8 @@ Example:
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    #[command(flatten)]
+    talk: talk::Talk,
 }
 
 #[derive(Subcommand)]
@@ -62,6 +66,7 @@ enum Verb {
     Print(print::Args),
     Criteria(criteria::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// How a verb ends.
@@ -120,13 +125,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
+    cli.talk.listen();
     match run(cli.verb) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
-            show::say(&format!("error: {}", failure.message));
-            if let Some(hint) = failure.hint {
-                show::say(&format!("  hint: {hint}"));
-            }
+            talk::failure(&failure.message, failure.hint.as_deref());
             ExitCode::from(failure.code)
         }
     }
@@ -150,5 +153,6 @@ fn run(verb: Verb) -> Outcome {
         Verb::Print(a) => print::run(a),
         Verb::Criteria(a) => criteria::run(a),
         Verb::Completions(a) => completions::run(a, Cli::command()),
+        Verb::Man(a) => man::run(a, Cli::command()),
     }
 }

@@ -2,10 +2,11 @@
 
 use super::calibration::Calibrated;
 use super::choice::{Choice, Chosen};
-use super::show;
+use super::progress::{Progress, Waiting};
 use super::source::{self, Dims, Output, Verification};
 use super::thinning::Thinning;
 use super::{Exit, Failure};
+use super::{show, talk};
 use crate::ir::{self, Model};
 use crate::layers::silenced;
 use crate::page::Page;
@@ -135,16 +136,21 @@ impl Finish {
     pub fn run(&self, job: Job, mut stages: Stages) -> super::Outcome {
         let simplify = if self.keep_bn { prune::SIMPLIFY_KEEP_BN } else { prune::SIMPLIFY };
         let open = job.dims.open(job.model)?;
-        let repair = job.calibrated.as_ref().and_then(Calibrated::repair);
+        let progress = Progress::open("repairing");
+        let done = || progress.step(1);
+        let repair = job.calibrated.as_ref().and_then(|c| c.repair(&done));
         let cut = if repair.is_some() { "cut and repair" } else { "cut" };
         let analysis = &job.shortened.analysis;
         let execute = || prune::execute_and_thin(job.model, analysis, &job.plan, simplify, &open, repair, job.thin());
         let pruned = stages.time(cut, execute)?;
+        drop(progress);
+        let waiting = Waiting::new("verifying");
         let nothing = job.is_nothing();
         // With nothing to prune the file is written as it was read.
         let result = if nothing { job.model } else { &pruned.model };
         let reference = self.reference(&job, &pruned)?;
         let verification = stages.time("verify", || self.verify(&job, &pruned, reference))?;
+        drop(waiting);
         let ran = matches!(&verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
         let judged = || self.verification.metrics(job.seed, job.dims, job.model, &pruned.model);
         let metrics = if ran && self.verification.judges() { stages.time("judge", judged)? } else { None };
@@ -168,7 +174,7 @@ impl Finish {
         }
         if failed {
             let error = "the pruned model does not compute what its reference computes; it was not written";
-            show::say(&format!("error: {error}"));
+            talk::failure(error, None);
             return Ok(Exit::CheckFailed);
         }
         if nothing {

@@ -16,6 +16,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+pub use super::talk::say;
 pub use crate::figures::{bytes, count, duration};
 
 /// How many lines a list in the summary has at most.
@@ -26,11 +27,6 @@ const WIDTH: usize = 100;
 
 /// How many names a list in a line has at most.
 const NAMES: usize = 3;
-
-/// Says something to a person, on stderr. Nobody listening is no error.
-pub fn say(text: &str) {
-    _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
-}
 
 /// Prints text to stdout. A reader that has gone away is no error.
 pub fn print(text: &str) -> Result<(), Failure> {

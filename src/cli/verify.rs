@@ -1,5 +1,6 @@
 //! `secateur verify`: do two models compute the same?
 
+use super::progress::Waiting;
 use super::source::{self, Dims, Verification};
 use super::{Exit, Failure, figures, show};
 use crate::report::Metrics;
@@ -45,7 +46,9 @@ pub fn run(args: Args) -> super::Outcome {
         Failure::new(e.of_file(path))
     };
     let subjects = verify::Subjects { original: &a, reference: None, cut: None, pruned: &b };
+    let waiting = Waiting::new("verifying");
     let found = verify::verify(&subjects, &options).map_err(blame)?;
+    drop(waiting);
     let metrics = args.verification.metrics(args.seed, &args.dims, &a, &b)?;
     if args.json {
         show::print_json(&Found { found: &found, metrics })?;

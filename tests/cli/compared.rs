@@ -89,3 +89,26 @@ fn the_page_tells_what_the_report_tells() {
     secateur(&["prune", &net, "-o", &out, "--html", &out]).code(2);
     secateur(&["prune", &net, "-o", &out, "--html", &folder.path("no/such.html")]).code(1);
 }
+
+#[test]
+fn stderr_says_as_much_as_is_asked_for() {
+    let folder = Folder::new();
+    let (out, net) = (folder.path("small.onnx"), fixture("odd/concat_split"));
+    let stderr = |more: &[&str], code| {
+        let args = [&["prune", &net, "-o", &out, "--no-verify"], more].concat();
+        text(&secateur(&args).code(code).get_output().stderr)
+    };
+    assert_eq!(stderr(&[], 0), "");
+    let told = stderr(&["-v"], 0);
+    assert!(told.contains("stage=\"plan\"") && !told.contains("fold-shapes"), "{told}");
+    assert!(stderr(&["-vv"], 0).contains("fold-shapes"));
+    // Nothing to prune is said, unless silence is asked for; a failure is said always.
+    assert!(stderr(&["--max-ratio", "0", "--macs", "100%"], 3).contains("nothing to prune"));
+    assert_eq!(stderr(&["--max-ratio", "0", "--macs", "100%", "--quiet"], 3), "");
+    assert!(stderr(&["--macs", "1%", "-q"], 1).starts_with("error: a budget"));
+    for line in stderr(&["--macs", "1%", "-v", "--log-format", "json"], 1).lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(object["level"].is_string() && object["message"].is_string(), "{line}");
+    }
+    stderr(&["-q", "-v"], 2);
+}

@@ -7,6 +7,7 @@ mod compared;
 mod criteria;
 mod equivalence;
 mod eval;
+mod examples;
 mod inexact;
 mod layers;
 mod odd;

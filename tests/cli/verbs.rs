@@ -3,7 +3,7 @@
 use crate::{Folder, NETS, fixture, json, prune, secateur, stdout};
 use predicates::prelude::*;
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "prune",
     "plan",
     "apply",
@@ -19,6 +19,7 @@ const VERBS: [&str; 15] = [
     "print",
     "criteria",
     "completions",
+    "man",
 ];
 
 #[test]
