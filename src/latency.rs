@@ -13,10 +13,7 @@ pub struct Timing {
     pub median: Duration,
     /// The first and the third quartile: half of all runs lie between them.
     pub quartiles: (Duration, Duration),
-    pub fastest: Duration,
-    /// How many runs were timed.
-    pub runs: usize,
-    /// All of them, the fastest first.
+    /// All runs, the fastest first.
     pub sorted: Vec<Duration>,
 }
 
@@ -60,12 +57,16 @@ pub fn measure(
 }
 
 impl Timing {
+    /// How many runs were timed.
+    pub fn runs(&self) -> usize {
+        self.sorted.len()
+    }
+
     fn of(times: &[Duration]) -> Timing {
         let mut sorted = times.to_vec();
         sorted.sort_unstable();
         let at = |share: f64| sorted[rank(sorted.len(), share)];
-        let (median, quartiles, fastest) = (at(0.5), (at(0.25), at(0.75)), sorted[0]);
-        Timing { median, quartiles, fastest, runs: sorted.len(), sorted }
+        Timing { median: at(0.5), quartiles: (at(0.25), at(0.75)), sorted }
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
         let (a, b) = (ms(&[30, 10, 20, 90, 40]), ms(&[15, 5, 10, 45, 20]));
         let t = Timing::of(&a);
         let [ten, twenty, thirty, forty] = [10, 20, 30, 40].map(Duration::from_millis);
-        assert_eq!((t.fastest, t.quartiles.0, t.median, t.quartiles.1, t.runs), (ten, twenty, thirty, forty, 5));
+        assert_eq!((t.sorted[0], t.quartiles.0, t.median, t.quartiles.1, t.runs()), (ten, twenty, thirty, forty, 5));
         assert_eq!(Ratio::of(&a, &b), Ratio { of_medians: 2.0, quartiles: (2.0, 2.0) });
         assert_eq!(Timing::of(&a[..1]).median, thirty);
     }

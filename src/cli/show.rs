@@ -286,7 +286,7 @@ pub fn drift(d: &Difference) -> String {
 pub fn latency(l: &Latency, first: &str, second: &str) -> String {
     let timing = |t: &Timing| {
         let (low, high) = t.quartiles;
-        format!("{} (half of {} runs in {} – {})", duration(t.median), t.runs, duration(low), duration(high))
+        format!("{} (half of {} runs in {} – {})", duration(t.median), t.runs(), duration(low), duration(high))
     };
     let mut out = format!("  latency {first}: {}\n", timing(&l.first));
     if let Some((t, ratio)) = &l.second {

@@ -84,7 +84,7 @@ pub(super) fn latency(report: &Report) -> Markup {
         format!(
             "{} runs of each model in turns, on one thread of this machine: {:.2} times as fast (half of the turns {low:.2} – {high:.2}). \
              A dot is a run, the line the median, the box the middle half.",
-            after.runs, ratio.of_medians
+            after.runs(), ratio.of_medians
         )
     });
     super::section("latency", "Latency", &about, content)

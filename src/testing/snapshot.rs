@@ -29,7 +29,7 @@ pub enum SnapshotError {
     #[error("{file}: {error}")]
     Choose { file: String, error: ChooseError },
     #[error("{file}: {error}")]
-    Prune { file: String, error: PruneError },
+    Prune { file: String, error: Box<PruneError> },
 }
 
 /// Prunes every file that a glob finds under `root`; for each its path from there (a file's name can't hold more, so
@@ -64,7 +64,7 @@ pub fn pruned(
 
 /// What pruning does to one model.
 fn story(file: &str, model: &Model, options: &plan::Options) -> Result<String, SnapshotError> {
-    let prune = |error| SnapshotError::Prune { file: file.to_owned(), error };
+    let prune = |error| SnapshotError::Prune { file: file.to_owned(), error: Box::new(error) };
     let analysis = prune::prepare(model).map_err(prune)?;
     let plan = plan::choose(&analysis, options);
     let plan = plan.map_err(|error| SnapshotError::Choose { file: file.to_owned(), error })?;
@@ -74,7 +74,8 @@ fn story(file: &str, model: &Model, options: &plan::Options) -> Result<String, S
 
 fn tell(plan: &Plan, analysis: &Analysis, done: &Pruned, inexact: bool) -> String {
     let mut out = format!("{} by {}\n", plan.budget, plan.criterion);
-    let figures: [(&str, fn(&Cost) -> u64); 4] =
+    type Of = fn(&Cost) -> u64;
+    let figures: [(&str, Of); 4] =
         [("MACs", |c| c.macs), ("parameters", |c| c.params), ("bytes", |c| c.bytes), ("nodes", |c| c.nodes)];
     for (name, of) in figures {
         _ = writeln!(out, "{name}: {} -> {}", of(&done.before), of(&done.after));
