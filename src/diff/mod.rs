@@ -111,6 +111,8 @@ struct Side<'a> {
 
 /// Adds the differences of two graphs; `way` leads to them.
 fn graphs(sides: &[Side; 2], way: &str, options: Options, out: &mut ModelDiff) {
+    let ends = sides.map(|side| ends(side.graph, way));
+    out.model.extend(changes(&ends[0], &ends[1]));
     let matching = Matching::of(sides[0].graph, sides[1].graph);
     for (a, b) in matching.pairs(sides[0].graph, sides[1].graph) {
         match (a, b) {
@@ -167,7 +169,7 @@ fn alone(graph: &Graph, node: NodeId, way: &str, out: &mut ModelDiff, before: bo
             let (before, after) = if before { (weight, None) } else { (None, weight) };
             out.weights.push(WeightDiff { name, before, after, max_abs: None, differing: None });
         }
-        // The interface tells.
+        // The lists of inputs and outputs tell.
         Node::Input(_) | Node::Output(_) => {}
     }
 }
@@ -179,15 +181,19 @@ fn headers(a: &Model, b: &Model) -> Vec<Change> {
         all.extend(m.opsets.iter().map(|(d, v)| (format!("opset {d:?}"), v.to_string())));
         all.extend(m.functions.iter().map(|f| {
             let hash = xxhash_rust::xxh3::xxh3_64(&f.encoded);
-            (format!("function {}.{}", f.domain, f.name), format!("#{hash:016x}"))
+            (format!("function {}.{}:{}", f.domain, f.name, f.overload), format!("#{hash:016x}"))
         }));
-        let names = |nodes: Vec<NodeId>| nodes.into_iter().map(|n| m.graph.label(n)).collect::<Vec<_>>().join(", ");
-        all.insert("inputs".to_owned(), names(m.graph.inputs()));
-        all.insert("outputs".to_owned(), names(m.graph.outputs()));
         all.insert("graph".to_owned(), m.graph.name.clone());
         all
     };
     changes(&of(a), &of(b))
+}
+
+/// Inputs and outputs of a graph in their order, by which they are told.
+fn ends(graph: &Graph, way: &str) -> BTreeMap<String, String> {
+    let names = |nodes: Vec<NodeId>| nodes.into_iter().map(|n| graph.label(n)).collect::<Vec<_>>().join(", ");
+    let ends = [("inputs", names(graph.inputs())), ("outputs", names(graph.outputs()))];
+    ends.map(|(what, names)| (format!("{way}{what}"), names)).into()
 }
 
 /// Types of inputs and outputs.

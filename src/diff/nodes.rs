@@ -14,6 +14,7 @@ pub(super) fn diff(sides: &[Side; 2], (a, b): (NodeId, NodeId), matching: &Match
         }
     };
     note("operator", Some(one.qualified()), Some(other.qualified()));
+    note("overload", Some(one.overload.clone()), Some(other.overload.clone()));
     note("name", Some(one.name.clone()), Some(other.name.clone()));
     attributes(one, other, &mut note);
     operands(sides, (a, b), matching, &mut note);

@@ -110,6 +110,17 @@ fn what_stands_around_the_graph_counts() {
 }
 
 #[test]
+fn the_order_of_outputs_counts() {
+    let two = "g (f32[2] x) => (f32[2] y, f32[2] z) { y = Relu(x)  z = Exp(x) }";
+    let swapped = two.replace("(f32[2] y, f32[2] z)", "(f32[2] z, f32[2] y)");
+    assert_snapshot!(told(two, &swapped), @r"
+    model
+      ~ outputs: y, z → z, y
+    ");
+    assert!(told(two, &swapped.replace("g (", "h (")).contains("  ~ graph: g → h\n"));
+}
+
+#[test]
 fn bodies_are_looked_into() {
     let net = |op: &str| {
         format!(

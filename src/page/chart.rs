@@ -112,10 +112,13 @@ pub(super) fn trials(trials: &[Trial]) -> Option<(String, Markup)> {
     let sound: Vec<&Trial> = trials.iter().filter(|t| t.macs.is_finite() && t.score.is_finite()).take(DOTS).collect();
     let first = sound.first()?;
     let (top, height) = (12.0, 260.0);
-    let (scale_x, scale_y) = (ticks(most(&sound, |t| t.macs * 100.0)), ticks(most(&sound, |t| t.score)));
-    let ends = [&scale_x, &scale_y].map(|s| s.last().copied().unwrap_or(1.0));
-    let x = |t: f64| LEFT + (WIDTH - LEFT - 24.0) * (t * 100.0 / ends[0]).clamp(0.0, 1.0);
-    let y = |s: f64| top + height * (1.0 - (s / ends[1]).clamp(0.0, 1.0));
+    let (scale_x, scale_y) = (span(&sound, |t| t.macs * 100.0), span(&sound, |t| t.score));
+    let share = |value: f64, scale: &[f64]| match scale {
+        [low, .., high] => ((value - low) / (high - low)).clamp(0.0, 1.0),
+        _ => 0.0,
+    };
+    let x = |t: f64| LEFT + (WIDTH - LEFT - 24.0) * share(t * 100.0, &scale_x);
+    let y = |s: f64| top + height * (1.0 - share(s, &scale_y));
     let front = front(&sound);
     let line: Vec<String> = front.iter().map(|t| format!("{:.1},{:.1}", x(t.macs), y(t.score))).collect();
     let chart = html! {
@@ -162,8 +165,16 @@ fn front<'a>(trials: &[&'a Trial]) -> Vec<&'a Trial> {
     order
 }
 
-fn most(trials: &[&Trial], of: fn(&Trial) -> f64) -> f64 {
-    trials.iter().map(|t| of(t)).fold(0.0, f64::max)
+/// Round numbers around all values: from 0 up, or from near the least one where all are far from 0.
+fn span(trials: &[&Trial], of: fn(&Trial) -> f64) -> Vec<f64> {
+    let values = trials.iter().map(|t| of(t));
+    let (least, most) = values.fold((f64::INFINITY, 0.0), |(a, b), v| (f64::min(a, v), f64::max(b, v)));
+    if least <= 0.5 * most {
+        return ticks(most);
+    }
+    let step = ticks((most - least).max(0.01 * most)).get(1).copied().unwrap_or(1.0);
+    let (first, last) = ((least / step).floor() as i64, (most / step).ceil() as i64);
+    (first..=last.max(first + 1)).map(|i| i as f64 * step).collect()
 }
 
 /// A coordinate; a tenth of a unit is enough.

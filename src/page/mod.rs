@@ -135,6 +135,6 @@ fn more(left_out: usize, of_what: &str) -> Markup {
 }
 
 #[cfg(test)]
-mod screenshot;
+mod screenshot_test;
 #[cfg(test)]
 mod tests;
