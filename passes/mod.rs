@@ -135,12 +135,59 @@ impl Context {
 }
 
 /// A pass that pipelines can name.
+#[derive(Clone, Copy)]
 pub struct Entry {
     pub name: &'static str,
     /// One line of help, with the options where there are any.
     pub doc: &'static str,
     /// Makes the pass from its options.
     pub make: fn(&mut Options) -> Result<Box<dyn Pass>, OptionError>,
+}
+
+/// The passes that a pipeline's text may name: this crate's, and whatever else is added.
+///
+/// ```
+/// # use secateur::{ir::Model, passes::*};
+/// struct Nothing;
+///
+/// impl Pass for Nothing {
+///     fn name(&self) -> &'static str {
+///         "nothing"
+///     }
+///
+///     fn run(&self, _: &mut Model, _: &mut Context) -> Result<Change, PassError> {
+///         Ok(Change(0))
+///     }
+/// }
+///
+/// let nothing = Entry { name: "nothing", doc: "changes nothing", make: |_| Ok(Box::new(Nothing)) };
+/// let pipeline = Registry::default().with(nothing).parse("fix(nothing,dce)")?;
+/// assert_eq!(pipeline.to_string(), "fix(nothing,dce)");
+/// # Ok::<(), SyntaxError>(())
+/// ```
+///
+/// `examples/custom_pass.rs` is a whole one, with its test.
+#[derive(Clone, Default)]
+pub struct Registry {
+    others: Vec<Entry>,
+}
+
+impl Registry {
+    /// The same with one pass more, which goes before one of its name.
+    pub fn with(mut self, entry: Entry) -> Registry {
+        self.others.retain(|e| e.name != entry.name);
+        self.others.push(entry);
+        self
+    }
+
+    /// All passes; of those with one name the first counts.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.others.iter().chain(ALL)
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries().find(|e| e.name == name)
+    }
 }
 
 macro_rules! entries {

@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::text::{self, SyntaxError, Words, nearest};
-use super::{ALL, Change, Context, Effect, Pass, PassError};
+use super::{Change, Context, Effect, Pass, PassError, Registry};
 use crate::ir::{Graph, Model, Violation, verify};
 use std::fmt;
 use std::str::FromStr;
@@ -86,22 +86,30 @@ pub enum PipelineError {
 impl FromStr for Pipeline {
     type Err = SyntaxError;
 
+    /// Reads a pipeline of this crate's passes; [`Registry::parse`] knows others too.
     fn from_str(source: &str) -> Result<Pipeline, SyntaxError> {
+        Registry::default().parse(source)
+    }
+}
+
+impl Registry {
+    /// Reads a pipeline's text.
+    pub fn parse(&self, source: &str) -> Result<Pipeline, SyntaxError> {
         let words = text::parse(source)?;
-        let steps = words.iter().map(|w| build(source, w)).collect::<Result<_, _>>()?;
+        let steps = words.iter().map(|w| build(self, source, w)).collect::<Result<_, _>>()?;
         Ok(Pipeline { words, steps })
     }
 }
 
-fn build(source: &str, words: &Words) -> Result<Step, SyntaxError> {
+fn build(registry: &Registry, source: &str, words: &Words) -> Result<Step, SyntaxError> {
     let (name, settings, at) = match words {
         Words::Fix(inner) => {
-            return Ok(Step::Fix(inner.iter().map(|w| build(source, w)).collect::<Result<_, _>>()?));
+            return Ok(Step::Fix(inner.iter().map(|w| build(registry, source, w)).collect::<Result<_, _>>()?));
         }
         Words::Pass { name, settings, at } => (name, settings, *at),
     };
-    let Some(entry) = ALL.iter().find(|e| e.name == name) else {
-        let hint = nearest(name, ALL.iter().map(|e| e.name).chain(["fix"]));
+    let Some(entry) = registry.entry(name) else {
+        let hint = nearest(name, registry.entries().map(|e| e.name).chain(["fix"]));
         let hint = hint.map_or(String::new(), |h| format!("; did you mean {h:?}?"));
         return Err(SyntaxError::new(source, at, format!("there is no pass {name:?}{hint}")));
     };
@@ -184,6 +192,8 @@ impl Run<'_> {
         let change =
             pass.run(model, &mut self.cx).map_err(|cause| PipelineError::Pass { number, pass: name, cause })?;
         let (time, notes) = (start.elapsed(), self.cx.take_notes());
+        tracing::debug!(pass = name, number, changes = change.0, seconds = time.as_secs_f64(), "ran");
+        notes.iter().for_each(|note| tracing::debug!(pass = name, "{note}"));
         if change.happened() {
             self.cx.changed();
         }

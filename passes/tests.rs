@@ -1,6 +1,8 @@
 //! What all passes' tests need, and the pipelines' own.
 
-use super::{ALL, Execution, Options, Pipeline, Report, Settings};
+use super::{
+    ALL, Change, Context, Entry, Execution, OptionError, Options, Pass, PassError, Pipeline, Registry, Report, Settings,
+};
 use crate::compare::Comparison;
 use crate::feed::{Feed, InputSpec};
 use crate::ir::{self, Model, Node, Tensor};
@@ -66,6 +68,41 @@ const CHAIN: &str = "g (f32[2,3] x) => (f32[6] y) {
     i = Identity(x)
     y = Reshape(i, t)
 }";
+
+/// A pass that is registered by a test.
+struct Quiet;
+
+impl Pass for Quiet {
+    fn name(&self) -> &'static str {
+        "quiet"
+    }
+
+    fn run(&self, _: &mut Model, cx: &mut Context) -> Result<Change, PassError> {
+        cx.note("was here");
+        Ok(Change(0))
+    }
+}
+
+#[test]
+fn passes_from_elsewhere_run_from_text() {
+    let make: fn(&mut Options) -> Result<Box<dyn Pass>, OptionError> = |options| {
+        options.take_or("n", 1usize)?;
+        Ok(Box::new(Quiet))
+    };
+    let registry = Registry::default().with(Entry { name: "quiet", doc: "", make });
+    let pipeline = registry.parse("quiet{n=2},fix(dce,quiet)").unwrap();
+    assert_eq!(pipeline.to_string(), "quiet{n=2},fix(dce,quiet)");
+    let report = pipeline.run(&mut read(CHAIN), Settings::default()).unwrap();
+    assert_eq!(report.executions[0].notes, ["was here"]);
+    // What is added can be mistyped, can't be given unknown options, and is nobody else's.
+    let fails = |text: &str| registry.parse(text).err().expect("this is no pipeline").to_string();
+    assert_eq!(fails("quite"), "column 1: there is no pass \"quite\"; did you mean \"quiet\"?");
+    assert_eq!(fails("quiet{m=1}"), "column 7: quiet has no option \"m\"; did you mean \"n\"?");
+    assert!("quiet".parse::<Pipeline>().is_err());
+    // One of a name that is taken goes first.
+    let dce = registry.clone().with(Entry { name: "dce", doc: "", make: |_| Ok(Box::new(Quiet)) });
+    assert_eq!(dce.parse("dce").unwrap().run(&mut read(CHAIN), Settings::default()).unwrap().change(), Change(0));
+}
 
 fn fails(text: &str) -> String {
     text.parse::<Pipeline>().err().expect("this is no pipeline").to_string()

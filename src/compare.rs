@@ -55,6 +55,11 @@ impl Difference {
     pub fn worst(&self) -> f64 {
         self.outputs.iter().map(|o| o.differing.unwrap_or(o.max_rel)).fold(0.0, f64::max)
     }
+
+    /// The largest |a−b| of any output.
+    pub fn worst_abs(&self) -> f64 {
+        self.outputs.iter().map(|o| o.max_abs).fold(0.0, f64::max)
+    }
 }
 
 impl fmt::Display for OutputDifference {

@@ -101,6 +101,34 @@ pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, C
     graph.nodes().into_iter().filter_map(|n| Some((n, of(n)?))).collect()
 }
 
+/// A call with what it costs: its own, and the cost of the constants that it is the first to read.
+#[derive(Clone, Debug)]
+pub struct CallCost {
+    pub node: NodeId,
+    pub cost: Cost,
+}
+
+/// What each call costs, in topological order.
+pub fn per_call(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<CallCost> {
+    let graph = &model.graph;
+    let costs: HashMap<NodeId, Cost> = per_node(model, facts, open).into_iter().collect();
+    let of = |node: NodeId| {
+        graph.call(node)?;
+        let mut cost = costs.get(&node).cloned().unwrap_or_default();
+        for operand in graph.operands(node).into_iter().flatten() {
+            // A shared constant counts where it is used first.
+            let first = graph.uses(operand).first().map(|u| u.node);
+            if let Some(c) = costs.get(&operand.node).filter(|_| graph.tensor(operand).is_some() && first == Some(node))
+            {
+                cost.params += c.params;
+                cost.bytes += c.bytes;
+            }
+        }
+        Some(CallCost { node, cost })
+    };
+    graph.topological().into_iter().filter_map(of).collect()
+}
+
 /// The facts that a model will have once only these units are kept.
 pub fn predict(graph: &Graph, axes: &Axes, facts: &Facts, keep: &KeepSets) -> Facts {
     let mut out = facts.clone();

@@ -115,7 +115,7 @@ impl Scale {
 }
 
 /// Round numbers from 0 to one that is not below `most`.
-fn ticks(most: f64) -> Vec<f64> {
+pub(crate) fn ticks(most: f64) -> Vec<f64> {
     let most = if most > 0.0 { most } else { 1.0 };
     let power = 10f64.powf(most.log10().floor());
     let step = [0.2, 0.25, 0.5, 1.0, 2.0].into_iter().map(|s| s * power).find(|s| s * 5.0 >= most).unwrap_or(power);
@@ -124,7 +124,7 @@ fn ticks(most: f64) -> Vec<f64> {
 }
 
 /// A number with as many digits as a tick needs.
-fn number(x: f64) -> String {
+pub(crate) fn number(x: f64) -> String {
     let text = format!("{x:.4}");
     match x == 0.0 || x.abs() >= 1e-3 {
         true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),

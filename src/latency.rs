@@ -8,14 +8,13 @@ use crate::oracle::{OracleError, Runner};
 use std::time::Duration;
 
 /// Times of one model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
     pub median: Duration,
     /// The first and the third quartile: half of all runs lie between them.
     pub quartiles: (Duration, Duration),
-    pub fastest: Duration,
-    /// How many runs were timed.
-    pub runs: usize,
+    /// All runs, the fastest first.
+    pub sorted: Vec<Duration>,
 }
 
 /// How many times as long the first model takes as the second.
@@ -28,7 +27,7 @@ pub struct Ratio {
 }
 
 /// Times of one model or two.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Latency {
     pub first: Timing,
     pub second: Option<(Timing, Ratio)>,
@@ -58,11 +57,16 @@ pub fn measure(
 }
 
 impl Timing {
+    /// How many runs were timed.
+    pub fn runs(&self) -> usize {
+        self.sorted.len()
+    }
+
     fn of(times: &[Duration]) -> Timing {
         let mut sorted = times.to_vec();
         sorted.sort_unstable();
         let at = |share: f64| sorted[rank(sorted.len(), share)];
-        Timing { median: at(0.5), quartiles: (at(0.25), at(0.75)), fastest: sorted[0], runs: sorted.len() }
+        Timing { median: at(0.5), quartiles: (at(0.25), at(0.75)), sorted }
     }
 }
 
@@ -93,7 +97,7 @@ mod tests {
         let (a, b) = (ms(&[30, 10, 20, 90, 40]), ms(&[15, 5, 10, 45, 20]));
         let t = Timing::of(&a);
         let [ten, twenty, thirty, forty] = [10, 20, 30, 40].map(Duration::from_millis);
-        assert_eq!((t.fastest, t.quartiles.0, t.median, t.quartiles.1, t.runs), (ten, twenty, thirty, forty, 5));
+        assert_eq!((t.sorted[0], t.quartiles.0, t.median, t.quartiles.1, t.runs()), (ten, twenty, thirty, forty, 5));
         assert_eq!(Ratio::of(&a, &b), Ratio { of_medians: 2.0, quartiles: (2.0, 2.0) });
         assert_eq!(Timing::of(&a[..1]).median, thirty);
     }

@@ -57,6 +57,10 @@
 //! | [`draw`] | charts |
 //! | [`gates`] | bounds that a result must keep |
 //! | [`files`], [`content`] | writing files whole or not at all, and telling by hashes whether they changed |
+//! | [`mod@diff`] | what is different between two models |
+//! | [`draw`] | charts |
+//! | `testing` | assertions about rewrites, for other crates (feature `testing`) |
+//! | [`page`], [`figures`] | a report as a page to look at, and how figures read |
 //! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
 //! | [`mod@build`] | what a build file asks for, made if it is stale |
 //!
@@ -86,9 +90,11 @@ pub mod compare;
 pub mod content;
 pub mod contraction;
 pub mod cost;
+pub mod diff;
 pub mod draw;
 pub mod drive;
 pub mod feed;
+pub mod figures;
 pub mod files;
 pub mod gates;
 pub mod infer;
@@ -99,6 +105,7 @@ pub mod layers;
 pub mod load;
 pub mod ops;
 pub mod oracle;
+pub mod page;
 pub mod plan;
 pub mod prune;
 pub mod reference;
@@ -109,6 +116,8 @@ pub mod score;
 pub mod sensitivity;
 pub mod sparsity;
 pub mod stats;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod verify;
 
 #[path = "../passes/mod.rs"]

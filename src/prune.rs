@@ -4,6 +4,8 @@
 //! changes no number. The plan is made and carried out there, so what is removed is told in terms of the input file.
 //! Only then is the model simplified: folding before would lose where a weight came from.
 
+mod calls;
+
 use crate::analysis::Analysis;
 use crate::apply::{self, Applied, ApplyError};
 use crate::axes::{Group, KeepSets, Pin, PinKind};
@@ -14,7 +16,7 @@ use crate::layers::{self, Layer, LayerCut};
 use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Plan};
 use crate::repair::{self, RepairError, Repaired};
-use crate::report::{GroupReport, LayerReport, PinReport};
+use crate::report::{CallReport, GroupReport, LayerReport, PinReport};
 use crate::sparsity::{self, SparsityError, Thinned, Zeroed};
 use crate::stats::{Measured, Samples};
 use std::time::{Duration, Instant};
@@ -49,6 +51,8 @@ pub struct Pruned {
     pub before: Cost,
     /// What it costs now.
     pub after: Cost,
+    /// What each call cost, and costs.
+    pub calls: Vec<CallReport>,
     /// The groups that lost units.
     pub groups: Vec<GroupReport>,
     /// The slices of the input file's constants that are gone.
@@ -69,9 +73,13 @@ pub struct Stages(Vec<(&'static str, Duration)>);
 impl Stages {
     /// Runs a stage and takes its time.
     pub fn time<T>(&mut self, name: &'static str, stage: impl FnOnce() -> T) -> T {
+        let span = tracing::info_span!("stage", name).entered();
         let start = Instant::now();
         let out = stage();
-        self.0.push((name, start.elapsed()));
+        let time = start.elapsed();
+        tracing::info!(stage = name, seconds = time.as_secs_f64(), "done");
+        drop(span);
+        self.0.push((name, time));
         out
     }
 
@@ -215,7 +223,9 @@ pub fn execute_and_thin(
     repair: Option<Repair>,
     thin: Option<Thin>,
 ) -> Result<Pruned, PruneError> {
-    let before = whole(original, open)?;
+    let whole = unfolded(original)?;
+    let whole_facts = infer::infer(&whole);
+    let before = cost::cost(&whole, &whole_facts, open);
     let Cut { mut model, mut bare, repaired, removed, keep } = cut(analysis, plan, before.macs, repair)?;
     let thinned = thin.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
     let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t));
@@ -234,9 +244,11 @@ pub fn execute_and_thin(
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
     let (after, groups) = (cost::cost(&model, &facts, open), cut_groups(analysis, plan));
+    let calls = calls::report((&whole, &whole_facts), (&model, &facts), open);
     let repaired = repaired.unwrap_or_default();
     run_passes(FOLD, &mut model)?;
-    Ok(Pruned { model, cut: unrepaired, repaired, before, after, groups, removed, keep, thinned, zeroed })
+    let cut = unrepaired;
+    Ok(Pruned { model, cut, repaired, before, after, calls, groups, removed, keep, thinned, zeroed })
 }
 
 /// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.

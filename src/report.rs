@@ -4,6 +4,7 @@ use crate::apply::Removed;
 use crate::compare::Difference;
 use crate::cost::Cost;
 use crate::drive::Driven;
+use crate::figures;
 use crate::gates::Verdict;
 use crate::judge::Judgement;
 use crate::latency::Latency;
@@ -24,6 +25,8 @@ pub struct Report {
     pub output: String,
     pub before: Size,
     pub after: Size,
+    /// What each call costs that costs anything, before and after.
+    pub calls: Vec<CallReport>,
     /// The layers that went.
     pub layers: Vec<LayerReport>,
     /// The groups that lost units.
@@ -49,6 +52,82 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Verdict>,
     pub stages: Vec<StageReport>,
+}
+
+/// What people look at first: one row of the table of sizes.
+#[derive(Clone, Copy, Debug)]
+pub struct SizeRow {
+    pub name: &'static str,
+    pub before: u64,
+    pub after: u64,
+    show: fn(u64) -> String,
+}
+
+impl SizeRow {
+    /// The figure as people read it.
+    pub fn show(&self, n: u64) -> String {
+        (self.show)(n)
+    }
+
+    /// What is left, as a share.
+    pub fn left(&self) -> String {
+        figures::left(self.before, self.after)
+    }
+}
+
+impl Report {
+    /// The sizes before and after.
+    pub fn sizes(&self) -> Vec<SizeRow> {
+        let (a, b) = (&self.before, &self.after);
+        let row = |name, before, after, show| SizeRow { name, before, after, show };
+        let mut rows = vec![
+            row("nodes", a.cost.nodes, b.cost.nodes, figures::count as fn(u64) -> String),
+            row("parameters", a.cost.params, b.cost.params, figures::count),
+            row("MACs", a.cost.macs, b.cost.macs, figures::count),
+            row("peak memory", a.cost.peak, b.cost.peak, figures::bytes),
+        ];
+        // A result that failed its check was not written and has no size.
+        rows.extend((b.file > 0).then(|| row("file", a.file, b.file, figures::bytes)));
+        rows
+    }
+
+    /// How the repair fared at the median contraction and at the worst, by the error that is left.
+    pub fn repair(&self) -> Option<(&Repaired, &Repaired)> {
+        let mut order: Vec<&Repaired> = self.repaired.iter().collect();
+        order.sort_by(|a, b| a.after.total_cmp(&b.after));
+        Some((order.get(order.len() / 2)?, order.last()?))
+    }
+
+    /// What kind of equality the verification is about.
+    pub fn equivalence(&self) -> &'static str {
+        // Under inexact groups the reference has its statistics restricted to the kept units, beside the zeros.
+        if self.groups.iter().all(|g| g.exact) { "masked equivalence" } else { "restricted equivalence" }
+    }
+
+    /// Whether the models were run and the result was found wanting.
+    pub fn failed(&self) -> bool {
+        matches!(&self.verification, Outcome::Ran(v) if !v.equal)
+    }
+}
+
+/// A call that costs something, before and after.
+#[derive(Clone, Debug, Serialize)]
+pub struct CallReport {
+    /// Its name, or that of its first result.
+    pub name: String,
+    pub op: String,
+    pub before: CallSize,
+    /// `None` if the call is gone.
+    pub after: Option<CallSize>,
+}
+
+/// What a call costs, with the constants that it is the first to read.
+#[derive(Clone, Debug, Serialize)]
+pub struct CallSize {
+    pub macs: u64,
+    pub params: u64,
+    /// The dimensions of its first result, open ones by name; `None` where the rank is not known.
+    pub shape: Option<Vec<String>>,
 }
 
 /// Single weights at zero.

@@ -248,7 +248,7 @@ impl LatencyMs {
 impl TimingMs {
     fn of(t: &latency::Timing) -> TimingMs {
         let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
-        TimingMs { median_ms: ms(t.median), quartiles_ms: (ms(t.quartiles.0), ms(t.quartiles.1)), runs: t.runs }
+        TimingMs { median_ms: ms(t.median), quartiles_ms: (ms(t.quartiles.0), ms(t.quartiles.1)), runs: t.runs() }
     }
 }
 

@@ -68,7 +68,7 @@ fn only_the_command_line_knows_clap() {
 
 #[test]
 fn only_the_command_line_shows_progress() {
-    only(&["indicatif"], &["src/cli"]);
+    only(&["indicatif", "tracing_subscriber"], &["src/cli"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `secateur bench`: how long does a model take, alone or against another one?
 
 use super::data::Inputs;
+use super::progress::Waiting;
 use super::source::{self, Dims};
 use super::{Exit, Failure, show};
 use crate::{latency, verify};
@@ -49,7 +50,9 @@ pub fn run(args: Args) -> super::Outcome {
     let first = verify::runner(&a, "first", feed).map_err(|e| blame(&args.a, e))?;
     let runner = |(model, path): (_, &PathBuf)| verify::runner(model, "second", feed).map_err(|e| blame(path, e));
     let second = b.as_ref().zip(args.b.as_ref()).map(runner).transpose()?;
+    let waiting = Waiting::new("timing");
     let measured = latency::measure(&first, second.as_ref(), feed, args.warm_up, options.repeats)?;
+    drop(waiting);
     if args.json {
         show::print_json(&verify::LatencyMs::of(&measured))?;
     } else {

@@ -113,8 +113,8 @@ impl Calibrated {
         &self.samples
     }
 
-    /// What a repair goes by, if one is wanted.
-    pub fn repair(&self) -> Option<Repair<'_>> {
-        self.repair.then(|| Repair { measured: &self.measured, samples: &self.samples, done: &|| {} })
+    /// What a repair goes by, if one is wanted; `done` is told of every feed that was run.
+    pub fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
+        self.repair.then(|| Repair { measured: &self.measured, samples: &self.samples, done })
     }
 }

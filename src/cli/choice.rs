@@ -3,6 +3,7 @@
 use super::Failure;
 use super::calibration::{Calibrated, Calibration};
 use super::driving::{Drive, Driving};
+use super::progress::Waiting;
 use super::source::Dims;
 use crate::analysis::Analysis;
 use crate::axes::Granularity;
@@ -209,6 +210,7 @@ impl Choice {
             };
             drive.run().map(|(plan, driven)| (plan, Some(driven)))?
         } else {
+            let _waiting = Waiting::new("planning");
             (plan::choose(&shortened.analysis, &options).map_err(failure)?, None)
         };
         Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, driven })

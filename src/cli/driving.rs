@@ -148,7 +148,7 @@ impl Drive<'_> {
     }
 
     fn subject(&self) -> Subject<'_> {
-        let repair = self.calibrated.and_then(Calibrated::repair);
+        let repair = self.calibrated.and_then(|c| c.repair(&|| {}));
         let (original, analysis, open) = (self.model, self.analysis, &self.options.open);
         Subject { original, analysis, open, simplify: prune::SIMPLIFY, repair }
     }

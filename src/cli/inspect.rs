@@ -2,9 +2,9 @@
 
 use super::source::{self, Dims};
 use super::{Exit, show};
-use crate::cost::{self, Cost, Walk};
+use crate::cost::{self, CallCost, Cost, OpenDims, Walk};
 use crate::infer::{self, Facts};
-use crate::ir::{Dim, Model, NodeId, ValueId};
+use crate::ir::{Dim, Model, ValueId};
 use crate::prune;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -50,8 +50,7 @@ pub fn run(args: Args) -> super::Outcome {
     let model = prune::unfolded(&model)?;
     let facts = infer::infer(&model);
     let open = args.dims.open(&model)?;
-    let costs: BTreeMap<NodeId, Cost> = cost::per_node(&model, &facts, &open).into_iter().collect();
-    let mut layers = layers(&model, &facts, &costs);
+    let mut layers = layers(&model, &facts, &open);
     // Both are in topological order.
     let peaks = Walk::new(&model.graph, &facts, &open).bytes();
     layers.iter_mut().zip(peaks).for_each(|(row, bytes)| row.cost.peak = bytes);
@@ -91,25 +90,14 @@ fn numbers(cost: &Cost) -> Vec<String> {
     vec![show::count(cost.params), show::count(cost.macs), show::bytes(cost.bytes)]
 }
 
-fn layers(model: &Model, facts: &Facts, costs: &BTreeMap<NodeId, Cost>) -> Vec<Row> {
-    let graph = &model.graph;
-    let row = |node: NodeId| {
-        let call = graph.call(node)?;
-        let mut cost = costs.get(&node).cloned().unwrap_or_default();
-        for operand in graph.operands(node).into_iter().flatten() {
-            // A shared constant counts where it is used first.
-            let first = graph.uses(operand).first().map(|u| u.node);
-            if let Some(c) = costs.get(&operand.node).filter(|_| graph.tensor(operand).is_some() && first == Some(node))
-            {
-                cost.params += c.params;
-                cost.bytes += c.bytes;
-            }
-        }
+fn layers(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<Row> {
+    let row = |CallCost { node, cost }: CallCost| {
+        let call = model.graph.call(node)?;
         let shape = facts.shape(ValueId { node, port: 0 });
         let shape = shape.map_or("?".to_owned(), |s| s.iter().map(Dim::to_string).collect::<Vec<_>>().join("×"));
         Some(Row { name: call.label().to_owned(), op: call.qualified(), shape, cost })
     };
-    graph.topological().into_iter().filter_map(row).collect()
+    cost::per_call(model, facts, open).into_iter().filter_map(row).collect()
 }
 
 fn operators(layers: &[Row]) -> Vec<Row> {

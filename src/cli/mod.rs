@@ -10,6 +10,7 @@ mod choice;
 mod completions;
 mod criteria;
 mod data;
+mod diff;
 mod driving;
 mod eval;
 mod explain;
@@ -20,6 +21,7 @@ mod groups;
 mod inspect;
 pub(crate) mod job;
 mod layers;
+mod man;
 mod opt;
 mod plan;
 mod print;
@@ -29,6 +31,7 @@ mod sensitivity;
 mod show;
 mod source;
 mod sweep;
+mod talk;
 mod thinning;
 mod trials;
 mod verify;
@@ -43,13 +46,15 @@ use std::process::ExitCode;
 #[command(name = "secateur", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing to prune (the model is written unchanged), \
-4 the check failed (outputs differ, or a gate was missed).
+4 the check failed (outputs differ, or a gate was missed). `diff` ends like the tool of that name: 0 same, 1 different, 2 failed.
 
 Example:
   secateur prune model.onnx -o small.onnx --macs 50%")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    #[command(flatten)]
+    talk: talk::Talk,
 }
 
 #[derive(Subcommand)]
@@ -62,6 +67,7 @@ enum Verb {
     Verify(verify::Args),
     Eval(eval::Args),
     Bench(bench::Args),
+    Diff(diff::Args),
     Inspect(inspect::Args),
     Groups(groups::Args),
     Layers(layers::Args),
@@ -72,13 +78,14 @@ enum Verb {
     Print(print::Args),
     Criteria(criteria::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// How a verb ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Done = 0,
-    /// What failed was told already.
+    /// What failed was told already; or, of `diff`, the models are not the same.
     Failed = 1,
     Nothing = 3,
     CheckFailed = 4,
@@ -132,14 +139,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
+    cli.talk.listen();
     let given = matches.subcommand().map(|(_, of_verb)| of_verb).unwrap_or(&matches);
     match run(cli.verb, given) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
-            show::say(&format!("error: {}", failure.message));
-            if let Some(hint) = failure.hint {
-                show::say(&format!("  hint: {hint}"));
-            }
+            talk::failure(&failure.message, failure.hint.as_deref());
             ExitCode::from(failure.code)
         }
     }
@@ -156,6 +161,7 @@ fn run(verb: Verb, given: &ArgMatches) -> Outcome {
         Verb::Verify(a) => verify::run(a),
         Verb::Eval(a) => eval::run(a),
         Verb::Bench(a) => bench::run(a),
+        Verb::Diff(a) => diff::run(a),
         Verb::Inspect(a) => inspect::run(a),
         Verb::Groups(a) => groups::run(a),
         Verb::Layers(a) => layers::run(a),
@@ -166,5 +172,6 @@ fn run(verb: Verb, given: &ArgMatches) -> Outcome {
         Verb::Print(a) => print::run(a),
         Verb::Criteria(a) => criteria::run(a),
         Verb::Completions(a) => completions::run(a, Cli::command()),
+        Verb::Man(a) => man::run(a, Cli::command()),
     }
 }

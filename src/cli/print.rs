@@ -1,22 +1,30 @@
-//! `secateur print`: the text form of a model.
+//! `secateur print`: the text form of a model, or a chart.
 
 use super::{Exit, show, source};
 use crate::analysis::Analysis;
-use crate::ir::{Printer, ValueId};
+use crate::ir::{Chart, Language, Printer, ValueId};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Print a model as text: one node a line, weights as hashes, axes as comments
+/// Print a model as text: one node a line, weights as hashes, axes as comments; or as a chart
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
-  secateur print model.onnx | less")]
+Examples:
+  secateur print model.onnx
+  secateur print model.onnx --mermaid > model.mmd
+  secateur print model.onnx --dot > model.dot")]
 pub struct Args {
     /// The model
     model: PathBuf,
     /// Leave out the axes
     #[arg(long)]
     plain: bool,
+    /// Print the main graph as a Mermaid chart
+    #[arg(long, conflicts_with = "dot")]
+    mermaid: bool,
+    /// Print the main graph for Graphviz
+    #[arg(long)]
+    dot: bool,
     /// Print a JSON object with the text
     #[arg(long)]
     json: bool,
@@ -32,7 +40,12 @@ pub fn run(args: Args) -> super::Outcome {
     let note = |value: ValueId| analysis.groups.show_value(&analysis.axes, value);
     let none = |_: ValueId| None;
     let notes: &dyn Fn(ValueId) -> Option<String> = if args.plain { &none } else { &note };
-    let text = Printer { model: &analysis.model, notes }.to_string();
+    let model = &analysis.model;
+    let text = match (args.mermaid, args.dot) {
+        (true, _) => Chart { model, notes, language: Language::Mermaid }.to_string(),
+        (_, true) => Chart { model, notes, language: Language::Dot }.to_string(),
+        _ => Printer { model, notes }.to_string(),
+    };
     if args.json {
         show::print_json(&Text { text })?
     } else {

@@ -3,6 +3,7 @@
 use super::calibration::{Calibrated, Calibration};
 use super::choice::{Choice, Chosen};
 use super::gating::Gating;
+use super::progress::{Progress, Waiting};
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::thinning::Thinning;
@@ -11,6 +12,7 @@ use crate::drive::Driven;
 use crate::gates::{Figures, Suite};
 use crate::ir::{self, Model};
 use crate::layers::silenced;
+use crate::page;
 use crate::passes::{Pipeline, SyntaxError};
 use crate::plan::Plan;
 use crate::prune::{self, Pruned, Shortened, Stages, Thin};
@@ -104,6 +106,9 @@ pub struct Finish {
     /// Write everything that was found and done as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Write the same as a page to look at: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     gating: Gating,
     /// Print the report as JSON instead of a summary
@@ -209,6 +214,7 @@ impl Finish {
     pub fn check(&self) -> Result<(), Failure> {
         self.output.check(&[
             ("--report", self.report.as_deref()),
+            ("--html", self.html.as_deref()),
             ("--reference", self.reference.as_deref()),
             ("--junit", self.gating.junit()),
         ])
@@ -224,11 +230,14 @@ impl Finish {
     pub fn make(&self, job: Job, mut stages: Stages) -> Result<Done, Failure> {
         let simplify = self.rewriting.text();
         let open = job.dims.open(job.model)?;
-        let repair = job.calibrated.as_ref().and_then(Calibrated::repair);
+        let progress = Progress::open("repairing");
+        let done = || progress.step(1);
+        let repair = job.calibrated.as_ref().and_then(|c| c.repair(&done));
         let cut = if repair.is_some() { "cut and repair" } else { "cut" };
         let analysis = &job.shortened.analysis;
         let execute = || prune::execute_and_thin(job.model, analysis, &job.plan, &simplify, &open, repair, job.thin());
         let mut pruned = stages.time(cut, execute)?;
+        drop(progress);
         if !job.is_nothing() {
             let input = source::hash(job.input, job.model)?;
             prune::sign(&mut pruned.model, &[("input", input), ("options", job.options.clone())]);
@@ -262,8 +271,10 @@ impl Finish {
         pruned: &Pruned,
         stages: &mut Stages,
     ) -> Result<(report::Outcome, Option<Metrics>), Failure> {
+        let waiting = Waiting::new("verifying");
         let reference = self.reference(job, pruned)?;
         let verification = stages.time("verify", || self.verify(job, pruned, reference))?;
+        drop(waiting);
         let ran = matches!(&verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
         let judged = || self.verification.metrics(job.seed, job.dims, job.model, &pruned.model);
         let metrics = if ran && self.verification.judges() { stages.time("judge", judged)? } else { None };
@@ -275,6 +286,9 @@ impl Finish {
         let Done { report, failed, nothing, .. } = done;
         if let Some(path) = &self.report {
             show::write_json(path, report)?;
+        }
+        if let Some(path) = &self.html {
+            show::write_text(path, &page::html(report))?;
         }
         if self.json {
             show::print_json(report)?
@@ -366,6 +380,7 @@ impl Finish {
             output: self.output.output.display().to_string(),
             before,
             after,
+            calls: pruned.calls.clone(),
             layers: job.shortened.layers.clone(),
             groups: pruned.groups.clone(),
             pinned: prune::pins(&job.shortened.analysis, job.inexact),

@@ -4,11 +4,11 @@ use super::{Failure, figures, trials};
 use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
+use crate::figures::{plural, share};
 use crate::files;
 use crate::gates::Verdict;
 use crate::latency::{Latency, Timing};
-use crate::repair::Repaired;
-use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SparsityReport, StageReport};
+use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
 use crate::verify::Verification;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
@@ -18,6 +18,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+pub use super::talk::say;
+pub use crate::figures::{bytes, count, duration};
+
 /// How many lines a list in the summary has at most.
 const LINES: usize = 20;
 
@@ -26,17 +29,6 @@ const WIDTH: usize = 100;
 
 /// How many names a list in a line has at most.
 const NAMES: usize = 3;
-
-/// The reference is the original with zeros in it.
-pub const MASKED: &str = "masked equivalence";
-
-/// The reference has its statistics restricted to the kept units, beside the zeros.
-const RESTRICTED: &str = "restricted equivalence";
-
-/// Says something to a person, on stderr. Nobody listening is no error.
-pub fn say(text: &str) {
-    _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
-}
 
 /// Prints text to stdout. A reader that has gone away is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -76,31 +68,6 @@ pub fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<St
     table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
 }
 
-/// A count with its thousands set apart by letters: `1.24 M`.
-pub fn count(n: u64) -> String {
-    let x = n as f64;
-    match n {
-        0..10_000 => n.to_string(),
-        10_000..1_000_000 => format!("{:.1} k", x / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.2} M", x / 1e6),
-        _ => format!("{:.2} G", x / 1e9),
-    }
-}
-
-/// Bytes: `97.8 MB`.
-pub fn bytes(n: u64) -> String {
-    if n < 10_000 { format!("{n} B") } else { format!("{}B", count(n)) }
-}
-
-pub fn duration(d: Duration) -> String {
-    let s = d.as_secs_f64();
-    match s {
-        _ if s < 1e-3 => format!("{:.0} µs", s * 1e6),
-        _ if s < 1.0 => format!("{:.2} ms", s * 1e3),
-        _ => format!("{s:.2} s"),
-    }
-}
-
 /// The whole summary of a run of `prune`.
 pub fn summary(report: &Report) -> String {
     let failed = matches!(&report.verification, Outcome::Ran(v) if !v.equal);
@@ -116,11 +83,11 @@ pub fn summary(report: &Report) -> String {
         out += &pinned(&report.pinned);
     }
     out += &report.driven.as_ref().map_or_else(String::new, trials::told);
-    out += &repaired(&report.repaired);
+    out += &repaired(report);
     out += &report.sparsity.as_ref().map_or_else(String::new, sparsity);
     out += "\nverification\n";
     out += &match &report.verification {
-        Outcome::Ran(v) => verification(v, if report.groups.iter().all(|g| g.exact) { MASKED } else { RESTRICTED }),
+        Outcome::Ran(v) => verification(v, report.equivalence()),
         Outcome::NoReference { why, drift: d, latency: l } => {
             let why = format!("  no equivalence shown, for lack of a reference: {why}");
             let times = l.as_ref().map_or_else(String::new, |l| latency(l, "before", "after"));
@@ -167,25 +134,8 @@ pub fn layer_table(layers: &[LayerReport]) -> String {
 }
 
 fn sizes(report: &Report) -> String {
-    let (a, b) = (&report.before, &report.after);
-    let row = |name: &str, before: u64, after: u64, show: fn(u64) -> String| {
-        let left =
-            if before == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * after as f64 / before as f64) };
-        vec![name.to_owned(), show(before), show(after), left]
-    };
-    table(
-        &["", "before", "after", "left"],
-        1,
-        [
-            row("nodes", a.cost.nodes, b.cost.nodes, count),
-            row("parameters", a.cost.params, b.cost.params, count),
-            row("MACs", a.cost.macs, b.cost.macs, count),
-            row("peak memory", a.cost.peak, b.cost.peak, bytes),
-        ]
-        .into_iter()
-        // A result that failed its check was not written and has no size.
-        .chain((b.file > 0).then(|| row("file", a.file, b.file, bytes))),
-    )
+    let row = |s: SizeRow| vec![s.name.to_owned(), s.show(s.before), s.show(s.after), s.left()];
+    table(&["", "before", "after", "left"], 1, report.sizes().into_iter().map(row))
 }
 
 fn groups(groups: &[GroupReport]) -> String {
@@ -200,14 +150,11 @@ fn groups(groups: &[GroupReport]) -> String {
 }
 
 /// What the repair came to: the median contraction, and the worst.
-fn repaired(all: &[Repaired]) -> String {
-    let mut order: Vec<&Repaired> = all.iter().collect();
-    order.sort_by(|a, b| a.after.total_cmp(&b.after));
-    let (Some(median), Some(worst)) = (order.get(order.len() / 2), order.last()) else { return String::new() };
-    let share = |x: f64| format!("{:.1} %", 100.0 * x);
+fn repaired(report: &Report) -> String {
+    let Some((median, worst)) = report.repair() else { return String::new() };
     format!(
         "\nrepaired ({} contractions; errors as shares of the output's variance)\n  median {} → {}, worst {} → {} (`{}`)\n",
-        all.len(),
+        report.repaired.len(),
         share(median.before),
         share(median.after),
         share(worst.before),
@@ -218,12 +165,12 @@ fn repaired(all: &[Repaired]) -> String {
 
 /// The matrices with zeros, a line each.
 fn sparsity(found: &SparsityReport) -> String {
-    let share = |zeros: usize, of: usize| format!("{:.1} %", 100.0 * zeros as f64 / of.max(1) as f64);
-    let all = (count(found.zeros as u64), count(found.weights as u64), share(found.zeros, found.weights));
+    let of = |zeros: usize, of: usize| share(zeros as f64 / of.max(1) as f64);
+    let all = (count(found.zeros as u64), count(found.weights as u64), of(found.zeros, found.weights));
     let mut out = format!("\nzeros ({}: {} of {} weights, {})\n", found.asked, all.0, all.1, all.2);
     let line = |l: &Thinned| {
         let shape = l.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
-        let numbers = [count(l.weights as u64), share(l.zeros, l.weights)];
+        let numbers = [count(l.weights as u64), of(l.zeros, l.weights)];
         [l.tensor.clone(), shape, l.method.to_string()].into_iter().chain(numbers).collect()
     };
     let lines = found.layers.iter().take(LINES).map(line);
@@ -300,7 +247,7 @@ pub fn pin_line(pin: &PinReport) -> String {
 pub fn verification(v: &Verification, against: &str) -> String {
     let mut out = String::new();
     let verdict = if v.equal { "holds" } else { "FAILS" };
-    let (worst_abs, worst_rel) = worst(&v.equivalence);
+    let (worst_abs, worst_rel) = (v.equivalence.worst_abs(), v.equivalence.worst());
     _ = writeln!(
         out,
         "  {against} {verdict}: largest difference {worst_abs:.1e} absolute, {worst_rel:.1e} relative \
@@ -319,11 +266,6 @@ pub fn verification(v: &Verification, against: &str) -> String {
         out += &latency(l, "before", "after");
     }
     out
-}
-
-fn worst(d: &Difference) -> (f64, f64) {
-    let abs = d.outputs.iter().map(|o| o.max_abs).fold(0.0, f64::max);
-    (abs, d.worst())
 }
 
 /// How far outputs are from the original's, a line each.
@@ -345,7 +287,7 @@ pub fn drift(d: &Difference) -> String {
 pub fn latency(l: &Latency, first: &str, second: &str) -> String {
     let timing = |t: &Timing| {
         let (low, high) = t.quartiles;
-        format!("{} (half of {} runs in {} – {})", duration(t.median), t.runs, duration(low), duration(high))
+        format!("{} (half of {} runs in {} – {})", duration(t.median), t.runs(), duration(low), duration(high))
     };
     let mut out = format!("  latency {first}: {}\n", timing(&l.first));
     if let Some((t, ratio)) = &l.second {
@@ -360,8 +302,4 @@ fn stages(stages: &[StageReport]) -> String {
     let shown: Vec<String> =
         stages.iter().map(|s| format!("{} {}", s.name, duration(Duration::from_secs_f64(s.seconds)))).collect();
     format!("\ntime: {}\n", shown.join(", "))
-}
-
-fn plural(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }

@@ -138,7 +138,7 @@ fn proof(v: &Verification) -> Result<bool, String> {
 }
 
 fn times(latency: Option<&Latency>) -> Result<(f64, f64), String> {
-    let timed = latency.and_then(|l| Some((l.first.median.as_secs_f64(), l.second?.0.median.as_secs_f64())));
+    let timed = latency.and_then(|l| Some((l.first.median.as_secs_f64(), l.second.as_ref()?.0.median.as_secs_f64())));
     timed.ok_or_else(|| "no run was timed (--repeats)".to_owned())
 }
 

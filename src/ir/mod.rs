@@ -24,7 +24,7 @@ pub use function::Function;
 pub use graph::{Graph, NodeId, Use, ValueId, Wire};
 pub use node::{Call, Constant, Form, Input, Node, Origin, Output, Place, Trace};
 pub use parse::{ParseError, Weights, parse};
-pub use print::{Printer, print, print_line};
+pub use print::{Chart, Language, Printer, print, print_attribute, print_line};
 pub use tensor::{Payload, Store, Tensor, TensorError};
 pub use types::{DType, TensorType, Type, ValueInfo};
 pub use verify::{Violation, verify};

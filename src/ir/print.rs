@@ -19,13 +19,15 @@
 //! A value whose name can't stand for it (it is empty, or another value has it) prints as `%0`, `%1` and so on. An
 //! operand or result that is left out prints as `_`.
 
+mod chart;
 mod literal;
 mod page;
 
+pub use chart::{Chart, Language};
 pub(super) use literal::{is_name_char, is_name_start, is_reserved};
 pub(super) use page::Page;
 
-use super::{Graph, Model, NodeId, ValueId};
+use super::{Attribute, Graph, Model, NodeId, ValueId};
 use literal::quoted;
 use std::fmt;
 
@@ -71,4 +73,9 @@ pub fn print(model: &Model) -> String {
 /// One node of a graph in one line, for messages. Subgraphs are left out.
 pub fn print_line(graph: &Graph, node: NodeId) -> String {
     Page::new(graph).line(node)
+}
+
+/// The value of an attribute. Graphs are left out.
+pub fn print_attribute(attribute: &Attribute) -> String {
+    literal::attribute(attribute)
 }

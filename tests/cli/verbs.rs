@@ -12,6 +12,7 @@ const VERBS: [&str; 16] = [
     "verify",
     "eval",
     "bench",
+    "diff",
     "inspect",
     "groups",
     "layers",
@@ -20,6 +21,7 @@ const VERBS: [&str; 16] = [
     "print",
     "criteria",
     "completions",
+    "man",
 ];
 
 #[test]

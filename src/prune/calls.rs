@@ -1,0 +1,34 @@
+//! What each call cost, and what it costs now.
+
+use crate::cost::{self, CallCost, OpenDims};
+use crate::infer::Facts;
+use crate::ir::{Dim, Model, NodeId, ValueId};
+use crate::report::{CallReport, CallSize};
+use std::collections::HashMap;
+
+/// What tells a call in both models: where it stood in the file, and its name.
+type Key<'a> = (Option<u32>, u32, &'a str);
+
+/// The calls that cost something, before and after, in topological order. Those that only the second model has come
+/// from a rewrite of the others; they are not listed.
+pub(super) fn report(before: (&Model, &Facts), after: (&Model, &Facts), open: &OpenDims) -> Vec<CallReport> {
+    let mut now: HashMap<Key, CallSize> =
+        cost::per_call(after.0, after.1, open).iter().map(|c| (key(after.0, c.node), size(after.1, c))).collect();
+    let report = |c: &CallCost| {
+        let call = before.0.graph.call(c.node).filter(|_| c.cost.macs + c.cost.params > 0)?;
+        let after = now.remove(&key(before.0, c.node));
+        Some(CallReport { name: call.label().to_owned(), op: call.qualified(), before: size(before.1, c), after })
+    };
+    cost::per_call(before.0, before.1, open).iter().filter_map(report).collect()
+}
+
+fn key(model: &Model, node: NodeId) -> Key<'_> {
+    let graph = &model.graph;
+    (graph.origin(node), graph.region(node), graph.call(node).map_or("", |c| c.name.as_str()))
+}
+
+fn size(facts: &Facts, CallCost { node, cost }: &CallCost) -> CallSize {
+    let shape = facts.shape(ValueId { node: *node, port: 0 });
+    let shape = shape.map(|s| s.iter().map(Dim::to_string).collect());
+    CallSize { macs: cost.macs, params: cost.params, shape }
+}
