@@ -119,3 +119,10 @@ fn left(report: &Value) -> Vec<u64> {
 fn read(path: impl AsRef<Path>) -> Vec<u8> {
     std::fs::read(path.as_ref()).unwrap_or_else(|e| panic!("{}: {e}", path.as_ref().display()))
 }
+
+/// A model's bytes without the options that its metadata say it was made by.
+fn bare(path: impl AsRef<Path>) -> Vec<u8> {
+    let mut model = load(path);
+    model.metadata.retain(|(key, _)| key != "secateur.options");
+    secateur::save::to_bytes(&model).unwrap()
+}
