@@ -6,6 +6,7 @@ use super::target::Target;
 use crate::cli::job::{self, Done};
 use crate::files;
 use crate::gates::{Figures, Verdict};
+use crate::page;
 use crate::plan::Plan;
 use crate::report::Report;
 use std::path::PathBuf;
@@ -114,10 +115,10 @@ fn finish(target: &Target, why: Why, done: Done, memo: &mut Memo) -> Built {
 /// Writes what tells of a model, beside it.
 fn documents(target: &Target, report: &Report) -> Result<Vec<PathBuf>, String> {
     let json = |value: serde_json::Result<String>| value.map(|text| text + "\n").map_err(|e| e.to_string());
-    // A page for people goes here too.
     let all = [
         ("plan.json", json(serde_json::to_string_pretty(&report.plan))?),
         ("report.json", json(serde_json::to_string_pretty(report))?),
+        ("report.html", page::html(report)),
     ];
     let write = |(extension, text): (&str, String)| {
         let path = target.beside(extension);

@@ -52,7 +52,7 @@ fn what_is_stale_is_made_and_what_is_not_is_left() {
     assert_eq!(made[0]["gates"].as_array().unwrap().len(), 2);
     let first = outputs(&folder);
     let names: Vec<&str> = first.iter().map(|(n, _)| n.as_str()).collect();
-    assert_eq!(names, ["small.lock.json", "small.onnx", "small.plan.json", "small.report.json"]);
+    assert_eq!(names, ["small.lock.json", "small.onnx", "small.plan.json", "small.report.html", "small.report.json"]);
     assert_eq!(state(&run(&folder, "build", &[], 0)), ("fresh", None));
     // The same again, byte for byte, the report too.
     assert_eq!(state(&run(&folder, "build", &["--force"], 0)), ("made", Some("forced")));

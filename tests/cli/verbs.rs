@@ -3,7 +3,7 @@
 use crate::{Folder, NETS, fixture, json, prune, secateur, stdout};
 use predicates::prelude::*;
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 18] = [
     "prune",
     "build",
     "check",
