@@ -6,7 +6,8 @@ use crate::cost::Cost;
 use crate::judge::Judgement;
 use crate::latency::Latency;
 use crate::layers::LayerCut;
-use crate::plan::Plan;
+use crate::machine::{Host, Measured, Quantity, Round, Skipped};
+use crate::plan::{Estimate, Plan};
 use crate::repair::Repaired;
 use crate::sparsity::Thinned;
 use crate::verify::{Verification, latency_in_ms};
@@ -37,10 +38,36 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<SparsityReport>,
     pub plan: Plan,
+    /// What the machine takes for the model, where a budget or a table asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineReport>,
     pub verification: Outcome,
     /// How good both models are, where there are labels.
     pub metrics: Option<Metrics>,
     pub stages: Vec<StageReport>,
+}
+
+/// What a machine takes for the model.
+#[derive(Clone, Debug, Serialize)]
+pub struct MachineReport {
+    pub quantity: Quantity,
+    /// Where the figures are from: a file, this machine, or a model of energies.
+    pub source: String,
+    pub host: Option<Host>,
+    /// A hash of the table.
+    pub table: Option<String>,
+    /// The share to keep; `None` where the budget counts something else, and the table said which widths are worth it.
+    pub asked: Option<f64>,
+    /// By the table, in microseconds or microjoules.
+    pub predicted: Estimate,
+    /// What share of the original's time was measured, and the plans that were tried for it.
+    pub measured: Option<Measured>,
+    pub rounds: Vec<Round>,
+    /// Whether the share asked for was met, by the measured share where there is one.
+    pub met: Option<bool>,
+    /// What could not be measured, and counts as nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
 }
 
 /// Single weights at zero.

@@ -52,5 +52,6 @@ pub fn run(args: Args) -> super::Outcome {
     let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;
     let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &shortened.analysis))?;
     let (input, model) = (args.model.as_path(), &model);
-    args.finish.run(Job { input, model, shortened, plan, seed, dims, inexact: true, calibrated, thin: None }, stages)
+    let (inexact, thin, machine) = (true, None, None);
+    args.finish.run(Job { input, model, shortened, plan, seed, dims, inexact, calibrated, thin, machine }, stages)
 }

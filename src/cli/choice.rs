@@ -2,14 +2,17 @@
 
 use super::Failure;
 use super::calibration::{Calibrated, Calibration};
+use super::machine::Tables;
 use super::source::Dims;
 use crate::analysis::Analysis;
 use crate::axes::Granularity;
 use crate::cost::{self, OpenDims};
 use crate::ir::Model;
 use crate::layers::{self, LayerError};
-use crate::plan::{self, Budget, ChooseError, Options, Plan, Round, Share};
+use crate::machine::{EnergyModel, Settings, TableError};
+use crate::plan::{Budget, ChooseError, Options, Plan, Round, Share};
 use crate::prune::{self, Shortened};
+use crate::report::MachineReport;
 use crate::score::Formula;
 use clap::Args;
 
@@ -53,6 +56,8 @@ pub struct Choice {
     #[arg(long)]
     pub inexact: bool,
     #[command(flatten)]
+    tables: Tables,
+    #[command(flatten)]
     pub calibration: Calibration,
     #[command(flatten)]
     pub dims: Dims,
@@ -62,6 +67,9 @@ pub struct Choice {
 pub fn failure(error: ChooseError) -> Failure {
     match error {
         ChooseError::Pattern { .. } | ChooseError::NoMatch(_) => Failure::usage(error),
+        ChooseError::Table(TableError::Missing { .. }) => {
+            Failure::new(error).hint("`secateur profile` makes the table of a model; give it the same --dim")
+        }
         _ => Failure::new(error),
     }
 }
@@ -82,11 +90,30 @@ struct BudgetArgs {
     /// The share of the weights' bytes to keep
     #[arg(long, value_name = "SHARE")]
     size: Option<Share>,
+    /// The share of the time of a run to keep, measured on this machine, or by --latency-table
+    #[arg(long, value_name = "SHARE")]
+    latency: Option<Share>,
+    /// The share of the energy of a run to keep, by --energy-table, else as the processor or a model of energies tells it
+    #[arg(long, value_name = "SHARE")]
+    energy: Option<Share>,
 }
 
 impl BudgetArgs {
     fn is_given(&self) -> bool {
-        [&self.ratio, &self.macs, &self.params, &self.size].into_iter().any(Option::is_some)
+        let all = [&self.ratio, &self.macs, &self.params, &self.size, &self.latency, &self.energy];
+        all.into_iter().any(Option::is_some)
+    }
+
+    fn budget(&self) -> Budget {
+        let given: [(Option<Share>, fn(f64) -> Budget); 5] = [
+            (self.macs, Budget::Macs),
+            (self.params, Budget::Params),
+            (self.size, Budget::Size),
+            (self.latency, Budget::Latency),
+            (self.energy, Budget::Energy),
+        ];
+        let given = given.into_iter().find_map(|(share, budget)| share.map(|s| budget(s.0)));
+        given.unwrap_or(Budget::Ratio(self.ratio.map_or(0.5, |s| s.0)))
     }
 }
 
@@ -95,14 +122,22 @@ pub struct Chosen {
     pub shortened: Shortened,
     pub plan: Plan,
     pub calibrated: Option<Calibrated>,
+    /// What the machine takes, where a budget or a table asks.
+    pub machine: Option<MachineReport>,
 }
 
 impl Choice {
     /// Chooses the layers that go and removes them, measures what is left, and chooses the units that go from it.
-    pub fn plan(&self, model: &Model, analysis: Analysis, open: OpenDims) -> Result<Chosen, Failure> {
+    pub fn plan(
+        &self,
+        model: &Model,
+        analysis: Analysis,
+        open: OpenDims,
+        settings: &Settings,
+    ) -> Result<Chosen, Failure> {
         let Some(count) = self.layers else {
             let shortened = prune::shorten(analysis, &[], &open)?;
-            return self.units(model, shortened, open, None, vec![]);
+            return self.units(model, shortened, open, None, vec![], settings);
         };
         let samples = self.calibration.source();
         let (include, exclude) = (self.include.clone(), self.exclude.clone());
@@ -117,9 +152,9 @@ impl Choice {
         let layers = chosen.into_iter().map(|(_, cut)| cut).collect();
         if !self.budget.is_given() {
             let plan = Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples));
-            return Ok(Chosen { shortened, plan, calibrated: None });
+            return Ok(Chosen { shortened, plan, calibrated: None, machine: None });
         }
-        self.units(model, shortened, open, whole, layers)
+        self.units(model, shortened, open, whole, layers, settings)
     }
 
     /// Whether units or layers are to go.
@@ -131,7 +166,7 @@ impl Choice {
     pub fn nothing(&self, analysis: Analysis, open: &OpenDims) -> Result<Chosen, Failure> {
         let shortened = prune::shorten(analysis, &[], open)?;
         let plan = Plan::of_layers(&shortened.analysis, vec![], "none");
-        Ok(Chosen { shortened, plan, calibrated: None })
+        Ok(Chosen { shortened, plan, calibrated: None, machine: None })
     }
 
     fn units(
@@ -141,11 +176,12 @@ impl Choice {
         open: OpenDims,
         whole: Option<cost::Cost>,
         layers: Vec<layers::LayerCut>,
+        settings: &Settings,
     ) -> Result<Chosen, Failure> {
         let calibrated = self.calibration.measure(model, &shortened.analysis)?;
         let options = Options { whole, ..self.options(open, calibrated.as_ref())? };
-        let plan = plan::choose(&shortened.analysis, &options).map_err(failure)?;
-        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated })
+        let (plan, machine) = self.tables.plan(model, &shortened.analysis, options, settings)?;
+        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, machine })
     }
 
     /// What the plan is made by; `calibrated` has what was measured.
@@ -158,16 +194,9 @@ impl Choice {
         };
         let name = self.criterion.as_deref().unwrap_or(default);
         let criterion: Formula = name.parse().map_err(Failure::usage)?;
-        let b = &self.budget;
-        let budget = match (b.macs, b.params, b.size) {
-            (Some(x), _, _) => Budget::Macs(x.0),
-            (_, Some(x), _) => Budget::Params(x.0),
-            (_, _, Some(x)) => Budget::Size(x.0),
-            _ => Budget::Ratio(b.ratio.map_or(0.5, |s| s.0)),
-        };
         self.check_granularity()?;
         Ok(Options {
-            budget,
+            budget: self.budget.budget(),
             criterion,
             seed: self.seed,
             round: Round { multiple: usize::from(self.round_to), min_keep: self.min_keep as usize },
@@ -179,6 +208,8 @@ impl Choice {
             whole: None,
             open,
             measured: calibrated.map(|c| c.measured.clone()),
+            table: None,
+            energy: EnergyModel::default(),
         })
     }
 

@@ -13,11 +13,14 @@ mod figures;
 mod groups;
 mod inspect;
 mod layers;
+mod machine;
 mod opt;
 mod plan;
 mod print;
+mod profile;
 mod progress;
 mod prune;
+mod running;
 mod sensitivity;
 mod show;
 mod source;
@@ -34,7 +37,7 @@ use std::process::ExitCode;
 #[command(name = "secateur", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing to prune (the model is written unchanged), \
-4 the check failed (outputs differ).
+4 the check failed (outputs differ, or the measured latency misses its budget).
 
 Example:
   secateur prune model.onnx -o small.onnx --macs 50%")]
@@ -51,6 +54,7 @@ enum Verb {
     Verify(verify::Args),
     Eval(eval::Args),
     Bench(bench::Args),
+    Profile(profile::Args),
     Inspect(inspect::Args),
     Groups(groups::Args),
     Layers(layers::Args),
@@ -136,6 +140,7 @@ fn run(verb: Verb) -> Outcome {
         Verb::Verify(a) => verify::run(a),
         Verb::Eval(a) => eval::run(a),
         Verb::Bench(a) => bench::run(a),
+        Verb::Profile(a) => profile::run(a),
         Verb::Inspect(a) => inspect::run(a),
         Verb::Groups(a) => groups::run(a),
         Verb::Layers(a) => layers::run(a),

@@ -1,7 +1,9 @@
 //! `secateur plan`: choose what goes, and write it down.
 
 use super::choice::{Choice, Chosen};
-use super::{Exit, show, source};
+use super::running::Running;
+use super::{Exit, machine, show, source};
+use crate::machine::Settings;
 use crate::prune::{self, Shortened};
 use std::path::PathBuf;
 
@@ -18,6 +20,8 @@ pub struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    running: Running,
     /// Accepted for uniformity: a plan is always JSON
     #[arg(long)]
     json: bool,
@@ -29,7 +33,9 @@ pub fn run(args: Args) -> super::Outcome {
     let model = source::load(&args.model)?;
     let analysis = prune::prepare(&model)?;
     let open = args.choice.dims.open(&model)?;
-    let Chosen { shortened: Shortened { analysis, .. }, plan, .. } = args.choice.plan(&model, analysis, open)?;
+    let settings = Settings { setup: args.running.setup()?, ..Settings::default() };
+    let chosen = args.choice.plan(&model, analysis, open, &settings)?;
+    let Chosen { shortened: Shortened { analysis, .. }, plan, machine, .. } = chosen;
     match &args.output {
         Some(path) => show::write_json(path, &plan)?,
         None => show::print_json(&plan)?,
@@ -37,6 +43,10 @@ pub fn run(args: Args) -> super::Outcome {
     if plan.is_empty() {
         show::say(&show::nothing(&analysis));
         return Ok(Exit::Nothing);
+    }
+    if let Some(missed) = machine.as_ref().and_then(machine::missed) {
+        show::say(&format!("error: {missed}"));
+        return Ok(Exit::CheckFailed);
     }
     Ok(Exit::Done)
 }

@@ -2,6 +2,7 @@
 
 use super::calibration::Calibrated;
 use super::choice::{Choice, Chosen};
+use super::machine;
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::thinning::Thinning;
@@ -11,7 +12,7 @@ use crate::layers::silenced;
 use crate::plan::Plan;
 use crate::prune::{self, Pruned, Shortened, Stages, Thin};
 use crate::reference::{ReferenceError, reference};
-use crate::report::{self, Report, Size, SparsityReport, StageReport};
+use crate::report::{self, MachineReport, Report, Size, SparsityReport, StageReport};
 use crate::sparsity;
 use crate::stats::Batches;
 use crate::stats::Samples;
@@ -71,13 +72,16 @@ pub fn run(args: Args) -> super::Outcome {
     let open = args.choice.dims.open(&model)?;
     let chosen = match thin.is_some() && !args.choice.is_given() {
         true => args.choice.nothing(analysis, &open)?,
-        false => stages.time("plan", || args.choice.plan(&model, analysis, open))?,
+        false => {
+            let settings = args.finish.verification.settings()?;
+            stages.time("plan", || args.choice.plan(&model, analysis, open, &settings))?
+        }
     };
     let thin = match thin {
         Some(options) => Some((options, args.choice.calibration.samples(&model)?)),
         None => None,
     };
-    let Chosen { shortened, plan, calibrated } = chosen;
+    let Chosen { shortened, plan, calibrated, machine } = chosen;
     let job = Job {
         input: &args.model,
         model: &model,
@@ -88,6 +92,7 @@ pub fn run(args: Args) -> super::Outcome {
         inexact: args.choice.inexact,
         calibrated,
         thin,
+        machine,
     };
     args.finish.run(job, stages)
 }
@@ -107,6 +112,8 @@ pub struct Job<'a> {
     pub calibrated: Option<Calibrated>,
     /// How single weights are set to zero, and the samples to measure on.
     pub thin: Option<(sparsity::Options, Option<Batches>)>,
+    /// What the machine takes for what the plan leaves.
+    pub machine: Option<MachineReport>,
 }
 
 impl Job<'_> {
@@ -167,6 +174,10 @@ impl Finish {
             show::say(&format!("{}; the model is unchanged", show::nothing(&job.shortened.analysis)));
             return Ok(Exit::Nothing);
         }
+        if let Some(missed) = job.machine.as_ref().and_then(machine::missed) {
+            show::say(&format!("error: {missed}"));
+            return Ok(Exit::CheckFailed);
+        }
         Ok(Exit::Done)
     }
 
@@ -197,7 +208,7 @@ impl Finish {
         reference: Option<Result<Model, String>>,
     ) -> Result<report::Outcome, Failure> {
         let Some(reference) = reference else { return Ok(report::Outcome::Skipped) };
-        let options = self.verification.options(job.seed, job.dims);
+        let options = self.verification.options(job.seed, job.dims)?;
         let subjects = verify::Subjects {
             original: job.model,
             reference: reference.as_ref().ok(),
@@ -248,6 +259,7 @@ impl Finish {
                 .zip(job.thin.as_ref())
                 .map(|(layers, (options, _))| SparsityReport::new(options.to_string(), layers, pruned.cut.is_none())),
             plan: job.plan.clone(),
+            machine: job.machine.clone(),
             verification,
             metrics: None,
             stages: stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect(),

@@ -1,10 +1,11 @@
 //! How results are shown: JSON for machines, tables and sentences for people.
 
-use super::{Failure, figures};
+use super::{Failure, figures, machine};
 use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
 use crate::latency::{Latency, Timing};
+use crate::oracle::Setup;
 use crate::repair::Repaired;
 use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
@@ -172,7 +173,7 @@ fn sizes(report: &Report) -> String {
         .into_iter()
         // A result that failed its check was not written and has no size.
         .chain((b.file > 0).then(|| row("file", a.file, b.file, bytes))),
-    )
+    ) + &report.machine.as_ref().map_or_else(String::new, machine::summary)
 }
 
 fn groups(groups: &[GroupReport]) -> String {
@@ -337,8 +338,14 @@ pub fn latency(l: &Latency, first: &str, second: &str) -> String {
     let mut out = format!("  latency {first}: {}\n", timing(&l.first));
     if let Some((t, ratio)) = &l.second {
         _ = writeln!(out, "  latency {second}: {}", timing(t));
-        let (low, high) = ratio.quartiles;
-        _ = writeln!(out, "  {:.2} times as fast ({low:.2} – {high:.2}), in tract on this machine", ratio.of_medians);
+        let ((low, high), sure) = (ratio.interval, 100.0 * ratio.confidence);
+        let Setup { runtime, threads } = l.setup;
+        let threads = if threads > 1 { format!(" on {threads} threads") } else { String::new() };
+        _ = writeln!(
+            out,
+            "  {:.2} times as fast ({low:.2} – {high:.2} with {sure:.0} % confidence), in {runtime}{threads} on this machine",
+            ratio.median
+        );
     }
     out
 }

@@ -38,7 +38,7 @@ struct Found<'a> {
 
 pub fn run(args: Args) -> super::Outcome {
     let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
-    let options = verify::Options { repeats: 0, ..args.verification.options(args.seed, &args.dims) };
+    let options = verify::Options { repeats: 0, ..args.verification.options(args.seed, &args.dims)? };
     args.dims.check(&a)?;
     let blame = |e: verify::VerifyError| {
         let path = if e.which() == Some("pruned") { &args.b } else { &args.a };

@@ -4,10 +4,12 @@
 //! a whole loses the ratio, not each label of it. The other budgets are shares of the whole model to keep
 //! ([`super::budget`]).
 
-use super::{Cut, Patterns, Plan, VERSION, architecture, budget, places};
+use super::budget::{self, Estimate};
+use super::{Cut, Patterns, Plan, PlanError, VERSION, architecture, places};
 use crate::analysis::Analysis;
 use crate::axes::{Granularity, Group, GroupId, Shape, Var};
 use crate::cost::{Cost, OpenDims};
+use crate::machine::{EnergyModel, Prices, Table, TableError, grid};
 use crate::score::{Context, Formula, ScoreError};
 use crate::stats::Measured;
 use std::collections::HashMap;
@@ -25,6 +27,10 @@ pub enum Budget {
     Params(f64),
     /// The share of the constants' bytes to keep.
     Size(f64),
+    /// The share of the time of a run to keep, by the table of [`Options`].
+    Latency(f64),
+    /// The share of the energy of a run to keep, by the table or the model of [`Options`].
+    Energy(f64),
 }
 
 impl fmt::Display for Budget {
@@ -34,6 +40,8 @@ impl fmt::Display for Budget {
             Budget::Macs(x) => write!(f, "macs {}%", x * 100.0),
             Budget::Params(x) => write!(f, "params {}%", x * 100.0),
             Budget::Size(x) => write!(f, "size {}%", x * 100.0),
+            Budget::Latency(x) => write!(f, "latency {}%", x * 100.0),
+            Budget::Energy(x) => write!(f, "energy {}%", x * 100.0),
         }
     }
 }
@@ -48,6 +56,7 @@ pub struct Round {
 }
 
 /// How units are chosen.
+#[derive(Clone)]
 pub struct Options {
     pub budget: Budget,
     pub criterion: Formula,
@@ -68,6 +77,11 @@ pub struct Options {
     pub open: OpenDims,
     /// What was measured on samples, for criteria that ask for it.
     pub measured: Option<Arc<Measured>>,
+    /// What pieces of the model cost on a machine, by width. Groups then keep no number of units at which the model
+    /// costs as much as with more, whatever the budget counts.
+    pub table: Option<Arc<Table>>,
+    /// What a budget of energy counts by where the table has none.
+    pub energy: EnergyModel,
 }
 
 impl Options {
@@ -86,6 +100,8 @@ impl Options {
             whole: None,
             open: OpenDims::default(),
             measured: None,
+            table: None,
+            energy: EnergyModel::default(),
         }
     }
 }
@@ -104,6 +120,15 @@ pub enum ChooseError {
          allow more (`--max-ratio`, `--min-keep`, `--inexact`) or ask for less"
     )]
     Unreachable { asked: Budget, floor: f64 },
+    #[error(
+        "a budget of {asked} can't be met: with every group cut as far as it may be, {floor:.1}% would be left, most of \
+         it in {nodes}; allow more (`--max-ratio`, `--min-keep`, `--inexact`) or ask for less"
+    )]
+    Floor { asked: Budget, floor: f64, nodes: String },
+    #[error("a budget of {0} needs a table of what the model's nodes take")]
+    NoTable(Budget),
+    #[error(transparent)]
+    Table(#[from] TableError),
 }
 
 /// Chooses the units that go.
@@ -116,9 +141,14 @@ pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseErro
         let scores = scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })?;
         ranked.push(Ranked::new(analysis, options, group, scores));
     }
+    let table = options.table.as_deref();
+    let prices = table.map(|t| Prices::new(analysis, &options.open, t)).transpose()?;
+    if let Some(prices) = &prices {
+        ranked.iter_mut().for_each(|r| r.steps = r.steps_of(prices));
+    }
     let counts = match options.budget {
         Budget::Ratio(ratio) => by_ratio(analysis, &ranked, ratio),
-        budget => budget::fill(analysis, options, &ranked, budget)?,
+        budget => budget::fill(analysis, options, &ranked, prices.as_ref(), budget)?,
     };
     let mut cuts = vec![];
     for (group, &keep) in ranked.iter().zip(&counts) {
@@ -129,6 +159,28 @@ pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseErro
     let budget = options.budget.to_string();
     let criterion = options.criterion.to_string();
     Ok(Plan { version: VERSION, architecture: architecture(analysis), criterion, budget, layers: vec![], cuts })
+}
+
+/// What a plan comes to, in what the options' budget counts; a ratio counts multiply-accumulates.
+pub fn estimate(analysis: &Analysis, options: &Options, plan: &Plan) -> Result<Estimate, EstimateError> {
+    let table = options.table.as_deref();
+    let prices = table.map(|t| Prices::new(analysis, &options.open, t)).transpose().map_err(ChooseError::from)?;
+    let mut ranked: Vec<Ranked> = vec![];
+    for group in candidates(analysis, options)? {
+        let mut group = Ranked::new(analysis, options, group, vec![0.0; group.size]);
+        group.steps = prices.as_ref().map_or_else(Vec::new, |p| group.steps_of(p));
+        ranked.push(group);
+    }
+    Ok(budget::estimate(analysis, options, &ranked, prices.as_ref(), &plan.keep_sets(analysis)?)?)
+}
+
+/// Why it can't be said what a plan comes to.
+#[derive(Debug, thiserror::Error)]
+pub enum EstimateError {
+    #[error(transparent)]
+    Choose(#[from] ChooseError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
 }
 
 /// The groups that the options let in.
@@ -168,6 +220,8 @@ pub(super) struct Ranked<'a> {
     /// The fewest units that may stay, and what the number that stays is a multiple of.
     floor: usize,
     step: usize,
+    /// The only numbers of units that may stay, ascending; any where there is none.
+    pub steps: Vec<usize>,
     /// How many numbers the group reaches.
     reach: usize,
 }
@@ -179,13 +233,24 @@ impl<'a> Ranked<'a> {
         let constants = group.members.iter().filter_map(|m| analysis.model.graph.tensor(m.constant));
         let reach = constants.map(crate::ir::Tensor::count).sum();
         let step = step(analysis, group, options.round.multiple);
-        Ranked { group, scores, order, floor: options.round.min_keep.max(group.floor), step, reach }
+        Ranked { group, scores, order, floor: options.round.min_keep.max(group.floor), step, steps: vec![], reach }
+    }
+
+    /// The numbers of units worth keeping: those of the grid that are allowed, and cost less than all wider ones.
+    fn steps_of(&self, prices: &Prices) -> Vec<usize> {
+        let mut widths: Vec<usize> = grid(self.group.size).into_iter().map(|n| self.allowed(n)).collect();
+        widths.dedup();
+        prices.steps(self.group.leaf, &widths)
     }
 
     /// The number of units to keep that is nearest above `wanted` and allowed.
     pub fn allowed(&self, wanted: usize) -> usize {
         let rounded = wanted.max(1).next_multiple_of(self.step);
-        rounded.max(self.floor).min(self.group.size)
+        let allowed = rounded.max(self.floor).min(self.group.size);
+        match &self.steps[..] {
+            [] => allowed,
+            steps => steps.iter().copied().find(|&n| n >= allowed).unwrap_or(self.group.size),
+        }
     }
 
     fn cut(&self, analysis: &Analysis, keep: usize) -> Cut {

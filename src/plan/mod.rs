@@ -8,7 +8,8 @@ mod choose;
 mod patterns;
 mod share;
 
-pub use choose::{Budget, ChooseError, Options, Round, choose};
+pub use budget::Estimate;
+pub use choose::{Budget, ChooseError, EstimateError, Options, Round, choose, estimate};
 pub use patterns::Patterns;
 pub use share::{Share, ShareError};
 

@@ -3,13 +3,14 @@
 use crate::{Folder, NETS, fixture, json, prune, secateur, stdout};
 use predicates::prelude::*;
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "prune",
     "plan",
     "apply",
     "verify",
     "eval",
     "bench",
+    "profile",
     "inspect",
     "groups",
     "layers",

@@ -1,0 +1,166 @@
+//! A piece of a model as a model of its own, as a choice of widths leaves it.
+
+use super::Piece;
+use crate::analysis::Analysis;
+use crate::apply::refit_call;
+use crate::axes::{KeepSets, Kept};
+use crate::cost::{self, OpenDims};
+use crate::feed::Feed;
+use crate::infer::{Fact, Facts};
+use crate::ir::{
+    DType, Dim, Extra, Graph, Input, Model, Node, NodeId, Store, Tensor, TensorType, Type, Use, ValueId, ValueInfo,
+};
+use crate::passes::{Pipeline, Settings, new_constant};
+use crate::prune::SIMPLIFY;
+use std::collections::HashMap;
+
+/// A model of one piece, and what to feed it.
+pub struct Part {
+    pub model: Model,
+    pub feed: Feed,
+}
+
+/// Cuts a piece out of a model, with what stays of its weights. Open dimensions get their sizes for costs.
+pub fn part(analysis: &Analysis, piece: &Piece, keep: &KeepSets, open: &OpenDims) -> Result<Part, String> {
+    let graph = &analysis.model.graph;
+    let after = cost::predict(graph, &analysis.axes, &analysis.facts, keep);
+    let mut cutting =
+        Cutting { analysis, keep, open, after: Facts::default(), part: Graph::default(), at: HashMap::new() };
+    cutting.after = cutting.sized(piece, &after);
+    let mut feed = cutting.operands(piece)?;
+    let calls = cutting.calls(piece);
+    let Cutting { after: sized, part, .. } = cutting;
+    let Model { ir_version, opsets, .. } = &analysis.model;
+    let mut model = Model { ir_version: *ir_version, opsets: opsets.clone(), graph: part, ..Model::default() };
+    for (&node, &at) in piece.calls.iter().zip(&calls) {
+        let mut touched = graph.operands(node).into_iter().flatten().chain(graph.results(node));
+        if touched.any(|v| analysis.facts.shape(v) != after.shape(v)) {
+            refit_call(analysis, keep, &sized, node, (&mut model, at), &mut None).map_err(|e| e.to_string())?;
+        }
+    }
+    // What a refit replaced is fed no more.
+    for input in model.graph.inputs().into_iter().filter(|&n| !model.graph.is_used(n)).collect::<Vec<_>>() {
+        let name = model.graph.label(input).to_owned();
+        feed.retain(|(n, _)| *n != name);
+        model.graph.remove(input);
+    }
+    Ok(Part { model: simplified(model), feed: Feed::new(feed) })
+}
+
+/// As it will be after the cut: normalizations folded, say. What can't be simplified stays as it is.
+fn simplified(model: Model) -> Model {
+    let mut simple = model.clone();
+    let done = SIMPLIFY.parse::<Pipeline>().ok().and_then(|p| p.run(&mut simple, Settings::default()).ok());
+    if done.is_some() { simple } else { model }
+}
+
+struct Cutting<'a> {
+    analysis: &'a Analysis,
+    keep: &'a KeepSets,
+    open: &'a OpenDims,
+    /// The facts of the piece's values after the cut, with numbers for all dimensions.
+    after: Facts,
+    part: Graph,
+    /// Where the model's values are in the part.
+    at: HashMap<ValueId, ValueId>,
+}
+
+impl Cutting<'_> {
+    fn sized(&self, piece: &Piece, after: &Facts) -> Facts {
+        let graph = &self.analysis.model.graph;
+        let mut sized = after.clone();
+        for &node in &piece.calls {
+            for value in graph.operands(node).into_iter().flatten().chain(graph.results(node)) {
+                let fact = after.get(value);
+                let number = |d: &Dim| Dim::Fixed(self.open.eval(d) as i64);
+                let shape = fact.shape.as_ref().map(|s| s.iter().map(number).collect());
+                sized.set(value, Fact { shape, ..fact.clone() });
+            }
+        }
+        sized
+    }
+
+    /// Adds what the calls read: constants with their slices, and an input for each computed value.
+    fn operands(&mut self, piece: &Piece) -> Result<Vec<(String, Tensor)>, String> {
+        let graph = &self.analysis.model.graph;
+        let mut feed = vec![];
+        for value in piece.calls.iter().flat_map(|&n| graph.operands(n)).flatten() {
+            if self.at.contains_key(&value) || piece.calls.contains(&value.node) {
+                continue;
+            }
+            let name = format!("in{}", self.at.len());
+            let node = match graph.constant(value.node) {
+                Some(constant) => {
+                    let tensor = self.sliced(value, &constant.tensor)?;
+                    new_constant(self.analysis.model.ir_version, name, tensor)
+                }
+                None => {
+                    let fact = self.after.get(value);
+                    let tensor = made_up(&fact, self.open).ok_or("an operand is of unknown type")?;
+                    let shape = tensor.shape.iter().map(|&d| d.into()).collect();
+                    let ty = Type::Tensor(TensorType::new(tensor.dtype, shape));
+                    feed.push((name.clone(), tensor));
+                    Node::Input(Input { info: ValueInfo::new(name, ty), captured: false, default: None })
+                }
+            };
+            let node = self.part.add(node);
+            self.at.insert(value, ValueId { node, port: 0 });
+        }
+        Ok(feed)
+    }
+
+    fn sliced(&self, value: ValueId, tensor: &Tensor) -> Result<Tensor, String> {
+        let mut tensor = Tensor { store: Store::Raw, extra: Extra::new(), ..tensor.clone() };
+        for (axis, &var) in self.analysis.axes.of(value).into_iter().flatten().enumerate() {
+            if let Kept::Some(kept) = self.keep.of(&self.analysis.axes, var) {
+                tensor = tensor.select(axis, &kept).map_err(|e| e.to_string())?;
+            }
+        }
+        Ok(tensor)
+    }
+
+    /// Adds the calls, and makes what the last one computes the outputs.
+    fn calls(&mut self, piece: &Piece) -> Vec<NodeId> {
+        let graph = &self.analysis.model.graph;
+        let mut added = vec![];
+        for &node in &piece.calls {
+            let Some(mut call) = graph.call(node).cloned() else { continue };
+            for (port, name) in call.results.iter_mut().enumerate().filter(|(_, name)| !name.is_empty()) {
+                *name = format!("out{}_{port}", added.len());
+            }
+            call.name = format!("call{}", added.len());
+            let at = self.part.add(Node::Call(Box::new(call)));
+            for (slot, value) in graph.operands(node).into_iter().enumerate() {
+                if let Some(&value) = value.and_then(|v| self.at.get(&v)) {
+                    self.part.connect(value, Use { node: at, slot: slot as u16 });
+                }
+            }
+            let results = graph.results(node).map(|v| (v, ValueId { node: at, port: v.port }));
+            self.at.extend(results);
+            added.push(at);
+        }
+        for value in piece.calls.last().into_iter().flat_map(|&n| graph.results(n)) {
+            if let Some(&at) = self.at.get(&value).filter(|at| !self.part.value_name(**at).is_empty()) {
+                let ty = self.after.get(value).ty().map_or(Type::Other, Type::Tensor);
+                self.part.add_output(at, ValueInfo::new(self.part.value_name(at).to_owned(), ty));
+            }
+        }
+        added
+    }
+}
+
+/// What stands for a computed operand: its numbers where they are known, zeros for other integers, which are indices
+/// of something at times, and floats that are no special case for any kernel.
+fn made_up(fact: &Fact, open: &OpenDims) -> Option<Tensor> {
+    let shape: Vec<usize> = fact.shape.as_ref()?.iter().map(|d| open.eval(d) as usize).collect();
+    let count = shape.iter().product();
+    let dtype = fact.dtype?;
+    let known = fact.dims().filter(|d| d.len() == count);
+    let values: Vec<f64> = match (known, dtype) {
+        (Some(dims), _) => dims.iter().map(|d| d.fixed().unwrap_or_else(|| open.eval(d) as i64) as f64).collect(),
+        (None, DType::Bool) => vec![1.0; count],
+        (None, d) if d.is_float() => (0..count).map(|i| (i * 37 % 101) as f64 / 50.0 - 1.0).collect(),
+        (None, _) => vec![0.0; count],
+    };
+    Tensor::from_f64(dtype, shape, &values)
+}

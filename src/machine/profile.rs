@@ -1,0 +1,244 @@
+//! Profiling: the table of a model on this machine.
+//!
+//! Each distinct shape is run as a model of its own at the grid of its widths. The widths of a shape are run in turns,
+//! so that a slow moment of the machine hits all of them, and the median of the turns counts.
+
+use super::part::{Part, part};
+use super::piece::{Piece, pieces};
+use super::table::{Along, Entry, Quantity, Skipped, Table, VERSION};
+use super::{EnergyModel, Host, Rapl, grid};
+use crate::analysis::Analysis;
+use crate::axes::{KeepSets, Shape, Var};
+use crate::cost::{self, OpenDims};
+use crate::oracle::{Runner, Setup};
+use crate::{infer, passes, save};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How to run and to time.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub setup: Setup,
+    /// Turns that do not count.
+    pub warmup: usize,
+    /// Turns that count.
+    pub repeats: usize,
+}
+
+impl Default for Settings {
+    /// tract on one thread, ten turns.
+    fn default() -> Settings {
+        Settings { setup: Setup::default(), warmup: 2, repeats: 10 }
+    }
+}
+
+/// What is measured of a run.
+pub enum Meter {
+    /// How long it takes.
+    Clock,
+    /// The energy that the processor says it took.
+    Rapl(Rapl),
+    /// The energy that a model says it takes; nothing is run.
+    Model(EnergyModel),
+}
+
+/// Counters of energy move about a thousand times a second: runs are counted together for this long.
+const COUNTED: Duration = Duration::from_millis(50);
+
+/// With more axes than this, combinations of widths are not measured one by one.
+const AXES: usize = 2;
+
+/// So many models are held at a time.
+const AT_A_TIME: usize = 16;
+
+/// Measures the pieces of a model. `done` is told of each shape, with how many there are.
+pub fn profile(
+    analysis: &Analysis,
+    open: &OpenDims,
+    settings: &Settings,
+    meter: &Meter,
+    done: &dyn Fn(usize),
+) -> Table {
+    let mut shapes: BTreeMap<String, Piece> = BTreeMap::new();
+    for piece in pieces(analysis, open) {
+        shapes.entry(piece.shape.clone()).or_insert(piece);
+    }
+    let (mut entries, mut skipped) = (vec![], vec![]);
+    for piece in shapes.values() {
+        let points = points(analysis, piece);
+        let run = Run { analysis, open, settings, meter, piece };
+        let whole = Points { widths: vec![], along: Along::Grid, keeps: vec![KeepSets::default()] };
+        // A piece that does not run narrower counts as one that can't get narrower.
+        match run.entry(points).or_else(|_| run.entry(whole)) {
+            Ok(entry) => entries.push(entry),
+            Err(why) => skipped.push(Skipped { shape: piece.shape.clone(), why }),
+        }
+        done(shapes.len());
+    }
+    let host = Host::here(&settings.setup);
+    Table { version: VERSION, quantity: meter.quantity(), host, pieces: entries, skipped }
+}
+
+impl Meter {
+    /// What it tells.
+    pub fn quantity(&self) -> Quantity {
+        if matches!(self, Meter::Clock) { Quantity::Latency } else { Quantity::Energy }
+    }
+}
+
+/// What is measured of a piece.
+pub(super) struct Points {
+    pub widths: Vec<Vec<usize>>,
+    pub along: Along,
+    /// The choice of widths for each cost.
+    pub keeps: Vec<KeepSets>,
+}
+
+/// The grid of a piece: all combinations of two axes, or the common steps of more.
+pub(super) fn points(analysis: &Analysis, piece: &Piece) -> Points {
+    let solver = analysis.axes.solver();
+    let size = |w: &Var| solver.size(*w).size().unwrap_or(1);
+    let independent = {
+        let mut leaves: Vec<Var> = piece.widths.iter().flat_map(|&w| distinct(analysis, w)).collect();
+        let all = leaves.len();
+        leaves.sort_unstable();
+        leaves.dedup();
+        leaves.len() == all
+    };
+    if piece.widths.len() <= AXES && independent {
+        let options: Vec<Vec<(usize, KeepSets)>> = piece.widths.iter().map(|w| steps(analysis, *w, size(w))).collect();
+        let widths = options.iter().map(|o| o.iter().map(|(n, _)| *n).collect()).collect();
+        let mut keeps = vec![KeepSets::default()];
+        for axis in &options {
+            let with = |keep: &KeepSets| axis.iter().map(|(_, k)| keep.and(k)).collect::<Vec<_>>();
+            keeps = keeps.iter().flat_map(with).collect();
+        }
+        return Points { widths, along: Along::Grid, keeps };
+    }
+    let mut steps: Vec<(Vec<usize>, KeepSets)> = vec![];
+    for eighth in 1..=8 {
+        let mut keep = KeepSets::default();
+        for leaf in piece.widths.iter().flat_map(|&w| distinct(analysis, w)) {
+            let n = solver.size(leaf).size().unwrap_or(1);
+            keep.keep(leaf, (0..(n * eighth).div_ceil(8)).collect());
+        }
+        let lengths: Vec<usize> =
+            piece.widths.iter().map(|&w| keep.size(&analysis.axes, w).size().unwrap_or(1)).collect();
+        // All lengths have to ascend.
+        if steps.last().is_none_or(|(last, _)| last.iter().zip(&lengths).all(|(a, b)| a < b)) {
+            steps.push((lengths, keep));
+        } else if let Some(last) = steps.last_mut().filter(|_| eighth == 8) {
+            *last = (lengths, keep);
+        }
+    }
+    let widths = (0..piece.widths.len()).map(|i| steps.iter().map(|(lengths, _)| lengths[i]).collect()).collect();
+    Points { widths, along: Along::Diagonal, keeps: steps.into_iter().map(|(_, keep)| keep).collect() }
+}
+
+/// The leaves of an axis that may be cut, each once.
+fn distinct(analysis: &Analysis, var: Var) -> Vec<Var> {
+    let mut leaves = analysis.axes.solver().leaves(var);
+    leaves.retain(|&leaf| analysis.groups.of_leaf(leaf).is_some_and(|g| g.is_free()));
+    leaves.sort_unstable();
+    leaves.dedup();
+    leaves
+}
+
+/// The widths of one axis, with a choice that comes to each.
+fn steps(analysis: &Analysis, var: Var, size: usize) -> Vec<(usize, KeepSets)> {
+    let solver = analysis.axes.solver();
+    if matches!(solver.shape(var), Shape::Leaf) {
+        let leaf = solver.find(var);
+        let choice = |n: usize| {
+            let mut keep = KeepSets::default();
+            keep.keep(leaf, (0..n).collect());
+            (n, keep)
+        };
+        return grid(size).into_iter().map(choice).collect();
+    }
+    let mut steps: Vec<(usize, KeepSets)> = vec![];
+    for eighth in 1..=8 {
+        let mut keep = KeepSets::default();
+        for leaf in distinct(analysis, var) {
+            let n = solver.size(leaf).size().unwrap_or(1);
+            keep.keep(leaf, (0..(n * eighth).div_ceil(8)).collect());
+        }
+        let length = keep.size(&analysis.axes, var).size().unwrap_or(size);
+        if steps.last().is_none_or(|(last, _)| *last < length) {
+            steps.push((length, keep));
+        }
+    }
+    steps
+}
+
+struct Run<'a> {
+    analysis: &'a Analysis,
+    open: &'a OpenDims,
+    settings: &'a Settings,
+    meter: &'a Meter,
+    piece: &'a Piece,
+}
+
+impl Run<'_> {
+    fn entry(&self, points: Points) -> Result<Entry, String> {
+        let mut costs = vec![];
+        for keeps in points.keeps.chunks(AT_A_TIME) {
+            costs.extend(match self.meter {
+                Meter::Clock => self.times(keeps)?,
+                Meter::Rapl(rapl) => self.energies(keeps, rapl)?,
+                Meter::Model(model) => keeps.iter().map(|k| self.modelled(k, model)).collect::<Result<_, _>>()?,
+            });
+        }
+        let Points { widths, along, .. } = points;
+        Ok(Entry { shape: self.piece.shape.clone(), widths, along, costs })
+    }
+
+    /// The median time of each choice, in microseconds to the nanosecond.
+    fn times(&self, keeps: &[KeepSets]) -> Result<Vec<f64>, String> {
+        let prepared = keeps.iter().map(|keep| self.prepare(keep)).collect::<Result<Vec<_>, _>>()?;
+        let mut times: Vec<Vec<Duration>> = vec![vec![]; keeps.len()];
+        for turn in 0..self.settings.warmup + self.settings.repeats.max(1) {
+            for ((runner, part), times) in prepared.iter().zip(&mut times) {
+                let time = runner.time(&part.feed).map_err(|e| e.to_string())?;
+                if turn >= self.settings.warmup {
+                    times.push(time);
+                }
+            }
+        }
+        let median = |mut t: Vec<Duration>| {
+            t.sort_unstable();
+            t[t.len() / 2].as_nanos() as f64 / 1e3
+        };
+        Ok(times.into_iter().map(median).collect())
+    }
+
+    /// The energy of a run of each choice, in microjoules.
+    fn energies(&self, keeps: &[KeepSets], rapl: &Rapl) -> Result<Vec<f64>, String> {
+        let energy = |keep: &KeepSets| {
+            let (runner, part) = self.prepare(keep)?;
+            let (before, start, mut runs) = (rapl.read(), Instant::now(), 0);
+            while start.elapsed() < COUNTED || runs < self.settings.repeats {
+                runner.time(&part.feed).map_err(|e| e.to_string())?;
+                runs += 1;
+            }
+            Ok(rapl.between(&before, &rapl.read()) as f64 / runs as f64)
+        };
+        keeps.iter().map(energy).collect()
+    }
+
+    /// The energy of a run as a model has it, in microjoules.
+    fn modelled(&self, keep: &KeepSets, energy: &EnergyModel) -> Result<f64, String> {
+        let Part { model, .. } = part(self.analysis, self.piece, keep, self.open)?;
+        let (facts, open) = (infer::infer(&model), OpenDims::default());
+        let costs = cost::per_node(&model, &facts, &open);
+        let picojoules: f64 = costs.iter().map(|(node, c)| energy.of(&model.graph, &facts, &open, *node, c)).sum();
+        Ok(picojoules / 1e6)
+    }
+
+    fn prepare(&self, keep: &KeepSets) -> Result<(Runner, Part), String> {
+        let part = part(self.analysis, self.piece, keep, self.open)?;
+        let bytes = save::to_bytes(&passes::inlined(&part.model)).map_err(|e| e.to_string())?;
+        let runner = Runner::on(&self.settings.setup, &bytes, None, &part.feed.signature());
+        Ok((runner.map_err(|e| e.to_string())?, part))
+    }
+}
