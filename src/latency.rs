@@ -1,13 +1,13 @@
 //! How long a model runs, alone or against another one.
 //!
-//! Machines have moods. So two models are timed in turns, A B A B, and their ratio is taken turn by turn: what slows
+//! Machines have moods. So two models are timed in turns, A B B A, and their ratio is taken turn by turn: what slows
 //! both down cancels. Every figure comes with its spread, and the ratio with a confidence interval: that of the sign
 //! test for a median, which asks nothing of how times are distributed (M. Hollander, D. A. Wolfe, "Nonparametric
 //! Statistical Methods", on the interval by Thompson and Savur).
 
 use crate::feed::Feed;
 use crate::oracle::{OracleError, Runner, Setup};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Times of one model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +54,69 @@ pub fn measure(
     warm_up: usize,
     repeats: usize,
 ) -> Result<Latency, OracleError> {
-    let repeats = repeats.max(1);
-    let mut a = Vec::with_capacity(repeats);
-    let mut b = Vec::with_capacity(repeats);
-    for turn in 0..warm_up.saturating_add(repeats) {
-        let times = (first.time(feed)?, second.map(|s| s.time(feed)).transpose()?);
-        if turn >= warm_up {
-            a.push(times.0);
-            b.extend(times.1);
+    let mut turns = Turns { first, second, feed, times: (vec![], vec![]) };
+    turns.take(warm_up)?;
+    turns.times = (vec![], vec![]);
+    turns.take(repeats.max(1))?;
+    Ok(turns.latency())
+}
+
+/// How narrow [`settle`] wants the interval of a ratio, as a share of the ratio; and how long it takes at most.
+const NARROW: f64 = 0.03;
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The same for two models, with more turns than `repeats` where the ratio needs them: on a busy machine, or for models
+/// that are through in no time.
+pub fn settle(
+    first: &Runner,
+    second: &Runner,
+    feed: &Feed,
+    warm_up: usize,
+    repeats: usize,
+) -> Result<Ratio, OracleError> {
+    let mut turns = Turns { first, second: Some(second), feed, times: (vec![], vec![]) };
+    turns.take(warm_up)?;
+    turns.times = (vec![], vec![]);
+    let start = Instant::now();
+    loop {
+        turns.take(repeats.max(1))?;
+        let ratio = Ratio::of(&turns.times.0, &turns.times.1);
+        let narrow = ratio.confidence >= CONFIDENCE && ratio.interval.1 - ratio.interval.0 <= NARROW * ratio.median;
+        if narrow || start.elapsed() > PATIENCE {
+            return Ok(ratio);
         }
     }
-    let second = second.map(|_| (Timing::of(&b), Ratio::of(&a, &b)));
-    Ok(Latency { setup: first.setup(), first: Timing::of(&a), second })
+}
+
+/// Times that were taken so far.
+struct Turns<'a> {
+    first: &'a Runner,
+    second: Option<&'a Runner>,
+    feed: &'a Feed,
+    times: (Vec<Duration>, Vec<Duration>),
+}
+
+impl Turns<'_> {
+    /// Runs both models so often. Who goes first changes by turns: it finds other things in the caches.
+    fn take(&mut self, count: usize) -> Result<(), OracleError> {
+        let Turns { first, second, feed, times: (a, b) } = self;
+        for turn in 0..count {
+            if turn % 2 == 0 {
+                a.push(first.time(feed)?);
+            }
+            b.extend(second.map(|s| s.time(feed)).transpose()?);
+            if turn % 2 == 1 {
+                a.push(first.time(feed)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn latency(&self) -> Latency {
+        let (a, b) = &self.times;
+        let second = self.second.map(|_| (Timing::of(b), Ratio::of(a, b)));
+        Latency { setup: self.first.setup(), first: Timing::of(a), second }
+    }
 }
 
 impl Timing {

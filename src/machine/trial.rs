@@ -53,9 +53,8 @@ impl<'a> Trial<'a> {
         let pruned = prune::execute(self.original, self.analysis, plan, prune::SIMPLIFY, self.open, None)?;
         let small = verify::runner_on(&self.settings.setup, &pruned.model, "pruned", &self.feed)?;
         let Settings { warmup, repeats, .. } = self.settings;
-        let times = latency::measure(&small, Some(&self.whole), &self.feed, warmup, repeats)?;
-        let share = times.second.map(|(_, ratio)| Measured { share: ratio.median, interval: ratio.interval });
-        Ok(share.unwrap_or(Measured { share: 1.0, interval: (1.0, 1.0) }))
+        let ratio = latency::settle(&small, &self.whole, &self.feed, warmup, repeats)?;
+        Ok(Measured { share: ratio.median, interval: ratio.interval })
     }
 }
 
