@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 /// How often a plan is made again at most.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 8;
 
 /// How far below the budget the result may be before a wider one is looked for.
 const SLACK: f64 = 0.03;

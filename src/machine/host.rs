@@ -25,7 +25,7 @@ impl Host {
         Host {
             cpu: cpu(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            runtime: setup.runtime.to_string(),
+            runtime: setup.runtime_and_build(),
             threads: setup.threads,
             secateur: env!("CARGO_PKG_VERSION").to_owned(),
         }

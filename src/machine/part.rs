@@ -4,7 +4,7 @@ use super::Piece;
 use crate::analysis::Analysis;
 use crate::apply::refit_call;
 use crate::axes::{KeepSets, Kept};
-use crate::cost::{self, OpenDims};
+use crate::cost::OpenDims;
 use crate::feed::Feed;
 use crate::infer::{Fact, Facts};
 use crate::ir::{
@@ -23,19 +23,18 @@ pub struct Part {
 /// Cuts a piece out of a model, with what stays of its weights. Open dimensions get their sizes for costs.
 pub fn part(analysis: &Analysis, piece: &Piece, keep: &KeepSets, open: &OpenDims) -> Result<Part, String> {
     let graph = &analysis.model.graph;
-    let after = cost::predict(graph, &analysis.axes, &analysis.facts, keep);
-    let mut cutting =
-        Cutting { analysis, keep, open, after: Facts::default(), part: Graph::default(), at: HashMap::new() };
-    cutting.after = cutting.sized(piece, &after);
+    let after = predicted(analysis, piece, keep, open);
+    let mut cutting = Cutting { analysis, keep, open, after: &after, part: Graph::default(), at: HashMap::new() };
     let mut feed = cutting.operands(piece)?;
     let calls = cutting.calls(piece);
-    let Cutting { after: sized, part, .. } = cutting;
+    let part = cutting.part;
     let Model { ir_version, opsets, .. } = &analysis.model;
     let mut model = Model { ir_version: *ir_version, opsets: opsets.clone(), graph: part, ..Model::default() };
     for (&node, &at) in piece.calls.iter().zip(&calls) {
-        let mut touched = graph.operands(node).into_iter().flatten().chain(graph.results(node));
-        if touched.any(|v| analysis.facts.shape(v) != after.shape(v)) {
-            refit_call(analysis, keep, &sized, node, (&mut model, at), &mut None).map_err(|e| e.to_string())?;
+        let vars = |v: ValueId| analysis.axes.of(v).into_iter().flatten().copied();
+        let mut touched = values(graph, node).flat_map(vars);
+        if touched.any(|v| keep.size(&analysis.axes, v) != *analysis.axes.solver().size(v)) {
+            refit_call(analysis, keep, &after, node, (&mut model, at), &mut None).map_err(|e| e.to_string())?;
         }
     }
     // What a refit replaced is fed no more.
@@ -45,6 +44,26 @@ pub fn part(analysis: &Analysis, piece: &Piece, keep: &KeepSets, open: &OpenDims
         model.graph.remove(input);
     }
     Ok(Part { model: simplified(model), feed: Feed::new(feed) })
+}
+
+/// What a call reads and makes.
+fn values(graph: &Graph, node: NodeId) -> impl Iterator<Item = ValueId> {
+    graph.operands(node).into_iter().flatten().chain(graph.results(node))
+}
+
+/// The facts of the piece's values after the cut, with numbers for all dimensions.
+fn predicted(analysis: &Analysis, piece: &Piece, keep: &KeepSets, open: &OpenDims) -> Facts {
+    let (graph, axes) = (&analysis.model.graph, &analysis.axes);
+    let number = |d: &Dim| Dim::Fixed(open.eval(d) as i64);
+    let mut after = Facts::default();
+    for value in piece.calls.iter().flat_map(|&n| values(graph, n)) {
+        let fact = analysis.facts.get(value);
+        let left = axes.of(value).map(|vars| vars.iter().map(|&v| keep.size(axes, v)).collect::<Vec<_>>());
+        let content = fact.content.clone().filter(|_| left.is_none() || left == fact.shape);
+        let shape = left.as_ref().or(fact.shape.as_ref()).map(|s| s.iter().map(number).collect());
+        after.set(value, Fact { dtype: fact.dtype, shape, content });
+    }
+    after
 }
 
 /// As it will be after the cut: normalizations folded, say. What can't be simplified stays as it is.
@@ -58,28 +77,13 @@ struct Cutting<'a> {
     analysis: &'a Analysis,
     keep: &'a KeepSets,
     open: &'a OpenDims,
-    /// The facts of the piece's values after the cut, with numbers for all dimensions.
-    after: Facts,
+    after: &'a Facts,
     part: Graph,
     /// Where the model's values are in the part.
     at: HashMap<ValueId, ValueId>,
 }
 
 impl Cutting<'_> {
-    fn sized(&self, piece: &Piece, after: &Facts) -> Facts {
-        let graph = &self.analysis.model.graph;
-        let mut sized = after.clone();
-        for &node in &piece.calls {
-            for value in graph.operands(node).into_iter().flatten().chain(graph.results(node)) {
-                let fact = after.get(value);
-                let number = |d: &Dim| Dim::Fixed(self.open.eval(d) as i64);
-                let shape = fact.shape.as_ref().map(|s| s.iter().map(number).collect());
-                sized.set(value, Fact { shape, ..fact.clone() });
-            }
-        }
-        sized
-    }
-
     /// Adds what the calls read: constants with their slices, and an input for each computed value.
     fn operands(&mut self, piece: &Piece) -> Result<Vec<(String, Tensor)>, String> {
         let graph = &self.analysis.model.graph;
@@ -96,7 +100,7 @@ impl Cutting<'_> {
                 }
                 None => {
                     let fact = self.after.get(value);
-                    let tensor = made_up(&fact, self.open).ok_or("an operand is of unknown type")?;
+                    let tensor = made_up(fact, self.open).ok_or("an operand is of unknown type")?;
                     let shape = tensor.shape.iter().map(|&d| d.into()).collect();
                     let ty = Type::Tensor(TensorType::new(tensor.dtype, shape));
                     feed.push((name.clone(), tensor));

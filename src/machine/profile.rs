@@ -94,50 +94,30 @@ pub(super) struct Points {
     pub keeps: Vec<KeepSets>,
 }
 
-/// The grid of a piece: all combinations of two axes, or the common steps of more.
+/// The points of a piece: all combinations of the widths of two axes, or the common steps of more.
 pub(super) fn points(analysis: &Analysis, piece: &Piece) -> Points {
-    let solver = analysis.axes.solver();
-    let size = |w: &Var| solver.size(*w).size().unwrap_or(1);
-    let independent = {
-        let mut leaves: Vec<Var> = piece.widths.iter().flat_map(|&w| distinct(analysis, w)).collect();
-        let all = leaves.len();
-        leaves.sort_unstable();
-        leaves.dedup();
-        leaves.len() == all
-    };
-    if piece.widths.len() <= AXES && independent {
-        let options: Vec<Vec<(usize, KeepSets)>> = piece.widths.iter().map(|w| steps(analysis, *w, size(w))).collect();
-        let widths = options.iter().map(|o| o.iter().map(|(n, _)| *n).collect()).collect();
-        let mut keeps = vec![KeepSets::default()];
-        for axis in &options {
-            let with = |keep: &KeepSets| axis.iter().map(|(_, k)| keep.and(k)).collect::<Vec<_>>();
-            keeps = keeps.iter().flat_map(with).collect();
-        }
-        return Points { widths, along: Along::Grid, keeps };
+    let mut leaves: Vec<Var> = piece.widths.iter().flat_map(|&w| free_leaves(analysis, &[w])).collect();
+    let all = leaves.len();
+    leaves.sort_unstable();
+    leaves.dedup();
+    if piece.widths.len() > AXES || leaves.len() < all {
+        let steps = eighths(analysis, &piece.widths);
+        let widths = (0..piece.widths.len()).map(|i| steps.iter().map(|(lengths, _)| lengths[i]).collect()).collect();
+        return Points { widths, along: Along::Diagonal, keeps: steps.into_iter().map(|(_, keep)| keep).collect() };
     }
-    let mut steps: Vec<(Vec<usize>, KeepSets)> = vec![];
-    for eighth in 1..=8 {
-        let mut keep = KeepSets::default();
-        for leaf in piece.widths.iter().flat_map(|&w| distinct(analysis, w)) {
-            let n = solver.size(leaf).size().unwrap_or(1);
-            keep.keep(leaf, (0..(n * eighth).div_ceil(8)).collect());
-        }
-        let lengths: Vec<usize> =
-            piece.widths.iter().map(|&w| keep.size(&analysis.axes, w).size().unwrap_or(1)).collect();
-        // All lengths have to ascend.
-        if steps.last().is_none_or(|(last, _)| last.iter().zip(&lengths).all(|(a, b)| a < b)) {
-            steps.push((lengths, keep));
-        } else if let Some(last) = steps.last_mut().filter(|_| eighth == 8) {
-            *last = (lengths, keep);
-        }
+    let axes: Vec<Vec<(usize, KeepSets)>> = piece.widths.iter().map(|&w| steps(analysis, w)).collect();
+    let mut keeps = vec![KeepSets::default()];
+    for axis in &axes {
+        let with = |keep: &KeepSets| axis.iter().map(|(_, k)| keep.and(k)).collect::<Vec<_>>();
+        keeps = keeps.iter().flat_map(with).collect();
     }
-    let widths = (0..piece.widths.len()).map(|i| steps.iter().map(|(lengths, _)| lengths[i]).collect()).collect();
-    Points { widths, along: Along::Diagonal, keeps: steps.into_iter().map(|(_, keep)| keep).collect() }
+    let widths = axes.iter().map(|axis| axis.iter().map(|(n, _)| *n).collect()).collect();
+    Points { widths, along: Along::Grid, keeps }
 }
 
-/// The leaves of an axis that may be cut, each once.
-fn distinct(analysis: &Analysis, var: Var) -> Vec<Var> {
-    let mut leaves = analysis.axes.solver().leaves(var);
+/// The leaves of some axes that may be cut, each once.
+fn free_leaves(analysis: &Analysis, vars: &[Var]) -> Vec<Var> {
+    let mut leaves: Vec<Var> = vars.iter().flat_map(|&v| analysis.axes.solver().leaves(v)).collect();
     leaves.retain(|&leaf| analysis.groups.of_leaf(leaf).is_some_and(|g| g.is_free()));
     leaves.sort_unstable();
     leaves.dedup();
@@ -145,29 +125,37 @@ fn distinct(analysis: &Analysis, var: Var) -> Vec<Var> {
 }
 
 /// The widths of one axis, with a choice that comes to each.
-fn steps(analysis: &Analysis, var: Var, size: usize) -> Vec<(usize, KeepSets)> {
+fn steps(analysis: &Analysis, var: Var) -> Vec<(usize, KeepSets)> {
     let solver = analysis.axes.solver();
-    if matches!(solver.shape(var), Shape::Leaf) {
-        let leaf = solver.find(var);
-        let choice = |n: usize| {
-            let mut keep = KeepSets::default();
-            keep.keep(leaf, (0..n).collect());
-            (n, keep)
-        };
-        return grid(size).into_iter().map(choice).collect();
+    if !matches!(solver.shape(var), Shape::Leaf) {
+        return eighths(analysis, &[var]).into_iter().map(|(lengths, keep)| (lengths[0], keep)).collect();
     }
-    let mut steps: Vec<(usize, KeepSets)> = vec![];
-    for eighth in 1..=8 {
+    let choice = |n: usize| {
         let mut keep = KeepSets::default();
-        for leaf in distinct(analysis, var) {
-            let n = solver.size(leaf).size().unwrap_or(1);
-            keep.keep(leaf, (0..(n * eighth).div_ceil(8)).collect());
+        keep.keep(solver.find(var), (0..n).collect());
+        (n, keep)
+    };
+    grid(solver.size(var).size().unwrap_or(1)).into_iter().map(choice).collect()
+}
+
+/// The lengths of axes when all their leaves keep so many eighths, with the choice that comes to them. Each length is
+/// above those before; the last are whole.
+fn eighths(analysis: &Analysis, vars: &[Var]) -> Vec<(Vec<usize>, KeepSets)> {
+    let solver = analysis.axes.solver();
+    let size = |leaf: Var| solver.size(leaf).size().unwrap_or(1);
+    let mut steps: Vec<(Vec<usize>, KeepSets)> = vec![];
+    for eighth in (1..=8).rev() {
+        let mut keep = KeepSets::default();
+        for leaf in free_leaves(analysis, vars) {
+            keep.keep(leaf, (0..(size(leaf) * eighth).div_ceil(8)).collect());
         }
-        let length = keep.size(&analysis.axes, var).size().unwrap_or(size);
-        if steps.last().is_none_or(|(last, _)| *last < length) {
-            steps.push((length, keep));
+        let length = |&v: &Var| keep.size(&analysis.axes, v).size().unwrap_or(1);
+        let lengths: Vec<usize> = vars.iter().map(length).collect();
+        if steps.last().is_none_or(|(last, _)| lengths.iter().zip(last).all(|(a, b)| a < b)) {
+            steps.push((lengths, keep));
         }
     }
+    steps.reverse();
     steps
 }
 

@@ -180,3 +180,22 @@ fn profiles_measure_every_shape_once() {
     let again: Table = serde_json::from_str(&serde_json::to_string(&table).unwrap()).unwrap();
     assert_eq!(again, table);
 }
+
+#[test]
+fn pieces_of_real_nets_can_be_cut_out_at_every_width() {
+    for net in ["digits_shuffle", "digits_densenet", "odd/everything", "odd/loop", "odd/int8_qdq"] {
+        let path = format!("{}/fixtures/{net}.onnx", env!("CARGO_MANIFEST_DIR"));
+        let analysis = crate::prune::prepare(&crate::load::load(path.as_ref()).unwrap()).unwrap();
+        let open = open(&analysis);
+        let energy = Meter::Model(EnergyModel::default());
+        let table = profile::profile(&analysis, &open, &Settings::default(), &energy, &|_| ());
+        assert_eq!(table.skipped, vec![], "{net}");
+        let lettered = |e: &&Entry| e.shape.contains("a:") && e.widths.is_empty();
+        let whole: Vec<&Entry> = table.pieces.iter().filter(lettered).collect();
+        assert!(whole.is_empty(), "{net}: {whole:#?}");
+        // Every call is in one piece.
+        let pieces = pieces(&analysis, &open);
+        let calls: std::collections::HashSet<_> = pieces.iter().flat_map(|p| p.calls.iter().copied()).collect();
+        assert_eq!(calls.len(), pieces.iter().map(|p| p.calls.len()).sum::<usize>(), "{net}");
+    }
+}

@@ -91,6 +91,15 @@ pub enum OracleError {
 }
 
 impl Setup {
+    /// The runtime's name, with the build of a library that was loaded.
+    pub fn runtime_and_build(&self) -> String {
+        match self.runtime {
+            #[cfg(feature = "ort")]
+            Runtime::Ort if self.check().is_ok() => format!("ort {}", onnxruntime::build()),
+            runtime => runtime.to_string(),
+        }
+    }
+
     /// Fails where this build or this machine can't run models so.
     pub fn check(&self) -> Result<(), OracleError> {
         match self.runtime {

@@ -83,6 +83,13 @@ pub fn environment() -> Result<&'static Environment, OracleError> {
     LOADED.get_or_init(load).as_ref().map_err(|why| OracleError::NoLibrary(why.clone()))
 }
 
+/// Which build of the library is loaded: its commit.
+pub fn build() -> &'static str {
+    let told = ort::info();
+    let commit = told.split_once("git-commit-id=").map(|(_, rest)| rest.split([',', ' ']).next().unwrap_or(rest));
+    commit.unwrap_or(told)
+}
+
 fn session(
     environment: &Environment,
     model: &[u8],

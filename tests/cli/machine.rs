@@ -207,5 +207,5 @@ fn onnx_runtime_agrees_with_tract() {
     let (ort, tract) = (json(&[&judged[..], &["--runtime", "ort"]].concat(), 0), json(&judged, 0));
     assert_eq!(ort[0]["accuracy"], tract[0]["accuracy"]);
     let table = json(&["profile", &fixture("digits_mlp"), "--runtime", "ort", "--no-cache", "--json"], 0);
-    assert_eq!(table["host"]["runtime"], "ort");
+    assert!(table["host"]["runtime"].as_str().unwrap().starts_with("ort "), "{}", table["host"]);
 }
