@@ -46,6 +46,18 @@ pub fn part(analysis: &Analysis, piece: &Piece, keep: &KeepSets, open: &OpenDims
     Ok(Part { model: simplified(model), feed: Feed::new(feed) })
 }
 
+/// A model that hands its input on: to run it takes what running any model takes, beside its nodes.
+pub fn idle() -> Part {
+    let name = "x";
+    let info = || ValueInfo::new(name, Type::Tensor(TensorType::new(DType::F32, vec![Dim::Fixed(1)])));
+    let mut graph = Graph::default();
+    graph.name = "idle".into();
+    let node = graph.add(Node::Input(Input { info: info(), captured: false, default: None }));
+    graph.add_output(ValueId { node, port: 0 }, info());
+    let model = Model { ir_version: 8, opsets: [(String::new(), 17)].into(), graph, ..Model::default() };
+    Part { model, feed: Feed::new(vec![(name.into(), Tensor::from_f32(vec![1], &[1.0]))]) }
+}
+
 /// What a call reads and makes.
 fn values(graph: &Graph, node: NodeId) -> impl Iterator<Item = ValueId> {
     graph.operands(node).into_iter().flatten().chain(graph.results(node))

@@ -1,9 +1,10 @@
 //! Profiling: the table of a model on this machine.
 //!
 //! Each distinct shape is run as a model of its own at the grid of its widths. The widths of a shape are run in turns,
-//! so that a slow moment of the machine hits all of them, and the median of the turns counts.
+//! so that a slow moment of the machine hits all of them, and the median of the turns counts. What it takes to run a
+//! model without nodes is taken off: in the whole model it comes once.
 
-use super::part::{Part, part};
+use super::part::{Part, idle, part};
 use super::piece::{Piece, pieces};
 use super::table::{Along, Entry, Quantity, Skipped, Table, VERSION};
 use super::{EnergyModel, Host, Rapl, grid};
@@ -178,13 +179,16 @@ impl Run<'_> {
             });
         }
         let Points { widths, along, .. } = points;
+        // To the millionth, so that what is written reads back as the same numbers, and has the same hash.
+        costs.iter_mut().for_each(|cost: &mut f64| *cost = (*cost * 1e6).round() / 1e6);
         Ok(Entry { shape: self.piece.shape.clone(), widths, along, costs })
     }
 
-    /// The median time of each choice, in microseconds to the nanosecond.
+    /// The median time of each choice, in microseconds.
     fn times(&self, keeps: &[KeepSets]) -> Result<Vec<f64>, String> {
-        let prepared = keeps.iter().map(|keep| self.prepare(keep)).collect::<Result<Vec<_>, _>>()?;
-        let mut times: Vec<Vec<Duration>> = vec![vec![]; keeps.len()];
+        let mut prepared = keeps.iter().map(|keep| self.prepare(keep)).collect::<Result<Vec<_>, _>>()?;
+        prepared.push(self.runner(idle())?);
+        let mut times: Vec<Vec<Duration>> = vec![vec![]; prepared.len()];
         for turn in 0..self.settings.warmup + self.settings.repeats.max(1) {
             for ((runner, part), times) in prepared.iter().zip(&mut times) {
                 let time = runner.time(&part.feed).map_err(|e| e.to_string())?;
@@ -197,7 +201,9 @@ impl Run<'_> {
             t.sort_unstable();
             t[t.len() / 2].as_nanos() as f64 / 1e3
         };
-        Ok(times.into_iter().map(median).collect())
+        let mut times: Vec<f64> = times.into_iter().map(median).collect();
+        let idle = times.pop().unwrap_or(0.0);
+        Ok(times.into_iter().map(|t| (t - idle).max(0.0)).collect())
     }
 
     /// The energy of a run of each choice, in microjoules.
@@ -224,7 +230,10 @@ impl Run<'_> {
     }
 
     fn prepare(&self, keep: &KeepSets) -> Result<(Runner, Part), String> {
-        let part = part(self.analysis, self.piece, keep, self.open)?;
+        self.runner(part(self.analysis, self.piece, keep, self.open)?)
+    }
+
+    fn runner(&self, part: Part) -> Result<(Runner, Part), String> {
         let bytes = save::to_bytes(&passes::inlined(&part.model)).map_err(|e| e.to_string())?;
         let runner = Runner::on(&self.settings.setup, &bytes, None, &part.feed.signature());
         Ok((runner.map_err(|e| e.to_string())?, part))

@@ -176,7 +176,7 @@ fn profiles_measure_every_shape_once() {
     let table = profile::profile(&analysis, &open, &settings, &Meter::Clock, &|_| ());
     assert_eq!((table.pieces.len(), table.skipped.len()), (3, 0), "{table:?}");
     let prices = Prices::new(&analysis, &open, &table).unwrap();
-    assert!(prices.total(&KeepSets::default()) > 0.0);
+    assert!(prices.total(&KeepSets::default()) >= 0.0);
     let again: Table = serde_json::from_str(&serde_json::to_string(&table).unwrap()).unwrap();
     assert_eq!(again, table);
 }
