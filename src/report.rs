@@ -146,6 +146,7 @@ pub struct PinReport {
 /// What became of verification.
 #[derive(Debug, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "a run has one of these")]
 pub enum Outcome {
     /// The models were run.
     Ran(Box<Verification>),

@@ -105,14 +105,11 @@ impl BudgetArgs {
     }
 
     fn budget(&self) -> Budget {
-        let given: [(Option<Share>, fn(f64) -> Budget); 5] = [
-            (self.macs, Budget::Macs),
-            (self.params, Budget::Params),
-            (self.size, Budget::Size),
-            (self.latency, Budget::Latency),
-            (self.energy, Budget::Energy),
-        ];
-        let given = given.into_iter().find_map(|(share, budget)| share.map(|s| budget(s.0)));
+        let given = self.macs.map(|s| Budget::Macs(s.0));
+        let given = given.or(self.params.map(|s| Budget::Params(s.0)));
+        let given = given.or(self.size.map(|s| Budget::Size(s.0)));
+        let given = given.or(self.latency.map(|s| Budget::Latency(s.0)));
+        let given = given.or(self.energy.map(|s| Budget::Energy(s.0)));
         given.unwrap_or(Budget::Ratio(self.ratio.map_or(0.5, |s| s.0)))
     }
 }

@@ -111,11 +111,12 @@ struct Words<'a> {
 
 impl Words<'_> {
     fn value(&mut self, value: ValueId) -> String {
-        let (graph, fact) = (&self.analysis.model.graph, self.analysis.facts.get(value));
+        let analysis = self.analysis;
+        let (graph, fact) = (&analysis.model.graph, analysis.facts.get(value));
         let constant = graph.constant(value.node).is_some();
         let dtype = fact.dtype.map_or("?", |d| d.name());
-        let axes = match (self.analysis.axes.of(value), &fact.shape) {
-            (Some(vars), _) => vars.to_vec().into_iter().map(|v| self.axis(v)).collect::<Vec<_>>().join(","),
+        let axes = match (analysis.axes.of(value), &fact.shape) {
+            (Some(vars), _) => vars.iter().map(|&v| self.axis(v)).collect::<Vec<_>>().join(","),
             (None, Some(dims)) => dims.iter().map(|d| self.open.eval(d).to_string()).collect::<Vec<_>>().join(","),
             (None, None) => "..".to_owned(),
         };
