@@ -10,7 +10,7 @@ use crate::machine::{
     Cache, Corrected, EnergyModel, Host, Meter, Prices, Quantity, Rapl, Settings, Table, Trial, corrected, pieces,
     profile,
 };
-use crate::plan::{self, Budget, Options, Plan};
+use crate::plan::{self, Budget, ChooseError, Options, Plan};
 use crate::report::MachineReport;
 use clap::Args;
 use std::fmt::Write;
@@ -73,8 +73,14 @@ impl Tables {
     ) -> Result<Corrected<Plan>, Failure> {
         let trial = Trial::new(model, analysis, &options.open, *settings).map_err(Failure::new)?;
         let choose = |share: f64| {
-            let options = Options { budget: Budget::Latency(share), ..options.clone() };
-            let plan = plan::choose(analysis, &options).map_err(failure)?;
+            let planned =
+                |share| plan::choose(analysis, &Options { budget: Budget::Latency(share), ..options.clone() });
+            let plan = match planned(share) {
+                // What the table says of the floor is no measurement. The least that can be had is tried.
+                Err(ChooseError::Floor { floor, .. }) => planned(floor / 100.0 * (1.0 + 1e-9)),
+                other => other,
+            };
+            let plan = plan.map_err(failure)?;
             // The file says what was asked for.
             Ok(Plan { budget: Budget::Latency(asked).to_string(), ..plan })
         };

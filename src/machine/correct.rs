@@ -40,8 +40,8 @@ pub struct Corrected<P> {
 }
 
 /// Makes plans until one is measured to take the share that is asked for, and not much less. `plan` makes one for a
-/// share of the table's total, or says that there is none; its first answer counts as an error. Of the plans that meet
-/// the budget the one nearest to it is taken, else the fastest.
+/// share of the table's total; for less than can be had, the least. Of the plans that meet the budget the one nearest to
+/// it is taken, else the fastest.
 pub fn corrected<P: PartialEq, E>(
     asked: f64,
     mut plan: impl FnMut(f64) -> Result<P, E>,
@@ -52,17 +52,8 @@ pub fn corrected<P: PartialEq, E>(
     // The widest share known to meet the budget, and the narrowest known to miss it.
     let (mut met, mut missed): (f64, f64) = (0.0, f64::INFINITY);
     let mut share = asked;
-    for round in 0..ROUNDS {
-        let next = match plan(share) {
-            Ok(plan) => plan,
-            Err(e) if round == 0 => return Err(e),
-            // Nothing is narrower than the floor; what lies between may still do.
-            Err(_) => {
-                met = met.max(share);
-                share = (share + missed.min(1.0)) / 2.0;
-                continue;
-            }
-        };
+    for _ in 0..ROUNDS {
+        let next = plan(share)?;
         if best.as_ref().is_some_and(|(known, _)| *known == next) {
             break;
         }

@@ -146,25 +146,27 @@ fn a_table_must_have_every_shape() {
 }
 
 /// What is measured is a function of the planned share, which plans are here.
-fn tried(asked: f64, measured: impl Fn(f64) -> f64) -> Result<Corrected<f64>, &'static str> {
-    let plan = |share: f64| if share < 0.2 { Err("the floor") } else { Ok((share * 64.0).floor() / 64.0) };
+fn tried(asked: f64, measured: impl Fn(f64) -> f64) -> Corrected<f64> {
+    let plan = |share: f64| Ok::<_, ()>((share.max(0.2) * 64.0).floor() / 64.0);
     let measure = |plan: &f64| Ok(Measured { share: measured(*plan), interval: (0.0, 1.0) });
-    corrected(asked, plan, measure)
+    corrected(asked, plan, measure).unwrap()
 }
 
 #[test]
 fn plans_are_corrected_until_the_measured_share_is_met() {
     // In the whole model a third does not shrink; or it shrinks faster than the table says.
-    let slow = tried(0.6, |x| 0.33 + 0.67 * x).unwrap();
+    let slow = tried(0.6, |x| 0.33 + 0.67 * x);
     assert!(slow.met && slow.measured.share > 0.55 && slow.rounds.len() > 1, "{:?}", slow.rounds);
-    let fast = tried(0.6, |x| x * x).unwrap();
+    let fast = tried(0.6, |x| x * x);
     assert!(fast.met && fast.measured.share > 0.55 && fast.plan > 0.6, "{:?}", fast.rounds);
-    let exact = tried(0.5, |x| x).unwrap();
+    let exact = tried(0.5, |x| x);
     assert_eq!((exact.plan, exact.rounds.len()), (0.5, 1));
     // The least that can be had is not enough.
-    let floor = tried(0.3, |x| 0.3 + 0.7 * x).unwrap();
+    let floor = tried(0.3, |x| 0.3 + 0.7 * x);
     assert!(!floor.met && floor.plan < 0.25, "{:?}", floor.rounds);
-    assert!(tried(0.1, |x| x).is_err());
+    // By the table it is out of reach; but the table is not the model.
+    let lucky = tried(0.15, |x| x / 2.0);
+    assert!(lucky.met && lucky.plan > 0.2, "{:?}", lucky.rounds);
 }
 
 #[test]
