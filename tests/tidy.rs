@@ -53,7 +53,7 @@ fn only_load_and_save_know_the_protobuf() {
 
 #[test]
 fn only_the_oracle_knows_runtimes() {
-    only(&["tract_onnx", "tract_core", "tract_linalg", "ort::"], &["src/oracle"]);
+    only(&["tract_onnx", "tract_core", "tract_linalg", "use ort::"], &["src/oracle"]);
 }
 
 #[test]
