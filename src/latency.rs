@@ -1,11 +1,13 @@
 //! How long a model runs, alone or against another one.
 //!
-//! Machines have moods. So two models are timed in turns, A B A B, and their ratio is taken turn by turn: what slows
-//! both down cancels. Every figure comes with its spread.
+//! Machines have moods. So two models are timed in turns, A B B A, and their ratio is taken turn by turn: what slows
+//! both down cancels. Every figure comes with its spread, and the ratio with a confidence interval: that of the sign
+//! test for a median, which asks nothing of how times are distributed (M. Hollander, D. A. Wolfe, "Nonparametric
+//! Statistical Methods", on the interval by Thompson and Savur).
 
 use crate::feed::Feed;
-use crate::oracle::{OracleError, Runner};
-use std::time::Duration;
+use crate::oracle::{OracleError, Runner, Setup};
+use std::time::{Duration, Instant};
 
 /// Times of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +22,24 @@ pub struct Timing {
 /// How many times as long the first model takes as the second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratio {
-    /// The ratio of the two medians.
-    pub of_medians: f64,
-    /// The first and the third quartile of the ratios of the single turns.
+    /// The median of the ratios of the single turns.
+    pub median: f64,
+    /// The first and the third quartile of these ratios.
     pub quartiles: (f64, f64),
+    /// Where their median lies, were there turns without end.
+    pub interval: (f64, f64),
+    /// How sure the interval is: 0.95 or more, less where there are under six turns.
+    pub confidence: f64,
 }
+
+/// How sure an interval is to be.
+const CONFIDENCE: f64 = 0.95;
 
 /// Times of one model or two.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latency {
+    /// What ran the models.
+    pub setup: Setup,
     pub first: Timing,
     pub second: Option<(Timing, Ratio)>,
 }
@@ -42,18 +53,69 @@ pub fn measure(
     warm_up: usize,
     repeats: usize,
 ) -> Result<Latency, OracleError> {
-    let repeats = repeats.max(1);
-    let mut a = Vec::with_capacity(repeats);
-    let mut b = Vec::with_capacity(repeats);
-    for turn in 0..warm_up.saturating_add(repeats) {
-        let times = (first.time(feed)?, second.map(|s| s.time(feed)).transpose()?);
-        if turn >= warm_up {
-            a.push(times.0);
-            b.extend(times.1);
+    let mut turns = Turns { first, second, feed, times: (vec![], vec![]) };
+    turns.take(warm_up)?;
+    turns.times = (vec![], vec![]);
+    turns.take(repeats.max(1))?;
+    Ok(turns.latency())
+}
+
+/// How narrow [`settle`] wants the interval of a ratio, as a share of the ratio; and how long it takes at most.
+const NARROW: f64 = 0.03;
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The same for two models, with more turns than `repeats` where the ratio needs them: on a busy machine, or for models
+/// that are through in no time.
+pub fn settle(
+    first: &Runner,
+    second: &Runner,
+    feed: &Feed,
+    warm_up: usize,
+    repeats: usize,
+) -> Result<Ratio, OracleError> {
+    let mut turns = Turns { first, second: Some(second), feed, times: (vec![], vec![]) };
+    turns.take(warm_up)?;
+    turns.times = (vec![], vec![]);
+    let start = Instant::now();
+    loop {
+        turns.take(repeats.max(1))?;
+        let ratio = Ratio::of(&turns.times.0, &turns.times.1);
+        let narrow = ratio.confidence >= CONFIDENCE && ratio.interval.1 - ratio.interval.0 <= NARROW * ratio.median;
+        if narrow || start.elapsed() > PATIENCE {
+            return Ok(ratio);
         }
     }
-    let second = second.map(|_| (Timing::of(&b), Ratio::of(&a, &b)));
-    Ok(Latency { first: Timing::of(&a), second })
+}
+
+/// Times that were taken so far.
+struct Turns<'a> {
+    first: &'a Runner,
+    second: Option<&'a Runner>,
+    feed: &'a Feed,
+    times: (Vec<Duration>, Vec<Duration>),
+}
+
+impl Turns<'_> {
+    /// Runs both models so often. Who goes first changes by turns: it finds other things in the caches.
+    fn take(&mut self, count: usize) -> Result<(), OracleError> {
+        let Turns { first, second, feed, times: (a, b) } = self;
+        for turn in 0..count {
+            if turn % 2 == 0 {
+                a.push(first.time(feed)?);
+            }
+            b.extend(second.map(|s| s.time(feed)).transpose()?);
+            if turn % 2 == 1 {
+                a.push(first.time(feed)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn latency(&self) -> Latency {
+        let (a, b) = &self.times;
+        let second = self.second.map(|_| (Timing::of(b), Ratio::of(a, b)));
+        Latency { setup: self.first.setup(), first: Timing::of(a), second }
+    }
 }
 
 impl Timing {
@@ -77,9 +139,34 @@ impl Ratio {
         let mut turns: Vec<f64> = a.iter().zip(b).map(|(a, b)| seconds(a) / seconds(b)).collect();
         turns.sort_unstable_by(f64::total_cmp);
         let at = |share: f64| turns[rank(turns.len(), share)];
-        let of_medians = seconds(&Timing::of(a).median) / seconds(&Timing::of(b).median);
-        Ratio { of_medians, quartiles: (at(0.25), at(0.75)) }
+        let (outer, confidence) = sign_interval(turns.len());
+        let interval = (turns[outer], turns[turns.len() - 1 - outer]);
+        Ratio { median: at(0.5), quartiles: (at(0.25), at(0.75)), interval, confidence }
     }
+}
+
+/// How many of the sorted numbers may be left out at either end, such that the median lies between the rest with the
+/// confidence asked for; and how sure that is. Each of the numbers is below the median or above it as by the toss of a
+/// coin.
+fn sign_interval(count: usize) -> (usize, f64) {
+    if count > 1000 {
+        // The powers of one half vanish; the normal distribution is as good.
+        let outer = (count as f64 / 2.0 - 1.96 * (count as f64).sqrt() / 2.0) as usize;
+        return (outer.saturating_sub(1), CONFIDENCE);
+    }
+    // The probability of just `k` of `count` tosses, and of at most so many.
+    let mut just = 0.5_f64.powi(count as i32);
+    let (mut outer, mut below) = (0, just);
+    let mut confidence = 1.0 - 2.0 * below;
+    for k in 1..count.div_ceil(2) {
+        just *= (count - k + 1) as f64 / k as f64;
+        below += just;
+        if 1.0 - 2.0 * below < CONFIDENCE {
+            break;
+        }
+        (outer, confidence) = (k, 1.0 - 2.0 * below);
+    }
+    (outer, confidence.max(0.0))
 }
 
 /// The index of a quantile among `count` sorted numbers.
@@ -98,7 +185,21 @@ mod tests {
         let t = Timing::of(&a);
         let [ten, twenty, thirty, forty] = [10, 20, 30, 40].map(Duration::from_millis);
         assert_eq!((t.sorted[0], t.quartiles.0, t.median, t.quartiles.1, t.runs()), (ten, twenty, thirty, forty, 5));
-        assert_eq!(Ratio::of(&a, &b), Ratio { of_medians: 2.0, quartiles: (2.0, 2.0) });
+        let ratio = Ratio::of(&a, &b);
+        assert_eq!((ratio.median, ratio.quartiles, ratio.interval), (2.0, (2.0, 2.0), (2.0, 2.0)));
         assert_eq!(Timing::of(&a[..1]).median, thirty);
+    }
+
+    #[test]
+    fn intervals_are_those_of_the_tables() {
+        // The numbers of turns, the ranks of the interval's ends and its confidence, as tables of the sign test have them.
+        for (count, rank, confidence) in [(6, 1, 0.969), (10, 2, 0.979), (20, 6, 0.959), (50, 18, 0.967)] {
+            let (outer, sure) = sign_interval(count);
+            assert_eq!(outer + 1, rank, "{count}");
+            assert!((sure - confidence).abs() < 1e-3, "{count}: {sure}");
+        }
+        // With so few turns, all of them are the interval.
+        assert_eq!(sign_interval(5), (0, 0.9375));
+        assert_eq!(sign_interval(1), (0, 0.0));
     }
 }

@@ -48,6 +48,7 @@
 //! | [`layers`] | residual branches that go as a whole |
 //! | [`sparsity`] | single weights that become zero |
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
+//! | [`machine`] | times and energies of nodes by width, on the machine that counts |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
 //! | [`contraction`], [`stats`], [`mod@repair`] | products with a constant, what they read on samples, and their refit |
 //! | [`reference`](mod@reference) | the model that a pruned one is compared with |
@@ -103,6 +104,7 @@ pub mod judge;
 pub mod latency;
 pub mod layers;
 pub mod load;
+pub mod machine;
 pub mod ops;
 pub mod oracle;
 pub mod page;

@@ -9,7 +9,8 @@ use crate::gates::Verdict;
 use crate::judge::Judgement;
 use crate::latency::Latency;
 use crate::layers::LayerCut;
-use crate::plan::Plan;
+use crate::machine::{Host, Measured, Quantity, Round, Skipped};
+use crate::plan::{Estimate, Plan};
 use crate::repair::Repaired;
 use crate::sparsity::Thinned;
 use crate::verify::{Verification, latency_in_ms};
@@ -45,6 +46,9 @@ pub struct Report {
     /// What was tried before, where something was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driven: Option<Driven>,
+    /// What the machine takes for the model, where a budget or a table asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineReport>,
     pub verification: Outcome,
     /// How good both models are, where there are labels.
     pub metrics: Option<Metrics>,
@@ -130,6 +134,29 @@ pub struct CallSize {
     pub shape: Option<Vec<String>>,
 }
 
+/// What a machine takes for the model.
+#[derive(Clone, Debug, Serialize)]
+pub struct MachineReport {
+    pub quantity: Quantity,
+    /// Where the figures are from: a file, this machine, or a model of energies.
+    pub source: String,
+    pub host: Option<Host>,
+    /// A hash of the table.
+    pub table: Option<String>,
+    /// The share to keep; `None` where the budget counts something else, and the table said which widths are worth it.
+    pub asked: Option<f64>,
+    /// By the table, in microseconds or microjoules.
+    pub predicted: Estimate,
+    /// What share of the original's time was measured, and the plans that were tried for it.
+    pub measured: Option<Measured>,
+    pub rounds: Vec<Round>,
+    /// Whether the share asked for was met, by the measured share where there is one.
+    pub met: Option<bool>,
+    /// What could not be measured, and counts as nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+}
+
 /// Single weights at zero.
 #[derive(Debug, Serialize)]
 pub struct SparsityReport {
@@ -206,6 +233,7 @@ pub struct PinReport {
 /// What became of verification.
 #[derive(Debug, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "a run has one of these")]
 pub enum Outcome {
     /// The models were run.
     Ran(Box<Verification>),

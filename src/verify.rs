@@ -9,7 +9,7 @@ use crate::compare::{CompareError, Comparison, Difference, sensitivity};
 use crate::feed::{self, Feed, FeedError, InputSpec, Samples, Sizes};
 use crate::ir::{DType, Model, Node};
 use crate::latency::{self, Latency};
-use crate::oracle::{OracleError, Plan, Runner};
+use crate::oracle::{OracleError, Plan, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
 use serde::{Serialize, Serializer};
@@ -27,8 +27,28 @@ pub struct Options {
     pub sizes: HashMap<String, i64>,
     /// The largest relative difference that counts as equal; chosen by the element type where absent.
     pub tolerance: Option<f64>,
+    /// What runs the models.
+    pub setup: Setup,
+    /// Runs of each model before the first that is timed.
+    pub warmup: usize,
     /// Timed runs of each model; 0 measures no latency.
     pub repeats: usize,
+}
+
+impl Default for Options {
+    /// Three random inputs in tract, and ten timed runs.
+    fn default() -> Options {
+        Options {
+            inputs: None,
+            samples: 3,
+            seed: 0,
+            sizes: HashMap::new(),
+            tolerance: None,
+            setup: Setup::default(),
+            warmup: 2,
+            repeats: 10,
+        }
+    }
 }
 
 /// What verification found.
@@ -139,9 +159,14 @@ pub fn feeds(model: &Model, options: &Options) -> Result<Vec<Feed>, VerifyError>
 
 /// A runner for a model in memory.
 pub fn runner(model: &Model, which: &'static str, feed: &Feed) -> Result<Runner, VerifyError> {
-    // The oracle has no local functions.
+    runner_on(&Setup::default(), model, which, feed)
+}
+
+/// The same, with another runtime or more threads.
+pub fn runner_on(setup: &Setup, model: &Model, which: &'static str, feed: &Feed) -> Result<Runner, VerifyError> {
+    // tract has no local functions.
     let bytes = save::to_bytes(&passes::inlined(model)).map_err(|error| VerifyError::Save { which, error })?;
-    Runner::new(&bytes, None, &feed.signature()).map_err(|error| VerifyError::Oracle { which, error })
+    Runner::on(setup, &bytes, None, &feed.signature()).map_err(|error| VerifyError::Oracle { which, error })
 }
 
 /// The models that verification runs.
@@ -159,10 +184,10 @@ pub fn verify(subjects: &Subjects, options: &Options) -> Result<Verification, Ve
     let Subjects { original, reference, cut, pruned } = *subjects;
     let feeds = feeds(original, options)?;
     let run = |which: &'static str| move |error| VerifyError::Oracle { which, error };
-    let whole = runner(original, "original", &feeds[0])?;
-    let small = runner(pruned, "pruned", &feeds[0])?;
-    let bare = cut.map(|m| runner(m, "pruned", &feeds[0])).transpose()?;
-    let reference = reference.map(|m| runner(m, "masked", &feeds[0])).transpose()?;
+    let runner = |model, which| runner_on(&options.setup, model, which, &feeds[0]);
+    let (whole, small) = (runner(original, "original")?, runner(pruned, "pruned")?);
+    let bare = cut.map(|m| runner(m, "pruned")).transpose()?;
+    let reference = reference.map(|m| runner(m, "masked")).transpose()?;
     let (mut equivalence, mut drift) = (Comparison::default(), Comparison::default());
     let mut outputs = vec![];
     for feed in &feeds {
@@ -180,7 +205,9 @@ pub fn verify(subjects: &Subjects, options: &Options) -> Result<Verification, Ve
     };
     let tolerance = options.tolerance.unwrap_or_else(|| tolerance(original));
     let timed = (options.repeats > 0)
-        .then(|| latency::measure(&whole, Some(&small), &feeds[0], 2, options.repeats).map_err(run("timed")))
+        .then(|| {
+            latency::measure(&whole, Some(&small), &feeds[0], options.warmup, options.repeats).map_err(run("timed"))
+        })
         .transpose()?;
     let equivalence = equivalence.finish();
     Ok(Verification {
@@ -211,11 +238,16 @@ fn as_text<S: Serializer>(plan: &Plan, s: S) -> Result<S::Ok, S::Error> {
 /// Latency in milliseconds, as reports write it.
 #[derive(Serialize)]
 pub struct LatencyMs {
+    runtime: String,
+    threads: usize,
     before: TimingMs,
     after: Option<TimingMs>,
-    /// How many times as long the original takes.
+    /// How many times as long the original takes: the median turn.
     speedup: Option<f64>,
     speedup_quartiles: Option<(f64, f64)>,
+    /// The confidence interval of the median, and how sure it is.
+    speedup_interval: Option<(f64, f64)>,
+    confidence: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -230,10 +262,14 @@ impl LatencyMs {
     pub fn of(latency: &Latency) -> LatencyMs {
         let second = latency.second.as_ref();
         LatencyMs {
+            runtime: latency.setup.runtime.to_string(),
+            threads: latency.setup.threads,
             before: TimingMs::of(&latency.first),
             after: second.map(|(t, _)| TimingMs::of(t)),
-            speedup: second.map(|(_, r)| r.of_medians),
+            speedup: second.map(|(_, r)| r.median),
             speedup_quartiles: second.map(|(_, r)| r.quartiles),
+            speedup_interval: second.map(|(_, r)| r.interval),
+            confidence: second.map(|(_, r)| r.confidence),
         }
     }
 }

@@ -52,8 +52,8 @@ fn only_load_and_save_know_the_protobuf() {
 }
 
 #[test]
-fn only_the_oracle_knows_tract() {
-    only(&["tract_onnx", "tract_core", "tract_linalg"], &["src/oracle"]);
+fn only_the_oracle_knows_runtimes() {
+    only(&["tract_onnx", "tract_core", "tract_linalg", "use ort::"], &["src/oracle"]);
 }
 
 #[test]

@@ -28,6 +28,13 @@ impl KeepSets {
         self.kept.insert(leaf, units);
     }
 
+    /// What both keep-sets say; of a leaf that is in both, what the other one says.
+    pub fn and(&self, other: &KeepSets) -> KeepSets {
+        let mut both = self.clone();
+        both.kept.extend(other.kept.iter().map(|(&leaf, units)| (leaf, units.clone())));
+        both
+    }
+
     /// Whether every leaf stays whole.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()

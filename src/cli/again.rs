@@ -19,9 +19,21 @@ pub fn again(args: &Args, plan: Plan) -> Result<Done, Failure> {
     let refitted = thin.is_some() || calibration.is_given() && calibration.refits();
     let (input, seed) = (args.model.as_path(), args.choice.how.seed);
     let options = String::new();
-    let (calibrated, driven) = (None, None);
-    let job =
-        Job { input, model: &model, shortened, plan, seed, dims, inexact: true, calibrated, driven, thin, options };
+    let (calibrated, driven, machine) = (None, None, None);
+    let job = Job {
+        input,
+        model: &model,
+        shortened,
+        plan,
+        seed,
+        dims,
+        inexact: true,
+        calibrated,
+        driven,
+        thin,
+        machine,
+        options,
+    };
     args.finish.again(&job, refitted)
 }
 

@@ -64,7 +64,7 @@ pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &shortened.analysis))?;
     let (input, model) = (args.model.as_path(), &model);
     let options = flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given);
-    let job =
-        Job { input, model, shortened, plan, seed, dims, inexact: true, calibrated, driven: None, thin: None, options };
+    let (inexact, driven, thin, machine) = (true, None, None, None);
+    let job = Job { input, model, shortened, plan, seed, dims, inexact, calibrated, driven, thin, machine, options };
     args.finish.run(job, stages)
 }

@@ -2,12 +2,13 @@
 
 use super::data::Inputs;
 use super::progress::Waiting;
+use super::running::Running;
 use super::source::{self, Dims};
 use super::{Exit, Failure, show};
 use crate::{latency, verify};
 use std::path::PathBuf;
 
-/// Time a model, or two in turns, in tract on one thread
+/// Time a model, or two in turns
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -21,8 +22,10 @@ pub struct Args {
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
     /// Runs before the first one that counts
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    warm_up: usize,
+    #[arg(long, alias = "warm-up", default_value_t = 3, value_name = "N")]
+    warmup: usize,
+    #[command(flatten)]
+    running: Running,
     #[command(flatten)]
     inputs: Inputs,
     #[command(flatten)]
@@ -42,16 +45,20 @@ pub fn run(args: Args) -> super::Outcome {
         seed: 0,
         sizes: args.dims.sizes(),
         tolerance: None,
+        setup: args.running.setup()?,
+        warmup: args.warmup,
         repeats: args.repeats as usize,
     };
     let feeds = verify::feeds(&a, &options)?;
     let feed = feeds.first().ok_or_else(|| Failure::new("there is no input to run"))?;
     let blame = |path: &std::path::Path, e: verify::VerifyError| Failure::new(e.of_file(path));
-    let first = verify::runner(&a, "first", feed).map_err(|e| blame(&args.a, e))?;
-    let runner = |(model, path): (_, &PathBuf)| verify::runner(model, "second", feed).map_err(|e| blame(path, e));
+    let first = verify::runner_on(&options.setup, &a, "first", feed).map_err(|e| blame(&args.a, e))?;
+    let runner = |(model, path): (_, &PathBuf)| {
+        verify::runner_on(&options.setup, model, "second", feed).map_err(|e| blame(path, e))
+    };
     let second = b.as_ref().zip(args.b.as_ref()).map(runner).transpose()?;
     let waiting = Waiting::new("timing");
-    let measured = latency::measure(&first, second.as_ref(), feed, args.warm_up, options.repeats)?;
+    let measured = latency::measure(&first, second.as_ref(), feed, options.warmup, options.repeats)?;
     drop(waiting);
     if args.json {
         show::print_json(&verify::LatencyMs::of(&measured))?;

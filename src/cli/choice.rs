@@ -3,6 +3,7 @@
 use super::Failure;
 use super::calibration::{Calibrated, Calibration};
 use super::driving::{Drive, Driving};
+use super::machine::{self, Tables};
 use super::progress::Waiting;
 use super::source::Dims;
 use crate::analysis::Analysis;
@@ -11,8 +12,10 @@ use crate::cost::{self, OpenDims};
 use crate::drive::{Driven, Promise};
 use crate::ir::Model;
 use crate::layers::{self, LayerError};
-use crate::plan::{self, Budget, ChooseError, Options, Plan, Round, Share};
+use crate::machine::{EnergyModel, Settings, TableError};
+use crate::plan::{Budget, ChooseError, Options, Plan, Round, Share};
 use crate::prune::{self, Shortened};
+use crate::report::MachineReport;
 use crate::score::Formula;
 use clap::Args;
 
@@ -27,6 +30,8 @@ pub struct Choice {
     layers: Option<u32>,
     #[command(flatten)]
     pub how: How,
+    #[command(flatten)]
+    tables: Tables,
     #[command(flatten)]
     pub driving: Driving,
 }
@@ -75,6 +80,9 @@ pub struct How {
 pub fn failure(error: ChooseError) -> Failure {
     match error {
         ChooseError::Pattern { .. } | ChooseError::NoMatch(_) => Failure::usage(error),
+        ChooseError::Table(TableError::Missing { .. }) => {
+            Failure::new(error).hint("`secateur profile` makes the table of a model; give it the same --dim")
+        }
         _ => Failure::new(error),
     }
 }
@@ -98,6 +106,12 @@ struct BudgetArgs {
     /// The share of the activations' peak memory to keep
     #[arg(long, value_name = "SHARE")]
     peak_memory: Option<Share>,
+    /// The share of the time of a run to keep, measured on this machine, or by --latency-table
+    #[arg(long, value_name = "SHARE")]
+    latency: Option<Share>,
+    /// The share of the energy of a run to keep, by --energy-table, else as the processor or a model of energies tells it
+    #[arg(long, value_name = "SHARE")]
+    energy: Option<Share>,
     /// Instead of a budget: the smallest model whose outputs drift no further from the original's on samples held out
     /// (relative L2, such as 0.02)
     #[arg(long, value_name = "X", value_parser = drift)]
@@ -122,11 +136,13 @@ impl BudgetArgs {
         let of = |share: Option<Share>, budget: fn(f64) -> Budget| share.map(|s| budget(s.0));
         let ratio = Budget::Ratio(self.ratio.map_or(0.5, |s| s.0));
         let shares = of(self.macs, Budget::Macs).or(of(self.params, Budget::Params));
-        shares.or(of(self.size, Budget::Size)).or(of(self.peak_memory, Budget::PeakMemory)).unwrap_or(ratio)
+        let shares = shares.or(of(self.size, Budget::Size)).or(of(self.peak_memory, Budget::PeakMemory));
+        shares.or(of(self.latency, Budget::Latency)).or(of(self.energy, Budget::Energy)).unwrap_or(ratio)
     }
 
     fn is_given(&self) -> bool {
-        let shares = [&self.ratio, &self.macs, &self.params, &self.size, &self.peak_memory];
+        let shares =
+            [&self.ratio, &self.macs, &self.params, &self.size, &self.peak_memory, &self.latency, &self.energy];
         shares.into_iter().any(Option::is_some) || self.promise().is_some()
     }
 }
@@ -138,14 +154,22 @@ pub struct Chosen {
     pub calibrated: Option<Calibrated>,
     /// What was tried on the way.
     pub driven: Option<Driven>,
+    /// What the machine takes, where a budget or a table asks.
+    pub machine: Option<MachineReport>,
 }
 
 impl Choice {
     /// Chooses the layers that go and removes them, measures what is left, and chooses the units that go from it.
-    pub fn plan(&self, model: &Model, analysis: Analysis, open: OpenDims) -> Result<Chosen, Failure> {
+    pub fn plan(
+        &self,
+        model: &Model,
+        analysis: Analysis,
+        open: OpenDims,
+        settings: &Settings,
+    ) -> Result<Chosen, Failure> {
         let Some(count) = self.layers else {
             let shortened = prune::shorten(analysis, &[], &open)?;
-            return self.units(model, shortened, open, None, vec![]);
+            return self.units(model, shortened, open, None, vec![], settings);
         };
         let samples = self.how.calibration.source();
         let (include, exclude) = (self.how.include.clone(), self.how.exclude.clone());
@@ -160,9 +184,9 @@ impl Choice {
         let layers = chosen.into_iter().map(|(_, cut)| cut).collect();
         if !self.budget.is_given() {
             let plan = Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples));
-            return Ok(Chosen { shortened, plan, calibrated: None, driven: None });
+            return Ok(Chosen { shortened, plan, calibrated: None, driven: None, machine: None });
         }
-        self.units(model, shortened, open, whole, layers)
+        self.units(model, shortened, open, whole, layers, settings)
     }
 
     /// Whether units or layers are to go.
@@ -179,7 +203,7 @@ impl Choice {
     pub fn nothing(&self, analysis: Analysis, open: &OpenDims) -> Result<Chosen, Failure> {
         let shortened = prune::shorten(analysis, &[], open)?;
         let plan = Plan::of_layers(&shortened.analysis, vec![], "none");
-        Ok(Chosen { shortened, plan, calibrated: None, driven: None })
+        Ok(Chosen { shortened, plan, calibrated: None, driven: None, machine: None })
     }
 
     fn units(
@@ -189,6 +213,7 @@ impl Choice {
         open: OpenDims,
         whole: Option<cost::Cost>,
         layers: Vec<layers::LayerCut>,
+        settings: &Settings,
     ) -> Result<Chosen, Failure> {
         let (calibration, promise) = (&self.how.calibration, self.budget.promise());
         let (samples, held_out) = match self.driving.judges(promise) {
@@ -197,23 +222,28 @@ impl Choice {
         };
         let calibrated = samples.map(|s| calibration.measured(s, &shortened.analysis)).transpose()?;
         let options = Options { whole, ..self.how.options(self.budget.budget(), open, calibrated.as_ref())? };
-        let (plan, driven) = if promise.is_some() || self.driving.is_given() {
+        let analysis = &shortened.analysis;
+        let (plan, driven, machine) = if promise.is_some() || self.driving.is_given() {
+            let (options, source) = self.tables.costed(analysis, options, settings)?;
             let drive = Drive {
                 driving: &self.driving,
                 calibration,
                 model,
-                analysis: &shortened.analysis,
+                analysis,
                 calibrated: calibrated.as_ref(),
                 held_out: held_out.as_ref(),
                 options: &options,
                 promise,
             };
-            drive.run().map(|(plan, driven)| (plan, Some(driven)))?
+            let (plan, driven) = drive.run()?;
+            let machine = source.map(|source| machine::report(analysis, &options, source, &plan)).transpose()?;
+            (plan, Some(driven), machine)
         } else {
             let _waiting = Waiting::new("planning");
-            (plan::choose(&shortened.analysis, &options).map_err(failure)?, None)
+            let (plan, machine) = self.tables.plan(model, analysis, options, settings)?;
+            (plan, None, machine)
         };
-        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, driven })
+        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, driven, machine })
     }
 
     /// Fails for what does not go together.
@@ -252,6 +282,8 @@ impl How {
             whole: None,
             open,
             measured: calibrated.map(|c| c.measured.clone()),
+            table: None,
+            energy: EnergyModel::default(),
         })
     }
 

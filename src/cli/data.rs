@@ -5,6 +5,7 @@ use super::progress::Progress;
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::judge::{self, Task};
+use crate::oracle::Setup;
 use crate::report::Metrics;
 use crate::verify;
 use clap::{Args, ValueEnum};
@@ -98,15 +99,15 @@ impl Judging {
     pub fn compare(
         &self,
         source: Option<(String, feed::Options)>,
-        before: &Model,
-        after: &Model,
+        (before, after): (&Model, &Model),
+        setup: Setup,
     ) -> Result<Option<Metrics>, Failure> {
         let Some((spec, how)) = source.filter(|_| self.asked()) else {
             return Ok(None);
         };
         let how = feed::Options { labels: self.labels(), ..how };
         let samples = Samples::open(&spec, &verify::input_specs(before)?, &how)?;
-        let options = judge::Options { task: self.task(), output: None, batch: BATCH as usize };
+        let options = judge::Options { task: self.task(), output: None, batch: BATCH as usize, setup };
         let progress = Progress::new("judging", 2 * samples.len());
         let judged = |model| judge::evaluate(model, &samples, &options, &|n| progress.step(n));
         Ok(Some(Metrics::new(judged(before)?, judged(after)?)))

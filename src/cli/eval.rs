@@ -2,6 +2,7 @@
 
 use super::data::{BATCH, Judging};
 use super::progress::Progress;
+use super::running::Running;
 use super::source::{self, Dims};
 use super::{Exit, Failure, figures, show};
 use crate::drive::Spread;
@@ -52,6 +53,8 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
+    running: Running,
+    #[command(flatten)]
     dims: Dims,
     /// Print JSON
     #[arg(long)]
@@ -99,7 +102,8 @@ impl Args {
             let failure = Failure::usage("there is nothing to judge by: no labels are given");
             return Err(failure.hint("give --labels FILE, or a folder of images with a sub-folder for each class"));
         }
-        let options = judge::Options { task, output: self.output.clone(), batch: self.batch as usize };
+        let (output, batch, setup) = (self.output.clone(), self.batch as usize, self.running.setup()?);
+        let options = judge::Options { task, output, batch, setup };
         let parts = self.folds.map_or(0, |n| n as usize);
         let progress = Progress::new(&path.display().to_string(), samples.len() * if parts > 0 { 2 } else { 1 });
         let judged = |samples: &Samples| {

@@ -21,12 +21,15 @@ mod groups;
 mod inspect;
 pub(crate) mod job;
 mod layers;
+mod machine;
 mod man;
 mod opt;
 mod plan;
 mod print;
+mod profile;
 mod progress;
 mod prune;
+mod running;
 mod sensitivity;
 mod show;
 mod source;
@@ -46,7 +49,8 @@ use std::process::ExitCode;
 #[command(name = "secateur", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing to prune (the model is written unchanged), \
-4 the check failed (outputs differ, or a gate was missed). `diff` ends like the tool of that name: 0 same, 1 different, 2 failed.
+4 the check failed (outputs differ, or a gate or the measured latency misses its bound). `diff` ends like the tool of \
+that name: 0 same, 1 different, 2 failed.
 
 Example:
   secateur prune model.onnx -o small.onnx --macs 50%")]
@@ -68,6 +72,7 @@ enum Verb {
     Eval(eval::Args),
     Bench(bench::Args),
     Diff(diff::Args),
+    Profile(profile::Args),
     Inspect(inspect::Args),
     Groups(groups::Args),
     Layers(layers::Args),
@@ -162,6 +167,7 @@ fn run(verb: Verb, given: &ArgMatches) -> Outcome {
         Verb::Eval(a) => eval::run(a),
         Verb::Bench(a) => bench::run(a),
         Verb::Diff(a) => diff::run(a),
+        Verb::Profile(a) => profile::run(a),
         Verb::Inspect(a) => inspect::run(a),
         Verb::Groups(a) => groups::run(a),
         Verb::Layers(a) => layers::run(a),

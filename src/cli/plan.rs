@@ -1,8 +1,10 @@
 //! `secateur plan`: choose what goes, and write it down.
 
 use super::choice::{Choice, Chosen};
-use super::{Exit, flags, show, source, trials};
+use super::running::Running;
+use super::{Exit, flags, machine, show, source, trials};
 use crate::drive::Driven;
+use crate::machine::Settings;
 use crate::plan::Plan;
 use crate::prune::{self, Shortened};
 use clap::ArgMatches;
@@ -22,6 +24,8 @@ pub struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    running: Running,
     /// Accepted for uniformity: a plan is always JSON
     #[arg(long)]
     json: bool,
@@ -33,8 +37,9 @@ pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     let model = source::load(&args.model)?;
     let analysis = prune::prepare(&model)?;
     let open = args.choice.how.dims.open(&model)?;
-    let Chosen { shortened: Shortened { analysis, .. }, plan, driven, .. } =
-        args.choice.plan(&model, analysis, open)?;
+    let settings = Settings { setup: args.running.setup()?, ..Settings::default() };
+    let chosen = args.choice.plan(&model, analysis, open, &settings)?;
+    let Chosen { shortened: Shortened { analysis, .. }, plan, driven, machine, .. } = chosen;
     let plan = Plan { options: flags::given(&flags::among::<Choice>(&flags::of::<Args>()), given), ..plan };
     if let Some(driven) = &driven {
         show::say(trials::told(driven).trim_start());
@@ -47,6 +52,10 @@ pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
         let why = driven.as_ref().and_then(Driven::broken);
         show::say(&why.unwrap_or_else(|| show::nothing(&analysis)));
         return Ok(Exit::Nothing);
+    }
+    if let Some(missed) = machine.as_ref().and_then(machine::missed) {
+        show::say(&format!("error: {missed}"));
+        return Ok(Exit::CheckFailed);
     }
     Ok(Exit::Done)
 }

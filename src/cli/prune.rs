@@ -3,6 +3,7 @@
 use super::calibration::{Calibrated, Calibration};
 use super::choice::{Choice, Chosen};
 use super::gating::Gating;
+use super::machine;
 use super::progress::{Progress, Waiting};
 use super::show;
 use super::source::{self, Dims, Output, Verification};
@@ -17,7 +18,7 @@ use crate::passes::{Pipeline, SyntaxError};
 use crate::plan::Plan;
 use crate::prune::{self, Pruned, Shortened, Stages, Thin};
 use crate::reference::{ReferenceError, reference};
-use crate::report::{self, Metrics, Report, Size, SparsityReport, StageReport};
+use crate::report::{self, MachineReport, Metrics, Report, Size, SparsityReport, StageReport};
 use crate::save;
 use crate::sparsity;
 use crate::stats::Batches;
@@ -138,13 +139,16 @@ pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
     let open = how.dims.open(&model)?;
     let chosen = match thin.is_some() && !args.choice.is_given() {
         true => args.choice.nothing(analysis, &open)?,
-        false => stages.time("plan", || args.choice.plan(&model, analysis, open))?,
+        false => {
+            let settings = args.finish.verification.settings()?;
+            stages.time("plan", || args.choice.plan(&model, analysis, open, &settings))?
+        }
     };
     let thin = match thin {
         Some(options) => Some((options, how.calibration.samples(&model)?)),
         None => None,
     };
-    let Chosen { shortened, plan, calibrated, driven } = chosen;
+    let Chosen { shortened, plan, calibrated, driven, machine } = chosen;
     let flags = flags::of::<Args>();
     let plan = Plan { options: flags::given(&flags::among::<Choice>(&flags), given), ..plan };
     let job = Job {
@@ -158,6 +162,7 @@ pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
         calibrated,
         driven,
         thin,
+        machine,
         options: flags::given(&flags::among::<Decisive>(&flags), given),
     };
     args.finish.make(job, stages)
@@ -193,6 +198,8 @@ pub struct Job<'a> {
     pub driven: Option<Driven>,
     /// How single weights are set to zero, and the samples to measure on.
     pub thin: Option<(sparsity::Options, Option<Batches>)>,
+    /// What the machine takes for what the plan leaves.
+    pub machine: Option<MachineReport>,
     /// The options that the result depends on, as text.
     pub options: String,
 }
@@ -309,6 +316,10 @@ impl Finish {
             show::say(&format!("{why}; the model is unchanged"));
             return Ok(Exit::Nothing);
         }
+        if let Some(missed) = report.machine.as_ref().and_then(machine::missed) {
+            show::say(&format!("error: {missed}"));
+            return Ok(Exit::CheckFailed);
+        }
         Ok(Exit::Done)
     }
 
@@ -339,7 +350,7 @@ impl Finish {
         reference: Option<Result<Model, String>>,
     ) -> Result<report::Outcome, Failure> {
         let Some(reference) = reference else { return Ok(report::Outcome::Skipped) };
-        let options = self.verification.options(job.seed, job.dims);
+        let options = self.verification.options(job.seed, job.dims)?;
         let subjects = verify::Subjects {
             original: job.model,
             reference: reference.as_ref().ok(),
@@ -393,6 +404,7 @@ impl Finish {
                 .map(|(layers, (options, _))| SparsityReport::new(options.to_string(), layers, pruned.cut.is_none())),
             plan: job.plan.clone(),
             driven: job.driven.clone(),
+            machine: job.machine.clone(),
             verification,
             metrics: None,
             gates: vec![],

@@ -1,6 +1,6 @@
 //! How results are shown: JSON for machines, tables and sentences for people.
 
-use super::{Failure, figures, trials};
+use super::{Failure, figures, machine, trials};
 use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
@@ -8,6 +8,7 @@ use crate::figures::{plural, share};
 use crate::files;
 use crate::gates::Verdict;
 use crate::latency::{Latency, Timing};
+use crate::oracle::Setup;
 use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
 use crate::verify::Verification;
@@ -136,6 +137,7 @@ pub fn layer_table(layers: &[LayerReport]) -> String {
 fn sizes(report: &Report) -> String {
     let row = |s: SizeRow| vec![s.name.to_owned(), s.show(s.before), s.show(s.after), s.left()];
     table(&["", "before", "after", "left"], 1, report.sizes().into_iter().map(row))
+        + &report.machine.as_ref().map_or_else(String::new, machine::summary)
 }
 
 fn groups(groups: &[GroupReport]) -> String {
@@ -292,8 +294,14 @@ pub fn latency(l: &Latency, first: &str, second: &str) -> String {
     let mut out = format!("  latency {first}: {}\n", timing(&l.first));
     if let Some((t, ratio)) = &l.second {
         _ = writeln!(out, "  latency {second}: {}", timing(t));
-        let (low, high) = ratio.quartiles;
-        _ = writeln!(out, "  {:.2} times as fast ({low:.2} – {high:.2}), in tract on this machine", ratio.of_medians);
+        let ((low, high), sure) = (ratio.interval, 100.0 * ratio.confidence);
+        let Setup { runtime, threads } = l.setup;
+        let threads = if threads > 1 { format!(" on {threads} threads") } else { String::new() };
+        _ = writeln!(
+            out,
+            "  {:.2} times as fast ({low:.2} – {high:.2} with {sure:.0} % confidence), in {runtime}{threads} on this machine",
+            ratio.median
+        );
     }
     out
 }

@@ -2,9 +2,11 @@
 
 use super::Failure;
 use super::data::{Inputs, Judging};
+use super::running::Running;
 use crate::cost::OpenDims;
 use crate::files::folder;
 use crate::ir::{Model, Node};
+use crate::machine::Settings;
 use crate::report::Metrics;
 use crate::save::{ExternalData, SaveError, SaveOptions, Saved};
 use crate::{content, load, save, verify};
@@ -193,6 +195,11 @@ pub struct Verification {
     /// The largest relative difference that counts as equal [default: 1e-3; 3e-2 for 16- and 8-bit models]
     #[arg(long, value_name = "X", value_parser = tolerance)]
     tolerance: Option<f64>,
+    #[command(flatten)]
+    running: Running,
+    /// Runs of each model before the first that is timed
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    warmup: usize,
     /// Timed runs of each model; 0 for none
     #[arg(long, default_value_t = 10, value_name = "N")]
     repeats: usize,
@@ -224,17 +231,25 @@ impl Verification {
 
     /// How good two models are, if there are labels to tell.
     pub fn metrics(&self, seed: u64, dims: &Dims, before: &Model, after: &Model) -> Result<Option<Metrics>, Failure> {
-        self.judging.compare(self.inputs.source(seed, &dims.sizes()), before, after)
+        let source = self.inputs.source(seed, &dims.sizes());
+        self.judging.compare(source, (before, after), self.running.setup()?)
     }
 
-    pub fn options(&self, seed: u64, dims: &Dims) -> verify::Options {
-        verify::Options {
+    pub fn options(&self, seed: u64, dims: &Dims) -> Result<verify::Options, Failure> {
+        Ok(verify::Options {
             inputs: self.inputs.source(seed, &dims.sizes()),
             samples: self.verify_samples as usize,
             seed,
             sizes: dims.sizes(),
             tolerance: self.tolerance,
+            setup: self.running.setup()?,
+            warmup: self.warmup,
             repeats: self.repeats,
-        }
+        })
+    }
+
+    /// How a machine is measured for a budget.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        Ok(Settings { setup: self.running.setup()?, warmup: self.warmup, repeats: self.repeats })
     }
 }

@@ -156,7 +156,15 @@ impl Args {
         let (cut, pruned) = (pruned.cut.as_ref(), &pruned.model);
         let subjects = verify::Subjects { original: model, reference: Some(&reference), cut, pruned };
         let (seed, sizes) = (self.how.seed, self.how.dims.sizes());
-        let options = verify::Options { inputs: None, samples: 2, seed, sizes, tolerance: None, repeats: self.repeats };
+        let options = verify::Options {
+            inputs: None,
+            samples: 2,
+            seed,
+            sizes,
+            tolerance: None,
+            repeats: self.repeats,
+            ..verify::Options::default()
+        };
         match verify::verify(&subjects, &options) {
             Ok(found) => Ok(Some(found)),
             Err(e) if e.is_inability() => Ok(None),

@@ -50,7 +50,7 @@ pub fn run(args: Args) -> super::Outcome {
     args.verification.check()?;
     let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
     let timed = args.gating.gates().iter().any(|g| g.kind.is_about_time());
-    let given = args.verification.options(args.seed, &args.dims);
+    let given = args.verification.options(args.seed, &args.dims)?;
     let options = verify::Options { repeats: if timed { given.repeats } else { 0 }, ..given };
     args.dims.check(&a)?;
     let blame = |e: verify::VerifyError| {

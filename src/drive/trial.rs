@@ -7,7 +7,7 @@ use crate::cost::{Cost, OpenDims};
 use crate::feed::{Feed, Samples};
 use crate::ir::{Model, Tensor};
 use crate::judge::{self, Figure, Judgement, Task};
-use crate::oracle::{Runner, Signature};
+use crate::oracle::{Runner, Setup, Signature};
 use crate::plan::{Budget, Plan};
 use crate::prune::{self, Pruned, Repair};
 use crate::verify;
@@ -139,7 +139,7 @@ impl Jury<'_> {
         }
         let by_labels = match task {
             Some(task) => {
-                let options = judge::Options { task, output: None, batch: BATCH };
+                let options = judge::Options { task, output: None, batch: BATCH, setup: Setup::default() };
                 let judgement = judge::evaluate(original, samples, &options, &|_| ())?;
                 Some((options, judgement))
             }

@@ -3,7 +3,7 @@
 use super::{Judge, JudgeError, Judgement, Task, next_tokens};
 use crate::feed::{Feed, FeedError, Samples};
 use crate::ir::{Model, Tensor};
-use crate::oracle::{OracleError, Runner, Signature};
+use crate::oracle::{OracleError, Runner, Setup, Signature};
 use crate::verify::{self, VerifyError};
 
 /// How to judge.
@@ -14,6 +14,8 @@ pub struct Options {
     pub output: Option<String>,
     /// How many samples are run at a time, where the model leaves that open.
     pub batch: usize,
+    /// What runs the model.
+    pub setup: Setup,
 }
 
 /// Why a model was not judged.
@@ -52,7 +54,7 @@ pub fn evaluate(
         // A smaller last feed needs a runner of its own.
         let runner = match prepared.take().filter(|(signature, _)| *signature == feed.signature()) {
             Some((_, runner)) => runner,
-            None => verify::runner(model, "evaluated", &feed)?,
+            None => verify::runner_on(&options.setup, model, "evaluated", &feed)?,
         };
         let mut outputs = runner.run(&feed)?;
         let (name, output) = outputs.swap_remove(chosen(&outputs, options.output.as_deref())?);

@@ -1,14 +1,18 @@
 //! The oracle: runs a model and says what comes out.
 //!
-//! It is tract, behind the cargo feature `tract`, and nothing outside this folder names it. A [`Runner`] holds one
-//! model, prepared for inputs of fixed sizes; any number of them live side by side. Runs are deterministic and use
-//! one thread, so two runs of one feed give the same bits, and times can be compared.
+//! It is tract, behind the cargo feature `tract`, or on demand ONNX Runtime, behind `ort` ([`Setup`] says which), and
+//! nothing outside this folder names them. A [`Runner`] holds one model, prepared for inputs of fixed sizes; any number
+//! of them live side by side. Runs are deterministic and use one thread unless told otherwise, so two runs of one feed
+//! give the same bits, and times can be compared.
 //!
 //! The oracle must be right or silent. What tract ignores or would compute differently (an operator's domain,
 //! a BatchNormalization in training mode, the direction of a recurrence) is said in other operators or refused by name
 //! before tract sees it; its panics become errors.
 
 mod panics;
+mod setup;
+
+pub use setup::{Runtime, RuntimeError, Setup};
 
 #[cfg(feature = "tract")]
 mod blame;
@@ -21,6 +25,8 @@ mod engine;
 mod engine;
 #[cfg(feature = "tract")]
 mod examine;
+#[cfg(feature = "ort")]
+mod onnxruntime;
 #[cfg(feature = "tract")]
 mod rewrite;
 #[cfg(feature = "tract")]
@@ -35,10 +41,10 @@ use std::time::Duration;
 /// Name, element type and shape of an input for one run.
 pub type Signature = (String, DType, Vec<usize>);
 
-/// How tract runs a model.
+/// How a runtime runs a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// With all of tract's optimizations.
+    /// With all of the runtime's optimizations.
     Optimized,
     /// As it was read: tract fails to optimize it, or does so wrongly. Results are right; times say little.
     Plain,
@@ -58,6 +64,12 @@ impl fmt::Display for Plan {
 pub enum OracleError {
     #[error("this build has no oracle (feature tract)")]
     Absent,
+    #[error("this build has no ONNX Runtime; build it with `--features ort`")]
+    NoOrt,
+    #[error("ONNX Runtime can't be loaded: {0}")]
+    NoLibrary(String),
+    #[error("tract runs on one thread; {0} threads need --runtime ort")]
+    Threads(usize),
     #[error("the bytes are no ONNX model: {0}")]
     Decode(String),
     #[error("the oracle can't run {operator} {node:?}: {message}")]
@@ -78,14 +90,59 @@ pub enum OracleError {
     Panic(String),
 }
 
+impl Setup {
+    /// The runtime's name, with the build of a library that was loaded.
+    pub fn runtime_and_build(&self) -> String {
+        match self.runtime {
+            #[cfg(feature = "ort")]
+            Runtime::Ort if self.check().is_ok() => format!("ort {}", onnxruntime::build()),
+            runtime => runtime.to_string(),
+        }
+    }
+
+    /// Fails where this build or this machine can't run models so.
+    pub fn check(&self) -> Result<(), OracleError> {
+        match self.runtime {
+            Runtime::Tract if self.threads != 1 => Err(OracleError::Threads(self.threads)),
+            Runtime::Tract => Ok(()),
+            #[cfg(feature = "ort")]
+            Runtime::Ort => panics::caught(|| onnxruntime::environment().map(|_| ())),
+            #[cfg(not(feature = "ort"))]
+            Runtime::Ort => Err(OracleError::NoOrt),
+        }
+    }
+}
+
 /// A model that is ready to run on inputs of fixed sizes.
-pub struct Runner(engine::Engine);
+pub struct Runner {
+    prepared: Prepared,
+    setup: Setup,
+}
+
+enum Prepared {
+    Tract(engine::Engine),
+    #[cfg(feature = "ort")]
+    Ort(onnxruntime::Engine),
+}
 
 impl Runner {
     /// Prepares an encoded `ModelProto`. `dir` is where its external data lies; `inputs` are the sizes to run with,
     /// one for every graph input that has no initializer ([`Feed::signature`] has them).
     pub fn new(model: &[u8], dir: Option<&Path>, inputs: &[Signature]) -> Result<Runner, OracleError> {
-        Runner::with_outputs(model, dir, inputs, &[])
+        Runner::on(&Setup::default(), model, dir, inputs)
+    }
+
+    /// Like [`Runner::new`], with another runtime or more threads.
+    pub fn on(setup: &Setup, model: &[u8], dir: Option<&Path>, inputs: &[Signature]) -> Result<Runner, OracleError> {
+        setup.check()?;
+        let prepared = || match setup.runtime {
+            Runtime::Tract => engine::Engine::new(model, dir, inputs, true, &[]).map(Prepared::Tract),
+            #[cfg(feature = "ort")]
+            Runtime::Ort => onnxruntime::Engine::new(model, dir, inputs, setup.threads).map(Prepared::Ort),
+            #[cfg(not(feature = "ort"))]
+            Runtime::Ort => Err(OracleError::NoOrt),
+        };
+        panics::caught(prepared).map(|prepared| Runner { prepared, setup: *setup })
     }
 
     /// Like [`Runner::new`], and returns the inner values named `extra` too, after the model's own outputs.
@@ -95,7 +152,7 @@ impl Runner {
         inputs: &[Signature],
         extra: &[String],
     ) -> Result<Runner, OracleError> {
-        panics::caught(|| engine::Engine::new(model, dir, inputs, true, extra)).map(Runner)
+        panics::caught(|| engine::Engine::new(model, dir, inputs, true, extra)).map(Runner::of_tract)
     }
 
     /// Like [`Runner::new`], but returns only the inner values of these names, and computes no more than they need.
@@ -105,22 +162,43 @@ impl Runner {
         inputs: &[Signature],
         values: &[String],
     ) -> Result<Runner, OracleError> {
-        panics::caught(|| engine::Engine::new(model, dir, inputs, false, values)).map(Runner)
+        panics::caught(|| engine::Engine::new(model, dir, inputs, false, values)).map(Runner::of_tract)
+    }
+
+    fn of_tract(engine: engine::Engine) -> Runner {
+        Runner { prepared: Prepared::Tract(engine), setup: Setup::default() }
+    }
+
+    /// What runs the model.
+    pub fn setup(&self) -> Setup {
+        self.setup
     }
 
     /// Runs the model. Returns the graph's outputs in the file's order, then the extra ones, each with its name.
     pub fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
-        panics::caught(|| self.0.run(feed))
+        panics::caught(|| match &self.prepared {
+            Prepared::Tract(engine) => engine.run(feed),
+            #[cfg(feature = "ort")]
+            Prepared::Ort(engine) => engine.run(feed),
+        })
     }
 
     /// Runs the model and says how long that took, without the conversion of inputs and outputs.
     pub fn time(&self, feed: &Feed) -> Result<Duration, OracleError> {
-        panics::caught(|| self.0.time(feed))
+        panics::caught(|| match &self.prepared {
+            Prepared::Tract(engine) => engine.time(feed),
+            #[cfg(feature = "ort")]
+            Prepared::Ort(engine) => engine.time(feed),
+        })
     }
 
-    /// How tract runs the model.
+    /// How the runtime runs the model.
     pub fn plan(&self) -> Plan {
-        self.0.plan()
+        match &self.prepared {
+            Prepared::Tract(engine) => engine.plan(),
+            #[cfg(feature = "ort")]
+            Prepared::Ort(_) => Plan::Optimized,
+        }
     }
 }
 

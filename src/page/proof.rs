@@ -81,10 +81,14 @@ pub(super) fn latency(report: &Report) -> Markup {
     });
     let about = summary::latency(report).and_then(|l| l.second.as_ref()).map_or_else(String::new, |(after, ratio)| {
         let (low, high) = ratio.quartiles;
+        let setup = summary::latency(report).map_or_else(String::new, |l| {
+            format!("in {} on {} of this machine", l.setup.runtime, figures::plural(l.setup.threads, "thread"))
+        });
         format!(
-            "{} runs of each model in turns, on one thread of this machine: {:.2} times as fast (half of the turns {low:.2} – {high:.2}). \
+            "{} runs of each model in turns, {setup}: {:.2} times as fast (half of the turns {low:.2} – {high:.2}). \
              A dot is a run, the line the median, the box the middle half.",
-            after.runs(), ratio.of_medians
+            after.runs(),
+            ratio.median
         )
     });
     super::section("latency", "Latency", &about, content)

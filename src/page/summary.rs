@@ -47,7 +47,7 @@ fn speed(report: &Report) -> Markup {
     html! {
         @if let Some((all, (after, ratio))) = second {
             @let detail = format!("{} → {}, median in tract", figures::duration(all.first.median), figures::duration(after.median));
-            (tile("speed", &format!("{:.2} ×", ratio.of_medians), &detail, None, ""))
+            (tile("speed", &format!("{:.2} ×", ratio.median), &detail, None, ""))
         }
     }
 }

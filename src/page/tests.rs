@@ -39,8 +39,12 @@ fn verification() -> Verification {
         meaningful: true,
         samples: 3,
         latency: Some(Latency {
+            setup: oracle::Setup::default(),
             first: timing(900),
-            second: Some((timing(500), Ratio { of_medians: 1.8, quartiles: (1.7, 1.9) })),
+            second: Some((
+                timing(500),
+                Ratio { median: 1.8, quartiles: (1.7, 1.9), interval: (1.7, 1.9), confidence: 0.95 },
+            )),
         }),
         plan: oracle::Plan::Optimized,
     }
@@ -95,6 +99,7 @@ pub(super) fn report(n: usize) -> Report {
         },
         verification: Outcome::Ran(Box::new(verification())),
         metrics: None,
+        machine: None,
         driven: None,
         gates: gates(),
         stages: ["load", "plan", "cut"].map(|n| StageReport { name: n.into(), seconds: 0.25 }).into(),
@@ -175,7 +180,7 @@ fn a_huge_model_gives_a_small_page() {
 
 #[test]
 fn what_is_missing_is_left_out() {
-    let bare = Report { verification: Outcome::Skipped, ..report(0) };
+    let bare = Report { verification: Outcome::Skipped, gates: vec![], ..report(0) };
     let html = super::html(&bare);
     check_nesting(&html);
     for id in ["gates", "profile", "layers", "groups", "pins", "repaired", "trials", "latency", "metrics", "sparsity"] {

@@ -12,29 +12,33 @@ use super::choose::{Budget, ChooseError, Options, Ranked};
 use super::price::Measure;
 use crate::analysis::Analysis;
 use crate::axes::KeepSets;
-use crate::cost;
-use crate::infer::Facts;
+use crate::machine::Prices;
+use serde::Serialize;
 
 /// How often prices are taken anew.
 const ROUNDS: usize = 5;
+
+/// The floor of a budget is told with so many nodes.
+const NODES: usize = 3;
 
 /// How many units of each group stay. `tilt` has a factor for the scores of each group.
 pub(super) fn fill(
     analysis: &Analysis,
     options: &Options,
     ranked: &[Ranked],
+    prices: Option<&Prices>,
     budget: Budget,
     tilt: &[f64],
 ) -> Result<Vec<usize>, ChooseError> {
-    let Some((measure, share)) = Measure::of(budget) else { return Ok(ranked.iter().map(|r| r.group.size).collect()) };
+    let Some(share) = budget.share() else { return Ok(ranked.iter().map(|r| r.group.size).collect()) };
+    let measure = Measure::of(budget, options, prices)?;
     let filling = Filling { analysis, options, ranked, measure, tilt };
     let none = vec![0; ranked.len()];
-    let all = options.whole.as_ref().map_or_else(|| filling.cost(&none), |whole| measure.in_cost(whole));
+    let whole = options.whole.as_ref().and_then(|whole| measure.in_cost(whole));
+    let all = whole.unwrap_or_else(|| filling.cost(&none));
     let target = share * all;
     let mut prices = vec![1.0; ranked.len()];
-    let first = filling.shortest(&prices, target);
-    let mut gone =
-        first.map_err(|floor| ChooseError::Unreachable { asked: budget, floor: 100.0 * floor / all.max(1.0) })?;
+    let mut gone = filling.shortest(&prices, target).map_err(|floor| filling.unreachable(budget, &floor, all))?;
     if options.criterion.is_comparable() {
         for _ in 0..ROUNDS {
             prices = filling.prices(&gone);
@@ -48,11 +52,42 @@ pub(super) fn fill(
     Ok(filling.kept(&filling.restored(gone, &prices, target)))
 }
 
+/// What a plan comes to, in what a budget counts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Of the model with all units.
+    pub before: f64,
+    pub after: f64,
+    /// Of the model with every group cut as far as it may be.
+    pub floor: f64,
+    /// What most of the floor goes to, by the names of nodes; empty without a table.
+    pub floor_nodes: Vec<(String, f64)>,
+}
+
+/// What keep-sets come to.
+pub(super) fn estimate(
+    analysis: &Analysis,
+    options: &Options,
+    ranked: &[Ranked],
+    prices: Option<&Prices>,
+    keep: &KeepSets,
+) -> Result<Estimate, ChooseError> {
+    let measure = Measure::of(options.budget, options, prices)?;
+    let filling = Filling { analysis, options, ranked, measure, tilt: &[] };
+    let least = filling.keep(&filling.most());
+    let floor_nodes = match measure {
+        Measure::Table(prices) => dearest(prices.by_piece(&least)),
+        _ => vec![],
+    };
+    let spent = |keep: &KeepSets| measure.spent(analysis, keep, &options.open);
+    Ok(Estimate { before: spent(&KeepSets::default()), after: spent(keep), floor: spent(&least), floor_nodes })
+}
+
 struct Filling<'a> {
     analysis: &'a Analysis,
     options: &'a Options,
     ranked: &'a [Ranked<'a>],
-    measure: Measure,
+    measure: Measure<'a>,
     tilt: &'a [f64],
 }
 
@@ -66,11 +101,15 @@ impl Filling<'_> {
         ranked.scores[ranked.order[place]] * self.tilt[group] / prices[group]
     }
 
-    /// The shortest prefix of the one ranking that comes down to the target; else the least that can be reached.
-    fn shortest(&self, prices: &[f64], target: f64) -> Result<Gone, f64> {
+    /// The most units that may go.
+    fn most(&self) -> Gone {
+        self.ranked.iter().map(|r| (r.group.size as f64 * self.options.max_ratio) as usize).collect()
+    }
+
+    /// The shortest prefix of the one ranking that comes down to the target; else all of it.
+    fn shortest(&self, prices: &[f64], target: f64) -> Result<Gone, Gone> {
         let mut units: Vec<(f64, usize)> = vec![];
-        for (g, group) in self.ranked.iter().enumerate() {
-            let most = (group.group.size as f64 * self.options.max_ratio) as usize;
+        for (g, most) in self.most().into_iter().enumerate() {
             units.extend((0..most).map(|place| (self.worth(prices, g, place), g)));
         }
         units.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -81,7 +120,7 @@ impl Filling<'_> {
         };
         let meets = |prefix: usize| self.cost(&gone(prefix)) <= target;
         if !meets(units.len()) {
-            return Err(self.cost(&gone(units.len())));
+            return Err(gone(units.len()));
         }
         let (mut low, mut high) = (0, units.len());
         while low < high {
@@ -136,19 +175,31 @@ impl Filling<'_> {
         keep
     }
 
-    fn facts(&self, keep: &KeepSets) -> Facts {
-        cost::predict(&self.analysis.model.graph, &self.analysis.axes, &self.analysis.facts, keep)
-    }
-
     fn cost(&self, gone: &[usize]) -> f64 {
-        self.measure.spent(self.analysis, &self.facts(&self.keep(gone)), &self.options.open)
+        self.measure.spent(self.analysis, &self.keep(gone), &self.options.open)
     }
 
     fn prices(&self, gone: &[usize]) -> Vec<f64> {
-        let keep = self.keep(gone);
-        let by_leaf = self.measure.prices(self.analysis, &keep, &self.facts(&keep), &self.options.open);
-        let price = |r: &Ranked| by_leaf.get(&r.group.leaf).copied().unwrap_or(0.0);
+        let prices = self.measure.prices(self.analysis, self.ranked, &self.keep(gone), &self.options.open);
         // What costs nothing is not worth any error.
-        self.ranked.iter().map(|r| price(r).max(f64::MIN_POSITIVE)).collect()
+        prices.into_iter().map(|price| price.max(f64::MIN_POSITIVE)).collect()
     }
+
+    /// Why a budget can't be met, with what is left at the least.
+    fn unreachable(&self, asked: Budget, gone: &[usize], all: f64) -> ChooseError {
+        let floor = 100.0 * self.cost(gone) / all.max(f64::MIN_POSITIVE);
+        let Measure::Table(prices) = &self.measure else { return ChooseError::Unreachable { asked, floor } };
+        let left = prices.by_piece(&self.keep(gone));
+        let total: f64 = left.iter().map(|(_, cost)| cost).sum();
+        let share = |cost: f64| 100.0 * cost / total.max(f64::MIN_POSITIVE);
+        let named = dearest(left).into_iter().map(|(name, cost)| format!("`{name}` ({:.0}% of it)", share(cost)));
+        ChooseError::Floor { asked, floor, nodes: named.collect::<Vec<_>>().join(", ") }
+    }
+}
+
+/// The few that cost most.
+fn dearest(mut costs: Vec<(String, f64)>) -> Vec<(String, f64)> {
+    costs.sort_by(|a, b| b.1.total_cmp(&a.1));
+    costs.truncate(NODES);
+    costs
 }

@@ -4,10 +4,12 @@
 //! a whole loses the ratio, not each label of it. The other budgets are shares of the whole model to keep
 //! ([`super::budget`]).
 
-use super::{Cut, Patterns, Plan, VERSION, architecture, budget, places};
+use super::budget::{self, Estimate};
+use super::{Cut, Patterns, Plan, PlanError, VERSION, architecture, places};
 use crate::analysis::Analysis;
 use crate::axes::{Granularity, Group, GroupId, Shape, Var};
 use crate::cost::{Cost, OpenDims};
+use crate::machine::{EnergyModel, Prices, Table, TableError, grid};
 use crate::score::{Context, Formula, ScoreError};
 use crate::stats::Measured;
 use std::collections::HashMap;
@@ -27,6 +29,10 @@ pub enum Budget {
     Size(f64),
     /// The share of the activations' peak memory to keep; see [`Walk`](crate::cost::Walk).
     PeakMemory(f64),
+    /// The share of the time of a run to keep, by the table of [`Options`].
+    Latency(f64),
+    /// The share of the energy of a run to keep, by the table or the model of [`Options`].
+    Energy(f64),
 }
 
 impl Budget {
@@ -35,6 +41,7 @@ impl Budget {
         match self {
             Budget::Ratio(_) => None,
             Budget::Macs(s) | Budget::Params(s) | Budget::Size(s) | Budget::PeakMemory(s) => Some(s),
+            Budget::Latency(s) | Budget::Energy(s) => Some(s),
         }
     }
 
@@ -46,6 +53,8 @@ impl Budget {
             Budget::Params(_) => Budget::Params(share),
             Budget::Size(_) => Budget::Size(share),
             Budget::PeakMemory(_) => Budget::PeakMemory(share),
+            Budget::Latency(_) => Budget::Latency(share),
+            Budget::Energy(_) => Budget::Energy(share),
         }
     }
 }
@@ -64,6 +73,8 @@ impl fmt::Display for Budget {
             Budget::Params(x) => write!(f, "params {}%", x * 100.0),
             Budget::Size(x) => write!(f, "size {}%", x * 100.0),
             Budget::PeakMemory(x) => write!(f, "peak-memory {}%", x * 100.0),
+            Budget::Latency(x) => write!(f, "latency {}%", x * 100.0),
+            Budget::Energy(x) => write!(f, "energy {}%", x * 100.0),
         }
     }
 }
@@ -99,6 +110,11 @@ pub struct Options {
     pub open: OpenDims,
     /// What was measured on samples, for criteria that ask for it.
     pub measured: Option<Arc<Measured>>,
+    /// What pieces of the model cost on a machine, by width. Groups then keep no number of units at which the model
+    /// costs as much as with more, whatever the budget counts.
+    pub table: Option<Arc<Table>>,
+    /// What a budget of energy counts by where the table has none.
+    pub energy: EnergyModel,
 }
 
 impl Options {
@@ -117,6 +133,8 @@ impl Options {
             whole: None,
             open: OpenDims::default(),
             measured: None,
+            table: None,
+            energy: EnergyModel::default(),
         }
     }
 }
@@ -135,6 +153,15 @@ pub enum ChooseError {
          allow more (`--max-ratio`, `--min-keep`, `--inexact`) or ask for less"
     )]
     Unreachable { asked: Budget, floor: f64 },
+    #[error(
+        "a budget of {asked} can't be met: with every group cut as far as it may be, {floor:.1}% would be left, most of \
+         it in {nodes}; allow more (`--max-ratio`, `--min-keep`, `--inexact`) or ask for less"
+    )]
+    Floor { asked: Budget, floor: f64, nodes: String },
+    #[error("a budget of {0} needs a table of what the model's nodes take")]
+    NoTable(Budget),
+    #[error(transparent)]
+    Table(#[from] TableError),
 }
 
 /// Chooses the units that go.
@@ -148,19 +175,34 @@ pub struct Ranking<'a> {
     analysis: &'a Analysis,
     options: &'a Options,
     ranked: Vec<Ranked<'a>>,
+    /// By the table of the options.
+    prices: Option<Prices<'a>>,
 }
 
 impl<'a> Ranking<'a> {
     /// Scores the units of all groups that the options let in.
     pub fn new(analysis: &'a Analysis, options: &'a Options) -> Result<Ranking<'a>, ChooseError> {
         let context = Context { analysis, seed: options.seed, measured: options.measured.as_deref() };
+        Ranking::by(analysis, options, |group| {
+            let scores = options.criterion.score(&context, group);
+            scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })
+        })
+    }
+
+    fn by(
+        analysis: &'a Analysis,
+        options: &'a Options,
+        score: impl Fn(&Group) -> Result<Vec<f64>, ChooseError>,
+    ) -> Result<Ranking<'a>, ChooseError> {
+        let table = options.table.as_deref();
+        let prices = table.map(|t| Prices::new(analysis, &options.open, t)).transpose()?;
         let mut ranked: Vec<Ranked> = vec![];
         for group in candidates(analysis, options)? {
-            let scores = options.criterion.score(&context, group);
-            let scores = scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })?;
-            ranked.push(Ranked::new(analysis, options, group, scores));
+            let mut group = Ranked::new(analysis, options, group, score(group)?);
+            group.steps = prices.as_ref().map_or_else(Vec::new, |p| group.steps_of(p));
+            ranked.push(group);
         }
-        Ok(Ranking { analysis, options, ranked })
+        Ok(Ranking { analysis, options, ranked, prices })
     }
 
     /// The groups that may lose units.
@@ -178,7 +220,7 @@ impl<'a> Ranking<'a> {
         let (analysis, ranked) = (self.analysis, &self.ranked);
         let counts = match budget {
             Budget::Ratio(ratio) => by_ratio(analysis, ranked, ratio),
-            budget => budget::fill(analysis, self.options, ranked, budget, tilt)?,
+            budget => budget::fill(analysis, self.options, ranked, self.prices.as_ref(), budget, tilt)?,
         };
         let cut = |(group, &keep): (&Ranked, &usize)| (keep < group.group.size).then(|| group.cut(analysis, keep));
         Ok(Plan {
@@ -191,6 +233,21 @@ impl<'a> Ranking<'a> {
             cuts: ranked.iter().zip(&counts).filter_map(cut).collect(),
         })
     }
+}
+
+/// What a plan comes to, in what the options' budget counts; a ratio counts multiply-accumulates.
+pub fn estimate(analysis: &Analysis, options: &Options, plan: &Plan) -> Result<Estimate, EstimateError> {
+    let ranking = Ranking::by(analysis, options, |group| Ok(vec![0.0; group.size]))?;
+    Ok(budget::estimate(analysis, options, &ranking.ranked, ranking.prices.as_ref(), &plan.keep_sets(analysis)?)?)
+}
+
+/// Why it can't be said what a plan comes to.
+#[derive(Debug, thiserror::Error)]
+pub enum EstimateError {
+    #[error(transparent)]
+    Choose(#[from] ChooseError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
 }
 
 /// The groups that the options let in.
@@ -230,6 +287,8 @@ pub(super) struct Ranked<'a> {
     /// The fewest units that may stay, and what the number that stays is a multiple of.
     floor: usize,
     step: usize,
+    /// The only numbers of units that may stay, ascending; any where there is none.
+    pub steps: Vec<usize>,
     /// How many numbers the group reaches.
     reach: usize,
 }
@@ -241,13 +300,24 @@ impl<'a> Ranked<'a> {
         let constants = group.members.iter().filter_map(|m| analysis.model.graph.tensor(m.constant));
         let reach = constants.map(crate::ir::Tensor::count).sum();
         let step = step(analysis, group, options.round.multiple);
-        Ranked { group, scores, order, floor: options.round.min_keep.max(group.floor), step, reach }
+        Ranked { group, scores, order, floor: options.round.min_keep.max(group.floor), step, steps: vec![], reach }
+    }
+
+    /// The numbers of units worth keeping: those of the grid that are allowed, and cost less than all wider ones.
+    fn steps_of(&self, prices: &Prices) -> Vec<usize> {
+        let mut widths: Vec<usize> = grid(self.group.size).into_iter().map(|n| self.allowed(n)).collect();
+        widths.dedup();
+        prices.steps(self.group.leaf, &widths)
     }
 
     /// The number of units to keep that is nearest above `wanted` and allowed.
     pub fn allowed(&self, wanted: usize) -> usize {
         let rounded = wanted.max(1).next_multiple_of(self.step);
-        rounded.max(self.floor).min(self.group.size)
+        let allowed = rounded.max(self.floor).min(self.group.size);
+        match &self.steps[..] {
+            [] => allowed,
+            steps => steps.iter().copied().find(|&n| n >= allowed).unwrap_or(self.group.size),
+        }
     }
 
     fn cut(&self, analysis: &Analysis, keep: usize) -> Cut {

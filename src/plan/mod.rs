@@ -9,7 +9,8 @@ mod patterns;
 mod price;
 mod share;
 
-pub use choose::{Budget, ChooseError, Options, Ranking, Round, choose};
+pub use budget::Estimate;
+pub use choose::{Budget, ChooseError, EstimateError, Options, Ranking, Round, choose, estimate};
 pub use patterns::Patterns;
 pub use share::{Share, ShareError};
 

@@ -1,14 +1,16 @@
 //! Prices: what one unit more or less of each group costs.
 //!
 //! A cost is proportional to the lengths of the axes that it runs along, so what a unit costs depends on how long all
-//! other axes are (a convolution's on both its channels). Prices are those at some widths.
+//! other axes are (a convolution's on both its channels). Prices are those at some widths. Where a machine's table says
+//! what pieces take by width, a unit costs its share of the next step.
 
-use super::choose::Budget;
+use super::choose::{Budget, ChooseError, Options, Ranked};
 use crate::analysis::Analysis;
 use crate::axes::{Axes, KeepSets, Shape, Var};
 use crate::cost::{self, Cost, OpenDims, Walk};
 use crate::infer::Facts;
 use crate::ir::{NodeId, ValueId};
+use crate::machine::{EnergyModel, Prices, Quantity, TableError};
 use std::collections::HashMap;
 
 /// How sharply the peak of memory is told from what is nearly as high: the power of the mean that stands in for the
@@ -16,64 +18,116 @@ use std::collections::HashMap;
 const SHARPNESS: i32 = 16;
 
 /// What a budget counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Measure {
+#[derive(Clone, Copy)]
+pub(super) enum Measure<'a> {
     Macs,
     Params,
     Bytes,
     Peak,
+    /// What the pieces take by a machine's table.
+    Table(&'a Prices<'a>),
+    /// What the nodes take by a model of energies.
+    Energy(&'a EnergyModel),
 }
 
-impl Measure {
-    /// What a budget over the whole model counts, and the share of it that stays.
-    pub fn of(budget: Budget) -> Option<(Measure, f64)> {
-        match budget {
-            Budget::Ratio(_) => None,
-            Budget::Macs(s) => Some((Measure::Macs, s)),
-            Budget::Params(s) => Some((Measure::Params, s)),
-            Budget::Size(s) => Some((Measure::Bytes, s)),
-            Budget::PeakMemory(s) => Some((Measure::Peak, s)),
-        }
+impl<'a> Measure<'a> {
+    /// What a budget counts; multiply-accumulates where it is none over the whole model.
+    pub fn of(
+        budget: Budget,
+        options: &'a Options,
+        prices: Option<&'a Prices<'a>>,
+    ) -> Result<Measure<'a>, ChooseError> {
+        let quantity = match budget {
+            Budget::Ratio(_) | Budget::Macs(_) => return Ok(Measure::Macs),
+            Budget::Params(_) => return Ok(Measure::Params),
+            Budget::Size(_) => return Ok(Measure::Bytes),
+            Budget::PeakMemory(_) => return Ok(Measure::Peak),
+            Budget::Latency(_) => Quantity::Latency,
+            Budget::Energy(_) => Quantity::Energy,
+        };
+        let Some(prices) = prices else {
+            let modelled = quantity == Quantity::Energy;
+            return modelled.then_some(Measure::Energy(&options.energy)).ok_or(ChooseError::NoTable(budget));
+        };
+        let found = prices.quantity();
+        let fits = Measure::Table(prices);
+        if found == quantity { Ok(fits) } else { Err(TableError::Quantity { wanted: quantity, found }.into()) }
     }
 
-    pub fn in_cost(self, cost: &Cost) -> f64 {
+    /// The figure in a cost; `None` where costs don't have it.
+    pub fn in_cost(self, cost: &Cost) -> Option<f64> {
         let number = match self {
             Measure::Macs => cost.macs,
             Measure::Params => cost.params,
             Measure::Bytes => cost.bytes,
             Measure::Peak => cost.peak,
+            Measure::Table(_) | Measure::Energy(_) => return None,
         };
-        number as f64
+        Some(number as f64)
     }
 
-    /// What a model with these facts costs.
-    pub fn spent(self, analysis: &Analysis, facts: &Facts, open: &OpenDims) -> f64 {
+    /// What keep-sets leave.
+    pub fn spent(self, analysis: &Analysis, keep: &KeepSets, open: &OpenDims) -> f64 {
+        let facts = || facts(analysis, keep);
         match self {
-            Measure::Peak => Walk::new(&analysis.model.graph, facts, open).peak() as f64,
-            _ => self.in_cost(&cost::sums(&analysis.model, facts, open)),
+            Measure::Table(prices) => prices.total(keep),
+            Measure::Peak => Walk::new(&analysis.model.graph, &facts(), open).peak() as f64,
+            _ => self.per_node(analysis, &facts(), open).into_iter().map(|(_, cost)| cost).sum(),
         }
     }
 
-    /// What one unit more or less of each leaf costs at these widths, of which `facts` are the shapes.
-    pub fn prices(self, analysis: &Analysis, keep: &KeepSets, facts: &Facts, open: &OpenDims) -> HashMap<Var, f64> {
+    /// What one unit more or less of each group costs at these widths.
+    pub fn prices(self, analysis: &Analysis, ranked: &[Ranked], keep: &KeepSets, open: &OpenDims) -> Vec<f64> {
+        if let Measure::Table(prices) = self {
+            return ranked.iter().map(|r| step_price(analysis, prices, keep, r)).collect();
+        }
+        let by_leaf = self.by_leaf(analysis, keep, open);
+        ranked.iter().map(|r| by_leaf.get(&r.group.leaf).copied().unwrap_or(0.0)).collect()
+    }
+
+    fn per_node(self, analysis: &Analysis, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, f64)> {
+        let model = &analysis.model;
+        let number = |(node, cost): (NodeId, Cost)| match self {
+            Measure::Energy(energy) => (node, energy.of(&model.graph, facts, open, node, &cost)),
+            _ => (node, self.in_cost(&cost).unwrap_or(0.0)),
+        };
+        cost::per_node(model, facts, open).into_iter().map(number).collect()
+    }
+
+    fn by_leaf(self, analysis: &Analysis, keep: &KeepSets, open: &OpenDims) -> HashMap<Var, f64> {
+        let facts = &facts(analysis, keep);
         let widths = Widths { axes: &analysis.axes, keep };
         let mut by_leaf: HashMap<Var, f64> = HashMap::new();
         let mut add = |cost: f64, slopes: HashMap<Var, f64>| {
             slopes.into_iter().for_each(|(leaf, slope)| *by_leaf.entry(leaf).or_default() += cost * slope);
         };
-        if self == Measure::Peak {
+        if matches!(self, Measure::Peak) {
             let walk = Walk::new(&analysis.model.graph, facts, open);
             heights(&walk).into_iter().for_each(|(value, cost)| add(cost, widths.of_value(value)));
             return by_leaf;
         }
-        for (node, cost) in cost::per_node(&analysis.model, facts, open) {
-            let cost = self.in_cost(&cost);
+        for (node, cost) in self.per_node(analysis, facts, open) {
             if cost > 0.0 {
                 add(cost, widths.of_node(analysis, node));
             }
         }
         by_leaf
     }
+}
+
+fn facts(analysis: &Analysis, keep: &KeepSets) -> Facts {
+    cost::predict(&analysis.model.graph, &analysis.axes, &analysis.facts, keep)
+}
+
+/// What a unit costs on the way to the next step down, or up where there is none.
+fn step_price(analysis: &Analysis, prices: &Prices, keep: &KeepSets, group: &Ranked) -> f64 {
+    let leaf = group.group.leaf;
+    let count = keep.size(&analysis.axes, leaf).size().unwrap_or(group.group.size);
+    let below = group.steps.iter().rev().find(|&&n| n < count);
+    let Some(&other) = below.or_else(|| group.steps.iter().find(|&&n| n > count)) else { return 0.0 };
+    let mut there = keep.clone();
+    there.keep(leaf, (0..other).collect());
+    (prices.around(leaf, keep) - prices.around(leaf, &there)) / (count as f64 - other as f64)
 }
 
 /// What each tensor of a run adds to the peak: its bytes, weighed by how near to the peak the steps are at which it is

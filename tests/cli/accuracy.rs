@@ -4,6 +4,7 @@ use crate::{Folder, fixture, load, prune};
 use secateur::feed::{self, Labels, Samples};
 use secateur::ir::Model;
 use secateur::judge::{self, Task};
+use secateur::oracle::Setup;
 use secateur::verify;
 
 const BATCH: usize = 50;
@@ -16,7 +17,7 @@ pub fn accuracy(model: &Model) -> f64 {
     let labels = Some(Labels { path: images.clone().into(), array: "labels".into() });
     let how = feed::Options { labels, limit: Some(IMAGES), ..feed::Options::default() };
     let samples = Samples::open(&images, &verify::input_specs(model).unwrap(), &how).unwrap();
-    let options = judge::Options { task: Task::Classification, output: None, batch: BATCH };
+    let options = judge::Options { task: Task::Classification, output: None, batch: BATCH, setup: Setup::default() };
     judge::evaluate(model, &samples, &options, &|_| ()).unwrap().figures()[0].value
 }
 

@@ -3,7 +3,8 @@
 use crate::{Folder, NETS, fixture, json, prune, secateur, stdout};
 use predicates::prelude::*;
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 20] = [
+    "sweep",
     "prune",
     "build",
     "check",
@@ -13,6 +14,7 @@ const VERBS: [&str; 18] = [
     "eval",
     "bench",
     "diff",
+    "profile",
     "inspect",
     "groups",
     "layers",

@@ -131,8 +131,7 @@ fn execute(original: &Model, analysis: &Analysis, plan: &Plan, d: &mut Draw) -> 
 
 /// Whether the outputs depend on the input; an error if a model is not what its reference is.
 fn equal(original: &Model, reference: &Model, pruned: &Model) -> Result<bool, String> {
-    let options =
-        Options { inputs: None, samples: 3, seed: 1, sizes: HashMap::new(), tolerance: Some(1e-4), repeats: 0 };
+    let options = Options { samples: 3, seed: 1, tolerance: Some(1e-4), repeats: 0, ..Options::default() };
     let subjects = Subjects { original, reference: Some(reference), cut: None, pruned };
     let found = verify::verify(&subjects, &options).map_err(|e| e.to_string())?;
     if found.equal { Ok(found.meaningful) } else { Err(format!("{:?}", found.equivalence)) }

@@ -1,0 +1,34 @@
+//! Arguments about what runs models, and how they are timed.
+
+use super::Failure;
+use crate::oracle::{OracleError, Runtime, Setup};
+use clap::Args;
+
+/// What runs models.
+#[derive(Args)]
+pub struct Running {
+    /// What runs the models: tract, or ort (ONNX Runtime, in builds with the feature `ort`; ORT_DYLIB_PATH says where its
+    /// library is)
+    #[arg(long, default_value_t = Runtime::Tract, value_name = "NAME")]
+    runtime: Runtime,
+    /// Threads that run one model; tract has one
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+}
+
+impl Running {
+    /// The runtime, once it is sure that it is there.
+    pub fn setup(&self) -> Result<Setup, Failure> {
+        let setup = Setup { runtime: self.runtime, threads: usize::from(self.threads) };
+        setup.check().map(|()| setup).map_err(|e| match e {
+            OracleError::Threads(_) => Failure::usage("--threads: tract runs on one thread")
+                .hint("take --threads 1, or ONNX Runtime with --runtime ort"),
+            OracleError::NoOrt => Failure::usage("--runtime ort: this build has no ONNX Runtime")
+                .hint("build secateur with `--features ort`"),
+            OracleError::NoLibrary(why) => Failure::new(format!("--runtime ort: {why}")).hint(
+                "set ORT_DYLIB_PATH to ONNX Runtime's library (libonnxruntime.so, libonnxruntime.dylib or onnxruntime.dll)",
+            ),
+            e => Failure::new(e),
+        })
+    }
+}

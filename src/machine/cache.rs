@@ -1,0 +1,57 @@
+//! Tables that were measured before, in the user's cache folder: by machine, and by the shapes of a model's pieces.
+
+use super::table::Table;
+use super::{Host, Quantity};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Where the table of a model on this machine is kept.
+pub struct Cache {
+    file: PathBuf,
+}
+
+impl Cache {
+    /// The place for a table of these shapes; `None` where the user has no cache folder.
+    pub fn of<'a>(host: &Host, quantity: Quantity, shapes: impl Iterator<Item = &'a str>) -> Option<Cache> {
+        let mut shapes: Vec<&str> = shapes.collect();
+        shapes.sort_unstable();
+        shapes.dedup();
+        let hash = |bytes: &[u8]| xxhash_rust::xxh3::xxh3_64(bytes);
+        let host = hash(&serde_json::to_vec(host).ok()?);
+        let model = hash(shapes.join("\n").as_bytes());
+        Some(Cache { file: folder()?.join("secateur").join(format!("{quantity}-{host:016x}-{model:016x}.json")) })
+    }
+
+    /// Where the table is.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// The table, if it is there and sound.
+    pub fn read(&self) -> Option<Table> {
+        Table::read(&self.file).ok()
+    }
+
+    /// Keeps a table: whole, or not at all.
+    pub fn write(&self, table: &Table) -> std::io::Result<()> {
+        let folder = self.file.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec(table)?)?;
+        file.persist(&self.file).map_err(|e| e.error)?;
+        Ok(())
+    }
+}
+
+/// The user's cache folder, as each system has it.
+fn folder() -> Option<PathBuf> {
+    let var = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    if let Some(told) = var("XDG_CACHE_HOME") {
+        return Some(told);
+    }
+    match std::env::consts::OS {
+        "windows" => var("LOCALAPPDATA"),
+        "macos" => Some(var("HOME")?.join("Library").join("Caches")),
+        _ => Some(var("HOME")?.join(".cache")),
+    }
+}
