@@ -172,7 +172,7 @@ fn run(verb: Verb, given: &ArgMatches) -> Outcome {
         Verb::Groups(a) => groups::run(a),
         Verb::Layers(a) => layers::run(a),
         Verb::Sensitivity(a) => sensitivity::run(a),
-        Verb::Sweep(a) => sweep::run(*a),
+        Verb::Sweep(a) => sweep::run(*a, given),
         Verb::Explain(a) => explain::run(a),
         Verb::Opt(a) => opt::run(a),
         Verb::Print(a) => print::run(a),

@@ -1,9 +1,10 @@
 //! `secateur sweep`: a family of models of many sizes, from one calibration.
 
+use super::calibration::Calibration;
 use super::choice::How;
 use super::driving::Court;
 use super::progress::Progress;
-use super::{Exit, Failure, show, source};
+use super::{Exit, Failure, flags, show, source};
 use crate::analysis::Analysis;
 use crate::draw::{Chart, Line};
 use crate::drive::{self, POINTS, Subject, Trial};
@@ -13,6 +14,7 @@ use crate::prune::{self, Pruned};
 use crate::reference::{ReferenceError, reference};
 use crate::save::{self, SaveOptions};
 use crate::verify::{self, LatencyMs, Verification};
+use clap::ArgMatches;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -76,7 +78,7 @@ struct Sibling {
     latency: Option<LatencyMs>,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     args.how.check()?;
     let model = source::load(&args.model)?;
     let analysis = prune::prepare(&model)?;
@@ -101,9 +103,12 @@ pub fn run(args: Args) -> super::Outcome {
         models: vec![],
         beyond: vec![],
     };
+    // What the weights depend on beside the plan.
+    let refits = flags::given(&flags::among::<Calibration>(&flags::of::<Args>()), given);
+    let refits = if subject.repair.is_some() { refits } else { String::new() };
     let plan = |budget| Ok(ranking.plan(budget, &ranking.level())?);
     family.beyond = drive::sweep(&subject, &jury, &budgets, &plan, &mut |trial, pruned| {
-        family.models.push(args.written(&model, &analysis, trial, &pruned)?);
+        family.models.push(args.written(&model, &analysis, trial, &pruned, &refits)?);
         progress.step(1);
         Ok::<(), Failure>(())
     })?;
@@ -125,7 +130,14 @@ impl Args {
     }
 
     /// Proves a model and writes it, with its plan.
-    fn written(&self, model: &Model, analysis: &Analysis, trial: Trial, pruned: &Pruned) -> Result<Sibling, Failure> {
+    fn written(
+        &self,
+        model: &Model,
+        analysis: &Analysis,
+        trial: Trial,
+        pruned: &Pruned,
+        refits: &str,
+    ) -> Result<Sibling, Failure> {
         let verified = self.verified(model, analysis, pruned)?;
         if verified.as_ref().is_some_and(|v| !v.equal) {
             let what = format!("with {}, the pruned model does not compute what its reference computes", trial.budget);
@@ -134,7 +146,9 @@ impl Args {
         let name = self.name(trial.budget.share().unwrap_or(1.0));
         let (file, plan) = (format!("{name}.onnx"), format!("{name}.json"));
         let options = SaveOptions { input: Some(self.model.clone()), ..SaveOptions::default() };
-        save::save(&pruned.model, &self.output.join(&file), &options)?;
+        let mut signed = pruned.model.clone();
+        prune::sign(&mut signed, &[("input", source::hash(&self.model, model)?), ("options", refits.to_owned())]);
+        save::save(&signed, &self.output.join(&file), &options)?;
         show::write_json(&self.output.join(&plan), &trial.plan)?;
         let proved = verified.as_ref().map(|v| v.equal);
         let latency = verified.and_then(|v| v.latency).map(|l| LatencyMs::of(&l));

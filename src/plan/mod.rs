@@ -107,9 +107,10 @@ impl Plan {
         self.layers.is_empty() && self.cuts.iter().all(|cut| cut.remove.is_empty())
     }
 
-    /// A hash of the plan as JSON: what tells whether two models were cut alike.
+    /// A hash of the plan as JSON, without the options that led to it: what tells whether two models were cut alike.
     pub fn hash(&self) -> Result<String, serde_json::Error> {
-        Ok(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(self)?)))
+        let bare = Plan { options: String::new(), ..self.clone() };
+        Ok(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(&bare)?)))
     }
 
     /// The keep-sets that the plan means on this model.

@@ -10,7 +10,7 @@ input = "in.onnx"
 output = "out/small.onnx"
 macs = "60%"
 inputs = "samples.npz"
-samples = 1
+verify_samples = 1
 
 [gates]
 equivalence = true
@@ -72,11 +72,11 @@ fn what_is_stale_is_made_and_what_is_not_is_left() {
 
 #[test]
 fn a_build_is_a_prune_with_these_options() {
-    let folder = project(&format!("criterion = 'l2'\ncalib = 'samples.npz'\ncalib_samples = 4\n{FILE}"));
+    let folder = project(&format!("criterion = 'l2'\ncalib = 'samples.npz'\nsamples = 4\n{FILE}"));
     run(&folder, "build", &[], 0);
     run(&folder, "check", &[], 0);
     let (input, samples, output) = (folder.path("in.onnx"), folder.path("samples.npz"), folder.path("o.onnx"));
-    let options = ["--macs", "60%", "--calib", &samples, "--calib-samples", "4", "--criterion", "l2", "--no-verify"];
+    let options = ["--macs", "60%", "--calib", &samples, "--samples", "4", "--criterion", "l2", "--no-verify"];
     secateur(&[&["prune", &input, "-o", &output], &options[..]].concat()).code(0);
     assert!(read(folder.path("out/small.onnx")) == read(&output));
     // Nothing that was written knows where it was made.

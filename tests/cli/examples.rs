@@ -84,6 +84,11 @@ fn prepare(dir: &Path) {
     let values: Vec<f32> = (0..32).map(|i| (i % 7) as f32 - 3.0).collect();
     let tensor = |hash| Some(Tensor::from_f32(if hash == 1 { vec![16, 2] } else { vec![2, 16] }, &values));
     write("gpt.onnx", &parse(tokens, &tensor).unwrap());
+    let build = "[model.small]\ninput = 'model.onnx'\noutput = 'small.onnx'\nratio = 0.5\n\n[profile.edge]\n";
+    std::fs::write(dir.join("secateur.toml"), build).unwrap();
+    create_dir(dir.join("models")).unwrap();
+    copy(dir.join("secateur.toml"), dir.join("models/secateur.toml")).unwrap();
+    write("models/model.onnx", &net(1));
     let mut npz = NpzWriter::new(File::create(dir.join("tokens.npz")).unwrap());
     npz.add_array("tokens", &ndarray::Array2::from_shape_fn((4, 8), |(i, j)| ((i * 5 + j) % 16) as i64)).unwrap();
     npz.finish().unwrap();
@@ -111,7 +116,12 @@ fn examples_run() {
             let out =
                 Command::new(env!("CARGO_BIN_EXE_secateur")).args(&words[1..]).current_dir(&dir).output().unwrap();
             // `diff` says by 1 that there are differences.
-            let fine = out.status.success() || words[1] == "diff" && out.status.code() == Some(1);
+            // A gate may be missed by a model that nobody trained.
+            let fine = match out.status.code() {
+                Some(1) => words[1] == "diff",
+                Some(4) => text(&out.stderr).contains("gate missed"),
+                code => code == Some(0),
+            };
             assert!(fine, "{example}: {:?}\n{}", out.status.code(), text(&out.stderr));
         }
     }
