@@ -50,6 +50,7 @@
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
 //! | [`contraction`], [`stats`], [`mod@repair`] | products with a constant, what they read on samples, and their refit |
+//! | [`lossless`] | units without which the model computes the same |
 //! | [`reference`](mod@reference) | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
@@ -88,6 +89,7 @@ pub mod judge;
 pub mod latency;
 pub mod layers;
 pub mod load;
+pub mod lossless;
 pub mod ops;
 pub mod oracle;
 pub mod plan;

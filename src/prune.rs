@@ -11,8 +11,9 @@ use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
 use crate::ir::{Graph, Model};
 use crate::layers::{self, Layer, LayerCut};
+use crate::lossless::{self, Certificate};
 use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Budget, Plan};
 use crate::repair::{self, RepairError, Repaired};
 use crate::report::{GroupReport, LayerReport, PinReport};
 use crate::sparsity::{self, SparsityError, Thinned, Zeroed};
@@ -51,9 +52,12 @@ pub struct Pruned {
     pub after: Cost,
     /// The groups that lost units.
     pub groups: Vec<GroupReport>,
-    /// The slices of the input file's constants that are gone.
+    /// The units that went without loss.
+    pub lossless: Vec<Certificate>,
+    /// The slices of the input file's constants that are gone, but for those of units that went without loss.
     pub removed: Vec<apply::Removed>,
-    /// The units that stayed, in terms of the analysis.
+    /// The units that stayed, in terms of the analysis, and those that went without loss: what the result must equal is
+    /// the original with these.
     pub keep: KeepSets,
     /// The matrices that have single weights at zero; `None` where nobody asked for that.
     pub thinned: Option<Vec<Thinned>>,
@@ -185,10 +189,19 @@ pub fn execute_and_thin(
     let keep = plan.keep_sets(analysis)?;
     let whole = unfolded(original)?;
     let before = cost::cost(&whole, &infer::infer(&whole), open);
-    let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
+    let Applied { mut model, mut removed, .. } = apply::apply(analysis, &keep)?;
+    let merged = plan.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges).merged(analysis, &keep));
+    let merged = merged.unwrap_or_default();
+    let proved = merged.with(analysis, &keep);
     let mut bare = model.clone();
+    if !merged.is_empty() {
+        removed = apply::removed_by(analysis, &proved)?;
+        repair::merge(analysis, &keep, &merged, &mut bare)?;
+    }
     let mut repaired = None;
-    if let Some(Repair { measured, samples, done }) = repair.filter(|_| !plan.is_empty()) {
+    // What goes without loss leaves nothing to repair.
+    let lossy = !proved.is_empty();
+    if let Some(Repair { measured, samples, done }) = repair.filter(|_| lossy) {
         repaired = Some(repair::repair(
             analysis,
             &keep,
@@ -198,6 +211,8 @@ pub fn execute_and_thin(
             &mut model,
             done,
         )?);
+    } else {
+        model = bare.clone();
     }
     let thinned = thin.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
     let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t));
@@ -217,8 +232,9 @@ pub fn execute_and_thin(
     apply::refresh_declarations(&mut model.graph, &facts);
     let (after, groups) = (cost::cost(&model, &facts, open), cut_groups(analysis, plan));
     let repaired = repaired.unwrap_or_default();
+    let lossless = merged.certificates(analysis);
     run_passes(FOLD, &mut model)?;
-    Ok(Pruned { model, cut, repaired, before, after, groups, removed, keep, thinned, zeroed })
+    Ok(Pruned { model, cut, repaired, before, after, groups, lossless, removed, keep: proved, thinned, zeroed })
 }
 
 /// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.
@@ -227,6 +243,7 @@ fn sign(model: &mut Model, plan: &Plan, thin: Option<&sparsity::Options>, simpli
     let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
     // A plan may be edited by hand and say anything; what is written must parse.
     let cut = cut.filter(|text| text.parse::<Pipeline>().is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
+    let cut = if plan.budget == Budget::Lossless.to_string() { "remove-redundant".to_owned() } else { cut };
     let layers = Some(plan.layers.len()).filter(|n| *n > 0).map(|n| format!("remove-layers{{count={n}}}"));
     let cut = Some(cut).filter(|_| !plan.cuts.is_empty());
     let fold = Some(FOLD.to_owned());

@@ -8,6 +8,7 @@ use crate::axes::Granularity;
 use crate::cost::{self, OpenDims};
 use crate::ir::Model;
 use crate::layers::{self, LayerError};
+use crate::lossless::{RangeError, Ranges};
 use crate::plan::{self, Budget, ChooseError, Options, Plan, Round, Share};
 use crate::prune::{self, Shortened};
 use crate::score::Formula;
@@ -52,6 +53,13 @@ pub struct Choice {
     /// Also cut where that changes what survives (units under a softmax, a norm or a mean)
     #[arg(long)]
     pub inexact: bool,
+    /// Cut units that go without loss like all others, instead of first and with what they add merged into others
+    #[arg(long, conflicts_with = "lossless")]
+    no_merge: bool,
+    /// Between which numbers inputs lie, which proves more units dead or constant: `0..1`, or `NAME=0..1` for one input;
+    /// may be repeated
+    #[arg(long, value_name = "[NAME=]LO..HI", conflicts_with = "no_merge", allow_hyphen_values = true)]
+    input_range: Vec<String>,
     #[command(flatten)]
     pub calibration: Calibration,
     #[command(flatten)]
@@ -82,11 +90,14 @@ struct BudgetArgs {
     /// The share of the weights' bytes to keep
     #[arg(long, value_name = "SHARE")]
     size: Option<Share>,
+    /// Remove only units without which the model computes the same: dead, constant, unread ones, and multiples of others
+    #[arg(long)]
+    lossless: bool,
 }
 
 impl BudgetArgs {
     fn is_given(&self) -> bool {
-        [&self.ratio, &self.macs, &self.params, &self.size].into_iter().any(Option::is_some)
+        self.lossless || [&self.ratio, &self.macs, &self.params, &self.size].into_iter().any(Option::is_some)
     }
 }
 
@@ -163,6 +174,7 @@ impl Choice {
             (Some(x), _, _) => Budget::Macs(x.0),
             (_, Some(x), _) => Budget::Params(x.0),
             (_, _, Some(x)) => Budget::Size(x.0),
+            _ if b.lossless => Budget::Lossless,
             _ => Budget::Ratio(b.ratio.map_or(0.5, |s| s.0)),
         };
         self.check_granularity()?;
@@ -178,12 +190,20 @@ impl Choice {
             inexact: self.inexact,
             whole: None,
             open,
+            lossless: self.ranges().map_err(Failure::usage)?,
             measured: calibrated.map(|c| c.measured.clone()),
         })
     }
 
-    /// Fails for a criterion that can't be asked without samples.
+    /// What is known of the inputs, if units that go without loss go first.
+    fn ranges(&self) -> Result<Option<Ranges>, RangeError> {
+        let ranges = Ranges::new(&self.input_range)?;
+        Ok((!self.no_merge).then_some(ranges))
+    }
+
+    /// Fails for ranges that can't be read, and for a criterion that can't be asked without samples.
     pub fn check(&self) -> Result<(), Failure> {
+        self.ranges().map_err(Failure::usage)?;
         let Some(name) = &self.criterion else { return Ok(()) };
         let criterion: Formula = name.parse().map_err(Failure::usage)?;
         if criterion.needs_data() && !self.calibration.is_given() {

@@ -240,6 +240,7 @@ impl Finish {
             after,
             layers: job.shortened.layers.clone(),
             groups: pruned.groups,
+            lossless: pruned.lossless,
             pinned: prune::pins(&job.shortened.analysis, job.inexact),
             removed: [job.shortened.zeroing.clone(), pruned.removed].concat(),
             repaired: pruned.repaired,

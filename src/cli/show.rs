@@ -5,6 +5,7 @@ use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
 use crate::latency::{Latency, Timing};
+use crate::lossless::{Certificate, Proof};
 use crate::repair::Repaired;
 use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
@@ -114,6 +115,7 @@ pub fn summary(report: &Report) -> String {
     if report.sparsity.is_none() || !report.groups.is_empty() {
         out += &pinned(&report.pinned);
     }
+    out += &lossless(&report.lossless);
     out += &repaired(&report.repaired);
     out += &report.sparsity.as_ref().map_or_else(String::new, sparsity);
     out += "\nverification\n";
@@ -131,6 +133,30 @@ pub fn summary(report: &Report) -> String {
     };
     out += &report.metrics.as_ref().map_or_else(String::new, figures::metrics);
     out + &stages(&report.stages)
+}
+
+/// What went without loss, group by group.
+fn lossless(certificates: &[Certificate]) -> String {
+    if certificates.is_empty() {
+        return String::new();
+    }
+    let line = |c: &Certificate| {
+        let count = |is: fn(&Proof) -> bool| c.units.iter().filter(|u| is(&u.proof)).count();
+        let sorts = [
+            count(|p| matches!(p, Proof::Dead)),
+            count(|p| matches!(p, Proof::Unread)),
+            count(|p| matches!(p, Proof::Constant { .. })),
+            count(|p| matches!(p, Proof::Twin { .. })),
+        ];
+        let first = c.places.first().cloned().unwrap_or_default();
+        [c.group.clone(), first].into_iter().chain(sorts.map(|n| n.to_string())).collect()
+    };
+    let more = certificates.len().saturating_sub(LINES);
+    let more = if more > 0 { format!("  … {more} more\n") } else { String::new() };
+    let lines: Vec<Vec<String>> = certificates.iter().take(LINES).map(line).collect();
+    let header = ["group", "first at", "dead", "unread", "constant", "multiples"];
+    let units: usize = certificates.iter().map(|c| c.units.len()).sum();
+    format!("\nwithout loss ({})\n{}{more}", plural(units, "unit"), table(&header, 2, lines))
 }
 
 fn layers(layers: &[LayerReport]) -> String {

@@ -2,7 +2,7 @@
 
 use super::dims::{agree, elements, expect_rank, expect_vector};
 use super::window::{Window, list};
-use super::{AxisRule, Bias, Cut, Refit, Rule, Site, zero};
+use super::{AxisRule, Bias, Cut, Refit, Rule, Site, Sum, zero};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -24,6 +24,7 @@ const CONV: Rule = Rule {
     refit: refit_group,
     cost: |site| conv_cost(site, 1),
     bias: |_| Some(Bias::Operand(2)),
+    sum: |site| Some(Sum { factor: 1.0, addend: Some((2, 1.0)), full: is_unpadded(site) }),
     ..Rule::OPAQUE
 };
 
@@ -41,6 +42,8 @@ const CONV_TRANSPOSE: Rule = Rule {
         _ => site.unknown(),
     },
     bias: |_| Some(Bias::Operand(2)),
+    // How many taps meet in an element depends on where it is.
+    sum: |_| Some(Sum { factor: 1.0, addend: Some((2, 1.0)), full: false }),
     ..Rule::OPAQUE
 };
 
@@ -177,6 +180,12 @@ pub(super) fn convolved(site: &Site, x: &[Dim], w: &[Dim], bias: Option<usize>) 
         shape.push(window.positions(site, axis, length, kernel, false)?);
     }
     Ok(shape)
+}
+
+/// Whether no window reaches beyond the border.
+fn is_unpadded(site: &Site) -> bool {
+    let axes = site.rank(0).unwrap_or(2).saturating_sub(2);
+    Window::of(site.call, axes).is_ok_and(|w| !w.same && (0..axes).all(|axis| w.padding(axis) == Dim::Fixed(0)))
 }
 
 fn deformed_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {

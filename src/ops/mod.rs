@@ -17,6 +17,7 @@ mod elementwise;
 mod fused;
 mod gather;
 mod integer;
+mod interval;
 mod layer_norm;
 mod loss;
 mod matmul;
@@ -35,6 +36,7 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod scales;
 mod scan;
 mod scatter;
 mod select;
@@ -47,6 +49,8 @@ mod softmax;
 mod testing;
 mod window;
 
+pub use interval::{Interval, bounds};
+pub use scales::Scales;
 pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};
 
 use crate::axes::Granularity;
@@ -87,6 +91,29 @@ pub struct Rule {
     pub passes_on: fn(&Site, usize) -> Option<usize>,
     /// Where a constant can be added to the sums that the call computes; `None` where it is more than a sum.
     pub bias: fn(&Site) -> Option<Bias>,
+    /// Whether the call is a sum of products and nothing more.
+    pub sum: fn(&Site) -> Option<Sum>,
+    /// Bounds of the results where the operands keep within these. Not needed of sums, nor of what `moves`.
+    pub bounds: fn(&Site, &[Interval]) -> Option<Interval>,
+    /// By what these operands (`true`) can be multiplied at once so that the results are too. Not needed of sums, nor of
+    /// what `moves`.
+    pub scales: fn(&Site, &[bool]) -> Scales,
+}
+
+/// A sum of products, over the labels that no result carries, of the operands that carry them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sum {
+    /// What the products are multiplied with.
+    pub factor: f64,
+    /// The operand that is added, and what it is multiplied with.
+    pub addend: Option<(u16, f64)>,
+    /// Whether every element of the result is a sum over all weights: none falls beyond a border.
+    pub full: bool,
+}
+
+impl Sum {
+    /// A product of matrices.
+    pub const PLAIN: Sum = Sum { factor: 1.0, addend: None, full: true };
 }
 
 /// Where a constant can be added to a sum.
@@ -113,6 +140,9 @@ impl Rule {
         is_identity: |_| false,
         passes_on: |_, _| None,
         bias: |_| None,
+        sum: |_| None,
+        bounds: bounds::unknown,
+        scales: scales::no,
     };
 }
 

@@ -29,7 +29,7 @@ pub(super) fn fill(
 ) -> Result<Vec<usize>, ChooseError> {
     let whole: Vec<usize> = ranked.iter().map(|r| r.group.size).collect();
     let (share, of): (f64, Measure) = match budget {
-        Budget::Ratio(_) => return Ok(whole),
+        Budget::Ratio(_) | Budget::Lossless => return Ok(whole),
         Budget::Macs(s) => (s, |c| c.macs),
         Budget::Params(s) => (s, |c| c.params),
         Budget::Size(s) => (s, |c| c.bytes),

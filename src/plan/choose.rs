@@ -8,6 +8,7 @@ use super::{Cut, Patterns, Plan, VERSION, architecture, budget, places};
 use crate::analysis::Analysis;
 use crate::axes::{Granularity, Group, GroupId, Shape, Var};
 use crate::cost::{Cost, OpenDims};
+use crate::lossless::{self, Ranges};
 use crate::score::{Context, Formula, ScoreError};
 use crate::stats::Measured;
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ pub enum Budget {
     Params(f64),
     /// The share of the constants' bytes to keep.
     Size(f64),
+    /// Only what goes without loss.
+    Lossless,
 }
 
 impl fmt::Display for Budget {
@@ -34,6 +37,7 @@ impl fmt::Display for Budget {
             Budget::Macs(x) => write!(f, "macs {}%", x * 100.0),
             Budget::Params(x) => write!(f, "params {}%", x * 100.0),
             Budget::Size(x) => write!(f, "size {}%", x * 100.0),
+            Budget::Lossless => write!(f, "lossless"),
         }
     }
 }
@@ -66,6 +70,8 @@ pub struct Options {
     /// What shares are shares of; the model's own cost if not given.
     pub whole: Option<Cost>,
     pub open: OpenDims,
+    /// Whether units that go without loss go first, and between which numbers inputs lie then.
+    pub lossless: Option<Ranges>,
     /// What was measured on samples, for criteria that ask for it.
     pub measured: Option<Arc<Measured>>,
 }
@@ -85,6 +91,7 @@ impl Options {
             inexact: false,
             whole: None,
             open: OpenDims::default(),
+            lossless: Some(Ranges::default()),
             measured: None,
         }
     }
@@ -110,16 +117,27 @@ pub enum ChooseError {
 pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseError> {
     let candidates = candidates(analysis, options)?;
     let context = Context { analysis, seed: options.seed, measured: options.measured.as_deref() };
+    let lossless = options.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges));
     let mut ranked: Vec<Ranked> = Vec::with_capacity(candidates.len());
     for group in candidates {
-        let scores = options.criterion.score(&context, group);
-        let scores = scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })?;
-        ranked.push(Ranked::new(analysis, options, group, scores));
+        let scores = match options.budget {
+            Budget::Lossless => Ok(vec![1.0; group.size]),
+            _ => options.criterion.score(&context, group),
+        };
+        let mut scores = scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })?;
+        let free = lossless.as_ref().map(|l| l.redundant(group)).unwrap_or_default();
+        // Lower than any score, so that no others go before them.
+        free.iter().for_each(|&unit| scores[unit] = f64::NEG_INFINITY);
+        ranked.push(Ranked::new(analysis, options, group, scores, free.len()));
     }
-    let counts = match options.budget {
+    let mut counts = match options.budget {
         Budget::Ratio(ratio) => by_ratio(analysis, &ranked, ratio),
+        Budget::Lossless => ranked.iter().map(|r| r.group.size).collect(),
         budget => budget::fill(analysis, options, &ranked, budget)?,
     };
+    for (count, group) in counts.iter_mut().zip(&ranked).filter(|(_, r)| r.free > 0) {
+        *count = group.allowed(group.group.size - group.free).min(*count);
+    }
     let mut cuts = vec![];
     for (group, &keep) in ranked.iter().zip(&counts) {
         if keep < group.group.size {
@@ -128,7 +146,9 @@ pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseErro
     }
     let budget = options.budget.to_string();
     let criterion = options.criterion.to_string();
-    Ok(Plan { version: VERSION, architecture: architecture(analysis), criterion, budget, layers: vec![], cuts })
+    let architecture = architecture(analysis);
+    let lossless = options.lossless.clone();
+    Ok(Plan { version: VERSION, architecture, criterion, budget, layers: vec![], cuts, lossless })
 }
 
 /// The groups that the options let in.
@@ -170,16 +190,18 @@ pub(super) struct Ranked<'a> {
     step: usize,
     /// How many numbers the group reaches.
     reach: usize,
+    /// How many units go without loss.
+    free: usize,
 }
 
 impl<'a> Ranked<'a> {
-    fn new(analysis: &Analysis, options: &Options, group: &'a Group, scores: Vec<f64>) -> Ranked<'a> {
+    fn new(analysis: &Analysis, options: &Options, group: &'a Group, scores: Vec<f64>, free: usize) -> Ranked<'a> {
         let mut order: Vec<usize> = (0..group.size).collect();
         order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
         let constants = group.members.iter().filter_map(|m| analysis.model.graph.tensor(m.constant));
         let reach = constants.map(crate::ir::Tensor::count).sum();
         let step = step(analysis, group, options.round.multiple);
-        Ranked { group, scores, order, floor: options.round.min_keep.max(group.floor), step, reach }
+        Ranked { group, scores, order, floor: options.round.min_keep.max(group.floor), step, reach, free }
     }
 
     /// The number of units to keep that is nearest above `wanted` and allowed.

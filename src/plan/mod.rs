@@ -16,6 +16,7 @@ use crate::analysis::Analysis;
 use crate::axes::{Group, KeepSets, Member};
 use crate::ir::Model;
 use crate::layers::LayerCut;
+use crate::lossless::Ranges;
 use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -37,6 +38,10 @@ pub struct Plan {
     pub layers: Vec<LayerCut>,
     /// One entry a group that loses units.
     pub cuts: Vec<Cut>,
+    /// Units that go without loss are taken over by those that stay, for inputs within these ranges; where absent they
+    /// are cut like all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lossless: Option<Ranges>,
 }
 
 /// The units that a group loses.
@@ -86,7 +91,15 @@ impl Plan {
     /// A plan that removes layers and leaves all groups of what remains whole.
     pub fn of_layers(rest: &Analysis, layers: Vec<LayerCut>, criterion: &str) -> Plan {
         let (architecture, budget) = (architecture(rest), format!("layers {}", layers.len()));
-        Plan { version: VERSION, architecture, criterion: criterion.to_owned(), budget, layers, cuts: vec![] }
+        Plan {
+            version: VERSION,
+            architecture,
+            criterion: criterion.to_owned(),
+            budget,
+            layers,
+            cuts: vec![],
+            lossless: None,
+        }
     }
 
     /// Whether nothing goes.

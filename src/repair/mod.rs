@@ -6,12 +6,15 @@
 //! model, while its target stays what it computed in the original one: so errors do not pile up along the depth.
 
 mod fit;
+mod merge;
 mod write;
+
+pub(crate) use merge::{merge, writable};
 
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::contraction::{self, Contraction, View};
-use crate::ir::{Model, Tensor, TensorError, ValueId};
+use crate::ir::{Graph, Model, Tensor, TensorError, ValueId};
 use crate::stats::{self, Moments, Probe, Samples, Stats, StatsError};
 use faer::Mat;
 use fit::{Affine, Pair};
@@ -98,24 +101,31 @@ pub fn repair(
     Ok(found)
 }
 
-/// The contractions over cut axes whose weights may be changed.
-fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError> {
-    let graph = &analysis.model.graph;
+/// Tells of contractions whether several calls share the weight: it stays shared.
+fn shared(graph: &Graph) -> impl Fn(&Contraction) -> bool + '_ {
     let mut uses: HashMap<&str, usize> = HashMap::new();
     for node in graph.constants() {
         if let Some(source) = graph.constant(node).and_then(|c| c.source()) {
             *uses.entry(source).or_default() += 1;
         }
     }
+    move |c| {
+        let source = graph.constant(c.weight.node).and_then(|c| c.source());
+        source.is_some_and(|s| uses.get(s).is_some_and(|&n| n > 1))
+    }
+}
+
+/// The contractions over cut axes whose weights may be changed.
+fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError> {
+    let graph = &analysis.model.graph;
+    let shared = shared(graph);
     let mut tasks = vec![];
     for contraction in Contraction::all(analysis) {
         let (Some(call), Some(constant)) = (graph.call(contraction.node), graph.constant(contraction.weight.node))
         else {
             continue;
         };
-        // A weight that several calls share stays shared.
-        let shared = constant.source().is_some_and(|s| uses.get(s).is_some_and(|&n| n > 1));
-        if shared || write::bias(analysis, contraction.node).is_none() {
+        if shared(&contraction) || write::bias(analysis, contraction.node).is_none() {
             continue;
         }
         let Kept::Some(kept) = keep.of(&analysis.axes, contraction.view.var) else { continue };

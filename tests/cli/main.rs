@@ -8,6 +8,7 @@ mod equivalence;
 mod eval;
 mod inexact;
 mod layers;
+mod lossless;
 mod odd;
 mod plans;
 mod sparsity;
