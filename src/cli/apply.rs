@@ -6,6 +6,7 @@ use super::{Failure, source};
 use crate::layers;
 use crate::plan::Plan;
 use crate::prune::{self, Stages};
+use crate::score::Formula;
 use std::path::PathBuf;
 
 /// Carry out a plan, on the model it was made for or on the same architecture with other weights
@@ -51,6 +52,9 @@ pub fn run(args: Args) -> super::Outcome {
     let layers = layers::resolve(&analysis, &plan.layers)?;
     let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;
     let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &shortened.analysis))?;
+    // A plan of folds folds.
+    let implied = plan.criterion.parse::<Formula>().is_ok_and(|f| f.implies()) && !plan.cuts.is_empty();
+    let calibrated = calibrated.or_else(|| implied.then(|| args.shared.calibration.imply(&shortened.analysis)));
     let (input, model) = (args.model.as_path(), &model);
     args.finish.run(Job { input, model, shortened, plan, seed, dims, inexact: true, calibrated, thin: None }, stages)
 }

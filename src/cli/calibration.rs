@@ -6,7 +6,7 @@ use crate::analysis::Analysis;
 use crate::feed;
 use crate::ir::Model;
 use crate::prune::Repair;
-use crate::stats::{Batches, Measured};
+use crate::stats::{Batches, Measured, Samples};
 use crate::verify;
 use clap::Args;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const BATCH: usize = 8;
 
 /// Samples that were read, and what was measured on them.
 pub struct Calibrated {
-    samples: Batches,
+    samples: Box<dyn Samples>,
     pub measured: Arc<Measured>,
     repair: bool,
 }
@@ -67,7 +67,13 @@ impl Calibration {
         let feeds = samples.samples.len() / samples.samples.per_feed(BATCH).max(1);
         let progress = Progress::new("calibrating", feeds);
         let measured = Arc::new(Measured::new(analysis, &samples, &|| progress.step(1)).map_err(Failure::new)?);
-        Ok(Some(Calibrated { samples, measured, repair: !self.no_compensate }))
+        Ok(Some(Calibrated { samples: Box::new(samples), measured, repair: !self.no_compensate }))
+    }
+
+    /// What the weights imply, where there are no samples.
+    pub fn imply(&self, analysis: &Analysis) -> Calibrated {
+        let measured = Arc::new(Measured::implied(analysis));
+        Calibrated { samples: Box::new(Vec::<feed::Feed>::new()), measured, repair: !self.no_compensate }
     }
 }
 
@@ -82,6 +88,6 @@ pub fn read(spec: &str, preprocess: Option<String>, model: &Model, count: usize)
 impl Calibrated {
     /// What a repair goes by, if one is wanted.
     pub fn repair(&self) -> Option<Repair<'_>> {
-        self.repair.then(|| Repair { measured: &self.measured, samples: &self.samples, done: &|| {} })
+        self.repair.then(|| Repair { measured: &self.measured, samples: &*self.samples, done: &|| {} })
     }
 }

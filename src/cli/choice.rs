@@ -153,7 +153,10 @@ impl Choice {
         whole: Option<cost::Cost>,
         layers: Vec<layers::LayerCut>,
     ) -> Result<Chosen, Failure> {
-        let calibrated = self.calibration.measure(model, &shortened.analysis)?;
+        let mut calibrated = self.calibration.measure(model, &shortened.analysis)?;
+        if calibrated.is_none() && !self.budget.lossless && self.formula()?.implies() {
+            calibrated = Some(self.calibration.imply(&shortened.analysis));
+        }
         let options = Options { whole, ..self.options(open, calibrated.as_ref())? };
         let plan = plan::choose(&shortened.analysis, &options).map_err(failure)?;
         Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated })
@@ -161,14 +164,7 @@ impl Choice {
 
     /// What the plan is made by; `calibrated` has what was measured.
     fn options(&self, open: OpenDims, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
-        // `obs` counts on a refit of what stays.
-        let default = match calibrated {
-            Some(_) if self.calibration.refits() => "obs",
-            Some(_) => "wanda",
-            None => "l2",
-        };
-        let name = self.criterion.as_deref().unwrap_or(default);
-        let criterion: Formula = name.parse().map_err(Failure::usage)?;
+        let criterion = self.formula()?;
         let b = &self.budget;
         let budget = match (b.macs, b.params, b.size) {
             (Some(x), _, _) => Budget::Macs(x.0),
@@ -193,6 +189,18 @@ impl Choice {
             lossless: self.ranges().map_err(Failure::usage)?,
             measured: calibrated.map(|c| c.measured.clone()),
         })
+    }
+
+    /// What tells units apart.
+    fn formula(&self) -> Result<Formula, Failure> {
+        // `obs` and `fold` count on a refit of what stays.
+        let default = match (self.calibration.is_given(), self.calibration.refits()) {
+            (true, true) => "obs",
+            (true, false) => "wanda",
+            (false, true) => "fold",
+            (false, false) => "l2",
+        };
+        self.criterion.as_deref().unwrap_or(default).parse().map_err(Failure::usage)
     }
 
     /// What is known of the inputs, if units that go without loss go first.

@@ -14,7 +14,7 @@ mod surroundings;
 
 pub use ranges::{RangeError, Ranges};
 use sites::{Part, Place};
-use surroundings::Surroundings;
+pub(crate) use surroundings::Surroundings;
 
 use crate::analysis::Analysis;
 use crate::axes::{Group, GroupId, KeepSets, Kept};

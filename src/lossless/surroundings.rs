@@ -8,7 +8,7 @@ use crate::ops::{self, Rule, Site, Sum, body};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub(super) struct Surroundings<'a> {
+pub(crate) struct Surroundings<'a> {
     analysis: &'a Analysis,
     wanted: BTreeMap<Var, &'a Group>,
     contractions: HashMap<NodeId, Contraction>,
@@ -17,7 +17,7 @@ pub(super) struct Surroundings<'a> {
 }
 
 /// What a sum of products multiplies.
-pub(super) struct Factors<'a> {
+pub(crate) struct Factors<'a> {
     pub data: ValueId,
     pub weight: ValueId,
     /// The contraction of both; `None` where the sum has one term for each of the weight's taps.

@@ -74,7 +74,7 @@ impl std::ops::Sub for Interval {
     type Output = Interval;
 
     fn sub(self, other: Interval) -> Interval {
-        self + other.negated()
+        Interval::new(self.lo - other.hi, self.hi - other.lo)
     }
 }
 

@@ -93,6 +93,8 @@ pub struct Rule {
     pub bias: fn(&Site) -> Option<Bias>,
     /// Whether the call is a sum of products and nothing more.
     pub sum: fn(&Site) -> Option<Sum>,
+    /// The slots of constants that are the mean and the variance of the first operand, unit by unit.
+    pub statistics: fn(&Site) -> Option<(u16, u16)>,
     /// Bounds of the results where the operands keep within these. Not needed of sums, nor of what `moves`.
     pub bounds: fn(&Site, &[Interval]) -> Option<Interval>,
     /// By what these operands (`true`) can be multiplied at once so that the results are too. Not needed of sums, nor of
@@ -141,6 +143,7 @@ impl Rule {
         passes_on: |_, _| None,
         bias: |_| None,
         sum: |_| None,
+        statistics: |_| None,
         bounds: bounds::unknown,
         scales: scales::no,
     };

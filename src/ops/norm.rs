@@ -37,6 +37,7 @@ const BATCH_NORMALIZATION: Rule = Rule {
         let at = |i: usize| at.get(i) == Some(&true);
         (at(1) || (at(0) && at(3))) && at(2)
     },
+    statistics: |site| (!is_training(site)).then_some((3, 4)),
     bounds: |site, at| {
         let &[x, scale, bias, mean, variance] = at else { return None };
         let epsilon = f64::from(site.call.float("epsilon", 1e-5));

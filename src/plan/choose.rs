@@ -116,7 +116,12 @@ pub enum ChooseError {
 /// Chooses the units that go.
 pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseError> {
     let candidates = candidates(analysis, options)?;
-    let context = Context { analysis, seed: options.seed, measured: options.measured.as_deref() };
+    let implied = match &options.measured {
+        None if options.criterion.implies() => Some(Measured::implied(analysis)),
+        _ => None,
+    };
+    let measured = options.measured.as_deref().or(implied.as_ref());
+    let context = Context { analysis, seed: options.seed, measured };
     let lossless = options.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges));
     let mut ranked: Vec<Ranked> = Vec::with_capacity(candidates.len());
     for group in candidates {

@@ -89,6 +89,10 @@ pub fn repair(
         found.push(task.judge(halves, &maps));
         write::write(analysis, keep, task, &maps, model)?;
     }
+    // What the weights imply is no sample of anything.
+    if samples.count() == 0 {
+        return Ok(found);
+    }
     let stages = usize::try_from(WORK / work.max(1)).unwrap_or(usize::MAX).clamp(1, 64).min(tasks.len().max(1));
     let length = tasks.len().div_ceil(stages).max(1);
     for stage in tasks.chunks_mut(length) {
