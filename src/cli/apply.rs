@@ -54,7 +54,7 @@ pub fn run(args: Args) -> super::Outcome {
     let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &shortened.analysis))?;
     // A plan of folds folds.
     let implied = plan.criterion.parse::<Formula>().is_ok_and(|f| f.implies()) && !plan.cuts.is_empty();
-    let calibrated = calibrated.or_else(|| implied.then(|| args.shared.calibration.imply(&shortened.analysis)));
+    let calibrated = calibrated.or_else(|| implied.then(|| args.shared.calibration.imply(&shortened.analysis).0));
     let (input, model) = (args.model.as_path(), &model);
     args.finish.run(Job { input, model, shortened, plan, seed, dims, inexact: true, calibrated, thin: None }, stages)
 }

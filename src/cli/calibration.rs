@@ -6,7 +6,7 @@ use crate::analysis::Analysis;
 use crate::feed;
 use crate::ir::Model;
 use crate::prune::Repair;
-use crate::stats::{Batches, Measured, Samples};
+use crate::stats::{Batches, Implied, Measured, Samples};
 use crate::verify;
 use clap::Args;
 use std::sync::Arc;
@@ -70,10 +70,11 @@ impl Calibration {
         Ok(Some(Calibrated { samples: Box::new(samples), measured, repair: !self.no_compensate }))
     }
 
-    /// What the weights imply, where there are no samples.
-    pub fn imply(&self, analysis: &Analysis) -> Calibrated {
-        let measured = Arc::new(Measured::implied(analysis));
-        Calibrated { samples: Box::new(Vec::<feed::Feed>::new()), measured, repair: !self.no_compensate }
+    /// What the weights imply, where there are no samples; and whether that is so throughout the model.
+    pub fn imply(&self, analysis: &Analysis) -> (Calibrated, bool) {
+        let Implied { measured, complete } = Implied::new(analysis);
+        let samples = Box::new(Vec::<feed::Feed>::new());
+        (Calibrated { samples, measured: Arc::new(measured), repair: !self.no_compensate }, complete)
     }
 }
 

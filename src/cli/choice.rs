@@ -24,7 +24,7 @@ pub struct Choice {
     layers: Option<u32>,
     /// What tells units that matter from those that don't; `secateur criteria` lists them. `a*b` is the geometric mean
     /// of two, `a+b` the arithmetic [default: obs with --calib (wanda with
-    /// --no-compensate), l2 without]
+    /// --no-compensate); without, fold where the weights tell enough, else l2]
     #[arg(long, value_name = "NAME")]
     criterion: Option<String>,
     /// Seed of all that is drawn by lot
@@ -154,17 +154,22 @@ impl Choice {
         layers: Vec<layers::LayerCut>,
     ) -> Result<Chosen, Failure> {
         let mut calibrated = self.calibration.measure(model, &shortened.analysis)?;
-        if calibrated.is_none() && !self.budget.lossless && self.formula()?.implies() {
-            calibrated = Some(self.calibration.imply(&shortened.analysis));
+        let mut criterion = self.formula()?;
+        if calibrated.is_none() && !self.budget.lossless && criterion.implies() {
+            let (implied, complete) = self.calibration.imply(&shortened.analysis);
+            match complete || self.criterion.is_some() {
+                true => calibrated = Some(implied),
+                // Guesses that begin anew in the middle do more harm than none.
+                false => criterion = Formula::default(),
+            }
         }
-        let options = Options { whole, ..self.options(open, calibrated.as_ref())? };
+        let options = Options { whole, ..self.options(open, criterion, calibrated.as_ref())? };
         let plan = plan::choose(&shortened.analysis, &options).map_err(failure)?;
         Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated })
     }
 
     /// What the plan is made by; `calibrated` has what was measured.
-    fn options(&self, open: OpenDims, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
-        let criterion = self.formula()?;
+    fn options(&self, open: OpenDims, criterion: Formula, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
         let b = &self.budget;
         let budget = match (b.macs, b.params, b.size) {
             (Some(x), _, _) => Budget::Macs(x.0),

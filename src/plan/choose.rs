@@ -10,7 +10,7 @@ use crate::axes::{Granularity, Group, GroupId, Shape, Var};
 use crate::cost::{Cost, OpenDims};
 use crate::lossless::{self, Ranges};
 use crate::score::{Context, Formula, ScoreError};
-use crate::stats::Measured;
+use crate::stats::{Implied, Measured};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -117,7 +117,7 @@ pub enum ChooseError {
 pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseError> {
     let candidates = candidates(analysis, options)?;
     let implied = match &options.measured {
-        None if options.criterion.implies() => Some(Measured::implied(analysis)),
+        None if options.criterion.implies() => Some(Implied::new(analysis).measured),
         _ => None,
     };
     let measured = options.measured.as_deref().or(implied.as_ref());

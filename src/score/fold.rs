@@ -1,7 +1,7 @@
 //! `fold`: what the consumers could not make up for, by statistics that the weights imply.
 //!
 //! Without samples, the weights of the producers tell which units are alike, and the statistics of batch normalizations
-//! how large they are ([`crate::stats::Measured::implied`]). Units are then taken out as by [`super::obs`], and the
+//! how large they are ([`crate::stats::Implied`]). Units are then taken out as by [`super::obs`], and the
 //! consumers' weights for those that go are folded into those of units that stay.
 
 use super::{Criterion, obs};

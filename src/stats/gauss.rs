@@ -68,7 +68,10 @@ mod tests {
         // The arc-cosine kernel at a correlation of one half, less the product of the means.
         let angle: f64 = 0.5f64.acos();
         let kernel = (angle.sin() + (pi - angle) * 0.5) / (2.0 * pi);
-        let c = covariance(&[series(relu, 0.0, 1.0), series(relu, 0.0, 1.0)], &Mat::from_fn(2, 2, |i, j| if i == j { 1.0 } else { 0.5 }));
+        let c = covariance(
+            &[series(relu, 0.0, 1.0), series(relu, 0.0, 1.0)],
+            &Mat::from_fn(2, 2, |i, j| if i == j { 1.0 } else { 0.5 }),
+        );
         assert!((c[(0, 1)] - (kernel - 0.5 / pi)).abs() < 1e-3, "{} {kernel}", c[(0, 1)]);
     }
 

@@ -22,7 +22,7 @@ use faer::{Accum, Mat, Par};
 use std::collections::{BTreeSet, HashMap};
 
 /// The share of what neighbouring positions have in common.
-const COMMON: f64 = 0.3;
+const COMMON: f64 = 0.7;
 /// How much of a unit's variance is taken to be its own, beside what is derived: no guess is certain.
 const OWN: f64 = 0.1;
 /// Sums over more products than these are only looked at as if all positions were one.
@@ -39,12 +39,20 @@ struct Spread {
     covariance: Mat<f64>,
 }
 
-impl Measured {
+/// What the weights imply of a model.
+pub struct Implied {
+    pub measured: Measured,
+    /// Whether statistics could be followed to all contractions. Where they could not, guesses begin anew, and fit to the
+    /// others badly.
+    pub complete: bool,
+}
+
+impl Implied {
     /// What the weights imply of all contractions of a model.
-    pub fn implied(analysis: &Analysis) -> Measured {
+    pub fn new(analysis: &Analysis) -> Implied {
         let contractions = Contraction::all(analysis);
         let around = Surroundings::new(analysis);
-        let mut flow = Flow { around: &around, spreads: HashMap::new() };
+        let mut flow = Flow { around: &around, spreads: HashMap::new(), lost: BTreeSet::new() };
         for node in around.graph().topological() {
             if let Node::Call(_) = around.graph().node(node)
                 && !around.is_inside(node)
@@ -57,13 +65,16 @@ impl Measured {
             let moments = flow.moments(c);
             stats.set(c, moments);
         }
-        Measured { contractions, stats, few: vec![] }
+        let complete = contractions.iter().all(|c| !flow.lost.contains(&c.data));
+        Implied { measured: Measured { contractions, stats, few: vec![] }, complete }
     }
 }
 
 struct Flow<'a> {
     around: &'a Surroundings<'a>,
     spreads: HashMap<ValueId, Spread>,
+    /// Values that are made of such with a spread, and have none.
+    lost: BTreeSet<ValueId>,
 }
 
 impl Flow<'_> {
@@ -80,11 +91,14 @@ impl Flow<'_> {
             Some(sum) => self.product(node, site, sum),
             None => self.mapped(node, site, rule),
         };
-        let Some(spread) = spread else { return };
+        let known = |v: &ValueId| self.spreads.contains_key(v) || self.lost.contains(v);
+        let derived = self.graph().operands(node).iter().flatten().any(known);
         for value in results {
-            let here = spread.within(&self.leaves_of(value));
-            if !here.elements.is_empty() {
-                self.spreads.insert(value, here);
+            let here = spread.as_ref().map(|s| s.within(&self.leaves_of(value)));
+            match here.filter(|s| !s.elements.is_empty()) {
+                Some(here) => _ = self.spreads.insert(value, here),
+                None if derived => _ = self.lost.insert(value),
+                None => {}
             }
         }
     }
@@ -121,9 +135,8 @@ impl Flow<'_> {
             let along = self.elements(axes.of(factors.weight)?[axis])?;
             places = places.iter().flat_map(|p| along.iter().map(move |e| [&p[..], e].concat())).collect();
         }
-        let place = |flat: usize| {
-            factors.shared.iter().fold(0, |at, &axis| at * shape[axis] + index(shape, axis, flat))
-        };
+        let place =
+            |flat: usize| factors.shared.iter().fold(0, |at, &axis| at * shape[axis] + index(shape, axis, flat));
         // What each weight is multiplied with: an element of what is read.
         let read: Vec<Element> = match factors.contraction {
             Some(c) => {
@@ -178,7 +191,8 @@ impl Flow<'_> {
             spread.become_known(|e| Some((at(mean, e)?, at(variance, e)?)));
         }
         let constants = |e: &Element| -> Vec<Interval> {
-            let constant = |v: &Option<ValueId>| v.and_then(|v| self.constant(v, e)).map_or(Interval::ANY, Interval::point);
+            let constant =
+                |v: &Option<ValueId>| v.and_then(|v| self.constant(v, e)).map_or(Interval::ANY, Interval::point);
             operands.iter().map(constant).collect()
         };
         let value = |at: &[Interval]| (rule.bounds)(site, at).and_then(Interval::single);
@@ -221,15 +235,26 @@ impl Flow<'_> {
         };
         let find = spread.finder();
         let at: Vec<Option<usize>> = elements.iter().map(find).collect();
-        let mean: Vec<f64> = at.iter().map(|d| d.map_or(0.0, |d| spread.mean[d])).collect();
+        // What nothing is known of is like the rest.
+        let n = spread.mean.len().max(1) as f64;
+        let usual = spread.mean.iter().sum::<f64>() / n;
+        let variance = (0..spread.mean.len()).map(|d| spread.covariance[(d, d)]).sum::<f64>() / n;
+        let mean: Vec<f64> = at.iter().map(|d| d.map_or(usual, |d| spread.mean[d])).collect();
         let common = |i: usize, j: usize| {
             // Elements of one unit at two positions have less in common.
             let elsewhere = i != j && elements[i].len() > spread.elements.first().map_or(0, Vec::len);
-            if elsewhere && !beside(&elements[i], &elements[j], &spread.elements[at[i].unwrap_or(0)]) { COMMON } else { 1.0 }
+            if elsewhere && !beside(&elements[i], &elements[j], &spread.elements[at[i].unwrap_or(0)]) {
+                COMMON
+            } else {
+                1.0
+            }
         };
         let covariance = |i: usize, j: usize| match (at[i], at[j]) {
-            (Some(a), Some(b)) => common(i, j) * spread.covariance[(a, b)] + if i == j { OWN * spread.covariance[(a, a)] } else { 0.0 },
-            _ => f64::from(u8::from(i == j)),
+            (Some(a), Some(b)) => {
+                common(i, j) * spread.covariance[(a, b)] + if i == j { OWN * spread.covariance[(a, a)] } else { 0.0 }
+            }
+            _ if i == j => variance,
+            _ => 0.0,
         };
         let product = Mat::from_fn(length, length, |i, j| covariance(i, j) + mean[i] * mean[j]);
         Moments { count: 1.0, sum: (mean.clone(), mean), product }
@@ -255,29 +280,42 @@ impl Spread {
     /// Finds the element that a finer one is a part of.
     fn finder(&self) -> impl Fn(&Element) -> Option<usize> + use<> {
         let leaves: BTreeSet<Var> = self.elements.iter().flatten().map(|(leaf, _)| *leaf).collect();
-        let places: HashMap<Element, usize> = self.elements.iter().cloned().enumerate().map(|(i, e)| (sorted(e), i)).collect();
+        let places: HashMap<Element, usize> =
+            self.elements.iter().cloned().enumerate().map(|(i, e)| (sorted(e), i)).collect();
         move |element| {
             let part = element.iter().filter(|(leaf, _)| leaves.contains(leaf)).copied().collect();
             places.get(&sorted(part)).copied()
         }
     }
 
-    /// The part that has these leaves.
+    /// The part that has any of these leaves. Nothing, where they alone do not tell its elements apart (a shuffle of
+    /// parts that are alike).
     fn within(&self, leaves: &BTreeSet<Var>) -> Spread {
-        let here = |i: &usize| self.elements[*i].iter().all(|(leaf, _)| leaves.contains(leaf));
-        let at: Vec<usize> = (0..self.mean.len()).filter(here).collect();
+        let part = |e: &Element| e.iter().filter(|(leaf, _)| leaves.contains(leaf)).copied().collect::<Element>();
+        let parts: Vec<Element> = self.elements.iter().map(part).collect();
+        let mut at: Vec<usize> = (0..parts.len()).filter(|&i| !parts[i].is_empty()).collect();
+        let distinct: BTreeSet<&Element> = at.iter().map(|&i| &parts[i]).collect();
+        if distinct.len() < at.len() {
+            at.clear();
+        }
         Spread {
-            elements: at.iter().map(|&i| self.elements[i].clone()).collect(),
+            elements: at.iter().map(|&i| parts[i].clone()).collect(),
             mean: at.iter().map(|&i| self.mean[i]).collect(),
             covariance: Mat::from_fn(at.len(), at.len(), |i, j| self.covariance[(at[i], at[j])]),
         }
     }
 
-    /// Adds the elements of another spread that are not here; both are independent.
+    /// Adds the elements of another spread; both are independent. Where they can't be told apart nothing is left.
     fn extend(&mut self, other: Option<&Spread>) {
         let Some(other) = other else { return };
-        let find = self.finder();
-        let new: Vec<usize> = (0..other.mean.len()).filter(|&i| find(&other.elements[i]).is_none()).collect();
+        let (mine, theirs) = (self.finder(), other.finder());
+        let twice =
+            other.elements.iter().any(|e| mine(e).is_some()) || self.elements.iter().any(|e| theirs(e).is_some());
+        if twice {
+            *self = Spread::white(&[]);
+            return;
+        }
+        let new: Vec<usize> = (0..other.mean.len()).collect();
         let (n, old) = (self.mean.len(), self.covariance.clone());
         self.elements.extend(new.iter().map(|&i| other.elements[i].clone()));
         self.mean.extend(new.iter().map(|&i| other.mean[i]));
@@ -293,11 +331,11 @@ impl Spread {
     fn become_known(&mut self, of: impl Fn(&Element) -> Option<(f64, f64)>) {
         let n = self.mean.len();
         let mut scale = vec![1.0; n];
-        for i in 0..n {
+        for (i, scale) in scale.iter_mut().enumerate() {
             let Some((mean, variance)) = of(&self.elements[i]) else { continue };
             let guessed = self.covariance[(i, i)];
             self.mean[i] = mean;
-            scale[i] = if guessed > 0.0 { (variance.max(0.0) / guessed).sqrt() } else { 0.0 };
+            *scale = if guessed > 0.0 { (variance.max(0.0) / guessed).sqrt() } else { 0.0 };
         }
         self.covariance = Mat::from_fn(n, n, |i, j| scale[i] * scale[j] * self.covariance[(i, j)]);
     }

@@ -8,6 +8,7 @@ mod gauss;
 mod implied;
 mod moments;
 
+pub use implied::Implied;
 pub use moments::{Moments, rows};
 
 use crate::analysis::Analysis;
