@@ -70,11 +70,11 @@ impl Calibration {
         Ok(Some(Calibrated { samples: Box::new(samples), measured, repair: !self.no_compensate }))
     }
 
-    /// What the weights imply, where there are no samples; and whether that is so throughout the model.
+    /// What the weights imply, where there are no samples; and whether that is more than a guess.
     pub fn imply(&self, analysis: &Analysis) -> (Calibrated, bool) {
-        let Implied { measured, complete } = Implied::new(analysis);
+        let Implied { measured, grounded } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
-        (Calibrated { samples, measured: Arc::new(measured), repair: !self.no_compensate }, complete)
+        (Calibrated { samples, measured: Arc::new(measured), repair: !self.no_compensate }, grounded)
     }
 }
 

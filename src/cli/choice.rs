@@ -24,7 +24,7 @@ pub struct Choice {
     layers: Option<u32>,
     /// What tells units that matter from those that don't; `secateur criteria` lists them. `a*b` is the geometric mean
     /// of two, `a+b` the arithmetic [default: obs with --calib (wanda with
-    /// --no-compensate); without, fold where the weights tell enough, else l2]
+    /// --no-compensate); without, fold where BatchNormalization tells enough, else l2]
     #[arg(long, value_name = "NAME")]
     criterion: Option<String>,
     /// Seed of all that is drawn by lot
@@ -156,10 +156,10 @@ impl Choice {
         let mut calibrated = self.calibration.measure(model, &shortened.analysis)?;
         let mut criterion = self.formula()?;
         if calibrated.is_none() && !self.budget.lossless && criterion.implies() {
-            let (implied, complete) = self.calibration.imply(&shortened.analysis);
-            match complete || self.criterion.is_some() {
+            let (implied, grounded) = self.calibration.imply(&shortened.analysis);
+            match grounded || self.criterion.is_some() {
                 true => calibrated = Some(implied),
-                // Guesses that begin anew in the middle do more harm than none.
+                // Guesses that nothing is known against do harm to some models.
                 false => criterion = Formula::default(),
             }
         }

@@ -42,9 +42,9 @@ struct Spread {
 /// What the weights imply of a model.
 pub struct Implied {
     pub measured: Measured,
-    /// Whether statistics could be followed to all contractions. Where they could not, guesses begin anew, and fit to the
-    /// others badly.
-    pub complete: bool,
+    /// Whether statistics could be followed to all contractions, and normalizations said on the way how large they are.
+    /// Where they can't be followed guesses begin anew, and fit to the others badly.
+    pub grounded: bool,
 }
 
 impl Implied {
@@ -52,7 +52,7 @@ impl Implied {
     pub fn new(analysis: &Analysis) -> Implied {
         let contractions = Contraction::all(analysis);
         let around = Surroundings::new(analysis);
-        let mut flow = Flow { around: &around, spreads: HashMap::new(), lost: BTreeSet::new() };
+        let mut flow = Flow { around: &around, spreads: HashMap::new(), lost: BTreeSet::new(), normalized: false };
         for node in around.graph().topological() {
             if let Node::Call(_) = around.graph().node(node)
                 && !around.is_inside(node)
@@ -65,8 +65,8 @@ impl Implied {
             let moments = flow.moments(c);
             stats.set(c, moments);
         }
-        let complete = contractions.iter().all(|c| !flow.lost.contains(&c.data));
-        Implied { measured: Measured { contractions, stats, few: vec![] }, complete }
+        let grounded = flow.normalized && contractions.iter().all(|c| !flow.lost.contains(&c.data));
+        Implied { measured: Measured { contractions, stats, few: vec![] }, grounded }
     }
 }
 
@@ -75,6 +75,8 @@ struct Flow<'a> {
     spreads: HashMap<ValueId, Spread>,
     /// Values that are made of such with a spread, and have none.
     lost: BTreeSet<ValueId>,
+    /// Whether a normalization said how large a value is.
+    normalized: bool,
 }
 
 impl Flow<'_> {
@@ -92,6 +94,7 @@ impl Flow<'_> {
             None => self.mapped(node, site, rule),
         };
         let known = |v: &ValueId| self.spreads.contains_key(v) || self.lost.contains(v);
+        self.normalized |= spread.is_some() && (rule.statistics)(site).is_some();
         let derived = self.graph().operands(node).iter().flatten().any(known);
         for value in results {
             let here = spread.as_ref().map(|s| s.within(&self.leaves_of(value)));
