@@ -27,6 +27,7 @@ mod options;
 pub mod pipeline;
 mod prune_channels;
 mod remove_layers;
+mod remove_redundant;
 mod sparsify;
 mod splice;
 mod split_constants;
@@ -212,6 +213,7 @@ pub const ALL: &[Entry] = entries! {
     "open-bodies", plain(open_bodies::OpenBodies), "puts the bodies of If, Loop and Scan into the graph around them";
     "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size score=l2 seed round-to min-keep max-ratio inexact}";
     "remove-layers", remove_layers::RemoveLayers::new, "removes the residual branches that change least {count=1 include exclude calib}";
+    "remove-redundant", remove_redundant::RemoveRedundant::new, "removes units without which the model computes the same {input-range}";
     "sparsify", sparsify::Sparsify::new, "sets a share of the weights to zero {ratio=0.5 scope=layer method=magnitude calib}";
     "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant one of its own";
 };

@@ -90,6 +90,7 @@ impl Pass for PruneChannels {
             granularity: self.granularity.clone(),
             inexact: self.inexact,
             open: OpenDims::of(model, HashMap::new()),
+            lossless: None,
             ..plan::Options::new(self.budget, self.criterion.clone())
         };
         let plan = plan::choose(&analysis, &options).map_err(PassError::new)?;

@@ -67,6 +67,11 @@ pub fn apply(analysis: &Analysis, keep: &KeepSets) -> Result<Applied, ApplyError
     Ok(Applied { model, facts, removed })
 }
 
+/// What is gone, in terms of the input file, without these keep-sets being carried out.
+pub fn removed_by(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Removed>, ApplyError> {
+    slice_constants(analysis, keep, &mut analysis.model.graph.clone())
+}
+
 /// The cut of one constant: indices removed, by axis.
 type ConstantCut = BTreeMap<usize, Vec<usize>>;
 

@@ -51,6 +51,7 @@
 //! | [`machine`] | times and energies of nodes by width, on the machine that counts |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
 //! | [`contraction`], [`stats`], [`mod@repair`] | products with a constant, what they read on samples, and their refit |
+//! | [`lossless`] | units without which the model computes the same |
 //! | [`reference`](mod@reference) | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
@@ -104,6 +105,7 @@ pub mod judge;
 pub mod latency;
 pub mod layers;
 pub mod load;
+pub mod lossless;
 pub mod machine;
 pub mod ops;
 pub mod oracle;

@@ -13,8 +13,9 @@ use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
 use crate::ir::{Graph, Model};
 use crate::layers::{self, Layer, LayerCut};
+use crate::lossless::{self, Certificate, Merged};
 use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Budget, Plan};
 use crate::repair::{self, RepairError, Repaired};
 use crate::report::{CallReport, GroupReport, LayerReport, PinReport};
 use crate::sparsity::{self, SparsityError, Thinned, Zeroed};
@@ -55,9 +56,12 @@ pub struct Pruned {
     pub calls: Vec<CallReport>,
     /// The groups that lost units.
     pub groups: Vec<GroupReport>,
-    /// The slices of the input file's constants that are gone.
+    /// The units that went without loss.
+    pub lossless: Vec<Certificate>,
+    /// The slices of the input file's constants that are gone, but for those of units that went without loss.
     pub removed: Vec<apply::Removed>,
-    /// The units that stayed, in terms of the analysis.
+    /// The units that stayed, in terms of the analysis, and those that went without loss: what the result must equal is
+    /// the original with these.
     pub keep: KeepSets,
     /// The matrices that have single weights at zero; `None` where nobody asked for that.
     pub thinned: Option<Vec<Thinned>>,
@@ -179,23 +183,36 @@ pub struct Cut {
     pub bare: Model,
     /// How the contractions fared that were repaired, if there was a repair.
     pub repaired: Option<Vec<Repaired>>,
-    /// The slices of the input file's constants that are gone.
+    /// The slices of the input file's constants that are gone, but for those of units that went without loss.
     pub removed: Vec<apply::Removed>,
     /// The units that stayed.
     pub keep: KeepSets,
+    /// The units that went without loss.
+    pub merged: Merged,
 }
 
 /// Carries out a plan and repairs what is left. `macs` is what a run of the original costs.
 pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) -> Result<Cut, PruneError> {
     let keep = plan.keep_sets(analysis)?;
-    let Applied { mut model, removed, .. } = apply::apply(analysis, &keep)?;
-    let bare = model.clone();
-    let mut repaired = None;
-    if let Some(Repair { measured, samples, done }) = repair.filter(|_| !plan.is_empty()) {
-        let work = macs.saturating_mul(samples.count());
-        repaired = Some(repair::repair(analysis, &keep, &measured.stats, samples, work, &mut model, done)?);
+    let Applied { mut model, mut removed, .. } = apply::apply(analysis, &keep)?;
+    let merged = plan.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges).merged(analysis, &keep));
+    let merged = merged.unwrap_or_default();
+    let proved = merged.with(analysis, &keep);
+    let mut bare = model.clone();
+    if !merged.is_empty() {
+        removed = apply::removed_by(analysis, &proved)?;
+        repair::absorb(analysis, &keep, &merged, &mut bare)?;
     }
-    Ok(Cut { model, bare, repaired, removed, keep })
+    let mut repaired = None;
+    // What goes without loss leaves nothing to repair.
+    match repair.filter(|_| !proved.is_empty()) {
+        Some(Repair { measured, samples, done }) => {
+            let work = macs.saturating_mul(samples.count());
+            repaired = Some(repair::repair(analysis, &keep, &measured.stats, samples, work, &mut model, done)?);
+        }
+        None => model = bare.clone(),
+    }
+    Ok(Cut { model, bare, repaired, removed, keep, merged })
 }
 
 /// Carries out a plan, repairs what is left and simplifies it.
@@ -226,7 +243,7 @@ pub fn execute_and_thin(
     let whole = unfolded(original)?;
     let whole_facts = infer::infer(&whole);
     let before = cost::cost(&whole, &whole_facts, open);
-    let Cut { mut model, mut bare, repaired, removed, keep } = cut(analysis, plan, before.macs, repair)?;
+    let Cut { mut model, mut bare, repaired, removed, keep, merged } = cut(analysis, plan, before.macs, repair)?;
     let thinned = thin.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
     let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t));
     // What was refitted is no more what zeros make of the file; then the proof is about the model before that.
@@ -246,9 +263,10 @@ pub fn execute_and_thin(
     let (after, groups) = (cost::cost(&model, &facts, open), cut_groups(analysis, plan));
     let calls = calls::report((&whole, &whole_facts), (&model, &facts), open);
     let repaired = repaired.unwrap_or_default();
+    let lossless = merged.certificates(analysis);
     run_passes(FOLD, &mut model)?;
-    let cut = unrepaired;
-    Ok(Pruned { model, cut, repaired, before, after, calls, groups, removed, keep, thinned, zeroed })
+    let (cut, keep) = (unrepaired, merged.with(analysis, &keep));
+    Ok(Pruned { model, cut, repaired, before, after, calls, groups, lossless, removed, keep, thinned, zeroed })
 }
 
 /// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.
@@ -262,6 +280,7 @@ fn sign_with(
     let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
     // A plan may be edited by hand and say anything; what is written must parse.
     let cut = cut.filter(|text| text.parse::<Pipeline>().is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
+    let cut = if plan.budget == Budget::Lossless.to_string() { "remove-redundant".to_owned() } else { cut };
     let layers = Some(plan.layers.len()).filter(|n| *n > 0).map(|n| format!("remove-layers{{count={n}}}"));
     let cut = Some(cut).filter(|_| !plan.cuts.is_empty());
     let fold = Some(FOLD.to_owned());

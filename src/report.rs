@@ -9,6 +9,7 @@ use crate::gates::Verdict;
 use crate::judge::Judgement;
 use crate::latency::Latency;
 use crate::layers::LayerCut;
+use crate::lossless::Certificate;
 use crate::machine::{Host, Measured, Quantity, Round, Skipped};
 use crate::plan::{Estimate, Plan};
 use crate::repair::Repaired;
@@ -34,6 +35,9 @@ pub struct Report {
     pub groups: Vec<GroupReport>,
     /// The groups that could not be cut, and why.
     pub pinned: Vec<PinReport>,
+    /// The units that went without loss, with the proof. What follows is about the others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lossless: Vec<Certificate>,
     /// Slices of the input file's constants that are gone: setting them to zero there computes the same, where all
     /// layers are among them too.
     pub removed: Vec<Removed>,

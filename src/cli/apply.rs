@@ -6,6 +6,7 @@ use super::{Failure, flags, source};
 use crate::layers;
 use crate::plan::Plan;
 use crate::prune::{self, Stages};
+use crate::score::Formula;
 use clap::ArgMatches;
 use std::path::PathBuf;
 
@@ -62,6 +63,9 @@ pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let layers = layers::resolve(&analysis, &plan.layers)?;
     let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;
     let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &shortened.analysis))?;
+    // A plan of folds folds.
+    let implied = plan.criterion.parse::<Formula>().is_ok_and(|f| f.implies()) && !plan.cuts.is_empty();
+    let calibrated = calibrated.or_else(|| implied.then(|| args.shared.calibration.imply(&shortened.analysis).0));
     let (input, model) = (args.model.as_path(), &model);
     let options = flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given);
     let (inexact, driven, thin, machine) = (true, None, None, None);

@@ -6,7 +6,7 @@ use crate::analysis::Analysis;
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::prune::Repair;
-use crate::stats::{Batches, Measured};
+use crate::stats::{self, Batches, Implied, Measured};
 use crate::verify;
 use clap::Args;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const BATCH: usize = 8;
 
 /// Samples that were read, and what was measured on them.
 pub struct Calibrated {
-    samples: Batches,
+    samples: Box<dyn stats::Samples>,
     pub measured: Arc<Measured>,
     repair: bool,
 }
@@ -81,7 +81,14 @@ impl Calibration {
         let feeds = samples.samples.len() / samples.samples.per_feed(BATCH).max(1);
         let progress = Progress::new("calibrating", feeds);
         let measured = Arc::new(Measured::new(analysis, &samples, &|| progress.step(1)).map_err(Failure::new)?);
-        Ok(Calibrated { samples, measured, repair: !self.no_compensate })
+        Ok(Calibrated { samples: Box::new(samples), measured, repair: !self.no_compensate })
+    }
+
+    /// What the weights imply, where there are no samples; and whether that is more than a guess.
+    pub fn imply(&self, analysis: &Analysis) -> (Calibrated, bool) {
+        let Implied { measured, grounded } = Implied::new(analysis);
+        let samples = Box::new(Vec::<feed::Feed>::new());
+        (Calibrated { samples, measured: Arc::new(measured), repair: !self.no_compensate }, grounded)
     }
 }
 
@@ -109,12 +116,12 @@ fn open(
 
 impl Calibrated {
     /// The samples that were measured.
-    pub fn samples(&self) -> &Batches {
-        &self.samples
+    pub fn samples(&self) -> &dyn stats::Samples {
+        &*self.samples
     }
 
     /// What a repair goes by, if one is wanted; `done` is told of every feed that was run.
     pub fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
-        self.repair.then(|| Repair { measured: &self.measured, samples: &self.samples, done })
+        self.repair.then(|| Repair { measured: &self.measured, samples: &*self.samples, done })
     }
 }

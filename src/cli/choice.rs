@@ -12,6 +12,7 @@ use crate::cost::{self, OpenDims};
 use crate::drive::{Driven, Promise};
 use crate::ir::Model;
 use crate::layers::{self, LayerError};
+use crate::lossless::{RangeError, Ranges};
 use crate::machine::{EnergyModel, Settings, TableError};
 use crate::plan::{Budget, ChooseError, Options, Plan, Round, Share};
 use crate::prune::{self, Shortened};
@@ -41,7 +42,7 @@ pub struct Choice {
 pub struct How {
     /// What tells units that matter from those that don't; `secateur criteria` lists them. `a*b` is the geometric mean
     /// of two, `a+b` the arithmetic [default: obs with --calib (wanda with
-    /// --no-compensate), l2 without]
+    /// --no-compensate); without, fold where BatchNormalization tells enough, else l2]
     #[arg(long, value_name = "NAME")]
     criterion: Option<String>,
     /// Seed of all that is drawn by lot
@@ -70,6 +71,13 @@ pub struct How {
     /// Also cut where that changes what survives (units under a softmax, a norm or a mean)
     #[arg(long)]
     pub inexact: bool,
+    /// Cut units that go without loss like all others, instead of first and with what they add merged into others
+    #[arg(long, conflicts_with = "lossless")]
+    no_merge: bool,
+    /// Between which numbers inputs lie, which proves more units dead or constant: `0..1`, or `NAME=0..1` for one input;
+    /// may be repeated
+    #[arg(long, value_name = "[NAME=]LO..HI", conflicts_with = "no_merge", allow_hyphen_values = true)]
+    input_range: Vec<String>,
     #[command(flatten)]
     pub calibration: Calibration,
     #[command(flatten)]
@@ -112,6 +120,9 @@ struct BudgetArgs {
     /// The share of the energy of a run to keep, by --energy-table, else as the processor or a model of energies tells it
     #[arg(long, value_name = "SHARE")]
     energy: Option<Share>,
+    /// Remove only units without which the model computes the same: dead, constant, unread ones, and multiples of others
+    #[arg(long)]
+    lossless: bool,
     /// Instead of a budget: the smallest model whose outputs drift no further from the original's on samples held out
     /// (relative L2, such as 0.02)
     #[arg(long, value_name = "X", value_parser = drift)]
@@ -136,6 +147,9 @@ impl BudgetArgs {
         let of = |share: Option<Share>, budget: fn(f64) -> Budget| share.map(|s| budget(s.0));
         let ratio = Budget::Ratio(self.ratio.map_or(0.5, |s| s.0));
         let shares = of(self.macs, Budget::Macs).or(of(self.params, Budget::Params));
+        if self.lossless {
+            return Budget::Lossless;
+        }
         let shares = shares.or(of(self.size, Budget::Size)).or(of(self.peak_memory, Budget::PeakMemory));
         shares.or(of(self.latency, Budget::Latency)).or(of(self.energy, Budget::Energy)).unwrap_or(ratio)
     }
@@ -143,7 +157,7 @@ impl BudgetArgs {
     fn is_given(&self) -> bool {
         let shares =
             [&self.ratio, &self.macs, &self.params, &self.size, &self.peak_memory, &self.latency, &self.energy];
-        shares.into_iter().any(Option::is_some) || self.promise().is_some()
+        self.lossless || shares.into_iter().any(Option::is_some) || self.promise().is_some()
     }
 }
 
@@ -221,7 +235,8 @@ impl Choice {
             false => (calibration.samples(model)?, None),
         };
         let calibrated = samples.map(|s| calibration.measured(s, &shortened.analysis)).transpose()?;
-        let options = Options { whole, ..self.how.options(self.budget.budget(), open, calibrated.as_ref())? };
+        let (calibrated, options) = self.how.options(self.budget.budget(), open, &shortened.analysis, calibrated)?;
+        let options = Options { whole, ..options };
         let analysis = &shortened.analysis;
         let (plan, driven, machine) = if promise.is_some() || self.driving.is_given() {
             let (options, source) = self.tables.costed(analysis, options, settings)?;
@@ -259,17 +274,27 @@ impl Choice {
 
 impl How {
     /// What the plan is made by; `calibrated` has what was measured.
-    pub fn options(&self, budget: Budget, open: OpenDims, calibrated: Option<&Calibrated>) -> Result<Options, Failure> {
-        // `obs` counts on a refit of what stays.
-        let default = match calibrated {
-            Some(_) if self.calibration.refits() => "obs",
-            Some(_) => "wanda",
-            None => "l2",
-        };
-        let name = self.criterion.as_deref().unwrap_or(default);
-        let criterion: Formula = name.parse().map_err(Failure::usage)?;
+    /// What a plan is made by. `calibrated` has what was measured; without samples it becomes what the weights imply,
+    /// where the criterion asks for that.
+    pub fn options(
+        &self,
+        budget: Budget,
+        open: OpenDims,
+        analysis: &Analysis,
+        mut calibrated: Option<Calibrated>,
+    ) -> Result<(Option<Calibrated>, Options), Failure> {
+        let mut criterion = self.formula()?;
+        if calibrated.is_none() && budget != Budget::Lossless && criterion.implies() {
+            let (implied, grounded) = self.calibration.imply(analysis);
+            match grounded || self.criterion.is_some() {
+                true => calibrated = Some(implied),
+                // Guesses that nothing is known against do harm to some models.
+                false => criterion = Formula::default(),
+            }
+        }
         self.check_granularity()?;
-        Ok(Options {
+        let measured = calibrated.as_ref().map(|c| c.measured.clone());
+        let options = Options {
             budget,
             criterion,
             seed: self.seed,
@@ -281,14 +306,35 @@ impl How {
             inexact: self.inexact,
             whole: None,
             open,
-            measured: calibrated.map(|c| c.measured.clone()),
+            lossless: self.ranges().map_err(Failure::usage)?,
+            measured,
             table: None,
             energy: EnergyModel::default(),
-        })
+        };
+        Ok((calibrated, options))
     }
 
-    /// Fails for a criterion that can't be asked without samples.
+    /// What tells units apart.
+    fn formula(&self) -> Result<Formula, Failure> {
+        // `obs` and `fold` count on a refit of what stays.
+        let default = match (self.calibration.is_given(), self.calibration.refits()) {
+            (true, true) => "obs",
+            (true, false) => "wanda",
+            (false, true) => "fold",
+            (false, false) => "l2",
+        };
+        self.criterion.as_deref().unwrap_or(default).parse().map_err(Failure::usage)
+    }
+
+    /// What is known of the inputs, if units that go without loss go first.
+    fn ranges(&self) -> Result<Option<Ranges>, RangeError> {
+        let ranges = Ranges::new(&self.input_range)?;
+        Ok((!self.no_merge).then_some(ranges))
+    }
+
+    /// Fails for ranges that can't be read, and for a criterion that can't be asked without samples.
     pub fn check(&self) -> Result<(), Failure> {
+        self.ranges().map_err(Failure::usage)?;
         let Some(name) = &self.criterion else { return Ok(()) };
         let criterion: Formula = name.parse().map_err(Failure::usage)?;
         if criterion.needs_data() && !self.calibration.is_given() {

@@ -394,6 +394,7 @@ impl Finish {
             calls: pruned.calls.clone(),
             layers: job.shortened.layers.clone(),
             groups: pruned.groups.clone(),
+            lossless: pruned.lossless.clone(),
             pinned: prune::pins(&job.shortened.analysis, job.inexact),
             removed: [job.shortened.zeroing.clone(), pruned.removed.clone()].concat(),
             repaired: pruned.repaired.clone(),

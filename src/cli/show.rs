@@ -8,6 +8,7 @@ use crate::figures::{plural, share};
 use crate::files;
 use crate::gates::Verdict;
 use crate::latency::{Latency, Timing};
+use crate::lossless::{Certificate, Proof};
 use crate::oracle::Setup;
 use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
@@ -84,6 +85,7 @@ pub fn summary(report: &Report) -> String {
         out += &pinned(&report.pinned);
     }
     out += &report.driven.as_ref().map_or_else(String::new, trials::told);
+    out += &lossless(&report.lossless);
     out += &repaired(report);
     out += &report.sparsity.as_ref().map_or_else(String::new, sparsity);
     out += "\nverification\n";
@@ -111,6 +113,30 @@ pub fn gates(verdicts: &[Verdict]) -> String {
     }
     let line = |v: &Verdict| wrap(&format!("  {} {}", if v.met { "ok" } else { "MISSED" }, v.says), 6);
     format!("\ngates\n{}", verdicts.iter().map(line).collect::<String>())
+}
+
+/// What went without loss, group by group.
+fn lossless(certificates: &[Certificate]) -> String {
+    if certificates.is_empty() {
+        return String::new();
+    }
+    let line = |c: &Certificate| {
+        let count = |is: fn(&Proof) -> bool| c.units.iter().filter(|u| is(&u.proof)).count();
+        let sorts = [
+            count(|p| matches!(p, Proof::Dead)),
+            count(|p| matches!(p, Proof::Unread)),
+            count(|p| matches!(p, Proof::Constant { .. })),
+            count(|p| matches!(p, Proof::Twin { .. })),
+        ];
+        let first = c.places.first().cloned().unwrap_or_default();
+        [c.group.clone(), first].into_iter().chain(sorts.map(|n| n.to_string())).collect()
+    };
+    let more = certificates.len().saturating_sub(LINES);
+    let more = if more > 0 { format!("  … {more} more\n") } else { String::new() };
+    let lines: Vec<Vec<String>> = certificates.iter().take(LINES).map(line).collect();
+    let header = ["group", "first at", "dead", "unread", "constant", "multiples"];
+    let units: usize = certificates.iter().map(|c| c.units.len()).sum();
+    format!("\nwithout loss ({})\n{}{more}", plural(units, "unit"), table(&header, 2, lines))
 }
 
 fn layers(layers: &[LayerReport]) -> String {

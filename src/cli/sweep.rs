@@ -86,7 +86,7 @@ pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     let (samples, held_out) = args.court.samples(&args.how.calibration, &model)?;
     std::fs::create_dir_all(&args.output).map_err(|e| Failure::new(format!("{}: {e}", args.output.display())))?;
     let calibrated = samples.map(|s| args.how.calibration.measured(s, &analysis)).transpose()?;
-    let options = args.how.options(Budget::Macs(0.5), open, calibrated.as_ref())?;
+    let (calibrated, options) = args.how.options(Budget::Macs(0.5), open, &analysis, calibrated)?;
     let repair = calibrated.as_ref().and_then(|c| c.repair(&|| {}));
     let subject =
         Subject { original: &model, analysis: &analysis, open: &options.open, simplify: prune::SIMPLIFY, repair };

@@ -129,6 +129,7 @@ mod tests {
                 criterion,
                 budget,
                 options: String::new(),
+                lossless: None,
                 layers: vec![],
                 cuts: vec![cut],
             }

@@ -102,6 +102,7 @@ mod tests {
             criterion,
             budget: budget.to_string(),
             options: String::new(),
+            lossless: None,
             layers: vec![],
             cuts: vec![cut],
         }

@@ -4,7 +4,7 @@
 //! opset 7 the second operand aligned at an attribute `axis`, and only where `broadcast` was set.
 
 use super::content::{self, Binary, carry, number, scalar, settled, small, spread};
-use super::{AxisRule, Rule, Site, zero};
+use super::{AxisRule, Interval, Rule, Scales, Site, bounds, scales, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{DType, Dim, Tensor};
 
@@ -36,10 +36,10 @@ macro_rules! variadic {
 }
 
 pub const RULES: &[(&str, Rule)] = &[
-    ("Add", Rule { is_identity: |site| second_is(site, 0.0), passes_on: other, ..binary!(zero::all, content::add) }),
-    ("Sub", Rule { is_identity: |site| second_is(site, 0.0), passes_on: first, ..binary!(zero::all, content::sub) }),
-    ("Mul", Rule { is_identity: |site| second_is(site, 1.0), ..binary!(zero::any, content::mul) }),
-    ("Div", Rule { is_identity: |site| second_is(site, 1.0), axes: divided, ..binary!(numerator, content::div) }),
+    ("Add", Rule { is_identity: |site| second_is(site, 0.0), passes_on: other, ..ADD }),
+    ("Sub", SUB),
+    ("Mul", MUL),
+    ("Div", DIV),
     ("Mod", MOD),
     ("Pow", POW),
     ("And", binary!(zero::any, content::and)),
@@ -50,9 +50,9 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Greater", test!(zero::all, content::greater)),
     ("LessOrEqual", test!(NEVER, content::less_or_equal)),
     ("GreaterOrEqual", test!(NEVER, content::greater_or_equal)),
-    ("Min", variadic!(zero::all, content::min)),
-    ("Max", variadic!(zero::all, content::max)),
-    ("Sum", Rule { passes_on: other, ..variadic!(zero::all, content::add) }),
+    ("Min", Rule { bounds: least, scales: scales::all_positive, ..variadic!(zero::all, content::min) }),
+    ("Max", Rule { bounds: greatest, scales: scales::all_positive, ..variadic!(zero::all, content::max) }),
+    ("Sum", Rule { is_identity: |site| site.arity() == 1 && keeps_type(site), passes_on: other, ..ADD }),
     ("Mean", variadic!(zero::all, |_, _| Element::Unknown)),
     ("PRelu", PRELU),
     ("Where", WHERE),
@@ -64,6 +64,47 @@ pub const RULES: &[(&str, Rule)] = &[
     ("com.microsoft.BiasGelu", GELU_OF_SUM),
     ("com.microsoft.FastGelu", GELU_OF_SUM),
 ];
+
+/// A sum of all operands.
+const ADD: Rule = Rule { bounds: bounds::sum, scales: scales::all, ..binary!(zero::all, content::add) };
+
+/// Sub: `x - y`.
+const SUB: Rule = Rule {
+    is_identity: |site| second_is(site, 0.0),
+    passes_on: first,
+    bounds: |_, at| if let [x, y] = *at { Some(x - y) } else { None },
+    scales: scales::all,
+    ..binary!(zero::all, content::sub)
+};
+
+/// Mul: `x · y`.
+const MUL: Rule = Rule {
+    is_identity: |site| second_is(site, 1.0),
+    bounds: bounds::product,
+    scales: scales::one,
+    ..binary!(zero::any, content::mul)
+};
+
+/// Div: `x / y`. Of integers it rounds.
+const DIV: Rule = Rule {
+    is_identity: |site| second_is(site, 1.0),
+    axes: divided,
+    bounds: |_, at| {
+        let &[x, y] = at else { return None };
+        let apart = y.lo > 0.0 || y.hi < 0.0;
+        apart.then(|| x * Interval::new(y.hi.recip(), y.lo.recip()))
+    },
+    scales: |site, at| if site.dtype(0).is_some_and(DType::is_float) { scales::first(site, at) } else { Scales::No },
+    ..binary!(numerator, content::div)
+};
+
+fn least(_: &Site, at: &[Interval]) -> Option<Interval> {
+    at.iter().copied().reduce(|a, b| Interval::new(a.lo.min(b.lo), a.hi.min(b.hi)))
+}
+
+fn greatest(_: &Site, at: &[Interval]) -> Option<Interval> {
+    at.iter().copied().reduce(|a, b| Interval::new(a.lo.max(b.lo), a.hi.max(b.hi)))
+}
 
 /// BiasGelu, FastGelu: Gelu of a sum, or of a single operand, which is not that operand.
 const GELU_OF_SUM: Rule =
@@ -100,6 +141,7 @@ const PRELU: Rule = Rule {
         (_, slope) => aligned(site).filter(|_| site.rank(0).is_some_and(|rank| slope.len() <= rank)),
     },
     zero: zero::first,
+    scales: scales::first_positive,
     ..Rule::OPAQUE
 };
 
@@ -111,6 +153,8 @@ const WHERE: Rule = Rule {
     },
     axes: aligned,
     zero: |_, z| z.get(1) == Some(&true) && z.get(2) == Some(&true),
+    bounds: |_, at| if let [_, x, y] = *at { Some(x.hull(y)) } else { None },
+    scales: |_, at| if *at == [false, true, true] { Scales::Any } else { Scales::No },
     ..Rule::OPAQUE
 };
 

@@ -2,7 +2,7 @@
 
 use super::dims::{agree, elements, expect_rank, expect_vector};
 use super::window::{Window, list};
-use super::{AxisRule, Bias, Cut, Refit, Rule, Site, Slide, zero};
+use super::{AxisRule, Bias, Cut, Refit, Rule, Site, Slide, Sum, zero};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -25,6 +25,7 @@ const CONV: Rule = Rule {
     cost: |site| conv_cost(site, 1),
     bias: |_| Some(Bias::Operand(2)),
     slides: |site| conv_slides(site).unwrap_or_default(),
+    sum: |site| Some(Sum { factor: 1.0, addend: Some((2, 1.0)), full: is_unpadded(site) }),
     ..Rule::OPAQUE
 };
 
@@ -42,6 +43,8 @@ const CONV_TRANSPOSE: Rule = Rule {
         _ => site.unknown(),
     },
     bias: |_| Some(Bias::Operand(2)),
+    // How many taps meet in an element depends on where it is.
+    sum: |_| Some(Sum { factor: 1.0, addend: Some((2, 1.0)), full: false }),
     ..Rule::OPAQUE
 };
 
@@ -189,6 +192,12 @@ fn conv_slides(site: &Site) -> Option<Vec<Slide>> {
         Some(Slide { data: i + 2, taps: i + 2, result: i + 2, stride, dilation, before })
     };
     (0..space).map(slide).collect()
+}
+
+/// Whether no window reaches beyond the border.
+fn is_unpadded(site: &Site) -> bool {
+    let axes = site.rank(0).unwrap_or(2).saturating_sub(2);
+    Window::of(site.call, axes).is_ok_and(|w| !w.same && (0..axes).all(|axis| w.padding(axis) == Dim::Fixed(0)))
 }
 
 fn deformed_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {

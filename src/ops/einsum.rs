@@ -1,7 +1,7 @@
 //! Einsum: its equation is its rule.
 
 use super::dims::{broadcast, elements};
-use super::{AxisRule, Bias, Rule, Site, zero};
+use super::{AxisRule, Bias, Rule, Site, Sum, zero};
 use crate::infer::Fact;
 use crate::ir::Dim;
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ const EINSUM: Rule = Rule {
         _ => site.unknown(),
     },
     bias: |_| Some(Bias::Behind),
+    sum: |site| (site.arity() == 2).then_some(Sum::PLAIN),
     ..Rule::OPAQUE
 };
 

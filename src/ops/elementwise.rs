@@ -4,7 +4,7 @@
 //! decides where a removed unit stays silent, and what it does to known elements.
 
 use super::content::{self, carry, number, scalar, settled};
-use super::{AxisRule, Refit, Rule, Site, zero};
+use super::{AxisRule, Interval, Refit, Rule, Scales, Site, bounds, scales, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{DType, Dim};
 
@@ -28,6 +28,13 @@ macro_rules! pole {
     };
 }
 
+/// The same for a function that never falls.
+macro_rules! rising {
+    ($f:expr, $rule:expr) => {
+        Rule { bounds: |_, at| Some(at.first()?.rising($f)), ..$rule }
+    };
+}
+
 /// A test of each element: the result is boolean.
 macro_rules! test {
     ($zero:expr, $eval:expr) => {
@@ -36,31 +43,38 @@ macro_rules! test {
 }
 
 pub const RULES: &[(&str, Rule)] = &[
-    ("Abs", map!(zero::first, abs)),
-    ("Neg", map!(zero::first, neg)),
+    (
+        "Abs",
+        Rule {
+            bounds: |_, at| Some(at.first()?.dipping(f64::abs, 0.0)),
+            scales: scales::first_positive,
+            ..map!(zero::first, abs)
+        },
+    ),
+    ("Neg", Rule { bounds: |_, at| Some(at.first()?.negated()), scales: scales::first, ..map!(zero::first, neg) }),
     ("Sign", map!(zero::first, sign)),
     ("Ceil", map!(zero::first, |e| float(e, f64::ceil))),
     ("Floor", map!(zero::first, |e| float(e, f64::floor))),
     ("Round", map!(zero::first, |e| float(e, f64::round_ties_even))),
-    ("Sqrt", map!(zero::first, |e| float(e, f64::sqrt))),
-    ("Exp", map!(NEVER)),
+    ("Sqrt", rising!(f64::sqrt, map!(zero::first, |e| float(e, f64::sqrt)))),
+    ("Exp", rising!(f64::exp, map!(NEVER))),
     ("Log", pole!(|_| Element::Unknown)),
     ("Reciprocal", pole!(|e| float(e, f64::recip))),
-    ("Relu", map!(zero::first, relu)),
-    ("LeakyRelu", map!(zero::first)),
+    ("Relu", Rule { scales: scales::first_positive, ..rising!(|x| x.max(0.0), map!(zero::first, relu)) }),
+    ("LeakyRelu", LEAKY_RELU),
     ("Elu", map!(zero::first)),
     ("Selu", map!(zero::first)),
     ("Celu", map!(zero::first)),
     ("ThresholdedRelu", map!(zero::first)),
-    ("Sigmoid", map!(NEVER)),
-    ("HardSigmoid", map!(|site, z| site.call.float("beta", 0.5) == 0.0 && zero::first(site, z))),
-    ("HardSwish", map!(zero::first)),
+    ("Sigmoid", rising!(|x| (1.0 + (-x).exp()).recip(), map!(NEVER))),
+    ("HardSigmoid", HARD_SIGMOID),
+    ("HardSwish", Rule { bounds: |_, at| Some(at.first()?.dipping(hard_swish, -1.5)), ..map!(zero::first) }),
     ("Mish", map!(zero::first)),
     ("Gelu", map!(zero::first)),
     ("Swish", map!(zero::first)),
     ("com.microsoft.Gelu", map!(zero::first)),
     ("com.microsoft.QuickGelu", map!(zero::first)),
-    ("Tanh", map!(zero::first)),
+    ("Tanh", rising!(f64::tanh, map!(zero::first))),
     ("Softplus", map!(NEVER)),
     ("Softsign", map!(zero::first)),
     ("Erf", map!(zero::first)),
@@ -88,6 +102,32 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Dropout", DROPOUT),
 ];
 
+/// LeakyRelu: `x < 0 ? alpha · x : x`.
+const LEAKY_RELU: Rule = Rule {
+    bounds: |site, at| {
+        let alpha = f64::from(site.call.float("alpha", 0.01));
+        let x = at.first()?;
+        (alpha >= 0.0).then(|| x.rising(|x| if x < 0.0 { alpha * x } else { x }))
+    },
+    scales: scales::first_positive,
+    ..map!(zero::first)
+};
+
+/// HardSigmoid: `max(0, min(1, alpha · x + beta))`.
+const HARD_SIGMOID: Rule = Rule {
+    bounds: |site, at| {
+        let (alpha, beta) = (site.call.float("alpha", 0.2), site.call.float("beta", 0.5));
+        let line = *at.first()? * Interval::point(alpha.into()) + Interval::point(beta.into());
+        Some(line.rising(|x| x.clamp(0.0, 1.0)))
+    },
+    ..map!(|site, z| site.call.float("beta", 0.5) == 0.0 && zero::first(site, z))
+};
+
+/// `x · max(0, min(1, x / 6 + 1 / 2))`: it falls to -3/8 at -3/2, and is 0 up to -3.
+fn hard_swish(x: f64) -> f64 {
+    if x <= -3.0 { 0.0 } else { x * (x / 6.0 + 0.5).min(1.0) }
+}
+
 /// Clip: limits each element to [min, max]. Opset 11 made the attributes `min` and `max` operands.
 const CLIP: Rule = Rule {
     infer: |site| Ok(vec![clipped(site)]),
@@ -96,6 +136,10 @@ const CLIP: Rule = Rule {
         zero::first(site, z) && low.is_some_and(|x| x <= 0.0) && high.is_some_and(|x| x >= 0.0)
     },
     is_identity: |site| limits(site) == (Some(f64::NEG_INFINITY), Some(f64::INFINITY)),
+    bounds: |site, at| {
+        let (Some(low), Some(high)) = limits(site) else { return None };
+        Some(at.first()?.rising(|x| x.max(low).min(high)))
+    },
     ..map!(NEVER)
 };
 
@@ -134,6 +178,8 @@ const IDENTITY: Rule = Rule {
     infer: |site| Ok(vec![site.fact(0).clone()]),
     axes: |site| pass(site).map(AxisRule::carries),
     is_identity: |_| true,
+    bounds: bounds::first,
+    scales: scales::first,
     ..map!(zero::first)
 };
 
@@ -153,6 +199,8 @@ const DROPOUT: Rule = Rule {
     zero: |site, z| !has_mask(site) && zero::first(site, z),
     refit: |_, _| Ok(Refit::default()),
     is_identity: |site| is_inference(site) && !has_mask(site),
+    bounds: |site, at| if is_inference(site) && !has_mask(site) { bounds::first(site, at) } else { None },
+    scales: |site, at| if is_inference(site) && !has_mask(site) { scales::first(site, at) } else { Scales::No },
     ..Rule::OPAQUE
 };
 

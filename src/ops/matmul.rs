@@ -1,7 +1,7 @@
 //! Matrix products.
 
 use super::dims::{agree, broadcast, elements};
-use super::{AxisRule, Bias, Rule, Site, zero};
+use super::{AxisRule, Bias, Rule, Site, Sum, zero};
 use crate::infer::Fact;
 use crate::ir::Dim;
 
@@ -17,6 +17,7 @@ const MATMUL: Rule = Rule {
     zero: zero::any,
     cost: |site| matmul_cost(site, 0),
     bias: |_| Some(Bias::Behind),
+    sum: |_| Some(Sum::PLAIN),
     ..Rule::OPAQUE
 };
 
@@ -27,6 +28,10 @@ const GEMM: Rule = Rule {
     zero: zero::affine,
     cost: gemm_cost,
     bias: gemm_bias,
+    sum: |site| {
+        let (alpha, beta) = (site.call.float("alpha", 1.0), site.call.float("beta", 1.0));
+        Some(Sum { factor: alpha.into(), addend: Some((2, beta.into())), full: true })
+    },
     ..Rule::OPAQUE
 };
 

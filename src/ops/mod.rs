@@ -17,6 +17,7 @@ mod elementwise;
 mod fused;
 mod gather;
 mod integer;
+mod interval;
 mod layer_norm;
 mod loss;
 mod matmul;
@@ -35,6 +36,7 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod scales;
 mod scan;
 mod scatter;
 mod select;
@@ -47,6 +49,8 @@ mod softmax;
 mod testing;
 mod window;
 
+pub use interval::{Interval, bounds};
+pub use scales::Scales;
 pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};
 
 use crate::axes::Granularity;
@@ -89,6 +93,15 @@ pub struct Rule {
     pub bias: fn(&Site) -> Option<Bias>,
     /// How a constant slides over the data that it is summed with; empty where it does not, or nobody said.
     pub slides: fn(&Site) -> Vec<Slide>,
+    /// Whether the call is a sum of products and nothing more.
+    pub sum: fn(&Site) -> Option<Sum>,
+    /// The slots of constants that are the mean and the variance of the first operand, unit by unit.
+    pub statistics: fn(&Site) -> Option<(u16, u16)>,
+    /// Bounds of the results where the operands keep within these. Not needed of sums, nor of what `moves`.
+    pub bounds: fn(&Site, &[Interval]) -> Option<Interval>,
+    /// By what these operands (`true`) can be multiplied at once so that the results are too. Not needed of sums, nor of
+    /// what `moves`.
+    pub scales: fn(&Site, &[bool]) -> Scales,
 }
 
 /// An axis along which a constant slides: position `p` of the result meets tap `t` of the constant at element
@@ -103,6 +116,22 @@ pub struct Slide {
     pub dilation: usize,
     /// Zeros before the first element.
     pub before: usize,
+}
+
+/// A sum of products, over the labels that no result carries, of the operands that carry them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sum {
+    /// What the products are multiplied with.
+    pub factor: f64,
+    /// The operand that is added, and what it is multiplied with.
+    pub addend: Option<(u16, f64)>,
+    /// Whether every element of the result is a sum over all weights: none falls beyond a border.
+    pub full: bool,
+}
+
+impl Sum {
+    /// A product of matrices.
+    pub const PLAIN: Sum = Sum { factor: 1.0, addend: None, full: true };
 }
 
 /// Where a constant can be added to a sum.
@@ -130,6 +159,10 @@ impl Rule {
         passes_on: |_, _| None,
         bias: |_| None,
         slides: |_| vec![],
+        sum: |_| None,
+        statistics: |_| None,
+        bounds: bounds::unknown,
+        scales: scales::no,
     };
 }
 

@@ -1,7 +1,7 @@
 //! Normalization with statistics that are known, or taken over a window or a plane.
 
 use super::dims::{expect_rank, expect_vector, row};
-use super::{AxisRule, Rule, Site, normalize_axis, zero};
+use super::{AxisRule, Interval, Rule, Scales, Site, normalize_axis, zero};
 use crate::infer::Fact;
 
 pub const RULES: &[(&str, Rule)] = &[
@@ -37,6 +37,15 @@ const BATCH_NORMALIZATION: Rule = Rule {
         let at = |i: usize| at.get(i) == Some(&true);
         (at(1) || (at(0) && at(3))) && at(2)
     },
+    statistics: |site| (!is_training(site)).then_some((3, 4)),
+    bounds: |site, at| {
+        let &[x, scale, bias, mean, variance] = at else { return None };
+        let epsilon = f64::from(site.call.float("epsilon", 1e-5));
+        let usable = !is_training(site) && variance.lo + epsilon > 0.0;
+        let inverse = Interval::new((variance.hi + epsilon).sqrt().recip(), (variance.lo + epsilon).sqrt().recip());
+        usable.then(|| (x - mean) * (scale * inverse) + bias)
+    },
+    scales: |_, at| if *at == [false, true, true, false, false] { Scales::Any } else { Scales::No },
     ..Rule::OPAQUE
 };
 

@@ -2,15 +2,15 @@
 
 use super::dims::expect_rank;
 use super::window::Window;
-use super::{AxisRule, Rule, Site, zero};
+use super::{AxisRule, Rule, Site, bounds, scales, zero};
 use crate::infer::Fact;
 use crate::ir::{DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[
-    ("AveragePool", POOL),
-    ("GlobalAveragePool", GLOBAL_POOL),
+    ("AveragePool", Rule { bounds: bounds::first_or_zero, scales: scales::first, ..POOL }),
+    ("GlobalAveragePool", Rule { bounds: bounds::first, scales: scales::first, ..GLOBAL_POOL }),
     ("GlobalLpPool", Rule { is_identity: |_| false, ..GLOBAL_POOL }),
-    ("GlobalMaxPool", GLOBAL_POOL),
+    ("GlobalMaxPool", Rule { bounds: bounds::first, scales: scales::first_positive, ..GLOBAL_POOL }),
     ("LpPool", Rule { is_identity: |_| false, ..POOL }),
     ("MaxPool", MAX_POOL),
     ("MaxRoiPool", MAX_ROI_POOL),

@@ -90,6 +90,7 @@ pub(super) fn report(n: usize) -> Report {
         sparsity: None,
         plan: Plan {
             options: String::new(),
+            lossless: None,
             version: 1,
             architecture: "0123456789abcdef".into(),
             criterion: HOSTILE.into(),
@@ -99,6 +100,7 @@ pub(super) fn report(n: usize) -> Report {
         },
         verification: Outcome::Ran(Box::new(verification())),
         metrics: None,
+        lossless: vec![],
         machine: None,
         driven: None,
         gates: gates(),

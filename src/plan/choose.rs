@@ -9,9 +9,10 @@ use super::{Cut, Patterns, Plan, PlanError, VERSION, architecture, places};
 use crate::analysis::Analysis;
 use crate::axes::{Granularity, Group, GroupId, Shape, Var};
 use crate::cost::{Cost, OpenDims};
+use crate::lossless::{self, Ranges};
 use crate::machine::{EnergyModel, Prices, Table, TableError, grid};
 use crate::score::{Context, Formula, ScoreError};
-use crate::stats::Measured;
+use crate::stats::{Implied, Measured};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -33,13 +34,15 @@ pub enum Budget {
     Latency(f64),
     /// The share of the energy of a run to keep, by the table or the model of [`Options`].
     Energy(f64),
+    /// Only what goes without loss.
+    Lossless,
 }
 
 impl Budget {
     /// The share of the whole model to keep; `None` where every group loses a share of its own.
     pub fn share(self) -> Option<f64> {
         match self {
-            Budget::Ratio(_) => None,
+            Budget::Ratio(_) | Budget::Lossless => None,
             Budget::Macs(s) | Budget::Params(s) | Budget::Size(s) | Budget::PeakMemory(s) => Some(s),
             Budget::Latency(s) | Budget::Energy(s) => Some(s),
         }
@@ -48,6 +51,7 @@ impl Budget {
     /// The same with another share.
     pub fn with_share(self, share: f64) -> Budget {
         match self {
+            Budget::Lossless => Budget::Lossless,
             Budget::Ratio(_) => Budget::Ratio(share),
             Budget::Macs(_) => Budget::Macs(share),
             Budget::Params(_) => Budget::Params(share),
@@ -75,6 +79,7 @@ impl fmt::Display for Budget {
             Budget::PeakMemory(x) => write!(f, "peak-memory {}%", x * 100.0),
             Budget::Latency(x) => write!(f, "latency {}%", x * 100.0),
             Budget::Energy(x) => write!(f, "energy {}%", x * 100.0),
+            Budget::Lossless => f.write_str("lossless"),
         }
     }
 }
@@ -108,6 +113,8 @@ pub struct Options {
     /// What shares are shares of; the model's own cost if not given.
     pub whole: Option<Cost>,
     pub open: OpenDims,
+    /// Whether units that go without loss go first, and between which numbers inputs lie then.
+    pub lossless: Option<Ranges>,
     /// What was measured on samples, for criteria that ask for it.
     pub measured: Option<Arc<Measured>>,
     /// What pieces of the model cost on a machine, by width. Groups then keep no number of units at which the model
@@ -132,6 +139,7 @@ impl Options {
             inexact: false,
             whole: None,
             open: OpenDims::default(),
+            lossless: Some(Ranges::default()),
             measured: None,
             table: None,
             energy: EnergyModel::default(),
@@ -182,23 +190,38 @@ pub struct Ranking<'a> {
 impl<'a> Ranking<'a> {
     /// Scores the units of all groups that the options let in.
     pub fn new(analysis: &'a Analysis, options: &'a Options) -> Result<Ranking<'a>, ChooseError> {
-        let context = Context { analysis, seed: options.seed, measured: options.measured.as_deref() };
+        let implied = match &options.measured {
+            None if options.criterion.implies() => Some(Implied::new(analysis).measured),
+            _ => None,
+        };
+        let measured = options.measured.as_deref().or(implied.as_ref());
+        let context = Context { analysis, seed: options.seed, measured };
+        let lossless = options.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges));
         Ranking::by(analysis, options, |group| {
-            let scores = options.criterion.score(&context, group);
-            scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })
+            let scores = match options.budget {
+                Budget::Lossless => Ok(vec![1.0; group.size]),
+                _ => options.criterion.score(&context, group),
+            };
+            let mut scores = scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })?;
+            let free = lossless.as_ref().map(|l| l.redundant(group)).unwrap_or_default();
+            // Lower than any score, so that no others go before them.
+            free.iter().for_each(|&unit| scores[unit] = f64::NEG_INFINITY);
+            Ok((scores, free.len()))
         })
     }
 
+    /// `score` tells the scores of a group's units, and how many of them go without loss.
     fn by(
         analysis: &'a Analysis,
         options: &'a Options,
-        score: impl Fn(&Group) -> Result<Vec<f64>, ChooseError>,
+        score: impl Fn(&Group) -> Result<(Vec<f64>, usize), ChooseError>,
     ) -> Result<Ranking<'a>, ChooseError> {
         let table = options.table.as_deref();
         let prices = table.map(|t| Prices::new(analysis, &options.open, t)).transpose()?;
         let mut ranked: Vec<Ranked> = vec![];
         for group in candidates(analysis, options)? {
-            let mut group = Ranked::new(analysis, options, group, score(group)?);
+            let (scores, free) = score(group)?;
+            let mut group = Ranked::new(analysis, options, group, scores, free);
             group.steps = prices.as_ref().map_or_else(Vec::new, |p| group.steps_of(p));
             ranked.push(group);
         }
@@ -218,10 +241,15 @@ impl<'a> Ranking<'a> {
     /// The plan for a budget, with the scores of each group times a factor: above 1, it loses less than its scores say.
     pub fn plan(&self, budget: Budget, tilt: &[f64]) -> Result<Plan, ChooseError> {
         let (analysis, ranked) = (self.analysis, &self.ranked);
-        let counts = match budget {
+        let mut counts = match budget {
             Budget::Ratio(ratio) => by_ratio(analysis, ranked, ratio),
             budget => budget::fill(analysis, self.options, ranked, self.prices.as_ref(), budget, tilt)?,
         };
+        // What is to lose nothing is left as it is.
+        let cuts = budget == Budget::Lossless || counts.iter().zip(ranked).any(|(&n, r)| n < r.group.size);
+        for (count, group) in counts.iter_mut().zip(ranked).filter(|(_, r)| cuts && r.free > 0) {
+            *count = group.allowed(group.group.size - group.free).min(*count);
+        }
         let cut = |(group, &keep): (&Ranked, &usize)| (keep < group.group.size).then(|| group.cut(analysis, keep));
         Ok(Plan {
             version: VERSION,
@@ -231,13 +259,14 @@ impl<'a> Ranking<'a> {
             options: String::new(),
             layers: vec![],
             cuts: ranked.iter().zip(&counts).filter_map(cut).collect(),
+            lossless: self.options.lossless.clone(),
         })
     }
 }
 
 /// What a plan comes to, in what the options' budget counts; a ratio counts multiply-accumulates.
 pub fn estimate(analysis: &Analysis, options: &Options, plan: &Plan) -> Result<Estimate, EstimateError> {
-    let ranking = Ranking::by(analysis, options, |group| Ok(vec![0.0; group.size]))?;
+    let ranking = Ranking::by(analysis, options, |group| Ok((vec![0.0; group.size], 0)))?;
     Ok(budget::estimate(analysis, options, &ranking.ranked, ranking.prices.as_ref(), &plan.keep_sets(analysis)?)?)
 }
 
@@ -291,16 +320,19 @@ pub(super) struct Ranked<'a> {
     pub steps: Vec<usize>,
     /// How many numbers the group reaches.
     reach: usize,
+    /// How many units go without loss.
+    free: usize,
 }
 
 impl<'a> Ranked<'a> {
-    fn new(analysis: &Analysis, options: &Options, group: &'a Group, scores: Vec<f64>) -> Ranked<'a> {
+    fn new(analysis: &Analysis, options: &Options, group: &'a Group, scores: Vec<f64>, free: usize) -> Ranked<'a> {
         let mut order: Vec<usize> = (0..group.size).collect();
         order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
         let constants = group.members.iter().filter_map(|m| analysis.model.graph.tensor(m.constant));
         let reach = constants.map(crate::ir::Tensor::count).sum();
         let step = step(analysis, group, options.round.multiple);
-        Ranked { group, scores, order, floor: options.round.min_keep.max(group.floor), step, steps: vec![], reach }
+        let floor = options.round.min_keep.max(group.floor);
+        Ranked { group, scores, order, floor, step, steps: vec![], reach, free }
     }
 
     /// The numbers of units worth keeping: those of the grid that are allowed, and cost less than all wider ones.

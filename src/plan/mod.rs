@@ -18,6 +18,7 @@ use crate::analysis::Analysis;
 use crate::axes::{Group, KeepSets, Member};
 use crate::ir::Model;
 use crate::layers::LayerCut;
+use crate::lossless::Ranges;
 use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -42,6 +43,10 @@ pub struct Plan {
     pub layers: Vec<LayerCut>,
     /// One entry a group that loses units.
     pub cuts: Vec<Cut>,
+    /// Units that go without loss are taken over by those that stay, for inputs within these ranges; where absent they
+    /// are cut like all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lossless: Option<Ranges>,
 }
 
 /// The units that a group loses.
@@ -99,6 +104,7 @@ impl Plan {
             options: String::new(),
             layers,
             cuts: vec![],
+            lossless: None,
         }
     }
 

@@ -38,7 +38,7 @@ impl<'a> Measure<'a> {
         prices: Option<&'a Prices<'a>>,
     ) -> Result<Measure<'a>, ChooseError> {
         let quantity = match budget {
-            Budget::Ratio(_) | Budget::Macs(_) => return Ok(Measure::Macs),
+            Budget::Ratio(_) | Budget::Lossless | Budget::Macs(_) => return Ok(Measure::Macs),
             Budget::Params(_) => return Ok(Measure::Params),
             Budget::Size(_) => return Ok(Measure::Bytes),
             Budget::PeakMemory(_) => return Ok(Measure::Peak),

@@ -7,6 +7,7 @@
 //! it is known which element meets which weight ([`Layout`]), it is the outputs that are fitted then, of contractions
 //! that lost nothing themselves too.
 
+mod absorb;
 mod direct;
 mod fit;
 mod layout;
@@ -15,6 +16,8 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod write;
+
+pub(crate) use absorb::{absorb, writable};
 
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
@@ -116,6 +119,10 @@ pub fn repair(
         found.push(task.judge(halves, &maps));
         write::write(analysis, keep, task, &maps, model)?;
     }
+    // What the weights imply is no sample of anything.
+    if samples.count() == 0 {
+        return Ok(found);
+    }
     limit_work(&mut tasks, samples.count());
     let stages = usize::try_from(WORK / work.max(1)).unwrap_or(usize::MAX).clamp(1, 64).min(tasks.len().max(1));
     let length = tasks.len().div_ceil(stages).max(1);
@@ -159,15 +166,24 @@ fn limit_memory(stage: &mut [Task]) {
     }
 }
 
-/// The contractions over cut axes whose weights may be changed.
-fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError> {
-    let graph = &analysis.model.graph;
+/// Tells of contractions whether several calls share the weight: it stays shared.
+fn shared(graph: &Graph) -> impl Fn(&Contraction) -> bool + '_ {
     let mut uses: HashMap<&str, usize> = HashMap::new();
     for node in graph.constants() {
         if let Some(source) = graph.constant(node).and_then(|c| c.source()) {
             *uses.entry(source).or_default() += 1;
         }
     }
+    move |c| {
+        let source = graph.constant(c.weight.node).and_then(|c| c.source());
+        source.is_some_and(|s| uses.get(s).is_some_and(|&n| n > 1))
+    }
+}
+
+/// The contractions over cut axes whose weights may be changed.
+fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError> {
+    let graph = &analysis.model.graph;
+    let shared = shared(graph);
     let mut tasks = vec![];
     let mut changed = HashSet::new();
     for contraction in Contraction::all(analysis) {
@@ -175,9 +191,7 @@ fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError>
         else {
             continue;
         };
-        // A weight that several calls share stays shared.
-        let shared = constant.source().is_some_and(|s| uses.get(s).is_some_and(|&n| n > 1));
-        if shared || write::bias(analysis, contraction.node).is_none() {
+        if shared(&contraction) || write::bias(analysis, contraction.node).is_none() {
             continue;
         }
         let (kept, cut) = match keep.of(&analysis.axes, contraction.view.var) {

@@ -44,7 +44,11 @@ pub(super) fn write(
     if model.graph.tensor(current).is_none_or(|t| t.shape != weight.shape) {
         return Err(task.lost());
     }
-    task.add(analysis, model, &shift).ok_or_else(|| task.lost())?;
+    // Nothing is not worth a bias.
+    let adds = task.bias.is_some() || shift.to_f64().map_err(|e| task.failed(e))?.iter().any(|x| *x != 0.0);
+    if adds {
+        task.add(analysis, model, &shift).ok_or_else(|| task.lost())?;
+    }
     if let Some(constant) = model.graph.constant_mut(current.node) {
         constant.tensor = weight;
     }

@@ -22,6 +22,11 @@ impl Formula {
         self.terms.iter().flatten().any(|c| c.needs_data)
     }
 
+    /// Whether any of its criteria looks at what the weights imply, where nothing is measured.
+    pub fn implies(&self) -> bool {
+        self.terms.iter().flatten().any(|c| c.name == super::fold::FOLD.name)
+    }
+
     /// Whether scores are errors, which mean the same in all groups: those of a single criterion can be.
     pub fn is_comparable(&self) -> bool {
         matches!(&self.terms[..], [term] if matches!(term[..], [criterion] if criterion.comparable))

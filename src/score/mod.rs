@@ -7,6 +7,7 @@ mod activation;
 mod apoz;
 mod bn_scale;
 mod dequantize;
+mod fold;
 mod formula;
 mod fpgm;
 mod l1;
@@ -86,6 +87,7 @@ pub const CRITERIA: &[Criterion] = &[
     bn_scale::BN_SCALE,
     fpgm::FPGM,
     random::RANDOM,
+    fold::FOLD,
     obs::OBS,
     activation::ACTIVATION,
     apoz::APOZ,

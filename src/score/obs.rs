@@ -30,7 +30,7 @@ const DAMPING: f64 = 1e-2;
 /// Units that go at once: a share of those that are left, so that long groups take no longer than they must.
 const AT_ONCE: usize = 48;
 
-fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
+pub(super) fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
     let mut readers = vec![];
     for contraction in context.measured.map_or(&[][..], |m| &m.contractions) {
         readers.extend(Reader::new(context, contraction, group)?);

@@ -4,8 +4,11 @@
 //! the contracted axis are kept, as running sums; no activation outlives its batch. Samples fall into two halves by
 //! turns, so that what is fitted on one can be tried on the other.
 
+mod gauss;
+mod implied;
 mod moments;
 
+pub use implied::Implied;
 pub use moments::{Moments, rows};
 
 use crate::analysis::Analysis;
@@ -121,6 +124,12 @@ impl Stats {
             done();
         }
         if any { Ok(stats) } else { Err(StatsError::Empty) }
+    }
+
+    /// Says what a contraction reads; both halves are the same.
+    fn set(&mut self, contraction: &Contraction, moments: Moments) {
+        let of = key(contraction.data, contraction.data_axis, contraction.view);
+        self.known.insert(of, [moments.clone(), moments]);
     }
 
     /// Adds what a contraction reads of one feed, a row for each sample.

@@ -67,7 +67,7 @@ fn channels_are_cut_from_what_is_left() {
     assert!(report["groups"].as_array().unwrap().iter().all(|g| g["after"] != g["before"]));
     assert!(!report["groups"].as_array().unwrap().is_empty());
     let text = String::from_utf8_lossy(&read(output)).into_owned();
-    assert!(text.contains("remove-layers{count=2},prune-channels{ratio=0.5 score=l2}"));
+    assert!(text.contains("remove-layers{count=2},prune-channels{ratio=0.5 score=fold}"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod examples;
 mod gates;
 mod inexact;
 mod layers;
+mod lossless;
 mod machine;
 mod odd;
 mod plans;

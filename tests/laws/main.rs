@@ -18,6 +18,7 @@ mod draw;
 mod eval;
 mod graphs;
 mod inexact;
+mod lossless;
 mod net;
 mod ops;
 
