@@ -140,7 +140,9 @@ pub fn choose(analysis: &Analysis, options: &Options) -> Result<Plan, ChooseErro
         Budget::Lossless => ranked.iter().map(|r| r.group.size).collect(),
         budget => budget::fill(analysis, options, &ranked, budget)?,
     };
-    for (count, group) in counts.iter_mut().zip(&ranked).filter(|(_, r)| r.free > 0) {
+    // What is to lose nothing is left as it is.
+    let cuts = options.budget == Budget::Lossless || counts.iter().zip(&ranked).any(|(&n, r)| n < r.group.size);
+    for (count, group) in counts.iter_mut().zip(&ranked).filter(|(_, r)| cuts && r.free > 0) {
         *count = group.allowed(group.group.size - group.free).min(*count);
     }
     let mut cuts = vec![];
