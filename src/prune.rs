@@ -245,7 +245,8 @@ pub fn execute_and_thin(
     let before = cost::cost(&whole, &whole_facts, open);
     let Cut { mut model, mut bare, repaired, removed, keep, merged } = cut(analysis, plan, before.macs, repair)?;
     let thinned = thin.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
-    let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t));
+    // Weights that took others over are none of the file's either.
+    let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t).filter(|_| merged.is_empty()));
     // What was refitted is no more what zeros make of the file; then the proof is about the model before that.
     let mut unrepaired = None;
     if repaired.is_some() || zeroed == Some(None) {

@@ -40,6 +40,7 @@ def main():
     parser.add_argument("--commit", help="what --bin was built from, where that is not HEAD")
     parser.add_argument("--only", nargs="+", default=[], help="models whose names contain one of these words")
     parser.add_argument("--methods", nargs="+", help="methods whose names contain one of these words")
+    parser.add_argument("--skip", nargs="+", default=[], help="methods whose names contain one of these words are left out")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one call of a tool")
     args = parser.parse_args()
@@ -59,7 +60,8 @@ def main():
 def methods(args, task):
     """Each method: its name, and a function that gives a list of results with all that they depend on."""
     listed = ours(args.bin, task) + [(name, peer(tool)) for name, tool in PEERS.items()]
-    return [(n, w) for n, w in listed if not args.methods or any(word in n for word in args.methods)]
+    wanted = [(n, w) for n, w in listed if not args.methods or any(word in n for word in args.methods)]
+    return [(n, w) for n, w in wanted if not any(word in n for word in args.skip)]
 
 
 def ours(binary, task):
@@ -76,7 +78,7 @@ def ours(binary, task):
     }
     ways = {name: flags for name, flags in ways.items() if flags[1] in names}
     if "--search" in run([binary, "prune", "--help"]).stdout:
-        ways["obs + repair + search"] = ["--criterion", "obs", *calib, "--search", "16"]
+        ways["obs + repair + search"] = ["--criterion", "obs", *calib, "--search", "8"]
     return [(name, secateur(flags)) for name, flags in ways.items()]
 
 

@@ -335,5 +335,5 @@ pub fn latency(l: &Latency, first: &str, second: &str) -> String {
 fn stages(stages: &[StageReport]) -> String {
     let shown: Vec<String> =
         stages.iter().map(|s| format!("{} {}", s.name, duration(Duration::from_secs_f64(s.seconds)))).collect();
-    format!("\ntime: {}\n", shown.join(", "))
+    format!("\n{}", wrap(&format!("time: {}", shown.join(", ")), 6))
 }

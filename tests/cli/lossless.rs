@@ -48,6 +48,19 @@ fn what_goes_without_loss_is_proved_against_the_file() {
 }
 
 #[test]
+fn a_trained_net_has_dead_units() {
+    let folder = Folder::new();
+    let (net, out) = (fixture("digits_mobilenet"), folder.path("small.onnx"));
+    let report = json(&["prune", &net, "-o", &out, "--lossless", "--json", "--repeats", "0"], 0);
+    assert!(report["after"]["macs"].as_u64() < report["before"]["macs"].as_u64());
+    assert!(report["verification"]["equal"] == true && report["removed"].as_array().unwrap().is_empty());
+    // Before single weights are set to zero, the proof is about the rest.
+    let options = ["--ratio", "0.3", "--no-compensate", "--sparsity", "30%"];
+    let report = json(&[&["prune", &net, "-o", &out, "--json", "--repeats", "0"], &options[..]].concat(), 0);
+    assert!(report["verification"]["equal"] == true && report["sparsity"]["proved"] == false);
+}
+
+#[test]
 fn a_plan_proves_anew_what_goes_without_loss() {
     let folder = Folder::new();
     let (net, plan, out) = (net(&folder), folder.path("plan.json"), folder.path("small.onnx"));
