@@ -418,3 +418,36 @@ fn roots(h: &Mat<f64>) -> Option<(Mat<f64>, Mat<f64>)> {
     };
     Some((with(&|x| x), with(&|x| 1.0 / x)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Second moments of a few made-up rows of four numbers.
+    fn moments(seed: usize) -> Mat<f64> {
+        let x = Mat::from_fn(9, 4, |r, k| ((r * 5 + k * 7 + seed * (r + k * k)) % 11) as f64 - 4.0);
+        x.transpose() * &x
+    }
+
+    #[test]
+    fn a_basis_errs_by_what_it_says_and_less_than_any_choice() {
+        let (g, h) = (moments(1), moments(2));
+        for kept in [vec![0, 2], vec![1, 3], vec![0, 1, 2]] {
+            let basis = Basis::new(&g, &h, &kept).unwrap();
+            // E (q·k - Lq·Rk)² = tr(G D H Dᵀ) with D = I - Lᵀ R.
+            let off = Mat::<f64>::identity(4, 4) - basis.left.transpose() * &basis.right;
+            let error = &(&(&g * &off) * &h) * off.transpose();
+            let error: f64 = (0..4).map(|i| error[(i, i)]).sum();
+            assert!((error - basis.after).abs() < 1e-6 * basis.whole, "{error} {}", basis.after);
+            assert!(basis.after < basis.before && basis.before < basis.whole);
+        }
+        let all = Basis::new(&g, &h, &[0, 1, 2, 3]).unwrap();
+        assert!(all.after == 0.0 && all.before == 0.0);
+    }
+
+    #[test]
+    fn heads_that_share_keys_hang_together() {
+        let met = BTreeSet::from([(0, 0), (1, 0), (2, 1), (3, 1), (4, 2)]);
+        assert_eq!(components(&met), [(vec![0, 1], vec![0]), (vec![2, 3], vec![1]), (vec![4], vec![2])]);
+    }
+}

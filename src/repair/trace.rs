@@ -31,7 +31,7 @@ pub(super) struct Place {
 }
 
 /// What stands in values: runs with different biases.
-pub(super) struct Trace([BTreeMap<ValueId, Tensor>; 4]);
+pub(super) struct Trace([BTreeMap<ValueId, Tensor>; 5]);
 
 impl Source {
     /// The call that a value is computed from alone, if its weights are constant.
@@ -82,31 +82,37 @@ fn ends(analysis: &Analysis, from: ValueId) -> Option<Vec<(ValueId, Use)>> {
     Some(ends)
 }
 
-/// A number for each output: 0, 1, its place, and one that looks like chance.
+/// A number for each output: 0, 1, its place, one that looks like chance, and that with the other sign.
 fn tag(run: usize, output: usize) -> f64 {
     match run {
         0 => 0.0,
         1 => 1.0,
         2 => output as f64 + 1.0,
-        _ => 1.0 + (output as f64 * 0.618_033_988_75).fract(),
+        3 => 1.0 + (output as f64 * 0.618_033_988_75).fract(),
+        _ => -tag(3, output),
     }
 }
 
 impl Trace {
     /// Runs a model with numbered outputs of these calls, and keeps these values.
     pub fn new(analysis: &Analysis, sources: &[Source], values: &[ValueId], feed: &Feed) -> Result<Trace, StatsError> {
-        let run = |run: usize| {
+        let run = |run: usize| -> Result<BTreeMap<ValueId, Tensor>, StatsError> {
             let model = tagged(analysis, sources, run).ok_or(StatsError::Empty)?;
-            Probe::new(&model, values)?.run(feed)
+            // A bias behind a call took over its result's name.
+            let named = model.graph.values_by_name();
+            let present = |v: &ValueId| named.get(analysis.model.graph.value_name(*v)).copied();
+            let now: Vec<ValueId> = values.iter().filter_map(present).collect();
+            let mut found = Probe::new(&model, &now)?.run(feed)?;
+            Ok(values.iter().filter_map(|v| Some((*v, found.remove(&present(v)?)?))).collect())
         };
-        Ok(Trace([run(0)?, run(1)?, run(2)?, run(3)?]))
+        Ok(Trace([run(0)?, run(1)?, run(2)?, run(3)?, run(4)?]))
     }
 
     /// The outputs along a view of an axis, a row for each other position; `None` where what stands there is made of
     /// them in another way.
     pub fn rows(&self, value: ValueId, axis: usize, view: View) -> Option<Vec<Vec<Place>>> {
         let read = |run: usize| rows(self.0[run].get(&value)?, axis, view, usize::MAX).ok();
-        let [zero, one, place, check] = [read(0)?, read(1)?, read(2)?, read(3)?];
+        let [zero, one, place, check, negative] = [read(0)?, read(1)?, read(2)?, read(3)?, read(4)?];
         let at = |r: usize, k: usize| {
             let (constant, factor) = (zero[(r, k)], one[(r, k)] - zero[(r, k)]);
             let output = ((place[(r, k)] - constant) / factor).round() - 1.0;
@@ -115,7 +121,8 @@ impl Trace {
                 let expected = constant + factor * tag(run, found.output);
                 (m[(r, k)] - expected).abs() <= 1e-4 * (factor.abs() + expected.abs())
             };
-            (factor != 0.0 && output >= 0.0 && is(&place, 2) && is(&check, 3)).then_some(found)
+            let is_all = is(&place, 2) && is(&check, 3) && is(&negative, 4);
+            (factor != 0.0 && output >= 0.0 && is_all).then_some(found)
         };
         (0..zero.nrows()).map(|r| (0..zero.ncols()).map(|k| at(r, k)).collect()).collect()
     }
