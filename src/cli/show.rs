@@ -7,7 +7,7 @@ use crate::compare::{Difference, OutputDifference};
 use crate::files;
 use crate::gates::Verdict;
 use crate::latency::{Latency, Timing};
-use crate::repair::Repaired;
+use crate::repair::{Repaired, Step};
 use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
 use crate::verify::Verification;
@@ -201,13 +201,13 @@ fn groups(groups: &[GroupReport]) -> String {
 
 /// What the repair came to: the median contraction, and the worst.
 fn repaired(all: &[Repaired]) -> String {
-    let mut order: Vec<&Repaired> = all.iter().collect();
+    let mut order: Vec<&Repaired> = all.iter().filter(|r| r.step != Step::RematchStatistics).collect();
     order.sort_by(|a, b| a.after.total_cmp(&b.after));
     let (Some(median), Some(worst)) = (order.get(order.len() / 2), order.last()) else { return String::new() };
     let share = |x: f64| format!("{:.1} %", 100.0 * x);
     format!(
         "\nrepaired ({} contractions; errors as shares of the output's variance)\n  median {} → {}, worst {} → {} (`{}`)\n",
-        all.len(),
+        order.len(),
         share(median.before),
         share(median.after),
         share(worst.before),

@@ -14,6 +14,7 @@ mod layout;
 mod logits;
 mod merge;
 mod mix;
+mod rematch;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,8 @@ pub enum Step {
     Refit,
     /// The operands of a product were written in fewer dimensions.
     Logits,
+    /// Its outputs got back their mean and variance; the errors are those of the model's outputs.
+    RematchStatistics,
 }
 
 /// How a contraction fared.
@@ -143,6 +146,7 @@ pub fn repair(
         limit_memory(stage);
         stage::run(&sides, stage, model)?;
     }
+    found.extend(rematch::run(&sides, &tasks, stages, model)?);
     Ok(found)
 }
 

@@ -305,7 +305,7 @@ pub(super) fn computes(
 }
 
 /// What the keep-sets leave of a value of the original, along all axes but one.
-fn selected(
+pub(super) fn selected(
     sides: &Sides,
     value: ValueId,
     tensor: &Tensor,

@@ -79,6 +79,40 @@ pub(super) fn change(
     Ok(())
 }
 
+/// Multiplies each output by a factor, and adds a number.
+pub(super) fn scale(
+    analysis: &Analysis,
+    task: &Task,
+    layout: &Layout,
+    by: &[(f64, f64)],
+    model: &mut Model,
+) -> Result<(), RepairError> {
+    let c = &task.contraction;
+    let current = model.graph.operand(c.node, usize::from(c.weight_slot)).ok_or_else(|| task.lost())?;
+    let tensor = model.graph.tensor(current).ok_or_else(|| task.lost())?.clone();
+    let mut numbers = tensor.to_f64().map_err(|e| task.failed(e))?;
+    for (o, (factor, _)) in by.iter().enumerate() {
+        layout.weights_of(&tensor.shape, o).into_iter().for_each(|at| numbers[at] *= factor);
+    }
+    let rank = analysis.axes.of(ValueId { node: c.node, port: 0 }).map_or(0, <[_]>::len);
+    let mut shape = vec![1; rank];
+    shape[layout.output] = by.len();
+    let constant = match &task.bias {
+        Some(at) => Some(at.constant),
+        None => bias(analysis, c.node).and_then(|b| bias_constant(model, c.node, b, tensor.dtype, &shape)),
+    };
+    let bias = constant.and_then(|c| model.graph.constant_mut(c)).ok_or_else(|| task.lost())?;
+    let base = bias.tensor.to_f64().map_err(|e| task.failed(e))?;
+    let sums: Vec<f64> = base.iter().zip(by).map(|(b, (factor, more))| b * factor + more).collect();
+    let made = |t: &Tensor, n: &[f64]| Tensor::from_f64(t.dtype, t.shape.clone(), n).ok_or_else(|| task.lost());
+    bias.tensor = made(&bias.tensor, &sums)?;
+    let weight = made(&tensor, &numbers)?;
+    if let Some(constant) = model.graph.constant_mut(current.node) {
+        constant.tensor = weight;
+    }
+    Ok(())
+}
+
 impl Task {
     /// Adds numbers to the contraction's result, instead of those that were added before.
     fn add(&mut self, analysis: &Analysis, model: &mut Model, shift: &Tensor) -> Option<()> {
