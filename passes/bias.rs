@@ -10,7 +10,7 @@ use crate::ir::{Call, DType, Model, Node, NodeId, Tensor, Use, ValueId};
 use crate::ops::Bias;
 
 /// The constant that is added to a call's only result, made of zeros where there is none yet. `shape` broadcasts to
-/// the result: as long as the result in some axes, 1 in all others. `None`, and no change, where there can be none.
+/// the result: as long as the result in some axes, 1 in all others; of a bias in rows it is the shape of one part. `None`, and no change, where there can be none.
 pub fn bias_constant(model: &mut Model, node: NodeId, bias: Bias, dtype: DType, shape: &[usize]) -> Option<NodeId> {
     let zeros = |shape: Vec<usize>| {
         let count = shape.iter().product();
@@ -26,6 +26,14 @@ pub fn bias_constant(model: &mut Model, node: NodeId, bias: Bias, dtype: DType, 
             None if long <= 1 => operand(model, node, slot, zeros(vec![shape.iter().product()])?),
             None => None,
         },
+        Bias::Rows { slot, parts } => {
+            let (last, rest) = shape.split_last()?;
+            let whole = [rest, &[last * parts]].concat();
+            match model.graph.operand(node, usize::from(slot)) {
+                Some(present) => (model.graph.tensor(present)?.shape == whole).then_some(present.node),
+                None => operand(model, node, slot, zeros(whole)?),
+            }
+        }
         Bias::Behind => behind(model, node, zeros(shape.to_vec())?),
     }
 }

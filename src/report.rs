@@ -12,7 +12,7 @@ use crate::layers::LayerCut;
 use crate::lossless::Certificate;
 use crate::machine::{Host, Measured, Quantity, Round, Skipped};
 use crate::plan::{Estimate, Plan};
-use crate::repair::Repaired;
+use crate::repair::{Repaired, Step};
 use crate::sparsity::Thinned;
 use crate::verify::{Verification, latency_in_ms};
 use serde::Serialize;
@@ -99,9 +99,14 @@ impl Report {
         rows
     }
 
+    /// What was fitted to what it computed before; what only got its mean and variance back is left out.
+    pub fn refitted(&self) -> impl Iterator<Item = &Repaired> {
+        self.repaired.iter().filter(|r| r.step != Step::RematchStatistics)
+    }
+
     /// How the repair fared at the median contraction and at the worst, by the error that is left.
     pub fn repair(&self) -> Option<(&Repaired, &Repaired)> {
-        let mut order: Vec<&Repaired> = self.repaired.iter().collect();
+        let mut order: Vec<&Repaired> = self.refitted().collect();
         order.sort_by(|a, b| a.after.total_cmp(&b.after));
         Some((order.get(order.len() / 2)?, order.last()?))
     }

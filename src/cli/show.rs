@@ -182,7 +182,7 @@ fn repaired(report: &Report) -> String {
     let Some((median, worst)) = report.repair() else { return String::new() };
     format!(
         "\nrepaired ({} contractions; errors as shares of the output's variance)\n  median {} → {}, worst {} → {} (`{}`)\n",
-        report.repaired.len(),
+        report.refitted().count(),
         share(median.before),
         share(median.after),
         share(worst.before),

@@ -141,6 +141,9 @@ pub enum Bias {
     Operand(u16),
     /// Behind the call.
     Behind,
+    /// In the operand at this slot: a number for each row of the constant (its axes but the summed one), in the first of
+    /// so many equal parts of the last axis.
+    Rows { slot: u16, parts: usize },
 }
 
 impl Rule {

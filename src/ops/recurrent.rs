@@ -1,7 +1,7 @@
 //! Recurrent layers: gates are a factor of the weights' rows, hidden units the other.
 
 use super::dims::{agree, elements, expect_rank};
-use super::{AxisRule, Cut, End, Refit, Rule, Site};
+use super::{AxisRule, Bias, Cut, End, Refit, Rule, Site};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -16,6 +16,8 @@ const LSTM: Rule = Rule {
     zero: |site, at| stays_zero(site, at, 4),
     refit: refit_hidden_size,
     cost: recurrent_cost,
+    // The other half is added to the recurrent sum.
+    bias: |_| Some(Bias::Rows { slot: 3, parts: 2 }),
     ..Rule::OPAQUE
 };
 

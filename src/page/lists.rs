@@ -50,7 +50,7 @@ pub(super) fn pins(report: &Report) -> Markup {
 }
 
 pub(super) fn repaired(report: &Report) -> Markup {
-    let mut all: Vec<_> = report.repaired.iter().collect();
+    let mut all: Vec<_> = report.refitted().collect();
     all.sort_by(|a, b| b.before.total_cmp(&a.before));
     let most = all.iter().map(|r| r.before.max(r.after)).filter(|x| x.is_finite()).fold(0.0, f64::max).min(1.0);
     let content = html! {

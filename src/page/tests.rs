@@ -5,7 +5,7 @@ use crate::gates::Verdict;
 use crate::latency::{Latency, Ratio, Timing};
 use crate::oracle;
 use crate::plan::Plan;
-use crate::repair::Repaired;
+use crate::repair::{Repaired, Step};
 use crate::report::{CallReport, CallSize, GroupReport, Outcome, PinReport, Size, StageReport};
 use crate::verify::Verification;
 use std::time::Duration;
@@ -74,7 +74,8 @@ pub(super) fn report(n: usize) -> Report {
         places: vec![name(i); 6],
     };
     let pin = |i: usize| PinReport { label: format!("c{i}"), size: 10, places: vec![name(i)], why: HOSTILE.into() };
-    let repaired = |i: usize| Repaired { node: name(i), weight: name(i), before: 0.4, after: 0.01 * i as f64 };
+    let repaired =
+        |i: usize| Repaired { step: Step::Refit, node: name(i), weight: name(i), before: 0.4, after: 0.01 * i as f64 };
     Report {
         secateur: "0.0.0",
         input: HOSTILE.into(),

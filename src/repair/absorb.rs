@@ -1,7 +1,7 @@
 //! Units that go without loss: what they added to a sum is taken over by the weights of their twins, or by a bias.
 
 use super::fit::Affine;
-use super::{RepairError, Task, tasks, write};
+use super::{RepairError, Shared, Task, tasks, write};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Var};
 use crate::contraction::Contraction;
@@ -11,8 +11,10 @@ use faer::Mat;
 
 /// The calls whose weights along a contraction may be changed.
 pub(crate) fn writable(analysis: &Analysis) -> Vec<NodeId> {
-    let shared = super::shared(&analysis.model.graph);
-    let may = |c: &Contraction| !shared(c) && write::bias(analysis, c.node).is_some();
+    let graph = &analysis.model.graph;
+    let shared = Shared::of(graph);
+    let is_shared = |c: &Contraction| graph.constant(c.weight.node).is_some_and(|c| shared.is(c));
+    let may = |c: &Contraction| !is_shared(c) && write::bias(analysis, c.node).is_some();
     Contraction::all(analysis).into_iter().filter(may).map(|c| c.node).collect()
 }
 

@@ -7,7 +7,7 @@
 use crate::analysis::Analysis;
 use crate::axes::{Axes, Var};
 use crate::contraction::Contraction;
-use crate::ir::{Tensor, TensorError, ValueId};
+use crate::ir::{NodeId, Tensor, TensorError, ValueId};
 use crate::ops::{self, Site, Slide};
 use faer::Mat;
 use std::cell::Cell;
@@ -28,12 +28,24 @@ pub(super) struct Layout {
     along: Vec<(usize, usize)>,
 }
 
+/// A tensor's numbers, unpacked once.
+pub(super) struct Numbers {
+    pub shape: Vec<usize>,
+    pub values: Vec<f64>,
+}
+
+impl Numbers {
+    pub fn of(tensor: &Tensor) -> Result<Numbers, TensorError> {
+        Ok(Numbers { shape: tensor.shape.clone(), values: tensor.to_f64()? })
+    }
+}
+
 impl Layout {
     /// The layout of a contraction with a weight of this shape; `None` where its weight or its result has axes of
     /// another sort.
     pub fn of(analysis: &Analysis, c: &Contraction, shape: &[usize]) -> Option<Layout> {
         let axes = &analysis.axes;
-        let slides = slides(analysis, c);
+        let slides = slides(analysis, c.node);
         let (data, weight) = (axes.of(c.data)?, axes.of(c.weight)?);
         let result = axes.of(ValueId { node: c.node, port: 0 })?;
         let mut rows = (0..weight.len()).filter(|&a| a != c.weight_axis && slides.iter().all(|s| s.taps != a));
@@ -106,15 +118,9 @@ impl Layout {
     }
 
     /// The patches of a group's data at these positions, a row each, with a 1 behind.
-    pub fn patches(
-        &self,
-        data: &Tensor,
-        weight: &[usize],
-        group: usize,
-        positions: &[Vec<usize>],
-    ) -> Result<Mat<f64>, TensorError> {
-        let numbers = data.to_f64()?;
-        let (steps, elements) = (steps(&data.shape), self.elements(weight));
+    pub fn patches(&self, data: &Numbers, weight: &[usize], group: usize, positions: &[Vec<usize>]) -> Mat<f64> {
+        let Numbers { shape, values } = data;
+        let (steps, elements) = (steps(shape), self.elements(weight));
         let depth = elements.len();
         let mut out = Mat::zeros(positions.len(), depth + 1);
         for (k, (i, taps)) in elements.iter().enumerate() {
@@ -122,13 +128,13 @@ impl Layout {
             let column = out.col_mut(k).try_as_col_major_mut().map(|c| c.as_slice_mut());
             let Some(column) = column else { continue };
             for (at, x) in positions.iter().zip(column) {
-                if let Some(place) = self.place(&data.shape, &steps, taps, at) {
-                    *x = numbers[channel + place];
+                if let Some(place) = self.place(shape, &steps, taps, at) {
+                    *x = values[channel + place];
                 }
             }
         }
         out.col_mut(depth).fill(1.0);
-        Ok(out)
+        out
     }
 
     /// Where a position meets a tap, but for the channel; `None` in the padding.
@@ -145,24 +151,20 @@ impl Layout {
     }
 
     /// What stands in a tensor of the result's shape at these positions, a row each, for a range of outputs.
-    pub fn outputs(
-        &self,
-        result: &Tensor,
-        positions: &[Vec<usize>],
-        range: std::ops::Range<usize>,
-    ) -> Result<Mat<f64>, TensorError> {
-        let (numbers, steps) = (result.to_f64()?, steps(&result.shape));
+    pub fn outputs(&self, result: &Numbers, positions: &[Vec<usize>], range: std::ops::Range<usize>) -> Mat<f64> {
+        let steps = steps(&result.shape);
         let starts: Vec<usize> = positions.iter().map(|at| at.iter().zip(&steps).map(|(a, s)| a * s).sum()).collect();
         let step = steps[self.output];
-        Ok(Mat::from_fn(positions.len(), range.len(), |r, o| numbers[starts[r] + (range.start + o) * step]))
+        Mat::from_fn(positions.len(), range.len(), |r, o| result.values[starts[r] + (range.start + o) * step])
     }
 }
 
-fn slides(analysis: &Analysis, c: &Contraction) -> Vec<Slide> {
+/// How a call's constant slides over its data.
+pub(super) fn slides(analysis: &Analysis, node: NodeId) -> Vec<Slide> {
     let unknowns = Cell::new(1 << 25);
     let (model, graph) = (&analysis.model, &analysis.model.graph);
-    let Some(call) = graph.call(c.node) else { return vec![] };
-    (ops::rule_of(model, call).slides)(&Site::new(model, graph, c.node, call, &analysis.facts, &unknowns))
+    let Some(call) = graph.call(node) else { return vec![] };
+    (ops::rule_of(model, call).slides)(&Site::new(model, graph, node, call, &analysis.facts, &unknowns))
 }
 
 /// The one axis that is made as this one.

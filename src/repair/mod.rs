@@ -8,13 +8,18 @@
 //! that lost nothing themselves too.
 
 mod absorb;
+mod candidates;
 mod direct;
 mod fit;
 mod layout;
+mod logits;
 mod merge;
+mod mix;
+mod rematch;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod write;
 
 pub(crate) use absorb::{absorb, writable};
@@ -22,18 +27,33 @@ pub(crate) use absorb::{absorb, writable};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::contraction::{self, Contraction};
-use crate::ir::{Graph, Model, NodeId, TensorError};
+use crate::ir::{Constant, Graph, Model, NodeId, TensorError};
 use crate::stats::{self, Moments, Samples, Stats, StatsError};
+use candidates::Candidate;
 use faer::Mat;
 use fit::{Affine, Pair};
 use layout::Layout;
+use mix::Mix;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use write::BiasAt;
 
+/// What was done to a contraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Its weights were fitted to what it reads no more.
+    Refit,
+    /// The operands of a product were written in fewer dimensions.
+    Logits,
+    /// Its outputs got back their mean and variance; the errors are those of the model's outputs.
+    RematchStatistics,
+}
+
 /// How a contraction fared.
 #[derive(Clone, Debug, Serialize)]
 pub struct Repaired {
+    pub step: Step,
     /// The call's name.
     pub node: String,
     /// The weight's name in the input file.
@@ -68,6 +88,8 @@ pub(crate) struct Task {
     bias: Option<BiasAt>,
     /// What makes a fit of the outputs possible, where it is, and not too long.
     layout: Option<Layout>,
+    /// What its outputs are made of, where they are not a choice of the original's.
+    mix: Option<Mix>,
 }
 
 impl Task {
@@ -112,15 +134,16 @@ pub fn repair(
     done: &dyn Fn(),
 ) -> Result<Vec<Repaired>, RepairError> {
     let mut tasks = tasks(analysis, keep)?;
-    let mut found = vec![];
+    // What the weights imply is no sample of anything.
+    let sampled = samples.count() > 0;
+    let mut found = if sampled { mix(analysis, keep, samples, &mut tasks, model)? } else { vec![] };
     for task in tasks.iter_mut().filter(|t| t.cut) {
         let Some(halves) = stats.halves(&task.contraction) else { continue };
         let maps = task.within(halves);
         found.push(task.judge(halves, &maps));
         write::write(analysis, keep, task, &maps, model)?;
     }
-    // What the weights imply is no sample of anything.
-    if samples.count() == 0 {
+    if !sampled {
         return Ok(found);
     }
     limit_work(&mut tasks, samples.count());
@@ -130,6 +153,32 @@ pub fn repair(
     for stage in tasks.chunks_mut(length) {
         limit_memory(stage);
         stage::run(&sides, stage, model)?;
+    }
+    found.extend(rematch::run(&sides, &tasks, stages, model)?);
+    Ok(found)
+}
+
+/// Rewrites what products of two computed tensors are made of.
+fn mix(
+    analysis: &Analysis,
+    keep: &KeepSets,
+    samples: &dyn Samples,
+    tasks: &mut [Task],
+    model: &mut Model,
+) -> Result<Vec<Repaired>, RepairError> {
+    let cut: HashSet<NodeId> = tasks.iter().filter(|t| t.cut).map(|t| t.contraction.node).collect();
+    let shared = Shared::of(&analysis.model.graph);
+    let may_change = |c: &Contraction, row: usize| {
+        let is_own = analysis.model.graph.constant(c.weight.node).is_some_and(|w| !shared.is(w));
+        is_own && (cut.contains(&c.node) || mix::is_whole(analysis, keep, c, row))
+    };
+    let (mixes, found) = logits::mixes(analysis, keep, samples, &may_change)?;
+    for mix in mixes {
+        let bias = mix::write(analysis, keep, &mix, model).ok_or_else(|| RepairError::Lost(mix.weight(analysis)))?;
+        if let Some(task) = tasks.iter_mut().find(|t| t.contraction.node == mix.contraction.node) {
+            task.bias = bias;
+            task.mix = Some(mix);
+        }
     }
     Ok(found)
 }
@@ -166,37 +215,24 @@ fn limit_memory(stage: &mut [Task]) {
     }
 }
 
-/// Tells of contractions whether several calls share the weight: it stays shared.
-fn shared(graph: &Graph) -> impl Fn(&Contraction) -> bool + '_ {
-    let mut uses: HashMap<&str, usize> = HashMap::new();
-    for node in graph.constants() {
-        if let Some(source) = graph.constant(node).and_then(|c| c.source()) {
-            *uses.entry(source).or_default() += 1;
-        }
-    }
-    move |c| {
-        let source = graph.constant(c.weight.node).and_then(|c| c.source());
-        source.is_some_and(|s| uses.get(s).is_some_and(|&n| n > 1))
-    }
-}
-
 /// The contractions over cut axes whose weights may be changed.
 fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError> {
     let graph = &analysis.model.graph;
-    let shared = shared(graph);
-    let mut tasks = vec![];
+    let (mut tasks, shared) = (vec![], Shared::of(graph));
     let mut changed = HashSet::new();
-    for contraction in Contraction::all(analysis) {
+    for Candidate { contraction, measured } in candidates::candidates(analysis) {
         let (Some(call), Some(constant)) = (graph.call(contraction.node), graph.constant(contraction.weight.node))
         else {
             continue;
         };
-        if shared(&contraction) || write::bias(analysis, contraction.node).is_none() {
+        if shared.is(constant) || write::bias(analysis, contraction.node).is_none() {
             continue;
         }
+        let reached = changed.contains(&contraction.node);
         let (kept, cut) = match keep.of(&analysis.axes, contraction.view.var) {
-            Kept::Some(kept) => (kept, true),
-            Kept::All if changed.contains(&contraction.node) => ((0..contraction.view.length).collect(), false),
+            Kept::Some(kept) if measured => (kept, true),
+            Kept::Some(kept) if reached => (kept, false),
+            Kept::All if reached => ((0..contraction.view.length).collect(), false),
             _ => continue,
         };
         if cut && changed.insert(contraction.node) {
@@ -206,15 +242,37 @@ fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError>
         let mut groups = vec![vec![]; contraction.groups];
         kept.into_iter().for_each(|k| groups[k / depth].push(k % depth));
         let weight = constant.source().unwrap_or(&constant.name).to_owned();
-        let importance = contraction::importance(&contraction, &constant.tensor);
-        let importance = importance.map_err(|error| RepairError::Tensor { weight: weight.clone(), error })?;
-        let block = |g: usize| Mat::from_fn(depth, depth, |i, j| importance[(g * depth + i, g * depth + j)]);
-        let importance = (0..contraction.groups).map(block).collect();
+        let mut importance = vec![];
+        if cut {
+            let whole = contraction::importance(&contraction, &constant.tensor);
+            let whole = whole.map_err(|error| RepairError::Tensor { weight: weight.clone(), error })?;
+            let block = |g: usize| Mat::from_fn(depth, depth, |i, j| whole[(g * depth + i, g * depth + j)]);
+            importance = (0..contraction.groups).map(block).collect();
+        }
         let layout = Layout::of(analysis, &contraction, &constant.tensor.shape);
         let node = call.label().to_owned();
-        tasks.push(Task { contraction, kept: groups, cut, node, weight, importance, bias: None, layout });
+        tasks.push(Task { contraction, kept: groups, cut, node, weight, importance, bias: None, layout, mix: None });
     }
     Ok(tasks)
+}
+
+/// Constants of the input file that several calls share. They stay shared.
+struct Shared<'a>(HashMap<&'a str, usize>);
+
+impl Shared<'_> {
+    fn of(graph: &Graph) -> Shared<'_> {
+        let mut uses: HashMap<&str, usize> = HashMap::new();
+        for node in graph.constants() {
+            if let Some(source) = graph.constant(node).and_then(|c| c.source()) {
+                *uses.entry(source).or_default() += 1;
+            }
+        }
+        Shared(uses)
+    }
+
+    fn is(&self, constant: &Constant) -> bool {
+        constant.source().is_some_and(|s| self.0.get(s).is_some_and(|&n| n > 1))
+    }
 }
 
 /// Adds all nodes that are computed from a node.
@@ -280,6 +338,6 @@ impl Task {
         }
         let groups = self.kept.len().max(1) as f64;
         let (node, weight) = (self.node.clone(), self.weight.clone());
-        Repaired { node, weight, before: before / groups, after: after / groups }
+        Repaired { step: Step::Refit, node, weight, before: before / groups, after: after / groups }
     }
 }

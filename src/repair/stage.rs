@@ -2,7 +2,7 @@
 
 use super::direct::{self, Sums};
 use super::fit::Pair;
-use super::layout::Layout;
+use super::layout::{Layout, Numbers};
 use super::merge::{Merge, merge};
 use super::{RepairError, Task, write};
 use crate::analysis::Analysis;
@@ -29,14 +29,25 @@ enum Plan {
     Reads(Box<[Pair; 2]>),
     /// Patches, and what its outputs lack.
     Lacks(Box<Lacks>),
+    /// Not at all: it lost nothing, and how its outputs are made is not known.
+    Nothing,
+}
+
+impl Plan {
+    fn reads(task: &Task) -> Plan {
+        if !task.cut {
+            return Plan::Nothing;
+        }
+        let (m, n) = (task.contraction.view.length, task.left());
+        let pair = || Pair { cross: Moments::new(m, n), own: Moments::new(n, n) };
+        Plan::Reads(Box::new([pair(), pair()]))
+    }
 }
 
 struct Lacks {
     layout: Layout,
     merge: Option<Merge>,
     halves: [Sums; 2],
-    /// Whether the patches and weights make what the contraction computes.
-    is_sum: bool,
 }
 
 /// A contraction and the values it is measured by.
@@ -62,12 +73,12 @@ pub(super) fn run(sides: &Sides, tasks: &mut [Task], model: &mut Model) -> Resul
                 let maps = task.across(&pair);
                 write::write(sides.analysis, sides.keep, task, &maps, model)?;
             }
-            Plan::Lacks(lacks) if lacks.is_sum => {
+            Plan::Lacks(lacks) => {
                 if let Some(change) = direct::fit(&lacks.halves, lacks.merge.is_some()) {
                     write::change(sides.analysis, task, &lacks.layout, &change, model)?;
                 }
             }
-            Plan::Lacks(_) => {}
+            Plan::Nothing => {}
         }
     }
     Ok(())
@@ -91,29 +102,28 @@ impl Measuring {
                 let groups = task.kept.iter().filter(|k| !k.is_empty()).count().max(1);
                 let sums = || Sums::new(groups, depth, outputs / groups);
                 let (layout, halves) = (layout.clone(), [sums(), sums()]);
-                Plan::Lacks(Box::new(Lacks { layout, merge, halves, is_sum: true }))
+                Plan::Lacks(Box::new(Lacks { layout, merge, halves }))
             }
-            None => {
-                let (m, n) = (c.view.length, task.left());
-                let pair = || Pair { cross: Moments::new(m, n), own: Moments::new(n, n) };
-                Plan::Reads(Box::new([pair(), pair()]))
-            }
+            None => Plan::reads(task),
         };
         Some(Measuring { plan, data, weight, result, beside })
     }
 
     /// The values of the original that are looked at.
     fn before(&self, task: &Task, sides: &Sides) -> Vec<ValueId> {
-        let Plan::Lacks(lacks) = &self.plan else { return vec![task.contraction.data] };
+        // If the layout does not hold, what is read is needed after all.
+        let data = Some(task.contraction.data).filter(|_| task.cut);
+        let Plan::Lacks(lacks) = &self.plan else { return data.into_iter().collect() };
         let merge = lacks.merge.iter();
         let result = ValueId { node: task.contraction.node, port: 0 };
         let beside = |m: &Merge| sides.analysis.model.graph.operand(m.node, usize::from(m.slot));
-        merge.flat_map(|m| [Some(m.exit), beside(m)]).flatten().chain([result]).collect()
+        merge.flat_map(|m| [Some(m.exit), beside(m)]).flatten().chain([result]).chain(data).collect()
     }
 
     /// The values of the pruned model that are looked at.
     fn after(&self) -> Vec<ValueId> {
         match &self.plan {
+            Plan::Nothing => vec![],
             Plan::Reads(_) => vec![self.data],
             Plan::Lacks(_) => [self.data, self.result].into_iter().chain(self.beside).collect(),
         }
@@ -166,28 +176,33 @@ impl Measuring {
         (before, after): (&Values, &Values),
     ) -> Result<(), TensorError> {
         let (c, limit) = (&task.contraction, stats::limit(feed));
-        match &mut self.plan {
-            Plan::Reads(pair) => {
-                let x = selected(sides, c.data, &before[&c.data], Some(c.data_axis))?;
-                let x = stats::rows(&x, c.data_axis, c.view, limit)?;
-                let view = View { length: task.left(), ..c.view };
-                let y = stats::rows(&after[&self.data], c.data_axis, view, limit)?;
-                pair[turn % 2].cross.add(&x, &y);
-                pair[turn % 2].own.add(&y, &y);
+        if let Plan::Lacks(lacks) = &mut self.plan {
+            let result = ValueId { node: c.node, port: 0 };
+            let then = |value: ValueId| selected(sides, value, &before[&value], None);
+            let own = match &task.mix {
+                Some(mix) => mix.of(&selected(sides, result, &before[&result], Some(mix.output))?, mix.output, true)?,
+                None => then(result)?,
+            };
+            let own = Change { then: own, now: &after[&self.result] };
+            let beside = match (lacks.merge, self.beside) {
+                (Some(m), Some(now)) => {
+                    let other = sides.analysis.model.graph.operand(m.node, usize::from(m.slot));
+                    other.map(|v| Ok((then(m.exit)?, Change { then: then(v)?, now: &after[&now] }))).transpose()?
+                }
+                _ => None,
+            };
+            if lacks.add(&after[&self.data], &self.weight, &own, beside.as_ref(), limit, turn)? {
+                return Ok(());
             }
-            Plan::Lacks(lacks) => {
-                let result = ValueId { node: c.node, port: 0 };
-                let then = |value: ValueId| selected(sides, value, &before[&value], None);
-                let own = Change { then: then(result)?, now: &after[&self.result] };
-                let beside = match (lacks.merge, self.beside) {
-                    (Some(m), Some(now)) => {
-                        let other = sides.analysis.model.graph.operand(m.node, usize::from(m.slot));
-                        other.map(|v| Ok((then(m.exit)?, Change { then: then(v)?, now: &after[&now] }))).transpose()?
-                    }
-                    _ => None,
-                };
-                lacks.add(&after[&self.data], &self.weight, &own, beside.as_ref(), limit, turn)?;
-            }
+            self.plan = Plan::reads(task);
+        }
+        if let Plan::Reads(pair) = &mut self.plan {
+            let x = selected(sides, c.data, &before[&c.data], Some(c.data_axis))?;
+            let x = stats::rows(&x, c.data_axis, c.view, limit)?;
+            let view = View { length: task.left(), ..c.view };
+            let y = stats::rows(&after[&self.data], c.data_axis, view, limit)?;
+            pair[turn % 2].cross.add(&x, &y);
+            pair[turn % 2].own.add(&y, &y);
         }
         Ok(())
     }
@@ -200,6 +215,8 @@ struct Change<'a> {
 }
 
 impl Lacks {
+    /// Adds what a feed tells. `false`, and nothing added, if the first one shows that patches and weights do not make
+    /// what the contraction computes.
     fn add(
         &mut self,
         data: &Tensor,
@@ -208,44 +225,55 @@ impl Lacks {
         beside: Option<&(Tensor, Change)>,
         limit: usize,
         turn: usize,
-    ) -> Result<(), TensorError> {
+    ) -> Result<bool, TensorError> {
         let shape = &own.now.shape;
         let alike = |t: &Tensor| t.shape == *shape;
         let beside = beside.filter(|(exit, c)| [exit, &c.then, c.now].into_iter().all(alike));
         if !alike(&own.then) {
-            self.is_sum = false;
+            return Ok(false);
         }
         if beside.is_none() {
             self.merge = None;
         }
-        if !self.is_sum {
-            return Ok(());
-        }
         let positions = self.layout.positions(shape, limit);
+        let (data, then, now) = (Numbers::of(data)?, Numbers::of(&own.then)?, Numbers::of(own.now)?);
+        if turn == 0 && !self.holds(&data, &Numbers::of(weight)?, &now, &positions) {
+            return Ok(false);
+        }
+        let beside = beside.map(|(exit, c)| Ok([Numbers::of(exit)?, Numbers::of(&c.then)?, Numbers::of(c.now)?]));
+        let beside = beside.transpose()?;
+        let outputs = shape[self.layout.output] / self.halves[0].groups.len();
         let sums = &mut self.halves[turn % 2];
-        let outputs = shape[self.layout.output] / sums.groups.len();
         sums.count += positions.len() as f64;
         for (g, group) in sums.groups.iter_mut().enumerate() {
             let range = g * outputs..(g + 1) * outputs;
-            let read = |t: &Tensor| self.layout.outputs(t, &positions, range.clone());
-            let patches = self.layout.patches(data, &weight.shape, g, &positions)?;
-            let (then, now) = (read(&own.then)?, read(own.now)?);
-            if turn == 0 && !computes(&self.layout, &patches, weight, range.clone(), &now)? {
-                self.is_sum = false;
-                return Ok(());
-            }
+            let read = |n: &Numbers| self.layout.outputs(n, &positions, range.clone());
+            let patches = self.layout.patches(&data, &weight.shape, g, &positions);
+            let (then, now) = (read(&then), read(&now));
             let mut lacking = None;
-            if let Some((exit, change)) = beside {
-                let exit = read(exit)?;
+            if let Some([exit, beside_then, beside_now]) = &beside {
+                let exit = read(exit);
                 for o in 0..outputs {
                     let line = &mut sums.lines[range.start + o];
                     (0..positions.len()).for_each(|r| line.add(then[(r, o)], exit[(r, o)]));
                 }
-                lacking = Some(read(&change.then)? - read(change.now)?);
+                lacking = Some(read(beside_then) - read(beside_now));
             }
             group.add(&patches, &(then - now), lacking.as_ref());
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether each group's outputs are its weights times its patches.
+    fn holds(&self, data: &Numbers, weight: &Numbers, now: &Numbers, positions: &[Vec<usize>]) -> bool {
+        let groups = self.halves[0].groups.len();
+        let outputs = now.shape[self.layout.output] / groups;
+        (0..groups).all(|g| {
+            let range = g * outputs..(g + 1) * outputs;
+            let patches = self.layout.patches(data, &weight.shape, g, positions);
+            let now = self.layout.outputs(now, positions, range.clone());
+            computes(&self.layout, &patches, weight, range, &now)
+        })
     }
 }
 
@@ -254,11 +282,11 @@ impl Lacks {
 pub(super) fn computes(
     layout: &Layout,
     patches: &Mat<f64>,
-    weight: &Tensor,
+    weight: &Numbers,
     outputs: std::ops::Range<usize>,
     now: &Mat<f64>,
-) -> Result<bool, TensorError> {
-    let numbers = weight.to_f64()?;
+) -> bool {
+    let numbers = &weight.values;
     let mut w = Mat::zeros(patches.ncols(), outputs.len());
     for (o, output) in outputs.enumerate() {
         layout.weights_of(&weight.shape, output).into_iter().enumerate().for_each(|(k, at)| w[(k, o)] = numbers[at]);
@@ -273,11 +301,16 @@ pub(super) fn computes(
         };
         (0..m.ncols()).map(of).sum::<f64>()
     };
-    Ok(spread(&rest) <= 1e-3 * spread(now))
+    spread(&rest) <= 1e-3 * spread(now)
 }
 
 /// What the keep-sets leave of a value of the original, along all axes but one.
-fn selected(sides: &Sides, value: ValueId, tensor: &Tensor, but: Option<usize>) -> Result<Tensor, TensorError> {
+pub(super) fn selected(
+    sides: &Sides,
+    value: ValueId,
+    tensor: &Tensor,
+    but: Option<usize>,
+) -> Result<Tensor, TensorError> {
     let mut tensor = tensor.clone();
     for (axis, &var) in sides.analysis.axes.of(value).into_iter().flatten().enumerate() {
         if Some(axis) != but

@@ -1,27 +1,21 @@
 //! Writing a fit into the model: the weights of a contraction, and what is added to its result.
 
 use super::fit::Affine;
-use super::layout::{Layout, same};
+use super::layout::{Layout, Numbers, same};
 use super::{RepairError, Task};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::contraction::Contraction;
-use crate::ir::{DType, Model, NodeId, Tensor, ValueId};
+use crate::ir::{DType, Model, NodeId, Tensor, TensorError, ValueId};
 use crate::ops::{self, Bias, Site};
 use crate::passes::bias_constant;
 use faer::Mat;
 use std::cell::Cell;
 
-/// A tensor of numbers that is being worked on.
-struct Numbers {
-    shape: Vec<usize>,
-    values: Vec<f64>,
-}
-
 /// The constant that is added to a contraction's result, and what it was before the repair.
 pub(super) struct BiasAt {
-    constant: NodeId,
-    base: Vec<f64>,
+    pub constant: NodeId,
+    pub base: Vec<f64>,
 }
 
 /// Writes the weights that a fit asks for, made from the original ones, and what it adds to the result.
@@ -37,9 +31,13 @@ pub(super) fn write(
     let numbers = original.to_f64().map_err(|e| task.failed(e))?;
     let (weight, shift) = mapped(c, &original.shape, &numbers, maps);
     let tensor = |n: &Numbers| Tensor::from_f64(original.dtype, n.shape.clone(), &n.values).ok_or_else(|| task.lost());
-    let weight = selected(analysis, keep, c, tensor(&weight)?).map_err(|e| task.failed(e))?;
-    let shift = selected(analysis, keep, c, tensor(&shift)?).map_err(|e| task.failed(e))?;
-    let shift = along_result(analysis, c, &shift).ok_or_else(|| task.lost())?;
+    let weight = selected(analysis, keep, task, tensor(&weight)?).map_err(|e| task.failed(e))?;
+    let shift = selected(analysis, keep, task, tensor(&shift)?).map_err(|e| task.failed(e))?;
+    let shift = match bias(analysis, c.node) {
+        Some(Bias::Rows { .. }) => of_rows(c, &shift),
+        _ => along_result(analysis, c, &shift),
+    };
+    let shift = shift.ok_or_else(|| task.lost())?;
     let current = model.graph.operand(c.node, usize::from(c.weight_slot)).ok_or_else(|| task.lost())?;
     if model.graph.tensor(current).is_none_or(|t| t.shape != weight.shape) {
         return Err(task.lost());
@@ -85,6 +83,40 @@ pub(super) fn change(
     Ok(())
 }
 
+/// Multiplies each output by a factor, and adds a number.
+pub(super) fn scale(
+    analysis: &Analysis,
+    task: &Task,
+    layout: &Layout,
+    by: &[(f64, f64)],
+    model: &mut Model,
+) -> Result<(), RepairError> {
+    let c = &task.contraction;
+    let current = model.graph.operand(c.node, usize::from(c.weight_slot)).ok_or_else(|| task.lost())?;
+    let tensor = model.graph.tensor(current).ok_or_else(|| task.lost())?.clone();
+    let mut numbers = tensor.to_f64().map_err(|e| task.failed(e))?;
+    for (o, (factor, _)) in by.iter().enumerate() {
+        layout.weights_of(&tensor.shape, o).into_iter().for_each(|at| numbers[at] *= factor);
+    }
+    let rank = analysis.axes.of(ValueId { node: c.node, port: 0 }).map_or(0, <[_]>::len);
+    let mut shape = vec![1; rank];
+    shape[layout.output] = by.len();
+    let constant = match &task.bias {
+        Some(at) => Some(at.constant),
+        None => bias(analysis, c.node).and_then(|b| bias_constant(model, c.node, b, tensor.dtype, &shape)),
+    };
+    let bias = constant.and_then(|c| model.graph.constant_mut(c)).ok_or_else(|| task.lost())?;
+    let base = bias.tensor.to_f64().map_err(|e| task.failed(e))?;
+    let sums: Vec<f64> = base.iter().zip(by).map(|(b, (factor, more))| b * factor + more).collect();
+    let made = |t: &Tensor, n: &[f64]| Tensor::from_f64(t.dtype, t.shape.clone(), n).ok_or_else(|| task.lost());
+    bias.tensor = made(&bias.tensor, &sums)?;
+    let weight = made(&tensor, &numbers)?;
+    if let Some(constant) = model.graph.constant_mut(current.node) {
+        constant.tensor = weight;
+    }
+    Ok(())
+}
+
 impl Task {
     /// Adds numbers to the contraction's result, instead of those that were added before.
     fn add(&mut self, analysis: &Analysis, model: &mut Model, shift: &Tensor) -> Option<()> {
@@ -97,7 +129,7 @@ impl Task {
         }
         let at = self.bias.as_ref()?;
         let tensor = &mut model.graph.constant_mut(at.constant)?.tensor;
-        let sum: Vec<f64> = at.base.iter().zip(shift.to_f64().ok()?).map(|(a, b)| a + b).collect();
+        let sum = added(&at.base, &tensor.shape, shift)?;
         *tensor = Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &sum)?;
         Some(())
     }
@@ -124,8 +156,28 @@ impl Task {
     }
 }
 
-/// Where a constant can be added to what a call computes.
+/// The numbers of a bias with a shift added to the first part of each row.
+fn added(base: &[f64], shape: &[usize], shift: &Tensor) -> Option<Vec<f64>> {
+    let (row, part) = match shift.count() == base.len() {
+        true => (base.len(), base.len()),
+        false => (*shape.last()?, *shift.shape.last()?),
+    };
+    let shift = shift.to_f64().ok()?;
+    let at = |i: usize| if i % row < part { shift[i / row * part + i % row] } else { 0.0 };
+    Some(base.iter().enumerate().map(|(i, b)| b + at(i)).collect())
+}
+
+/// Where a constant can be added to what a call computes, if what is added there already is constant too.
 pub(super) fn bias(analysis: &Analysis, node: NodeId) -> Option<Bias> {
+    let graph = &analysis.model.graph;
+    let is_constant = |slot: u16| graph.operand(node, usize::from(slot)).is_none_or(|v| graph.tensor(v).is_some());
+    law(analysis, node).filter(|bias| match bias {
+        Bias::Operand(slot) | Bias::Rows { slot, .. } => is_constant(*slot),
+        Bias::Behind => true,
+    })
+}
+
+fn law(analysis: &Analysis, node: NodeId) -> Option<Bias> {
     let unknowns = Cell::new(1 << 25);
     let call = analysis.model.graph.call(node)?;
     let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
@@ -161,21 +213,28 @@ fn mapped(c: &Contraction, shape: &[usize], numbers: &[f64], maps: &[Affine]) ->
 }
 
 /// What the keep-sets leave of a weight along its other axes.
-fn selected(
-    analysis: &Analysis,
-    keep: &KeepSets,
-    c: &Contraction,
-    tensor: Tensor,
-) -> Result<Tensor, crate::ir::TensorError> {
-    let mut tensor = tensor;
+fn selected(analysis: &Analysis, keep: &KeepSets, task: &Task, tensor: Tensor) -> Result<Tensor, TensorError> {
+    let (mut tensor, c) = (tensor, &task.contraction);
+    if let Some(mix) = &task.mix {
+        tensor = mix.of(&tensor, mix.row, false)?;
+    }
     for (axis, &var) in analysis.axes.of(c.weight).into_iter().flatten().enumerate() {
+        let is_mixed = task.mix.as_ref().is_some_and(|m| m.row == axis);
         if axis != c.weight_axis
+            && !is_mixed
             && let Kept::Some(kept) = keep.of(&analysis.axes, var)
         {
             tensor = tensor.select(axis, &kept)?;
         }
     }
     Ok(tensor)
+}
+
+/// A weight-shaped shift without the axis that is summed over.
+fn of_rows(c: &Contraction, shift: &Tensor) -> Option<Tensor> {
+    let mut shape = shift.shape.clone();
+    shape.remove(c.weight_axis);
+    Tensor::from_f64(shift.dtype, shape, &shift.to_f64().ok()?)
 }
 
 /// A weight-shaped shift as a tensor that broadcasts to the result: axes that the result lacks are summed over.
