@@ -72,7 +72,7 @@ pub struct How {
     #[arg(long)]
     pub inexact: bool,
     /// Cut units that go without loss like all others, instead of first and with what they add merged into others
-    #[arg(long, conflicts_with = "lossless")]
+    #[arg(long)]
     no_merge: bool,
     /// Between which numbers inputs lie, which proves more units dead or constant: `0..1`, or `NAME=0..1` for one input;
     /// may be repeated
@@ -121,7 +121,7 @@ struct BudgetArgs {
     #[arg(long, value_name = "SHARE")]
     energy: Option<Share>,
     /// Remove only units without which the model computes the same: dead, constant, unread ones, and multiples of others
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_merge")]
     lossless: bool,
     /// Instead of a budget: the smallest model whose outputs drift no further from the original's on samples held out
     /// (relative L2, such as 0.02)

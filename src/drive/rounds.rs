@@ -31,7 +31,10 @@ pub fn rounds(
     let part = 1.0 / count.max(1) as f64;
     // A group may lose as much in all as it may in one round.
     let max_ratio = 1.0 - (1.0 - options.max_ratio).powf(part);
-    let mut options = Options { whole: options.whole.clone().or(Some(whole)), max_ratio, ..options.clone() };
+    // Units that go without loss are taken over once, in the end.
+    let lossless = options.lossless.clone();
+    let mut options =
+        Options { whole: options.whole.clone().or(Some(whole)), max_ratio, lossless: None, ..options.clone() };
     let step = |round: usize| match budget {
         Budget::Ratio(ratio) => Budget::Ratio(1.0 - (1.0 - ratio).powf(part)),
         _ => budget.with_share(budget.share().unwrap_or(1.0).powf(part * round as f64)),
@@ -45,7 +48,7 @@ pub fn rounds(
         let next = plan::choose(&now, &Options { budget: step(round), ..options.clone() })?;
         plan = composed(analysis, &plan, &now, &next)?;
     }
-    Ok(Plan { budget: budget.to_string(), ..plan })
+    Ok(Plan { budget: budget.to_string(), lossless, ..plan })
 }
 
 /// A plan and a second one for what the first leaves, as one plan for the original.
@@ -88,7 +91,9 @@ impl Whole<'_> {
             let (before, after) = (axis(self.original)?, axis(self.now)?);
             let units = self.now.axes.units_of(after, smaller.leaf);
             let leaves = self.original.axes.solver().leaves(before);
-            let was = |leaf: Var| self.original.groups.of_leaf(leaf).filter(|_| self.units_left(before, leaf) == units);
+            // What must stay was not cut, whatever its units look like by now.
+            let free = |leaf: Var| self.original.groups.of_leaf(leaf).filter(|g| g.is_free());
+            let was = |leaf: Var| free(leaf).filter(|_| self.units_left(before, leaf) == units);
             let group = leaves.into_iter().find_map(was)?;
             Some((group, self.left(group.leaf)?))
         })
