@@ -44,7 +44,7 @@ pub(super) fn bar(before: f64, after: f64, most: f64) -> Markup {
 }
 
 /// Columns beside each other, over a scale of counts.
-pub(super) fn profile(columns: &[Column]) -> Markup {
+pub(super) fn profile(columns: &[Column], label: &str) -> Markup {
     let (top, height) = (8.0, 200.0);
     let most = columns.iter().map(|c| c.before.max(c.after)).fold(0.0, f64::max);
     let scale = ticks(most);
@@ -52,17 +52,18 @@ pub(super) fn profile(columns: &[Column]) -> Markup {
     let y = |x: f64| top + height * (1.0 - x / end);
     let step = (WIDTH - LEFT) / columns.len().max(1) as f64;
     let (step, gap) = (step.min(64.0), (step * 0.2).min(6.0));
+    let say = |x: f64| if end < 100.0 { number(x) } else { figures::count(x as u64) };
     html! {
-        svg.chart viewBox=(format!("0 0 {WIDTH} {}", top + height + 12.0)) role="img" aria-label="Multiply-accumulates by layer" {
+        svg.chart viewBox=(format!("0 0 {WIDTH} {}", top + height + 12.0)) role="img" aria-label=(label) {
             @for tick in &scale {
                 path.grid d=(format!("M{LEFT} {:.1}H{WIDTH}", y(*tick))) {}
-                text x=(LEFT - 8.0) y=(fixed(y(*tick) + 4.0)) text-anchor="end" { (figures::count(*tick as u64)) }
+                text x=(LEFT - 8.0) y=(fixed(y(*tick) + 4.0)) text-anchor="end" { (say(*tick)) }
             }
             @for (i, c) in columns.iter().enumerate() {
                 @let (x, width) = (LEFT + step * i as f64 + gap / 2.0, (step - gap).max(0.5));
                 @let (was, is) = (c.before.max(c.after), c.after);
                 g {
-                    title { (c.name) ": " (figures::count(c.before as u64)) " → " (figures::count(c.after as u64)) }
+                    title { (c.name) ": " (say(c.before)) " → " (say(c.after)) }
                     rect.before x=(fixed(x)) y=(fixed(y(was))) width=(fixed(width)) height=(fixed(y(is) - y(was))) {}
                     rect.after x=(fixed(x)) y=(fixed(y(is))) width=(fixed(width)) height=(fixed(y(0.0) - y(is))) {}
                 }

@@ -3,6 +3,8 @@
 use super::chart::{self, Column};
 use super::{ROWS, more, places, section, short};
 use crate::figures::{count, left, plural};
+use crate::machine::Quantity;
+use crate::plan::PieceCost;
 use crate::report::{CallReport, CallSize, Report};
 use maud::{Markup, html};
 
@@ -21,9 +23,40 @@ pub(super) fn profile(report: &Report) -> Markup {
             "Multiply-accumulates from the input to the output, {n} layers in each column: what is left, and what is gone."
         ),
     };
-    let content =
-        (!columns.is_empty()).then(|| html! { (chart::legend(&["left", "gone"])) (chart::profile(&columns)) });
+    let content = (!columns.is_empty()).then(
+        || html! { (chart::legend(&["left", "gone"])) (chart::profile(&columns, "Multiply-accumulates by layer")) },
+    );
     section("profile", "Where the work went", &about, content)
+}
+
+/// What a machine takes along the depth of the model, by its table.
+pub(super) fn machine(report: &Report) -> Markup {
+    let machine = report.machine.as_ref();
+    let pieces: &[PieceCost] = machine.map_or(&[], |m| &m.predicted.pieces);
+    let each = pieces.len().div_ceil(COLUMNS).max(1);
+    let columns: Vec<Column> = pieces.chunks(each).map(costs).collect();
+    let (title, unit) = match machine.map(|m| m.quantity) {
+        Some(Quantity::Energy) => ("Where the energy went", "Microjoules"),
+        _ => ("Where the time went", "Microseconds"),
+    };
+    let source = machine.map_or("", |m| m.source.as_str());
+    let about = format!(
+        "{unit} of each piece of the model (a call with the simple ones behind it), by the table of {}.",
+        short(source)
+    );
+    let content = (!columns.is_empty())
+        .then(|| html! { (chart::legend(&["left", "gone"])) (chart::profile(&columns, "Costs by piece")) });
+    section("machine", title, &about, content)
+}
+
+fn costs(pieces: &[PieceCost]) -> Column {
+    let name = match pieces {
+        [first, .., last] => format!("{} … {}", short(&first.name), short(&last.name)),
+        [one] => short(&one.name),
+        [] => String::new(),
+    };
+    let sum = |of: fn(&PieceCost) -> f64| pieces.iter().map(of).sum();
+    Column { name, before: sum(|p| p.before), after: sum(|p| p.after) }
 }
 
 fn column(calls: &[&CallReport]) -> Column {

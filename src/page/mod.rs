@@ -45,6 +45,7 @@ fn page(report: &Report, trials: &[Trial]) -> String {
     let sections = [
         summary::gates(&report.gates),
         layers::profile(report),
+        layers::machine(report),
         layers::table(report),
         layers::removed(report),
         lists::groups(report),

@@ -3,10 +3,11 @@ use crate::compare::{Difference, OutputDifference};
 use crate::cost::Cost;
 use crate::gates::Verdict;
 use crate::latency::{Latency, Ratio, Timing};
+use crate::machine::Quantity;
 use crate::oracle;
-use crate::plan::Plan;
+use crate::plan::{Estimate, PieceCost, Plan};
 use crate::repair::{Repaired, Step};
-use crate::report::{CallReport, CallSize, GroupReport, Outcome, PinReport, Size, StageReport};
+use crate::report::{CallReport, CallSize, GroupReport, MachineReport, Outcome, PinReport, Size, StageReport};
 use crate::verify::Verification;
 use std::time::Duration;
 
@@ -193,6 +194,32 @@ fn what_is_missing_is_left_out() {
     let unable = Outcome::Unable { why: "no Loop".into(), instead: "types".into() };
     let html = super::html(&Report { verification: unable, gates: vec![], ..report(1) });
     assert!(html.contains("not run") && html.contains("no Loop"));
+}
+
+#[test]
+fn a_table_shows_where_the_time_went() {
+    let piece = |i: usize| PieceCost { name: format!("{HOSTILE}{i}"), before: 2.5 * (i + 1) as f64, after: 1.25 };
+    let pieces: Vec<PieceCost> = (0..9).map(piece).collect();
+    let (before, after) = (pieces.iter().map(|p| p.before).sum(), pieces.iter().map(|p| p.after).sum());
+    let predicted = Estimate { before, after, floor: 1.0, floor_nodes: vec![], pieces };
+    let machine = MachineReport {
+        quantity: Quantity::Latency,
+        source: "phone.json".into(),
+        host: None,
+        table: None,
+        asked: Some(0.5),
+        predicted,
+        measured: None,
+        rounds: vec![],
+        met: Some(true),
+        skipped: vec![],
+    };
+    let html = super::html(&Report { machine: Some(machine), ..report(1) });
+    check_nesting(&html);
+    let section = html.split_once("<section id=\"machine\">").unwrap().1.split_once("</section>").unwrap().0;
+    assert!(section.contains("Where the time went") && section.contains("the table of phone.json"));
+    assert_eq!(section.matches("rect class=\"after\"").count(), 9);
+    assert!(!section.contains(HOSTILE) && section.contains("22.5 → 1.25"), "{section}");
 }
 
 #[test]

@@ -62,6 +62,17 @@ pub struct Estimate {
     pub floor: f64,
     /// What most of the floor goes to, by the names of nodes; empty without a table.
     pub floor_nodes: Vec<(String, f64)>,
+    /// What each piece takes, in the order of the model; empty without a table.
+    pub pieces: Vec<PieceCost>,
+}
+
+/// What a piece of a model takes by a table, before and after.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PieceCost {
+    /// The name of its first call.
+    pub name: String,
+    pub before: f64,
+    pub after: f64,
 }
 
 /// What keep-sets come to.
@@ -75,12 +86,19 @@ pub(super) fn estimate(
     let measure = Measure::of(options.budget, options, prices)?;
     let filling = Filling { analysis, options, ranked, measure, tilt: &[] };
     let least = filling.keep(&filling.most());
-    let floor_nodes = match measure {
-        Measure::Table(prices) => dearest(prices.by_piece(&least)),
-        _ => vec![],
+    let (floor_nodes, pieces) = match measure {
+        Measure::Table(prices) => (dearest(prices.by_piece(&least)), pieces(prices, keep)),
+        _ => (vec![], vec![]),
     };
     let spent = |keep: &KeepSets| measure.spent(analysis, keep, &options.open);
-    Ok(Estimate { before: spent(&KeepSets::default()), after: spent(keep), floor: spent(&least), floor_nodes })
+    let (before, after, floor) = (spent(&KeepSets::default()), spent(keep), spent(&least));
+    Ok(Estimate { before, after, floor, floor_nodes, pieces })
+}
+
+fn pieces(prices: &Prices, keep: &KeepSets) -> Vec<PieceCost> {
+    let whole = prices.by_piece(&KeepSets::default()).into_iter();
+    let cost = |((name, before), (_, after))| PieceCost { name, before, after };
+    whole.zip(prices.by_piece(keep)).map(cost).collect()
 }
 
 struct Filling<'a> {

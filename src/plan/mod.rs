@@ -9,7 +9,7 @@ mod patterns;
 mod price;
 mod share;
 
-pub use budget::Estimate;
+pub use budget::{Estimate, PieceCost};
 pub use choose::{Budget, ChooseError, EstimateError, Options, Ranking, Round, choose, estimate};
 pub use patterns::Patterns;
 pub use share::{Share, ShareError};
