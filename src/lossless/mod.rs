@@ -3,7 +3,7 @@
 //! A unit is *idle* if every sum over its label multiplies it by zero: it is zero itself, whatever the input, or nothing
 //! reads it. A *constant* unit is the same number for every input, and what it adds to a sum is added to a bias instead.
 //! A *twin* is a multiple of another unit that stays, whose weights take it over. All three are proved, by bounds
-//! ([`bounds`]) and by classes of like units ([`alike`]); no operator is asked for its name. What is merged is a matter of
+//! (`bounds.rs`) and by classes of like units (`alike.rs`); no operator is asked for its name. What is merged is a matter of
 //! the model and of the units that stay, so a plan need not say it.
 
 mod alike;

@@ -4,7 +4,7 @@
 //! those that stay, from statistics of a few hundred inputs. First all contractions are fitted on the original model's
 //! statistics. Then, stage by stage in topological order, each is fitted again to what really arrives in the pruned
 //! model, while its target stays what it computed in the original one: so errors do not pile up along the depth. Where
-//! it is known which element meets which weight ([`Layout`]), it is the outputs that are fitted then, of contractions
+//! it is known which element meets which weight (`layout.rs`), it is the outputs that are fitted then, of contractions
 //! that lost nothing themselves too.
 
 mod absorb;
@@ -122,6 +122,9 @@ impl Task {
 /// How many multiply-accumulates the stages may take, which bounds their number: few for large models and many samples.
 const WORK: u64 = 4_000_000_000_000;
 
+/// How often a step of `rematch-statistics` runs the samples, at most.
+const REMATCH_RUNS: u64 = 8;
+
 /// Refits a pruned model, of which `analysis` is the original. `work` is what a run of all samples costs, in
 /// multiply-accumulates.
 pub fn repair(
@@ -154,7 +157,11 @@ pub fn repair(
         limit_memory(stage);
         stage::run(&sides, stage, model)?;
     }
-    found.extend(rematch::run(&sides, &tasks, stages, model)?);
+    // A step of it runs the samples several times.
+    let steps = usize::try_from(WORK / work.max(1) / REMATCH_RUNS).unwrap_or(usize::MAX).min(stages);
+    if steps > 0 {
+        found.extend(rematch::run(&sides, &tasks, steps, model)?);
+    }
     Ok(found)
 }
 
