@@ -85,6 +85,7 @@
 
 pub mod analysis;
 pub mod apply;
+pub mod autograd;
 pub mod axes;
 pub mod build;
 pub mod cli;
@@ -111,6 +112,7 @@ pub mod ops;
 pub mod oracle;
 pub mod page;
 pub mod plan;
+pub mod program;
 pub mod prune;
 pub mod reference;
 pub mod repair;
@@ -127,5 +129,6 @@ pub mod verify;
 #[path = "../passes/mod.rs"]
 pub mod passes;
 
+mod panics;
 #[allow(clippy::all, missing_docs, dead_code)]
 mod proto;

@@ -7,6 +7,7 @@ use super::content::{self, Binary, carry, number, scalar, settled, small, spread
 use super::{AxisRule, Interval, Rule, Scales, Site, bounds, scales, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{DType, Dim, Tensor};
+use crate::program::{Args, Term};
 
 /// The law of functions that are not zero where their operands are.
 const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
@@ -66,7 +67,8 @@ pub const RULES: &[(&str, Rule)] = &[
 ];
 
 /// A sum of all operands.
-const ADD: Rule = Rule { bounds: bounds::sum, scales: scales::all, ..binary!(zero::all, content::add) };
+const ADD: Rule =
+    Rule { bounds: bounds::sum, scales: scales::all, lower: sum_of_all, ..binary!(zero::all, content::add) };
 
 /// Sub: `x - y`.
 const SUB: Rule = Rule {
@@ -97,6 +99,11 @@ const DIV: Rule = Rule {
     scales: |site, at| if site.dtype(0).is_some_and(DType::is_float) { scales::first(site, at) } else { Scales::No },
     ..binary!(numerator, content::div)
 };
+
+/// The sum of all operands.
+fn sum_of_all<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+    Ok(at.all()?.into_iter().reduce(|a, b| a + b).into_iter().collect())
+}
 
 fn least(_: &Site, at: &[Interval]) -> Option<Interval> {
     at.iter().copied().reduce(|a, b| Interval::new(a.lo.min(b.lo), a.hi.min(b.hi)))

@@ -2,7 +2,7 @@
 
 use super::dims::{agree, elements, expect_rank, expect_vector};
 use super::window::{Window, list};
-use super::{AxisRule, Bias, Cut, Refit, Rule, Site, Slide, Sum, zero};
+use super::{AxisRule, Bias, Cut, Refit, Rule, Site, Slide, Sum, lower, zero};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -26,6 +26,7 @@ const CONV: Rule = Rule {
     bias: |_| Some(Bias::Operand(2)),
     slides: |site| conv_slides(site).unwrap_or_default(),
     sum: |site| Some(Sum { factor: 1.0, addend: Some((2, 1.0)), full: is_unpadded(site) }),
+    lower: lower::conv::conv,
     ..Rule::OPAQUE
 };
 

@@ -4,7 +4,7 @@
 //! decides where a removed unit stays silent, and what it does to known elements.
 
 use super::content::{self, carry, number, scalar, settled};
-use super::{AxisRule, Interval, Refit, Rule, Scales, Site, bounds, scales, zero};
+use super::{AxisRule, Interval, Refit, Rule, Scales, Site, bounds, lower, scales, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{DType, Dim};
 
@@ -60,7 +60,14 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Exp", rising!(f64::exp, map!(NEVER))),
     ("Log", pole!(|_| Element::Unknown)),
     ("Reciprocal", pole!(|e| float(e, f64::recip))),
-    ("Relu", Rule { scales: scales::first_positive, ..rising!(|x| x.max(0.0), map!(zero::first, relu)) }),
+    (
+        "Relu",
+        Rule {
+            scales: scales::first_positive,
+            lower: |_, at| Ok(vec![at.at(0)?.relu()]),
+            ..rising!(|x| x.max(0.0), map!(zero::first, relu))
+        },
+    ),
     ("LeakyRelu", LEAKY_RELU),
     ("Elu", map!(zero::first)),
     ("Selu", map!(zero::first)),
@@ -110,6 +117,7 @@ const LEAKY_RELU: Rule = Rule {
         (alpha >= 0.0).then(|| x.rising(|x| if x < 0.0 { alpha * x } else { x }))
     },
     scales: scales::first_positive,
+    lower: lower::elementwise::leaky_relu,
     ..map!(zero::first)
 };
 

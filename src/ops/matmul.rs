@@ -1,7 +1,7 @@
 //! Matrix products.
 
 use super::dims::{agree, broadcast, elements};
-use super::{AxisRule, Bias, Rule, Site, Sum, zero};
+use super::{AxisRule, Bias, Rule, Site, Sum, lower, zero};
 use crate::infer::Fact;
 use crate::ir::Dim;
 
@@ -18,6 +18,7 @@ const MATMUL: Rule = Rule {
     cost: |site| matmul_cost(site, 0),
     bias: |_| Some(Bias::Behind),
     sum: |_| Some(Sum::PLAIN),
+    lower: lower::product::matmul,
     ..Rule::OPAQUE
 };
 
@@ -32,6 +33,7 @@ const GEMM: Rule = Rule {
         let (alpha, beta) = (site.call.float("alpha", 1.0), site.call.float("beta", 1.0));
         Some(Sum { factor: alpha.into(), addend: Some((2, beta.into())), full: true })
     },
+    lower: lower::product::gemm,
     ..Rule::OPAQUE
 };
 

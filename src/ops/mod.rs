@@ -1,6 +1,6 @@
 //! What secateur knows about operators: one [`Rule`] each, in one file per family, and nowhere else.
 //!
-//! A rule is seven functions over a [`Site`] and the laws of zeros. What a rule leaves out is [`Rule::OPAQUE`]'s: the
+//! A rule is a handful of functions over a [`Site`], and laws. What a rule leaves out is [`Rule::OPAQUE`]'s: the
 //! types stay unknown, every axis is pinned, nothing is refitted, costs nothing and is no identity. So an omission
 //! is conservative, and visible.
 
@@ -20,6 +20,7 @@ mod integer;
 mod interval;
 mod layer_norm;
 mod loss;
+mod lower;
 mod matmul;
 mod movement;
 #[cfg(test)]
@@ -46,7 +47,7 @@ mod site;
 mod slice;
 mod softmax;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 mod window;
 
 pub use interval::{Interval, bounds};
@@ -56,6 +57,7 @@ pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};
 use crate::axes::Granularity;
 use crate::infer::{Fact, Facts};
 use crate::ir::{Call, Dim, Model, NodeId};
+use crate::program::{Args, Term};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -102,7 +104,14 @@ pub struct Rule {
     /// By what these operands (`true`) can be multiplied at once so that the results are too. Not needed of sums, nor of
     /// what `moves`.
     pub scales: fn(&Site, &[bool]) -> Scales,
+    /// What the results are made of, in operations that can be run and differentiated.
+    pub lower: Lower,
 }
+
+/// The results of a call, from the terms of its operands; an error says why there are none. All sizes around the call
+/// are numbers, and integers that are known before the run stand in the facts ([`Site::ints`]). Results that nobody
+/// could learn through may be left out at the end.
+pub type Lower = for<'b> fn(&Site, &Args<'b>) -> Result<Vec<Term<'b>>, String>;
 
 /// An axis along which a constant slides: position `p` of the result meets tap `t` of the constant at element
 /// `p · stride + t · dilation - before` of the data, which counts as zero outside.
@@ -166,6 +175,7 @@ impl Rule {
         statistics: |_| None,
         bounds: bounds::unknown,
         scales: scales::no,
+        lower: |_, _| Err("no derivative is known".into()),
     };
 }
 

@@ -2,9 +2,13 @@
 
 use super::dims::row;
 use super::norm::without_content;
-use super::{AxisRule, Rule, Site};
+use super::{AxisRule, Rule, Site, lower};
 
-pub const RULES: &[(&str, Rule)] = &[("Hardmax", SOFTMAX), ("LogSoftmax", SOFTMAX), ("Softmax", SOFTMAX)];
+pub const RULES: &[(&str, Rule)] = &[
+    ("Hardmax", SOFTMAX),
+    ("LogSoftmax", Rule { lower: lower::softmax::log_softmax, ..SOFTMAX }),
+    ("Softmax", Rule { lower: lower::softmax::softmax, ..SOFTMAX }),
+];
 
 /// `y = exp(x) / Σ exp(x)` over one axis; before opset 13 over all axes from `axis` on.
 const SOFTMAX: Rule = Rule {

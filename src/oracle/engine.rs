@@ -3,7 +3,7 @@
 use super::blame::{self, Blame, blame};
 use super::convert::{datum_type, from_tract, to_tract};
 use super::examine::{self, Operators};
-use super::panics::caught;
+use super::guarded as caught;
 use super::{OracleError, Plan, Signature, rewrite};
 use crate::feed::Feed;
 use crate::ir::Tensor;

@@ -9,7 +9,6 @@
 //! a BatchNormalization in training mode, the direction of a recurrence) is said in other operators or refused by name
 //! before tract sees it; its panics become errors.
 
-mod panics;
 mod setup;
 
 pub use setup::{Runtime, RuntimeError, Setup};
@@ -34,6 +33,7 @@ mod steps;
 
 use crate::feed::Feed;
 use crate::ir::{DType, Tensor};
+use crate::panics;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -90,6 +90,11 @@ pub enum OracleError {
     Panic(String),
 }
 
+/// A panic of the runtime as an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, OracleError>) -> Result<T, OracleError> {
+    panics::caught(work, OracleError::Panic)
+}
+
 impl Setup {
     /// The runtime's name, with the build of a library that was loaded.
     pub fn runtime_and_build(&self) -> String {
@@ -106,7 +111,7 @@ impl Setup {
             Runtime::Tract if self.threads != 1 => Err(OracleError::Threads(self.threads)),
             Runtime::Tract => Ok(()),
             #[cfg(feature = "ort")]
-            Runtime::Ort => panics::caught(|| onnxruntime::environment().map(|_| ())),
+            Runtime::Ort => guarded(|| onnxruntime::environment().map(|_| ())),
             #[cfg(not(feature = "ort"))]
             Runtime::Ort => Err(OracleError::NoOrt),
         }
@@ -142,7 +147,7 @@ impl Runner {
             #[cfg(not(feature = "ort"))]
             Runtime::Ort => Err(OracleError::NoOrt),
         };
-        panics::caught(prepared).map(|prepared| Runner { prepared, setup: *setup })
+        guarded(prepared).map(|prepared| Runner { prepared, setup: *setup })
     }
 
     /// Like [`Runner::new`], and returns the inner values named `extra` too, after the model's own outputs.
@@ -152,7 +157,7 @@ impl Runner {
         inputs: &[Signature],
         extra: &[String],
     ) -> Result<Runner, OracleError> {
-        panics::caught(|| engine::Engine::new(model, dir, inputs, true, extra)).map(Runner::of_tract)
+        guarded(|| engine::Engine::new(model, dir, inputs, true, extra)).map(Runner::of_tract)
     }
 
     /// Like [`Runner::new`], but returns only the inner values of these names, and computes no more than they need.
@@ -162,7 +167,7 @@ impl Runner {
         inputs: &[Signature],
         values: &[String],
     ) -> Result<Runner, OracleError> {
-        panics::caught(|| engine::Engine::new(model, dir, inputs, false, values)).map(Runner::of_tract)
+        guarded(|| engine::Engine::new(model, dir, inputs, false, values)).map(Runner::of_tract)
     }
 
     fn of_tract(engine: engine::Engine) -> Runner {
@@ -176,7 +181,7 @@ impl Runner {
 
     /// Runs the model. Returns the graph's outputs in the file's order, then the extra ones, each with its name.
     pub fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
-        panics::caught(|| match &self.prepared {
+        guarded(|| match &self.prepared {
             Prepared::Tract(engine) => engine.run(feed),
             #[cfg(feature = "ort")]
             Prepared::Ort(engine) => engine.run(feed),
@@ -185,7 +190,7 @@ impl Runner {
 
     /// Runs the model and says how long that took, without the conversion of inputs and outputs.
     pub fn time(&self, feed: &Feed) -> Result<Duration, OracleError> {
-        panics::caught(|| match &self.prepared {
+        guarded(|| match &self.prepared {
             Prepared::Tract(engine) => engine.time(feed),
             #[cfg(feature = "ort")]
             Prepared::Ort(engine) => engine.time(feed),

@@ -1,0 +1,15 @@
+//! What operators are made of, in operations that can be run and differentiated; a file per family, and short formulas
+//! beside their rules. See [`super::Rule::lower`].
+
+pub mod conv;
+pub mod elementwise;
+pub mod product;
+pub mod softmax;
+
+use super::Site;
+use crate::program::{Args, Term};
+
+/// The first operand as it is.
+pub fn first<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+    Ok(vec![at.at(0)?])
+}

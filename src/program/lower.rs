@@ -1,0 +1,265 @@
+//! From a model to a program: each call by what its operator's rule says that it is made of.
+
+use super::{Builder, Kind, Literal, Term};
+use crate::infer::{Content, Element, Fact, Facts, infer};
+use crate::ir::{Call, DType, Dim, Input, Model, Node, NodeId, Tensor, TensorType, Type, ValueId};
+use crate::ops::{self, Site};
+use crate::oracle::Signature;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+/// By which means and variances a BatchNormalization normalizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Statistics {
+    /// Those of the file, as in inference.
+    #[default]
+    Running,
+    /// Those of the batch, as in training; the program can tell them ([`Lowered::moments`]).
+    Batch,
+}
+
+/// A model, written into a program.
+pub struct Lowered<'b> {
+    /// The graph's outputs in the file's order; those that are no numbers are missing.
+    pub outputs: Vec<(String, Term<'b>)>,
+    /// The terms of inner values. Values that only say sizes have none.
+    pub values: HashMap<ValueId, Term<'b>>,
+    /// The batch's moments, where [`Statistics::Batch`] was asked for.
+    pub moments: Vec<Moments<'b>>,
+}
+
+/// The mean and variance of a batch, which normalized it.
+#[derive(Clone, Copy)]
+pub struct Moments<'b> {
+    /// The call that normalizes.
+    pub node: NodeId,
+    /// The constants that hold the running mean and variance.
+    pub running: (NodeId, NodeId),
+    /// The batch's mean and (biased) variance, in the shapes of the constants.
+    pub mean: Term<'b>,
+    pub variance: Term<'b>,
+    /// Over how many elements each was taken.
+    pub count: usize,
+    /// How much of a running statistic stays at each step.
+    pub momentum: f64,
+}
+
+/// Why a model has no program.
+#[derive(Debug, thiserror::Error)]
+pub enum LowerError {
+    #[error("{operator} {node:?} can't be differentiated: {why}")]
+    Call { operator: String, node: String, why: String },
+    #[error("the input {0:?} has elements that are no numbers")]
+    Input(String),
+    #[error("no size is given for the input {0:?}")]
+    NoInput(String),
+}
+
+/// What a rule's `lower` is given beside the call's [`Site`]: the terms of the operands.
+pub struct Args<'b> {
+    pub builder: &'b Builder,
+    operands: Vec<Option<Term<'b>>>,
+    /// The constants at the operand slots.
+    constants: Vec<Option<NodeId>>,
+    statistics: Statistics,
+    node: NodeId,
+    moments: RefCell<Vec<Moments<'b>>>,
+}
+
+impl<'b> Args<'b> {
+    /// The operand at a slot, if there is one.
+    pub fn get(&self, slot: usize) -> Option<Term<'b>> {
+        self.operands.get(slot).copied().flatten()
+    }
+
+    /// The operand at a slot, which has to be there.
+    pub fn at(&self, slot: usize) -> Result<Term<'b>, String> {
+        self.get(slot).ok_or_else(|| format!("operand {slot} is missing or no tensor of numbers"))
+    }
+
+    /// All operands, which have to be there.
+    pub fn all(&self) -> Result<Vec<Term<'b>>, String> {
+        (0..self.operands.len()).map(|slot| self.at(slot)).collect()
+    }
+
+    /// Whether the batch's own statistics normalize it.
+    pub fn by_batch(&self) -> bool {
+        self.statistics == Statistics::Batch
+    }
+
+    /// Tells the batch's mean and biased variance, of so many elements each, which take the place of the constants at
+    /// these two slots.
+    pub fn tell(&self, slots: (usize, usize), mean: Term<'b>, variance: Term<'b>, count: usize, momentum: f64) {
+        let constant = |slot: usize| self.constants.get(slot).copied().flatten();
+        if let (Some(m), Some(v)) = (constant(slots.0), constant(slots.1)) {
+            let moments = Moments { node: self.node, running: (m, v), mean, variance, count, momentum };
+            self.moments.borrow_mut().push(moments);
+        }
+    }
+}
+
+/// Writes a model into a program, for inputs of these sizes. Element types of the signature are not looked at.
+pub fn lower<'b>(
+    builder: &'b Builder,
+    model: &Model,
+    inputs: &[Signature],
+    statistics: Statistics,
+) -> Result<Lowered<'b>, LowerError> {
+    let model = sized(model, inputs)?;
+    let facts = infer(&model);
+    let mut lowered = Lowered { outputs: vec![], values: HashMap::new(), moments: vec![] };
+    for node in model.graph.topological() {
+        builder.set_origin(Some(node));
+        match model.graph.node(node) {
+            Node::Input(input) => {
+                let term = input_term(builder, &model, node, input)?;
+                lowered.values.insert(only(&model, node), term);
+            }
+            Node::Constant(c) => {
+                if let Some(kind) = kind_of(c.tensor.dtype) {
+                    lowered.values.insert(only(&model, node), builder.constant(node, kind, &c.tensor.shape));
+                }
+            }
+            Node::Call(call) => lower_call(builder, &model, &facts, node, call, statistics, &mut lowered)?,
+            Node::Output(output) => {
+                let term = model.graph.operand(node, 0).and_then(|v| lowered.values.get(&v));
+                lowered.outputs.extend(term.map(|t| (output.info.name.clone(), *t)));
+            }
+        }
+    }
+    builder.set_origin(None);
+    let position = |name: &str| model.graph.outputs().iter().position(|&o| model.graph.label(o) == name);
+    lowered.outputs.sort_by_key(|(name, _)| position(name));
+    Ok(lowered)
+}
+
+/// The one value of an input or a constant.
+fn only(model: &Model, node: NodeId) -> ValueId {
+    model.graph.results(node).next().expect("inputs and constants have one result")
+}
+
+fn kind_of(dtype: DType) -> Option<Kind> {
+    match dtype {
+        DType::Bool => Some(Kind::Bool),
+        d if d.is_float() => Some(Kind::Float),
+        DType::String | DType::C64 | DType::C128 => None,
+        d if d.name().starts_with('f') => None,
+        _ => Some(Kind::Int),
+    }
+}
+
+/// The model with inputs of fixed sizes. Weights are shared with it.
+fn sized(model: &Model, inputs: &[Signature]) -> Result<Model, LowerError> {
+    let mut model = model.clone();
+    for node in model.graph.inputs() {
+        let Node::Input(input) = model.graph.node_mut(node) else { continue };
+        let Some(dtype) = input.info.ty.tensor().map(|t| t.dtype) else {
+            return Err(LowerError::Input(input.info.name.clone()));
+        };
+        let given = inputs.iter().find(|(name, ..)| *name == input.info.name).map(|(.., shape)| shape);
+        let Some(shape) = given.or(input.default.as_ref().map(|d| &d.shape)) else {
+            return Err(LowerError::NoInput(input.info.name.clone()));
+        };
+        input.info.ty = Type::Tensor(TensorType::new(dtype, shape.iter().map(|&d| Dim::from(d)).collect()));
+    }
+    Ok(model)
+}
+
+fn input_term<'b>(builder: &'b Builder, model: &Model, node: NodeId, input: &Input) -> Result<Term<'b>, LowerError> {
+    if let Some(default) = &input.default {
+        return literal(builder, default).ok_or_else(|| LowerError::Input(input.info.name.clone()));
+    }
+    let ty = input.info.ty.tensor();
+    let kind = ty.and_then(|t| kind_of(t.dtype));
+    let shape = ty.and_then(|t| numbers(t.shape.as_deref()?));
+    match (kind, shape) {
+        (Some(kind), Some(shape)) => Ok(builder.input(&input.info.name, kind, &shape)),
+        _ => Err(LowerError::Input(model.graph.label(node).to_owned())),
+    }
+}
+
+fn literal<'b>(builder: &'b Builder, tensor: &Tensor) -> Option<Term<'b>> {
+    let literal = match kind_of(tensor.dtype)? {
+        Kind::Float => Literal::Floats(tensor.to_f64().ok()?),
+        Kind::Int => Literal::Ints(tensor.to_i64()?),
+        Kind::Bool => Literal::Bools(tensor.to_i64()?.into_iter().map(|v| v != 0).collect()),
+    };
+    Some(builder.literal(literal, &tensor.shape))
+}
+
+/// Sizes, if all are numbers.
+fn numbers(shape: &[Dim]) -> Option<Vec<usize>> {
+    shape.iter().map(|d| d.fixed().and_then(|n| usize::try_from(n).ok())).collect()
+}
+
+fn lower_call<'b>(
+    builder: &'b Builder,
+    model: &Model,
+    facts: &Facts,
+    node: NodeId,
+    call: &Call,
+    statistics: Statistics,
+    lowered: &mut Lowered<'b>,
+) -> Result<(), LowerError> {
+    let results: Vec<ValueId> = model.graph.results(node).collect();
+    let known: Option<Vec<Term>> = results.iter().map(|&v| known(builder, facts.get(v))).collect();
+    let terms =
+        match known {
+            Some(terms) => terms,
+            None => by_rule(builder, model, facts, node, call, statistics, lowered).map_err(|why| {
+                LowerError::Call { operator: call.op.clone(), node: model.graph.label(node).to_owned(), why }
+            })?,
+        };
+    lowered.values.extend(results.into_iter().zip(terms));
+    Ok(())
+}
+
+/// Integers and booleans that are known before the run.
+fn known<'b>(builder: &'b Builder, fact: &Fact) -> Option<Term<'b>> {
+    let Content(elements) = fact.content.as_deref()?;
+    let shape = numbers(fact.shape.as_deref()?)?;
+    let ints = || elements.iter().map(|e| if let Element::Int(d) = e { d.fixed() } else { None }).collect();
+    let bools = || elements.iter().map(|e| if let Element::Bool(b) = e { Some(*b) } else { None }).collect();
+    let literal = match kind_of(fact.dtype?)? {
+        Kind::Float => None,
+        Kind::Int => Option::<Vec<i64>>::map(ints(), Literal::Ints),
+        Kind::Bool => Option::<Vec<bool>>::map(bools(), Literal::Bools),
+    };
+    Some(builder.literal(literal?, &shape))
+}
+
+/// The results as the operator's rule makes them, in the shapes that inference expects.
+fn by_rule<'b>(
+    builder: &'b Builder,
+    model: &Model,
+    facts: &Facts,
+    node: NodeId,
+    call: &Call,
+    statistics: Statistics,
+    lowered: &mut Lowered<'b>,
+) -> Result<Vec<Term<'b>>, String> {
+    let unknowns = Cell::new(1 << 25);
+    let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
+    let values: Vec<Option<ValueId>> = model.graph.operands(node).into_iter().take(call.arity.into()).collect();
+    let constant = |v: &ValueId| model.graph.constant(v.node).map(|_| v.node);
+    let args = Args {
+        builder,
+        operands: values.iter().map(|v| v.and_then(|v| lowered.values.get(&v).copied())).collect(),
+        constants: values.iter().map(|v| v.as_ref().and_then(constant)).collect(),
+        statistics,
+        node,
+        moments: RefCell::default(),
+    };
+    let terms = (ops::rule_of(model, call).lower)(&site, &args)?;
+    if let Some(mistake) = builder.take_mistake() {
+        return Err(mistake);
+    }
+    for (value, term) in model.graph.results(node).zip(&terms) {
+        let expected = facts.get(value).shape.as_deref().and_then(numbers);
+        if expected.as_ref().is_some_and(|shape| *shape != term.shape()) {
+            return Err(format!("its result has shape {:?}, not {:?}", term.shape(), expected.unwrap_or_default()));
+        }
+    }
+    lowered.moments.append(&mut args.moments.into_inner());
+    Ok(terms)
+}
