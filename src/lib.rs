@@ -124,6 +124,7 @@ pub mod sparsity;
 pub mod stats;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod tune;
 pub mod verify;
 
 #[path = "../passes/mod.rs"]

@@ -154,7 +154,7 @@ pub enum PruneError {
     Json(#[from] serde_json::Error),
 }
 
-fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
+pub(crate) fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
     pipeline.parse::<Pipeline>()?.run(model, Settings::default())?;
     Ok(())
 }

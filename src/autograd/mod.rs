@@ -35,11 +35,11 @@ pub enum Precision {
 
 /// What a run is given.
 #[derive(Clone, Copy)]
-pub struct Bindings<'a> {
+pub struct Bindings<'a, 't> {
     /// The inputs of the program, by name.
-    pub input: &'a dyn Fn(&str) -> Option<&'a Tensor>,
+    pub input: &'a dyn Fn(&str) -> Option<&'t Tensor>,
     /// The constants of the model.
-    pub constant: &'a dyn Fn(NodeId) -> Option<&'a Tensor>,
+    pub constant: &'a dyn Fn(NodeId) -> Option<&'t Tensor>,
 }
 
 /// The results of a program, and derivatives.

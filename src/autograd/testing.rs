@@ -106,7 +106,7 @@ impl Trial {
             lower(&builder, &self.model, &self.signature(), self.statistics).unwrap_or_else(|e| panic!("{e}"));
         let terms: Vec<Term> = lowered.outputs.iter().map(|o| o.1).collect();
         let program = builder.finish(&terms).expect("a program");
-        let found = Engine::default().run(&program, self.bindings(&self.tensors())).unwrap_or_else(|e| panic!("{e}"));
+        let found = bound(&self.tensors(), |b| Engine::default().run(&program, b)).unwrap_or_else(|e| panic!("{e}"));
         lowered.outputs.into_iter().map(|o| o.0).zip(found).collect()
     }
 
@@ -126,7 +126,7 @@ impl Trial {
         let engine = Engine { precision: Precision::Double, recompute: false };
         let leaves: Vec<Id> = program.ids().filter(|&id| self.is_variable(program, id)).collect();
         let tensors = self.tensors();
-        let derived = engine.differentiate(program, self.bindings(&tensors), &leaves).unwrap_or_else(|e| panic!("{e}"));
+        let derived = bound(&tensors, |b| engine.differentiate(program, b, &leaves)).unwrap_or_else(|e| panic!("{e}"));
         assert!(!leaves.is_empty(), "nothing to differentiate by");
         let mut some = false;
         for (leaf, slope) in leaves.iter().zip(&derived.gradients) {
@@ -139,7 +139,7 @@ impl Trial {
                     let mut elements = tensor.to_f64().expect("numbers");
                     elements[at] += by;
                     *tensor = Tensor::from_f64(DType::F64, tensor.shape.clone(), &elements).expect("floats");
-                    engine.run(program, self.bindings(&moved)).expect("a run")[0].to_f64().expect("numbers")[0]
+                    bound(&moved, |b| engine.run(program, b)).expect("a run")[0].to_f64().expect("numbers")[0]
                 };
                 let step = 1e-5;
                 let difference = (value(step) - value(-step)) / (2.0 * step);
@@ -166,13 +166,13 @@ impl Trial {
             constants.map(|n| (Key::Constant(n), self.model.graph.constant(n).expect("one").tensor.clone()));
         self.feed.iter().map(|(name, t)| (Key::Input(name.clone()), t.clone())).chain(constants).collect()
     }
+}
 
-    fn bindings<'a>(&self, tensors: &'a HashMap<Key, Tensor>) -> Bindings<'a> {
-        // Leaked, for a test has few of them.
-        let input = Box::leak(Box::new(|name: &str| tensors.get(&Key::Input(name.to_owned()))));
-        let constant = Box::leak(Box::new(|node| tensors.get(&Key::Constant(node))));
-        Bindings { input, constant }
-    }
+/// Does something with these tensors as inputs and constants.
+fn bound<T>(tensors: &HashMap<Key, Tensor>, work: impl FnOnce(Bindings) -> T) -> T {
+    let input = |name: &str| tensors.get(&Key::Input(name.to_owned()));
+    let constant = |node| tensors.get(&Key::Constant(node));
+    work(Bindings { input: &input, constant: &constant })
 }
 
 /// The sum of a tensor's elements, each times a number of its own.

@@ -126,10 +126,33 @@ impl Samples {
         }
     }
 
+    /// How many portions there are: what can be put into feeds in any order, a sample each where the model leaves the
+    /// batch open.
+    pub fn portions(&self) -> usize {
+        self.portions.len()
+    }
+
+    /// How many samples a portion has.
+    pub fn per_portion(&self) -> usize {
+        self.together.portion()
+    }
+
+    /// A feed of these portions, counted from 0.
+    pub fn feed(&self, which: &[usize]) -> Result<Feed, FeedError> {
+        let portions: Vec<usize> = which.iter().map(|&at| self.portions[at]).collect();
+        self.source.feed(&portions)
+    }
+
     /// The labels of these samples in their order, a row each.
     pub fn labels(&self) -> Option<Tensor> {
+        let all: Vec<usize> = (0..self.portions.len()).collect();
+        self.labels_of(&all)
+    }
+
+    /// The labels of the samples in these portions, a row each.
+    pub fn labels_of(&self, which: &[usize]) -> Option<Tensor> {
         let (labels, n) = (self.labels.as_ref()?, self.together.portion());
-        let rows: Vec<usize> = self.portions.iter().flat_map(|p| p * n..(p + 1) * n).collect();
+        let rows: Vec<usize> = which.iter().map(|&at| self.portions[at]).flat_map(|p| p * n..(p + 1) * n).collect();
         labels.select(0, &rows).ok()
     }
 

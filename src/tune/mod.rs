@@ -1,0 +1,148 @@
+//! Tuning: a short training on the ONNX file itself, after a cut.
+//!
+//! A pruned model learns from the one that it was made of (knowledge distillation: Hinton et al. 2015), from labels, or
+//! from both. The student is lowered to a program with its loss, the engine differentiates it, an optimizer moves the
+//! weights, and they are put back into the model, which keeps its graph. Samples that are held out tell when it is
+//! good; the best weights are kept. A training is a function of its inputs, options and seed: one that was stopped and
+//! resumed ([`State`]) ends with the same bits as one that was left alone.
+
+mod data;
+mod loss;
+mod optimizer;
+mod schedule;
+mod state;
+mod student;
+mod trainer;
+mod variables;
+
+pub use data::Teacher;
+pub use loss::{Loss, Meaning};
+pub use optimizer::{Memory, Optimizer};
+pub use schedule::Schedule;
+pub use state::{State, StateError};
+pub use trainer::{Keeping, Tick, Tuned, tune};
+pub use variables::{Running, Trained};
+
+use crate::autograd::EngineError;
+use crate::feed::FeedError;
+use crate::oracle::OracleError;
+use crate::program::LowerError;
+use serde::Serialize;
+
+/// What happens to a model before it is lowered.
+pub const PREPARE: &str = "inline-functions,fold-if,fix(drop-identity,dce)";
+
+/// How to train.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How often every sample is seen.
+    pub epochs: usize,
+    /// Stop after so many steps, wherever that is; the schedule is made for them.
+    pub steps: Option<usize>,
+    /// Samples for one step.
+    pub batch: usize,
+    pub optimizer: Optimizer,
+    /// The highest learning rate.
+    pub rate: f64,
+    /// How much weights are pulled towards zero; vectors (biases, norms) are not.
+    pub decay: f64,
+    pub schedule: Schedule,
+    /// The share of the steps in which the learning rate rises.
+    pub warmup: f64,
+    /// The largest norm of all gradients together.
+    pub clip: Option<f64>,
+    /// How much of a moving average of the weights stays at each step; the average is the outcome.
+    pub average: Option<f64>,
+    /// Stop after so many epochs that did not lower the held-out loss.
+    pub patience: Option<usize>,
+    /// The part of the samples that is held out: every n-th.
+    pub held_out: usize,
+    pub running: Running,
+    pub loss: Loss,
+    /// Softens the distributions that are compared.
+    pub temperature: f64,
+    /// The share of labels in the loss, where there are both labels and a teacher.
+    pub labels: f64,
+    /// Which constants are trained.
+    pub trained: Vec<Trained>,
+    /// Weights that are zero stay so.
+    pub keep_sparsity: bool,
+    /// Compute cheap steps twice, for less memory.
+    pub recompute: bool,
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            epochs: 3,
+            steps: None,
+            batch: 32,
+            optimizer: Optimizer::ADAMW,
+            rate: Optimizer::ADAMW.usual_rate(),
+            decay: 1e-4,
+            schedule: Schedule::Cosine,
+            warmup: 0.05,
+            clip: Some(5.0),
+            average: None,
+            patience: None,
+            held_out: 10,
+            running: Running::default(),
+            loss: Loss::Auto,
+            temperature: 2.0,
+            labels: 0.5,
+            trained: vec![],
+            keep_sparsity: false,
+            recompute: false,
+            seed: 0,
+        }
+    }
+}
+
+/// How a training went, for reports.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, serde::Deserialize)]
+pub struct Curve {
+    /// The mean loss of an epoch's steps.
+    pub training: Vec<f64>,
+    /// The loss on samples that are held out: before the training, and after each epoch.
+    pub held_out: Vec<f64>,
+    /// What matters of them (accuracy by labels, or how often the teacher's answer is given), where it can be said.
+    pub metric: Vec<f64>,
+}
+
+/// Why a model can't be tuned.
+#[derive(Debug, thiserror::Error)]
+pub enum TuneError {
+    #[error("there is nothing to learn from: neither a teacher nor labels")]
+    NothingToLearn,
+    #[error("the model has no weights that could be trained")]
+    NothingToTrain,
+    #[error("{0} samples are too few: some are held out, and a batch is needed")]
+    Few(usize),
+    #[error("the teacher has no output that corresponds to the student's output {0:?}")]
+    NoOutput(String),
+    #[error("the student's output {name:?} has shape {student:?}, but the teacher's has {teacher:?}")]
+    Outputs { name: String, student: Vec<usize>, teacher: Vec<usize> },
+    #[error("labels of shape {0:?} do not go with an output of shape {1:?}")]
+    Labels(Vec<usize>, Vec<usize>),
+    #[error("an output can't be read: {0}")]
+    Output(String),
+    #[error("the weights of `{0}` can't be trained: {1}")]
+    Weights(String, String),
+    #[error("the loss is not a number at step {0}; a lower learning rate may help")]
+    Diverged(usize),
+    #[error("the program can't be written: {0}")]
+    Program(String),
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Oracle(#[from] OracleError),
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Prepare(#[from] Box<crate::prune::PruneError>),
+}

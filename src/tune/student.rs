@@ -1,0 +1,114 @@
+//! The student as programs: its outputs, and its loss.
+
+use super::loss::Meaning;
+use super::{Options, Running, TuneError};
+use crate::feed::Feed;
+use crate::ir::{DType, Model, NodeId, Tensor};
+use crate::oracle::Signature;
+use crate::program::{Builder, Id, Kind, Lowered, Program, Statistics, Term, lower};
+
+/// The name of the program's input of labels.
+pub const LABELS: &str = "labels of the samples";
+
+/// The name of the program's input that the teacher's value of this name goes to.
+pub fn target(name: &str) -> String {
+    format!("the teacher's {name}")
+}
+
+/// A value that student and teacher have in common.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name at the student, and at the teacher.
+    pub student: String,
+    pub teacher: String,
+    pub meaning: Meaning,
+}
+
+/// What a student learns from.
+#[derive(Clone, Debug)]
+pub struct Lesson {
+    /// The outputs; the first one is what labels are about.
+    pub outputs: Vec<Target>,
+    /// Whether there is a teacher.
+    pub taught: bool,
+}
+
+/// A student's loss on batches of one size.
+pub struct Graded {
+    /// Results: the loss, the first output, and then the moments of the batch.
+    pub program: Program,
+    /// The constants of floats, with their steps.
+    pub leaves: Vec<(NodeId, Id)>,
+    /// The constants that moments go to, the elements of each mean, and what stays at each step.
+    pub moments: Vec<(NodeId, NodeId, f64)>,
+}
+
+impl Graded {
+    /// The loss of a student for feeds like this one, with labels like these. Outputs are compared with the teacher's
+    /// where there is one. In training a BatchNormalization may go by the batch.
+    pub fn new(
+        model: &Model,
+        lesson: &Lesson,
+        signature: &[Signature],
+        labels: Option<&Tensor>,
+        options: &Options,
+        training: bool,
+    ) -> Result<Graded, TuneError> {
+        let builder = Builder::new();
+        let by_batch = training && options.running == Running::Update;
+        let statistics = if by_batch { Statistics::Batch } else { Statistics::Running };
+        let lowered = lower(&builder, model, signature, statistics)?;
+        let loss = loss(&builder, &lowered, lesson, labels, options)?;
+        let first = output(&lowered, &lesson.outputs[0].student)?;
+        let mut results = vec![loss, first];
+        results.extend(lowered.moments.iter().flat_map(|m| [m.mean, m.variance]));
+        let program = builder.finish(&results).map_err(TuneError::Program)?;
+        let leaves = program.constants().filter(|(_, id)| program.step(*id).kind == Kind::Float).collect();
+        let moments = lowered.moments.iter().map(|m| (m.running.0, m.running.1, m.momentum)).collect();
+        Ok(Graded { program, leaves, moments })
+    }
+}
+
+/// The student's output of this name.
+fn output<'b>(lowered: &Lowered<'b>, name: &str) -> Result<Term<'b>, TuneError> {
+    let found = lowered.outputs.iter().find(|o| o.0 == name);
+    found.map(|o| o.1).ok_or_else(|| TuneError::NoOutput(name.to_owned()))
+}
+
+fn loss<'b>(
+    builder: &'b Builder,
+    lowered: &Lowered<'b>,
+    lesson: &Lesson,
+    labels: Option<&Tensor>,
+    options: &Options,
+) -> Result<Term<'b>, TuneError> {
+    let mut terms = vec![];
+    if lesson.taught {
+        let share = if labels.is_some() { 1.0 - options.labels } else { 1.0 };
+        for goal in &lesson.outputs {
+            let student = output(lowered, &goal.student)?;
+            let teacher = builder.input(&target(&goal.teacher), Kind::Float, &student.shape());
+            terms.push(goal.meaning.distance(student, teacher, options.temperature) * share);
+        }
+    }
+    if let Some(labels) = labels {
+        let kind = if labels.dtype == DType::I64 { Kind::Int } else { Kind::Float };
+        let given = builder.input(LABELS, kind, &labels.shape);
+        let first = &lesson.outputs[0];
+        let error = first.meaning.error(output(lowered, &first.student)?, given)?;
+        terms.push(error * if lesson.taught { options.labels } else { 1.0 });
+    }
+    terms.into_iter().reduce(|a, b| a + b).ok_or(TuneError::NothingToLearn)
+}
+
+/// The tensors that a graded program is given.
+pub fn given<'a>(
+    feed: &'a Feed,
+    targets: &'a [(String, Tensor)],
+    labels: Option<&'a Tensor>,
+) -> impl Fn(&str) -> Option<&'a Tensor> + 'a {
+    move |name| match name {
+        LABELS => labels,
+        _ => feed.get(name).or_else(|| targets.iter().find(|(n, _)| n == name).map(|(_, t)| t)),
+    }
+}

@@ -1,0 +1,427 @@
+//! The training loop.
+
+use super::data::{labels, order};
+use super::loss::Meaning;
+use super::state::{Progress, floats};
+use super::student::{Graded, Lesson, Target, given, target};
+use super::variables::{Variable, place, variables};
+use super::{Options, PREPARE, Schedule, State, Teacher, TuneError};
+use crate::autograd::{Bindings, Engine};
+use crate::feed::{Feed, Samples};
+use crate::infer::infer;
+use crate::ir::{Model, NodeId, Tensor};
+use crate::judge::{Figure, Judge, Task};
+use crate::oracle::{Runner, Signature};
+use crate::prune::run_passes;
+use crate::save::to_bytes;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A model after its training.
+pub struct Tuned {
+    pub model: Model,
+    pub curve: super::Curve,
+    /// Steps that were made, of how many there could have been.
+    pub steps: usize,
+    pub of: usize,
+    /// How many weights were trained, in so many tensors.
+    pub weights: usize,
+    pub tensors: usize,
+    /// How long one epoch took on average, its judging included.
+    pub epoch: Duration,
+}
+
+/// What is told of a training while it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick {
+    pub step: usize,
+    pub of: usize,
+    /// The loss of this step's batch.
+    pub loss: f64,
+    /// The last held-out loss, and the figure that goes with it.
+    pub held_out: Option<f64>,
+    pub metric: Option<f64>,
+}
+
+/// Where states are written, and where one is taken up again.
+#[derive(Clone, Debug, Default)]
+pub struct Keeping {
+    pub state: Option<PathBuf>,
+    /// Steps from one writing to the next.
+    pub every: usize,
+    pub resume: bool,
+}
+
+/// Trains a model. With a teacher it learns what that says of the samples; with labels also these.
+pub fn tune(
+    model: &Model,
+    teacher: Option<&Teacher>,
+    samples: &Samples,
+    options: &Options,
+    keeping: &Keeping,
+    tell: &dyn Fn(Tick),
+) -> Result<Tuned, TuneError> {
+    let mut model = model.clone();
+    run_passes(PREPARE, &mut model).map_err(Box::new)?;
+    let mut trainer = Trainer::new(&model, teacher, samples, options)?;
+    let fingerprint = trainer.fingerprint();
+    match &keeping.state {
+        Some(path) if keeping.resume && path.exists() => trainer.take_up(State::read(path, &fingerprint)?),
+        _ => trainer.progress.fingerprint = fingerprint,
+    }
+    let started = (Instant::now(), trainer.progress.step);
+    trainer.train(keeping, tell)?;
+    let epochs = (trainer.progress.step - started.1) as f64 / trainer.per_epoch as f64;
+    let epoch = Duration::from_secs_f64(started.0.elapsed().as_secs_f64() / epochs.max(1e-9));
+    let (steps, of) = (trainer.progress.step, trainer.total);
+    let weights = trainer.variables.iter().map(|v| v.values.len()).sum();
+    let (tensors, curve) = (trainer.variables.len(), trainer.progress.curve.clone());
+    let outcome = trainer.outcome();
+    place(&mut model, &outcome)?;
+    Ok(Tuned { model, curve, steps, of, weights, tensors, epoch })
+}
+
+struct Trainer<'a> {
+    model: &'a Model,
+    teacher: Option<&'a Teacher>,
+    /// What is learned from, and what is held out.
+    learned: Samples,
+    held_out: Samples,
+    options: &'a Options,
+    lesson: Lesson,
+    engine: Engine,
+    graded: Graded,
+    variables: Vec<Variable>,
+    /// Running means and variances that batches move.
+    statistics: Vec<(NodeId, Tensor)>,
+    /// Portions in a batch.
+    batch: usize,
+    /// Steps in an epoch, and at most in all.
+    per_epoch: usize,
+    total: usize,
+    progress: Progress,
+    best: Vec<Vec<f32>>,
+}
+
+impl<'a> Trainer<'a> {
+    fn new(
+        model: &'a Model,
+        teacher: Option<&'a Teacher>,
+        samples: &Samples,
+        options: &'a Options,
+    ) -> Result<Trainer<'a>, TuneError> {
+        let (learned, held_out) = samples.fold(options.held_out.max(2) - 1, options.held_out.max(2));
+        let batch = (options.batch / learned.per_portion()).clamp(1, learned.portions().max(1));
+        let per_epoch = learned.portions() / batch;
+        if per_epoch == 0 || held_out.is_empty() {
+            return Err(TuneError::Few(samples.len()));
+        }
+        let first: Vec<usize> = (0..batch).collect();
+        let feed = learned.feed(&first)?;
+        let given = labels(&learned, &first);
+        let lesson = lesson(model, teacher, &feed, &first, given.is_some(), options)?;
+        let graded = Graded::new(model, &lesson, &feed.signature(), given.as_ref(), options, true)?;
+        let facts = infer(model);
+        let variables = variables(model, &facts, &graded.program, options)?;
+        let constant = |node: NodeId| model.graph.constant(node).map(|c| (node, c.tensor.clone()));
+        let statistics = graded.moments.iter().flat_map(|m| [m.0, m.1]).filter_map(constant).collect();
+        let total = options.steps.unwrap_or(options.epochs * per_epoch);
+        let engine = Engine { recompute: options.recompute, ..Engine::default() };
+        let (progress, best) = (Progress::default(), vec![]);
+        Ok(Trainer {
+            model,
+            teacher,
+            learned,
+            held_out,
+            options,
+            lesson,
+            engine,
+            graded,
+            variables,
+            statistics,
+            batch,
+            per_epoch,
+            total,
+            progress,
+            best,
+        })
+    }
+
+    /// What the training depends on.
+    fn fingerprint(&self) -> String {
+        let weights: Vec<u64> = self.variables.iter().map(|v| v.tensor.hash()).collect();
+        let text = format!("{:?} {weights:?} {} {}", self.options, self.learned.len(), self.total);
+        format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+    }
+
+    fn train(&mut self, keeping: &Keeping, tell: &dyn Fn(Tick)) -> Result<(), TuneError> {
+        if self.progress.curve.held_out.is_empty() {
+            self.judge()?;
+        }
+        while self.progress.step < self.total && !self.is_done() {
+            let (epoch, at) = (self.progress.step / self.per_epoch, self.progress.step % self.per_epoch);
+            let order = order(self.learned.portions(), self.options.seed, epoch);
+            let loss = self.step(&order[at * self.batch..(at + 1) * self.batch])?;
+            self.progress.step += 1;
+            self.progress.sum += loss;
+            if at + 1 == self.per_epoch || self.progress.step == self.total {
+                self.progress.curve.training.push(self.progress.sum / (at + 1) as f64);
+                self.progress.sum = 0.0;
+                self.judge()?;
+            }
+            let curve = &self.progress.curve;
+            let (held_out, metric) = (curve.held_out.last().copied(), curve.metric.last().copied());
+            tell(Tick { step: self.progress.step, of: self.total, loss, held_out, metric });
+            let due = keeping.every > 0 && self.progress.step.is_multiple_of(keeping.every);
+            if let Some(path) = keeping.state.as_ref().filter(|_| due || self.progress.step == self.total) {
+                self.state().write(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether held-out samples say that it is enough.
+    fn is_done(&self) -> bool {
+        self.options.patience.is_some_and(|patience| self.progress.since >= patience)
+    }
+
+    /// One step along the gradient of a batch; its loss.
+    fn step(&mut self, portions: &[usize]) -> Result<f64, TuneError> {
+        let feed = self.learned.feed(portions)?;
+        // The held-out samples have portions of their own, counted behind these.
+        let targets = self.targets(portions, &feed, 0)?;
+        let labels = labels(&self.learned, portions);
+        let leaves: HashMap<NodeId, _> = self.graded.leaves.iter().copied().collect();
+        let by: Vec<_> = self.variables.iter().map(|v| leaves[&v.node]).collect();
+        let derived = {
+            let given = given(&feed, &targets, labels.as_ref());
+            let constants = self.constants();
+            let constant = |node: NodeId| constants.get(&node).copied();
+            self.engine.differentiate(&self.graded.program, Bindings { input: &given, constant: &constant }, &by)?
+        };
+        let loss = floats(&derived.results[0]).first().copied().map_or(f64::NAN, f64::from);
+        if !loss.is_finite() {
+            return Err(TuneError::Diverged(self.progress.step));
+        }
+        let gradients: Vec<Vec<f32>> = derived.gradients.iter().map(floats).collect();
+        self.follow(gradients);
+        self.move_statistics(&derived.results[2..]);
+        Ok(loss)
+    }
+
+    fn follow(&mut self, mut gradients: Vec<Vec<f32>>) {
+        if let Some(limit) = self.options.clip {
+            let squares = gradients.iter().flatten().map(|&g| f64::from(g) * f64::from(g));
+            let norm = squares.sum::<f64>().sqrt();
+            let factor = (limit / norm.max(1e-12)) as f32;
+            if norm > limit {
+                gradients.iter_mut().flatten().for_each(|g| *g *= factor);
+            }
+        }
+        let warmup = (self.options.warmup * self.total as f64) as usize;
+        let share = self.options.schedule.share(self.progress.step, self.total, warmup, self.progress.stalls);
+        let (rate, decay) = ((self.options.rate * share) as f32, self.options.decay as f32);
+        let step = self.progress.step as u64 + 1;
+        // An average of few weights should not remember the first ones.
+        let average = self.options.average.map_or(0.0, |d| d.min((1.0 + step as f64) / (10.0 + step as f64)) as f32);
+        for (variable, gradient) in self.variables.iter_mut().zip(&gradients) {
+            variable.update(self.options.optimizer, step, rate, decay, gradient);
+            variable.settle(average);
+        }
+    }
+
+    /// Running statistics follow those of the batch.
+    fn move_statistics(&mut self, moments: &[Tensor]) {
+        let kept = self.graded.moments.iter().flat_map(|m| [m.2, m.2]);
+        for (((_, running), batch), momentum) in self.statistics.iter_mut().zip(moments).zip(kept) {
+            let momentum = momentum as f32;
+            let mixed =
+                floats(running).into_iter().zip(floats(batch)).map(|(r, b)| momentum * r + (1.0 - momentum) * b);
+            *running = Tensor::from_f32(running.shape.clone(), &mixed.collect::<Vec<_>>());
+        }
+    }
+
+    /// All constants, as they are now.
+    fn constants(&self) -> HashMap<NodeId, &Tensor> {
+        let all = self.graded.program.constants().filter_map(|(n, _)| Some((n, &self.model.graph.constant(n)?.tensor)));
+        let mut constants: HashMap<NodeId, &Tensor> = all.collect();
+        constants.extend(self.statistics.iter().map(|(n, t)| (*n, t)));
+        constants.extend(self.variables.iter().map(|v| (v.node, &v.tensor)));
+        constants
+    }
+
+    /// The teacher's outputs for a feed, under the names that the program knows them by.
+    fn targets(&self, portions: &[usize], feed: &Feed, offset: usize) -> Result<Vec<(String, Tensor)>, TuneError> {
+        let Some(teacher) = self.teacher else { return Ok(vec![]) };
+        let known: Vec<usize> = portions.iter().map(|p| p + offset).collect();
+        let outputs = teacher.outputs(&known, feed)?;
+        Ok(outputs.into_iter().map(|(name, tensor)| (target(&name), tensor)).collect())
+    }
+
+    /// The loss on what is held out, which decides what is best.
+    fn judge(&mut self) -> Result<(), TuneError> {
+        let current = self.current();
+        let mut programs: HashMap<Vec<Signature>, Graded> = HashMap::new();
+        let (mut sum, mut judge) = (0.0, Judge::new(Task::Classification));
+        let all: Vec<usize> = (0..self.held_out.portions()).collect();
+        for portions in all.chunks(self.batch) {
+            let feed = self.held_out.feed(portions)?;
+            let targets = self.targets(portions, &feed, self.learned.portions())?;
+            let labels = labels(&self.held_out, portions);
+            let signature = feed.signature();
+            if !programs.contains_key(&signature) {
+                let (model, lesson) = (self.model, &self.lesson);
+                let graded = Graded::new(model, lesson, &signature, labels.as_ref(), self.options, false)?;
+                programs.insert(signature.clone(), graded);
+            }
+            let given = given(&feed, &targets, labels.as_ref());
+            let mut constants = self.constants();
+            constants.extend(current.iter().map(|(n, t)| (*n, t)));
+            let constant = |node: NodeId| constants.get(&node).copied();
+            let bindings = Bindings { input: &given, constant: &constant };
+            let results = self.engine.run(&programs[&signature].program, bindings)?;
+            sum += f64::from(floats(&results[0])[0]) * portions.len() as f64;
+            self.rate(&mut judge, &results[1], &targets, labels.as_ref());
+        }
+        let loss = sum / all.len() as f64;
+        self.progress.curve.held_out.push(loss);
+        let figures: Vec<Figure> = judge.finish().figures();
+        let metric = figures.first().filter(|_| judge.finish().samples() > 0).map(|f| f.value);
+        self.progress.curve.metric.extend(metric);
+        self.remember(loss);
+        Ok(())
+    }
+
+    /// Adds an output to what matters: by labels, or by the teacher's answers.
+    fn rate(&self, judge: &mut Judge, output: &Tensor, targets: &[(String, Tensor)], labels: Option<&Tensor>) {
+        let first = &self.lesson.outputs[0];
+        let Some(axis) = first.meaning.classes() else { return };
+        let Some((scores, count)) = rows(output, axis) else { return };
+        let answers = match labels {
+            Some(labels) => labels.clone(),
+            None => match targets.iter().find(|(n, _)| *n == target(&first.teacher)) {
+                Some((_, theirs)) => answers(theirs, axis),
+                None => return,
+            },
+        };
+        let answers = answers.to_i64().map(|v| Tensor::from_i64(vec![count], &v));
+        // What can't be judged has no figure.
+        _ = answers.map(|answers| judge.add(&scores, &answers));
+    }
+
+    /// Keeps the weights if they are the best so far.
+    fn remember(&mut self, loss: f64) {
+        if self.progress.lowest.is_none_or(|lowest| loss < lowest) {
+            self.progress.lowest = Some(loss);
+            self.progress.since = 0;
+            let weights = self.variables.iter().map(|v| floats(&v.outcome()));
+            self.best = weights.chain(self.statistics.iter().map(|(_, t)| floats(t))).collect();
+            return;
+        }
+        self.progress.since += 1;
+        self.progress.stalls += u32::from(self.options.schedule == Schedule::Plateau);
+    }
+
+    /// The tensors that the training found so far.
+    fn current(&self) -> HashMap<NodeId, Tensor> {
+        let weights = self.variables.iter().map(|v| (v.node, v.outcome()));
+        weights.chain(self.statistics.iter().cloned()).collect()
+    }
+
+    fn state(&self) -> State {
+        let variable =
+            |v: &Variable| [v.values.clone(), v.memory.first.clone(), v.memory.second.clone(), v.average.clone()];
+        State {
+            progress: self.progress.clone(),
+            variables: self.variables.iter().map(variable).collect(),
+            statistics: self.statistics.iter().map(|(_, t)| floats(t)).collect(),
+            best: self.best.clone(),
+        }
+    }
+
+    fn take_up(&mut self, state: State) {
+        self.progress = state.progress;
+        self.best = state.best;
+        for (variable, [values, first, second, average]) in self.variables.iter_mut().zip(state.variables) {
+            (variable.values, variable.average) = (values, average);
+            (variable.memory.first, variable.memory.second) = (first, second);
+            variable.tensor = Tensor::from_f32(variable.tensor.shape.clone(), &variable.values);
+        }
+        for ((_, tensor), numbers) in self.statistics.iter_mut().zip(state.statistics) {
+            *tensor = Tensor::from_f32(tensor.shape.clone(), &numbers);
+        }
+    }
+
+    /// The best tensors.
+    fn outcome(&self) -> HashMap<NodeId, Tensor> {
+        let mut outcome = self.current();
+        let nodes = self.variables.iter().map(|v| v.node).chain(self.statistics.iter().map(|s| s.0));
+        for (node, best) in nodes.zip(&self.best) {
+            if let Some(tensor) = outcome.get_mut(&node) {
+                *tensor = Tensor::from_f32(tensor.shape.clone(), best);
+            }
+        }
+        outcome
+    }
+}
+
+/// What there is to learn from: the student's outputs with those of the teacher that have their names, or else their
+/// places.
+fn lesson(
+    model: &Model,
+    teacher: Option<&Teacher>,
+    feed: &Feed,
+    portions: &[usize],
+    labelled: bool,
+    options: &Options,
+) -> Result<Lesson, TuneError> {
+    let of_tokens = feed.iter().any(|(_, t)| !t.dtype.is_float());
+    let names: Vec<String> = model.graph.outputs().iter().map(|&o| model.graph.label(o).to_owned()).collect();
+    let outputs = match teacher {
+        Some(teacher) => {
+            let theirs = teacher.outputs(portions, feed)?;
+            let goal = |(at, name): (usize, &String)| {
+                let named = theirs.iter().find(|(n, _)| n == name).or(theirs.get(at));
+                let (other, tensor) = named.ok_or_else(|| TuneError::NoOutput(name.clone()))?;
+                let meaning = Meaning::of(tensor, options.loss, of_tokens)?;
+                Ok(Target { student: name.clone(), teacher: other.clone(), meaning })
+            };
+            names.iter().enumerate().map(goal).collect::<Result<Vec<_>, TuneError>>()?
+        }
+        None if labelled => {
+            let bytes = to_bytes(model).map_err(|e| TuneError::Output(e.to_string()))?;
+            let outputs = Runner::new(&bytes, None, &feed.signature())?.run(feed)?;
+            let (name, tensor) = outputs.into_iter().next().ok_or_else(|| TuneError::NoOutput(String::new()))?;
+            let meaning = Meaning::of(&tensor, options.loss, of_tokens)?;
+            vec![Target { student: name.clone(), teacher: name, meaning }]
+        }
+        None => return Err(TuneError::NothingToLearn),
+    };
+    match outputs.is_empty() {
+        true => Err(TuneError::NoOutput(String::new())),
+        false => Ok(Lesson { outputs, taught: teacher.is_some() }),
+    }
+}
+
+/// Scores of classes along an axis as rows, with their number.
+fn rows(output: &Tensor, axis: usize) -> Option<(Tensor, usize)> {
+    let elements = output.to_f64().ok()?;
+    let classes = *output.shape.get(axis)?;
+    let inner: usize = output.shape[axis + 1..].iter().product();
+    let count = elements.len() / classes.max(1);
+    let at = |row: usize, class: usize| (row / inner * classes + class) * inner + row % inner;
+    let ordered = (0..count).flat_map(|row| (0..classes).map(move |class| at(row, class)));
+    let scores: Vec<f32> = ordered.map(|i| elements[i] as f32).collect();
+    Some((Tensor::from_f32(vec![count, classes], &scores), count))
+}
+
+/// The class with the highest score in each row.
+fn answers(output: &Tensor, axis: usize) -> Tensor {
+    let Some((scores, count)) = rows(output, axis) else { return Tensor::from_i64(vec![0], &[]) };
+    let classes = scores.shape[1];
+    let elements = floats(&scores);
+    let highest = |row: &[f32]| (0..row.len()).reduce(|a, b| if row[b] > row[a] { b } else { a }).unwrap_or(0) as i64;
+    let answers: Vec<i64> = elements.chunks(classes.max(1)).map(highest).collect();
+    Tensor::from_i64(vec![count], &answers)
+}
