@@ -1,7 +1,7 @@
 //! Normalization with statistics that are known, or taken over a window or a plane.
 
 use super::dims::{expect_rank, expect_vector, row};
-use super::{AxisRule, Interval, Rule, Scales, Site, normalize_axis, zero};
+use super::{AxisRule, Interval, Rule, Scales, Site, lower, normalize_axis, zero};
 use crate::infer::Fact;
 
 pub const RULES: &[(&str, Rule)] = &[
@@ -46,6 +46,7 @@ const BATCH_NORMALIZATION: Rule = Rule {
         usable.then(|| (x - mean) * (scale * inverse) + bias)
     },
     scales: |_, at| if *at == [false, true, true, false, false] { Scales::Any } else { Scales::No },
+    lower: lower::norm::batch,
     ..Rule::OPAQUE
 };
 
@@ -63,6 +64,7 @@ const INSTANCE_NORMALIZATION: Rule = Rule {
         let at = |i: usize| at.get(i) == Some(&true);
         (at(0) || at(1)) && at(2)
     },
+    lower: lower::norm::instance,
     ..Rule::OPAQUE
 };
 
@@ -74,6 +76,7 @@ const LRN: Rule = Rule {
     },
     axes: |_| Some(AxisRule::new("n _ ... -> n _ ...").why("each channel is divided by what its neighbours are")),
     zero: zero::first,
+    lower: lower::norm::neighbours,
     ..Rule::OPAQUE
 };
 
@@ -92,6 +95,7 @@ const LP_NORMALIZATION: Rule = Rule {
         Some(AxisRule::new(format!("{x} -> {x}")).why("it is divided by the norm"))
     },
     zero: zero::first,
+    lower: lower::norm::norm,
     ..Rule::OPAQUE
 };
 
@@ -107,17 +111,18 @@ const MEAN_VARIANCE_NORMALIZATION: Rule = Rule {
         Some(AxisRule::new(format!("{x} -> {x}")).why("its mean and variance are taken along it"))
     },
     zero: zero::first,
+    lower: lower::norm::mean_variance,
     ..Rule::OPAQUE
 };
 
-fn averaged_axes(site: &Site) -> Result<Option<Vec<usize>>, String> {
+pub(super) fn averaged_axes(site: &Site) -> Result<Option<Vec<usize>>, String> {
     let Some(rank) = site.rank(0) else { return Ok(None) };
     let axes = site.call.ints("axes").unwrap_or(&[0, 2, 3]);
     axes.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Result<_, _>>().map(Some)
 }
 
 /// Whether statistics are taken from the batch. Before opset 14 the number of results says so.
-fn is_training(site: &Site) -> bool {
+pub(super) fn is_training(site: &Site) -> bool {
     site.call.int("training_mode", 0) != 0 || site.call.results.iter().skip(1).any(|r| !r.is_empty())
 }
 

@@ -2,16 +2,22 @@
 
 use super::dims::expect_rank;
 use super::window::Window;
-use super::{AxisRule, Rule, Site, bounds, scales, zero};
+use super::{AxisRule, Rule, Site, bounds, lower, scales, zero};
 use crate::infer::Fact;
 use crate::ir::{DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[
-    ("AveragePool", Rule { bounds: bounds::first_or_zero, scales: scales::first, ..POOL }),
-    ("GlobalAveragePool", Rule { bounds: bounds::first, scales: scales::first, ..GLOBAL_POOL }),
-    ("GlobalLpPool", Rule { is_identity: |_| false, ..GLOBAL_POOL }),
-    ("GlobalMaxPool", Rule { bounds: bounds::first, scales: scales::first_positive, ..GLOBAL_POOL }),
-    ("LpPool", Rule { is_identity: |_| false, ..POOL }),
+    ("AveragePool", Rule { bounds: bounds::first_or_zero, scales: scales::first, lower: lower::pool::average, ..POOL }),
+    (
+        "GlobalAveragePool",
+        Rule { bounds: bounds::first, scales: scales::first, lower: lower::pool::global_average, ..GLOBAL_POOL },
+    ),
+    ("GlobalLpPool", Rule { is_identity: |_| false, lower: lower::pool::global_norm, ..GLOBAL_POOL }),
+    (
+        "GlobalMaxPool",
+        Rule { bounds: bounds::first, scales: scales::first_positive, lower: lower::pool::global_max, ..GLOBAL_POOL },
+    ),
+    ("LpPool", Rule { is_identity: |_| false, lower: lower::pool::norm, ..POOL }),
     ("MaxPool", MAX_POOL),
     ("MaxRoiPool", MAX_ROI_POOL),
     ("MaxUnpool", MAX_UNPOOL),
@@ -36,6 +42,7 @@ const MAX_POOL: Rule = Rule {
     axes: |site| if wants_indices(site) { None } else { (POOL.axes)(site) },
     is_identity: |site| !wants_indices(site) && is_trivial(site),
     moves: true,
+    lower: lower::pool::max,
     ..POOL
 };
 
@@ -102,7 +109,7 @@ fn unpooled(site: &Site, x: &[Dim]) -> Result<Vec<Dim>, String> {
     Ok([n.clone(), c.clone()].into_iter().chain(lengths).collect())
 }
 
-fn wants_indices(site: &Site) -> bool {
+pub(super) fn wants_indices(site: &Site) -> bool {
     site.call.results.get(1).is_some_and(|r| !r.is_empty())
 }
 

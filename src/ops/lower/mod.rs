@@ -3,6 +3,8 @@
 
 pub mod conv;
 pub mod elementwise;
+pub mod norm;
+pub mod pool;
 pub mod product;
 pub mod softmax;
 
