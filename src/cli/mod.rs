@@ -36,7 +36,9 @@ mod source;
 mod sweep;
 mod talk;
 mod thinning;
+mod training;
 mod trials;
+mod tune;
 mod verify;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -78,6 +80,7 @@ enum Verb {
     Layers(layers::Args),
     Sensitivity(sensitivity::Args),
     Sweep(Box<sweep::Args>),
+    Tune(Box<tune::Args>),
     Explain(explain::Args),
     Opt(opt::Args),
     Print(print::Args),
@@ -173,6 +176,7 @@ fn run(verb: Verb, given: &ArgMatches) -> Outcome {
         Verb::Layers(a) => layers::run(a),
         Verb::Sensitivity(a) => sensitivity::run(a),
         Verb::Sweep(a) => sweep::run(*a, given),
+        Verb::Tune(a) => tune::run(*a),
         Verb::Explain(a) => explain::run(a),
         Verb::Opt(a) => opt::run(a),
         Verb::Print(a) => print::run(a),

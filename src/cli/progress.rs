@@ -1,6 +1,7 @@
 //! A progress bar for what takes longer than a second, on a terminal; silent elsewhere.
 
 use super::talk;
+use crate::tune::Tick;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -26,6 +27,20 @@ impl Progress {
     /// Steps of which nobody knows how many there will be.
     pub fn open(what: &str) -> Progress {
         Progress::styled(what, None, "{spinner} {msg}: {pos} runs, {elapsed}")
+    }
+
+    /// Steps of a training, with its loss.
+    pub fn training() -> Progress {
+        Progress::styled("training", Some(1), "training [{bar:30}] {pos}/{len}, {eta} left, {msg}")
+    }
+
+    /// Another step of a training.
+    pub fn tick(&self, tick: Tick) {
+        self.bar.set_length(tick.of as u64);
+        let metric = tick.metric.map_or(String::new(), |m| format!(" ({:.1} %)", 100.0 * m));
+        let held_out = tick.held_out.map_or(String::new(), |l| format!(", held out {l:.4}{metric}"));
+        self.bar.set_message(format!("loss {:.4}{held_out}", tick.loss));
+        self.step(tick.step.saturating_sub(self.bar.position() as usize));
     }
 
     fn styled(what: &str, total: Option<u64>, template: &str) -> Progress {

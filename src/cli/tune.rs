@@ -1,0 +1,163 @@
+//! `secateur tune`: train a model on the file.
+
+use super::data::labels;
+use super::progress::Progress;
+use super::source::{self, Dims, Output};
+use super::training::{self, Training};
+use super::{Exit, Failure, figures, show};
+use crate::feed::{self, Samples};
+use crate::ir::Model;
+use crate::judge::Task;
+use crate::oracle::Setup;
+use crate::tune::{self, Curve, Keeping, Teacher, Tuned};
+use crate::{files, prune, save, verify};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Train a model for a few epochs, on what the original model says of samples (distillation), on labels, or on both
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  secateur tune small.onnx --teacher model.onnx --data calib.npz -o tuned.onnx
+  secateur tune small.onnx --teacher model.onnx --data calib.npz --labels test.npz --epochs 10 -o tuned.onnx
+  secateur tune model.onnx --data test.npz --labels test.npz --optimizer sgd --lr 0.001 -o tuned.onnx")]
+pub struct Args {
+    /// The model to train
+    model: PathBuf,
+    /// The model whose answers it learns: the one that it was pruned from, or any other of the same inputs and outputs
+    #[arg(long, value_name = "MODEL")]
+    teacher: Option<PathBuf>,
+    /// Samples: a `.npz` or `.npy` file, a folder of images or of encoded tensors, or `random:N`
+    #[arg(long, value_name = "SAMPLES", value_hint = clap::ValueHint::AnyPath)]
+    data: String,
+    /// Labels of the samples: a `.npy` file, the array `labels` of a `.npz` file, or a `.csv` file
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// How images become inputs, such as `size=224 mean=0.5 std=0.5`
+    #[arg(long, value_name = "TEXT")]
+    preprocess: Option<String>,
+    /// Only the first N samples
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: Option<u32>,
+    #[command(flatten)]
+    training: Training,
+    #[command(flatten)]
+    output: Output,
+    /// Write the state of the training here, and take it up again with --resume
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Steps from one writing of the state to the next [default: an epoch's]
+    #[arg(long, value_name = "N", requires = "checkpoint", value_parser = clap::value_parser!(u32).range(1..))]
+    checkpoint_every: Option<u32>,
+    /// Go on from the state in --checkpoint, if there is one
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
+    /// Write how the training went as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Seed of the order of samples
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    #[command(flatten)]
+    dims: Dims,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a training went.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    teacher: Option<String>,
+    samples: usize,
+    weights: usize,
+    tensors: usize,
+    steps: usize,
+    of: usize,
+    seconds_per_epoch: f64,
+    #[serde(flatten)]
+    curve: Curve,
+}
+
+pub fn run(args: Args) -> super::Outcome {
+    training::check()?;
+    args.output.check(&[("--checkpoint", args.checkpoint.as_deref()), ("--report", args.report.as_deref())])?;
+    let model = source::load(&args.model)?;
+    args.dims.check(&model)?;
+    if args.teacher.is_none() && args.labels.is_none() {
+        let failure = Failure::usage("there is nothing to learn from");
+        return Err(failure.hint("give the original model with --teacher, or labels with --labels, or both"));
+    }
+    let teacher = args.teacher.as_deref().map(teacher).transpose()?;
+    let samples = args.samples(&model)?;
+    let options = args.training.options(args.seed);
+    let keeping = Keeping {
+        state: args.checkpoint.clone(),
+        every: args.checkpoint_every.map_or(0, |n| n as usize),
+        resume: args.resume,
+    };
+    let progress = Progress::training();
+    let tuned = tune::tune(&model, teacher.as_ref(), &samples, &options, &keeping, &|tick| progress.tick(tick))
+        .map_err(|e| Failure::new(format!("{}: {e}", args.model.display())))?;
+    drop(progress);
+    let mut result = tuned.model.clone();
+    prune::sign(&mut result, &[("tuned", format!("{} steps of {} samples", tuned.steps, samples.len()))]);
+    args.output.save(&result, &args.model)?;
+    args.tell(&tuned, &samples)?;
+    Ok(Exit::Done)
+}
+
+/// A model that is learned from.
+fn teacher(path: &Path) -> Result<Teacher, Failure> {
+    let model = source::load(path)?;
+    let dir = files::folder(path).to_owned();
+    Ok(Teacher::new(save::to_bytes(&model)?, Some(dir), Setup::default(), vec![]))
+}
+
+impl Args {
+    fn samples(&self, model: &Model) -> Result<Samples, Failure> {
+        let options = feed::Options {
+            preprocess: self.preprocess.clone(),
+            labels: self.labels.clone().map(|path| labels(path, Task::Classification)),
+            limit: self.samples.map(|n| n as usize),
+            seed: self.seed,
+            sizes: self.dims.sizes(),
+        };
+        Samples::open(&self.data, &verify::input_specs(model)?, &options).map_err(Failure::new)
+    }
+
+    fn tell(&self, tuned: &Tuned, samples: &Samples) -> Result<(), Failure> {
+        let report = Report {
+            model: self.model.display().to_string(),
+            teacher: self.teacher.as_ref().map(|t| t.display().to_string()),
+            samples: samples.len(),
+            weights: tuned.weights,
+            tensors: tuned.tensors,
+            steps: tuned.steps,
+            of: tuned.of,
+            seconds_per_epoch: tuned.epoch.as_secs_f64(),
+            curve: tuned.curve.clone(),
+        };
+        if let Some(path) = &self.report {
+            let text = serde_json::to_string_pretty(&report)?;
+            files::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+        }
+        if self.json { show::print_json(&report) } else { show::print(&summary(&report, self.labels.is_some())) }
+    }
+}
+
+/// The training in lines: one an epoch.
+fn summary(report: &Report, labelled: bool) -> String {
+    let judged = if labelled { "held-out accuracy" } else { "as the teacher says" };
+    let row = |(epoch, held_out): (usize, &f64)| {
+        let training = epoch.checked_sub(1).and_then(|e| report.curve.training.get(e));
+        let metric = report.curve.metric.get(epoch).map_or(String::new(), |m| figures::percent(*m));
+        let shown = |x: Option<&f64>| x.map_or(String::new(), |x| format!("{x:.4}"));
+        vec![epoch.to_string(), shown(training), shown(Some(held_out)), metric]
+    };
+    let rows = report.curve.held_out.iter().enumerate().map(row);
+    let table = show::table(&["epoch", "loss", "held-out loss", judged], 0, rows);
+    let (weights, tensors) = (report.weights, report.tensors);
+    format!("{weights} weights in {tensors} tensors, {} steps of {}\n\n{table}", report.steps, report.of)
+}
