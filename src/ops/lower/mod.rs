@@ -2,7 +2,9 @@
 //! beside their rules. See [`super::Rule::lower`].
 
 pub mod conv;
+pub mod deconv;
 pub mod elementwise;
+pub mod layer_norm;
 pub mod norm;
 pub mod pool;
 pub mod product;
