@@ -4,10 +4,12 @@
 pub mod conv;
 pub mod deconv;
 pub mod elementwise;
+pub mod fused;
 pub mod layer_norm;
 pub mod norm;
 pub mod pool;
 pub mod product;
+pub mod resize;
 pub mod softmax;
 
 use super::Site;
