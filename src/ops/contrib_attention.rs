@@ -80,6 +80,7 @@ const Q_ATTENTION: Rule = Rule {
         _ => None,
     },
     scale: |slot| (slot < 2).then_some(slot + 3),
+    lower: Rule::OPAQUE.lower,
     ..ATTENTION
 };
 

@@ -7,6 +7,7 @@ pub mod deconv;
 pub mod elementwise;
 pub mod fused;
 pub mod layer_norm;
+pub mod loss;
 pub mod norm;
 pub mod own_attention;
 pub mod pool;
