@@ -134,6 +134,8 @@ mod tests {
 
     #[test]
     fn packed_weights() {
+        let whole = ["2 40", "u8:=3 3 8", "=3 3"];
+        trial("MatMulNBits", "N=3 K=40 bits=4 block_size=16", &whole).check_derivative();
         let tensor = |shape: &[usize], v: &[f64], dtype| Tensor::from_f64(dtype, shape.to_vec(), v).unwrap();
         let operands = ["1 3", "u8:=1 2 1", "=2", "u8:=1", "", "=1"];
         let trial = trial("MatMulNBits", "N=1 K=3 bits=4 block_size=2", &operands)

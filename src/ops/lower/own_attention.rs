@@ -176,8 +176,10 @@ mod tests {
     fn with_projections() {
         let heads = "num_heads=2 qkv_hidden_sizes=[4,4,6]";
         trial("Attention", heads, &["2 3 5", "=5 14", "=14", "i32:2 3"], 1).check_derivative();
-        let past = ["2 3 5", "=5 12", "=12", "", "2 2 2 2 2", "1 2 3 5"];
+        let past = ["2 3 5", "=5 12", "=12", "", "2 2 2 2 2"];
         trial("Attention", "num_heads=2 unidirectional=1 scale=0.3", &past, 2).check_derivative();
+        let biased = ["2 3 5", "=5 12", "=12", "", "", "1 2 3 3"];
+        trial("Attention", "num_heads=2", &biased, 1).check_derivative();
     }
 
     #[test]
@@ -208,11 +210,14 @@ mod tests {
     #[test]
     fn of_shared_keys() {
         let heads = "num_heads=4 kv_num_heads=2";
-        let plain = ["2 3 8", "2 3 4", "2 3 4", "", "", "=i32[2 2]", "=i32[3]"];
+        let plain = ["2 3 32", "2 3 16", "2 3 16", "", "", "=i32[2 2]", "=i32[3]"];
         trial("GroupQueryAttention", heads, &plain, 1).check_derivative();
-        let packed = ["2 3 32", "", "", "", "", "=i32[2 2]", "=i32[3]", "=9 2", "=9 2"];
-        trial("GroupQueryAttention", &format!("{heads} do_rotary=1 softcap=3.0"), &packed, 1).check_derivative();
-        let past = ["1 1 8", "1 1 4", "1 1 4", "1 2 3 2", "1 2 3 2", "=i32[3]", "=i32[4]"];
-        trial("GroupQueryAttention", &format!("{heads} local_window_size=2"), &past, 3).check_derivative();
+        let packed = ["2 3 128", "", "", "", "", "=i32[2 2]", "=i32[3]", "=9 8", "=9 8"];
+        for rotation in ["do_rotary=1 softcap=3.0", "do_rotary=1 rotary_interleaved=1 local_window_size=1"] {
+            trial("GroupQueryAttention", &format!("{heads} {rotation}"), &packed, 1).check_derivative();
+        }
+        let past = ["1 2 64", "1 2 32", "1 2 32", "1 2 3 16", "1 2 3 16", "=i32[4]", "=i32[5]", "=9 8", "=9 8"];
+        let window = format!("{heads} local_window_size=2 do_rotary=1");
+        trial("GroupQueryAttention", &window, &past, 3).check_derivative();
     }
 }
