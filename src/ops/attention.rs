@@ -1,7 +1,7 @@
 //! ONNX's attention. Heads are a factor of the features: query heads `(k r)`, r of them for each key head k.
 
 use super::dims::{agree, elements, expect_rank};
-use super::{AxisRule, Cut, Refit, Rule, Site, zero};
+use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -9,7 +9,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Attention", ATTENTION),
     ("LinearAttention", LINEAR_ATTENTION),
     ("RotaryEmbedding", ROTARY_EMBEDDING),
-    ("com.microsoft.RotaryEmbedding", ROTARY_EMBEDDING),
+    ("com.microsoft.RotaryEmbedding", Rule { lower: lower::rotary::own_rotary, ..ROTARY_EMBEDDING }),
 ];
 
 /// `y[(k r), s, e] = Σ softmax(scale · Σ q[(k r), s, d] · k[k, t, d] + mask) · v[k, t, e]` over t and d.
@@ -37,6 +37,7 @@ const ATTENTION: Rule = Rule {
         (Some(q), Some(k), Some(y)) if k.len() > 2 => (elements(q) + elements(y)) * k[k.len() - 2].clone(),
         _ => site.unknown(),
     },
+    lower: lower::attention::attention,
     ..Rule::OPAQUE
 };
 
@@ -79,6 +80,7 @@ const ROTARY_EMBEDDING: Rule = Rule {
     axes: rotary_axes,
     zero: zero::first,
     refit: |site, cut| Ok(refit_heads(site, Refit::default(), "num_heads", cut.size("h"))),
+    lower: lower::rotary::rotary,
     ..Rule::OPAQUE
 };
 

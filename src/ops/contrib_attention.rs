@@ -2,7 +2,7 @@
 
 use super::attention::{Cached, divide, mask_text, refit_heads, scale_of, wants};
 use super::dims::{agree, elements, expect_rank, expect_vector};
-use super::{AxisRule, Cut, End, Refit, Rule, Site};
+use super::{AxisRule, Cut, End, Refit, Rule, Site, lower};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -38,6 +38,7 @@ const ATTENTION: Rule = Rule {
         }
         _ => site.unknown(),
     },
+    lower: lower::own_attention::projected,
     ..Rule::OPAQUE
 };
 
@@ -79,6 +80,7 @@ const Q_ATTENTION: Rule = Rule {
         _ => None,
     },
     scale: |slot| (slot < 2).then_some(slot + 3),
+    lower: Rule::OPAQUE.lower,
     ..ATTENTION
 };
 
@@ -119,6 +121,7 @@ const MULTI_HEAD_ATTENTION: Rule = Rule {
         Ok(refit_heads(site, refit, "num_heads", cut.size("h")))
     },
     cost: attention_cost,
+    lower: lower::own_attention::multi_head,
     ..Rule::OPAQUE
 };
 
@@ -166,6 +169,7 @@ const GROUP_QUERY_ATTENTION: Rule = Rule {
         Ok(refit_heads(site, refit, "kv_num_heads", Some(k)))
     },
     cost: attention_cost,
+    lower: lower::own_attention::group_query,
     ..Rule::OPAQUE
 };
 

@@ -46,6 +46,7 @@ const CONV_TRANSPOSE: Rule = Rule {
     bias: |_| Some(Bias::Operand(2)),
     // How many taps meet in an element depends on where it is.
     sum: |_| Some(Sum { factor: 1.0, addend: Some((2, 1.0)), full: false }),
+    lower: lower::deconv::transposed,
     ..Rule::OPAQUE
 };
 
@@ -91,6 +92,7 @@ const CAUSAL_CONV: Rule = Rule {
         (Some(x), Some(k)) => elements(x) * k.clone(),
         _ => site.unknown(),
     },
+    lower: lower::deconv::causal,
     ..Rule::OPAQUE
 };
 

@@ -3,7 +3,7 @@
 use super::conv::{Texts, conv_cost, conv_shape, refit_group};
 use super::dims::elements;
 use super::matmul::{gemm_axes, gemm_cost, gemm_shape, matmul_shape, product_shape};
-use super::{AxisRule, Rule, Site, zero};
+use super::{AxisRule, Rule, Site, lower, zero};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -26,6 +26,7 @@ const FUSED_CONV: Rule = Rule {
     zero: |site, at| zero::affine(site, at) && (at.get(3) == Some(&true) || !site.has(3)) && keeps_zero(site),
     refit: refit_group,
     cost: |site| conv_cost(site, 1),
+    lower: lower::fused::conv,
     ..Rule::OPAQUE
 };
 
@@ -35,6 +36,7 @@ const FUSED_GEMM: Rule = Rule {
     axes: gemm_axes,
     zero: |site, at| zero::affine(site, at) && keeps_zero(site),
     cost: gemm_cost,
+    lower: lower::fused::gemm,
     ..Rule::OPAQUE
 };
 
@@ -55,6 +57,7 @@ const FUSED_MATMUL: Rule = Rule {
         (Some(y), Some([.., m, k])) => elements(y) * if flag(site, "transA") { m.clone() } else { k.clone() },
         _ => site.unknown(),
     },
+    lower: lower::fused::matmul,
     ..Rule::OPAQUE
 };
 

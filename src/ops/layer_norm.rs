@@ -2,7 +2,7 @@
 
 use super::dims::{agree, expect_rank, row};
 use super::norm::without_content;
-use super::{AxisRule, Cut, Refit, Rule, Site};
+use super::{AxisRule, Cut, Refit, Rule, Site, lower};
 use crate::infer::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
@@ -42,12 +42,16 @@ const LAYER_NORMALIZATION: Rule = Rule {
         Some(AxisRule::new(text).why(STATISTIC))
     },
     zero: |site, at| on(at, 1) && vanishes(site, at, 2) && !wants_statistics(site),
+    lower: lower::layer_norm::layer,
     ..Rule::OPAQUE
 };
 
 /// `y = x / √(mean(x²) + ε) · scale` with the mean over all axes from `axis` on.
-const RMS_NORMALIZATION: Rule =
-    Rule { zero: |site, at| (on(at, 0) || on(at, 1)) && !wants_statistics(site), ..LAYER_NORMALIZATION };
+const RMS_NORMALIZATION: Rule = Rule {
+    zero: |site, at| (on(at, 0) || on(at, 1)) && !wants_statistics(site),
+    lower: lower::layer_norm::rms,
+    ..LAYER_NORMALIZATION
+};
 
 /// The layer normalization of `s = x + skip + bias`, and s itself: x, skip, gamma, beta, bias.
 const SKIP_LAYER_NORMALIZATION: Rule = Rule {
@@ -57,6 +61,7 @@ const SKIP_LAYER_NORMALIZATION: Rule = Rule {
         let sum = on(at, 0) && on(at, 1) && vanishes(site, at, 4);
         on(at, 2) && vanishes(site, at, 3) && (sum || !wants(site, 3)) && !wants_statistics(site)
     },
+    lower: lower::layer_norm::skip,
     ..Rule::OPAQUE
 };
 
@@ -68,6 +73,7 @@ const SKIP_SIMPLIFIED_LAYER_NORMALIZATION: Rule = Rule {
         let sum = on(at, 0) && on(at, 1) && vanishes(site, at, 3);
         (sum || (on(at, 2) && !wants(site, 3))) && !wants_statistics(site)
     },
+    lower: lower::layer_norm::skip_rms,
     ..Rule::OPAQUE
 };
 
@@ -94,6 +100,7 @@ const EMBED_LAYER_NORMALIZATION: Rule = Rule {
         let sum = on(at, 2) && on(at, 3) && vanishes(site, at, 4);
         on(at, 5) && on(at, 6) && (sum || !wants(site, 2))
     },
+    lower: lower::layer_norm::embedded,
     ..Rule::OPAQUE
 };
 
@@ -116,6 +123,7 @@ const GROUP_NORMALIZATION: Rule = Rule {
         }
         _ => Ok(Refit::default()),
     },
+    lower: lower::layer_norm::group,
     ..Rule::OPAQUE
 };
 

@@ -1,7 +1,7 @@
 //! Losses: what a training graph ends in. Classes lie along axis 1 and are chosen by the targets, or weighed against
 //! each other: only types are known.
 
-use super::{Rule, Site};
+use super::{Rule, Site, lower};
 use crate::infer::Fact;
 use crate::ir::Dim;
 
@@ -9,8 +9,11 @@ pub const RULES: &[(&str, Rule)] =
     &[("NegativeLogLikelihoodLoss", NEGATIVE_LOG_LIKELIHOOD), ("SoftmaxCrossEntropyLoss", SOFTMAX_CROSS_ENTROPY)];
 
 /// `-x[n, target[n, d], d]`. Operands: x, targets, weights of classes.
-const NEGATIVE_LOG_LIKELIHOOD: Rule =
-    Rule { infer: |site| Ok(vec![Fact::maybe(site.dtype(0), reduced(site)?)]), ..Rule::OPAQUE };
+const NEGATIVE_LOG_LIKELIHOOD: Rule = Rule {
+    infer: |site| Ok(vec![Fact::maybe(site.dtype(0), reduced(site)?)]),
+    lower: lower::loss::likelihood,
+    ..Rule::OPAQUE
+};
 
 /// The same of a softmax's logarithm, which is the second result.
 const SOFTMAX_CROSS_ENTROPY: Rule = Rule {
@@ -18,6 +21,7 @@ const SOFTMAX_CROSS_ENTROPY: Rule = Rule {
         let scores = site.fact(0).shape.clone();
         Ok(vec![Fact::maybe(site.dtype(0), reduced(site)?), Fact::maybe(site.dtype(0), scores)])
     },
+    lower: lower::loss::cross_entropy,
     ..Rule::OPAQUE
 };
 

@@ -2,7 +2,7 @@
 
 use super::dims::{agree, expect_rank};
 use super::matmul::matmul_cost;
-use super::{AxisRule, Cut, Refit, Rule, Site};
+use super::{AxisRule, Cut, Refit, Rule, Site, lower};
 use crate::infer::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
@@ -52,6 +52,7 @@ const MATMUL_N_BITS: Rule = Rule {
         Ok(refit)
     },
     cost: |site| matmul_cost(site, 0),
+    lower: lower::fused::packed,
     ..Rule::OPAQUE
 };
 

@@ -1,7 +1,7 @@
 //! Resampling. An axis whose scale is 1 is passed through; along the others samples mix.
 
 use super::dims::{expect_rank, row};
-use super::{AxisRule, Cut, Refit, Rule, Site, normalize_axis, zero};
+use super::{AxisRule, Cut, Refit, Rule, Site, lower, normalize_axis, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
@@ -32,6 +32,7 @@ const RESIZE: Rule = Rule {
     zero: zero::first,
     refit: refit_sizes,
     is_identity: |site| passed_through(site).is_some_and(|kept| kept.iter().all(|&k| k)),
+    lower: lower::resize::resize,
     ..Rule::OPAQUE
 };
 
@@ -97,11 +98,12 @@ const CENTER_CROP_PAD: Rule = Rule {
         Some(AxisRule::new(format!("{labels}, _* -> {labels}")).why("its ends are cut off or filled up"))
     },
     zero: zero::first,
+    lower: lower::resize::center,
     ..Rule::OPAQUE
 };
 
 /// The axes that CenterCropPad speaks of: all, unless it says which.
-fn cropped(site: &Site, rank: usize) -> Result<Vec<usize>, String> {
+pub(super) fn cropped(site: &Site, rank: usize) -> Result<Vec<usize>, String> {
     match site.call.ints("axes") {
         Some(_) if rank == 0 => Err("a scalar has no axes".into()),
         Some(axes) => axes.iter().map(|&a| normalize_axis(a, rank)).collect(),
@@ -111,7 +113,7 @@ fn cropped(site: &Site, rank: usize) -> Result<Vec<usize>, String> {
 
 /// What an axis becomes.
 #[derive(Clone, Debug, PartialEq)]
-enum Target {
+pub(super) enum Target {
     /// The axis is not spoken of.
     Same,
     Scale(f64),
@@ -122,15 +124,15 @@ enum Target {
 }
 
 /// What every axis becomes, and how we know.
-struct Targets {
-    axes: Vec<Target>,
+pub(super) struct Targets {
+    pub axes: Vec<Target>,
     /// The operand of sizes, and the axes that its elements are for.
-    sizes: Option<(usize, Vec<usize>)>,
+    pub sizes: Option<(usize, Vec<usize>)>,
 }
 
 impl Targets {
     /// `None` where the rank, or whether scales or sizes are given, is not known.
-    fn of(site: &Site) -> Result<Option<Targets>, String> {
+    pub fn of(site: &Site) -> Result<Option<Targets>, String> {
         let Some(rank) = site.rank(0) else { return Ok(None) };
         let spoken = match site.call.ints("axes") {
             Some(axes) => axes.iter().map(|&a| normalize_axis(a, rank)).collect::<Result<Vec<_>, _>>()?,

@@ -1,11 +1,19 @@
 //! What operators are made of, in operations that can be run and differentiated; a file per family, and short formulas
 //! beside their rules. See [`super::Rule::lower`].
 
+pub mod attention;
 pub mod conv;
+pub mod deconv;
 pub mod elementwise;
+pub mod fused;
+pub mod layer_norm;
+pub mod loss;
 pub mod norm;
+pub mod own_attention;
 pub mod pool;
 pub mod product;
+pub mod resize;
+pub mod rotary;
 pub mod softmax;
 
 use super::Site;
