@@ -2,8 +2,18 @@
 //! beside their rules. See [`super::Rule::lower`].
 
 pub mod conv;
+pub mod einsum;
 pub mod elementwise;
+pub mod indices;
+pub mod movement;
+pub mod pairs;
 pub mod product;
+pub mod quantize;
+pub mod recurrent;
+pub mod reduce;
+pub mod scan;
+pub mod select;
+pub mod shape;
 pub mod softmax;
 
 use super::Site;
