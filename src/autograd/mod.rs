@@ -8,6 +8,8 @@
 mod exchange;
 #[cfg(feature = "gradients")]
 mod execute;
+#[cfg(all(test, feature = "gradients", feature = "tract"))]
+mod fixtures_tests;
 #[cfg(feature = "gradients")]
 mod numbers;
 #[cfg(all(test, feature = "gradients"))]

@@ -245,6 +245,9 @@ fn slice<B: Backend>(value: Value<B>, spans: &[Span]) -> Value<B> {
 
 /// The engine counts a range from its low end also where it is walked backwards.
 fn cut(span: &Span) -> Slice {
+    if span.count == 0 {
+        return Slice { start: 0, end: Some(0), step: 1 };
+    }
     let reach = (span.count as isize - 1) * span.step.abs() + 1;
     let low = if span.step > 0 { span.start as isize } else { span.start as isize + 1 - reach };
     Slice { start: low, end: Some(low + reach), step: span.step }

@@ -4,10 +4,12 @@
 //! opset 7 the second operand aligned at an attribute `axis`, and only where `broadcast` was set.
 
 use super::content::{self, Binary, carry, number, scalar, settled, small, spread};
+use super::lower::elementwise::{exact_gelu, tanh_gelu};
+use super::lower::pairs;
 use super::{AxisRule, Interval, Rule, Scales, Site, bounds, scales, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{DType, Dim, Tensor};
-use crate::program::{Args, Term};
+use crate::program::{Args, Compare, Term};
 
 /// The law of functions that are not zero where their operands are.
 const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
@@ -36,6 +38,20 @@ macro_rules! variadic {
     };
 }
 
+/// The same of two operands with what it is made of.
+macro_rules! made {
+    (|$x:ident, $y:ident| $formula:expr, $rule:expr) => {
+        Rule { lower: |site, at| pair(site, at).map(|[$x, $y]| vec![$formula]), ..$rule }
+    };
+}
+
+/// The same of any number of operands.
+macro_rules! fold {
+    ($f:expr, $rule:expr) => {
+        Rule { lower: |site, at| Ok(aligned_terms(site, at)?.into_iter().reduce($f).into_iter().collect()), ..$rule }
+    };
+}
+
 pub const RULES: &[(&str, Rule)] = &[
     ("Add", Rule { is_identity: |site| second_is(site, 0.0), passes_on: other, ..ADD }),
     ("Sub", SUB),
@@ -43,32 +59,52 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Div", DIV),
     ("Mod", MOD),
     ("Pow", POW),
-    ("And", binary!(zero::any, content::and)),
-    ("Or", binary!(zero::all, content::or)),
-    ("Xor", binary!(zero::all, content::xor)),
-    ("Equal", test!(NEVER, content::equal)),
-    ("Less", test!(zero::all, content::less)),
-    ("Greater", test!(zero::all, content::greater)),
-    ("LessOrEqual", test!(NEVER, content::less_or_equal)),
-    ("GreaterOrEqual", test!(NEVER, content::greater_or_equal)),
-    ("Min", Rule { bounds: least, scales: scales::all_positive, ..variadic!(zero::all, content::min) }),
-    ("Max", Rule { bounds: greatest, scales: scales::all_positive, ..variadic!(zero::all, content::max) }),
+    ("And", made!(|x, y| x.and(y), binary!(zero::any, content::and))),
+    ("Or", made!(|x, y| x.or(y), binary!(zero::all, content::or))),
+    ("Xor", made!(|x, y| x.compare(Compare::Equal, y).not(), binary!(zero::all, content::xor))),
+    ("Equal", made!(|x, y| x.compare(Compare::Equal, y), test!(NEVER, content::equal))),
+    ("Less", made!(|x, y| x.less(y), test!(zero::all, content::less))),
+    ("Greater", made!(|x, y| y.less(x), test!(zero::all, content::greater))),
+    ("LessOrEqual", made!(|x, y| x.compare(Compare::LessEqual, y), test!(NEVER, content::less_or_equal))),
+    ("GreaterOrEqual", made!(|x, y| y.compare(Compare::LessEqual, x), test!(NEVER, content::greater_or_equal))),
+    (
+        "Min",
+        Rule { bounds: least, scales: scales::all_positive, ..fold!(pairs::least, variadic!(zero::all, content::min)) },
+    ),
+    (
+        "Max",
+        Rule {
+            bounds: greatest,
+            scales: scales::all_positive,
+            ..fold!(pairs::greatest, variadic!(zero::all, content::max))
+        },
+    ),
     ("Sum", Rule { is_identity: |site| site.arity() == 1 && keeps_type(site), passes_on: other, ..ADD }),
-    ("Mean", variadic!(zero::all, |_, _| Element::Unknown)),
+    ("Mean", MEAN),
     ("PRelu", PRELU),
     ("Where", WHERE),
     ("BitShift", binary!(zero::first)),
     ("BitwiseAnd", binary!(zero::any)),
     ("BitwiseOr", binary!(zero::all)),
     ("BitwiseXor", binary!(zero::all)),
-    ("SwiGLU", binary!(zero::any)),
-    ("com.microsoft.BiasGelu", GELU_OF_SUM),
-    ("com.microsoft.FastGelu", GELU_OF_SUM),
+    ("SwiGLU", Rule { lower: pairs::swiglu, ..binary!(zero::any) }),
+    ("com.microsoft.BiasGelu", Rule { lower: |_, at| Ok(vec![exact_gelu(sum(at)?)]), ..GELU_OF_SUM }),
+    ("com.microsoft.FastGelu", Rule { lower: |_, at| Ok(vec![tanh_gelu(sum(at)?)]), ..GELU_OF_SUM }),
 ];
 
 /// A sum of all operands.
 const ADD: Rule =
-    Rule { bounds: bounds::sum, scales: scales::all, lower: sum_of_all, ..binary!(zero::all, content::add) };
+    Rule { bounds: bounds::sum, scales: scales::all, ..fold!(|a, b| a + b, binary!(zero::all, content::add)) };
+
+/// Mean: the mean of all operands.
+const MEAN: Rule = Rule {
+    lower: |site, at| {
+        let terms = aligned_terms(site, at)?;
+        let count = terms.len() as f64;
+        Ok(terms.into_iter().reduce(|a, b| a + b).map(|sum| sum / count).into_iter().collect())
+    },
+    ..variadic!(zero::all, |_, _| Element::Unknown)
+};
 
 /// Sub: `x - y`.
 const SUB: Rule = Rule {
@@ -76,7 +112,7 @@ const SUB: Rule = Rule {
     passes_on: first,
     bounds: |_, at| if let [x, y] = *at { Some(x - y) } else { None },
     scales: scales::all,
-    ..binary!(zero::all, content::sub)
+    ..made!(|x, y| x - y, binary!(zero::all, content::sub))
 };
 
 /// Mul: `x · y`.
@@ -84,7 +120,7 @@ const MUL: Rule = Rule {
     is_identity: |site| second_is(site, 1.0),
     bounds: bounds::product,
     scales: scales::one,
-    ..binary!(zero::any, content::mul)
+    ..made!(|x, y| x * y, binary!(zero::any, content::mul))
 };
 
 /// Div: `x / y`. Of integers it rounds.
@@ -97,12 +133,29 @@ const DIV: Rule = Rule {
         apart.then(|| x * Interval::new(y.hi.recip(), y.lo.recip()))
     },
     scales: |site, at| if site.dtype(0).is_some_and(DType::is_float) { scales::first(site, at) } else { Scales::No },
-    ..binary!(numerator, content::div)
+    ..made!(|x, y| x / y, binary!(numerator, content::div))
 };
 
-/// The sum of all operands.
-fn sum_of_all<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
-    Ok(at.all()?.into_iter().reduce(|a, b| a + b).into_iter().collect())
+/// The operands, of which the second lies where it is told to, for the broadcasting of opset 6 and earlier.
+fn aligned_terms<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+    let mut terms = at.all()?;
+    if let (Some(axis), [first, second]) = (old_alignment(site), terms.as_mut_slice()) {
+        let mut shape = second.shape();
+        shape.resize(first.rank().saturating_sub(axis).max(shape.len()), 1);
+        *second = second.reshape(&shape);
+    }
+    Ok(terms)
+}
+
+/// Two operands.
+fn pair<'b>(site: &Site, at: &Args<'b>) -> Result<[Term<'b>; 2], String> {
+    aligned_terms(site, at)?.try_into().map_err(|all: Vec<Term>| format!("it has {} operands, not 2", all.len()))
+}
+
+/// The sum of one or two operands.
+fn sum<'b>(at: &Args<'b>) -> Result<Term<'b>, String> {
+    let x = at.at(0)?;
+    Ok(at.get(1).map_or(x, |bias| x + bias))
 }
 
 fn least(_: &Site, at: &[Interval]) -> Option<Interval> {
@@ -124,6 +177,7 @@ const MOD: Rule = Rule {
         _ => folded(site, site.dtype(0), content::remainder),
     },
     axes: divided,
+    lower: |site, at| pair(site, at).map(|[x, y]| vec![pairs::remainder(x, y, site.call.int("fmod", 0) != 0)]),
     ..binary!(numerator)
 };
 
@@ -135,6 +189,13 @@ const POW: Rule = Rule {
         _ => aligned(site),
     },
     is_identity: |site| second_is(site, 1.0),
+    lower: |site, at| {
+        let [x, y] = pair(site, at)?;
+        Ok(vec![match single(site, 1) {
+            Some(exponent) if y.count() == 1 => pairs::power(x, exponent).expand(&stretched(x, y)),
+            _ => pairs::power_of(x, y),
+        }])
+    },
     ..binary!(NEVER, content::pow)
 };
 
@@ -149,8 +210,18 @@ const PRELU: Rule = Rule {
     },
     zero: zero::first,
     scales: scales::first_positive,
+    lower: |site, at| {
+        let (x, slope) = (at.at(0)?, at.at(1)?);
+        let each = site.opset < 7 && slope.rank() == 1 && slope.count() > 1 && x.rank() >= 2;
+        Ok(vec![pairs::prelu(x, if each { slope.reshape(&channels(x, slope.count())) } else { slope })])
+    },
     ..Rule::OPAQUE
 };
+
+/// The shape of a number for each channel.
+fn channels(x: Term, count: usize) -> Vec<usize> {
+    (0..x.rank()).map(|axis| if axis == 1 { count } else { 1 }).collect()
+}
 
 /// Where: `condition ? x : y`.
 const WHERE: Rule = Rule {
@@ -162,6 +233,7 @@ const WHERE: Rule = Rule {
     zero: |_, z| z.get(1) == Some(&true) && z.get(2) == Some(&true),
     bounds: |_, at| if let [_, x, y] = *at { Some(x.hull(y)) } else { None },
     scales: |_, at| if *at == [false, true, true] { Scales::Any } else { Scales::No },
+    lower: |_, at| Ok(vec![at.at(0)?.select(at.at(1)?, at.at(2)?)]),
     ..Rule::OPAQUE
 };
 
@@ -311,9 +383,22 @@ fn second_is(site: &Site, wanted: f64) -> bool {
     site.arity() == 2 && has_only(site, 1, |x| x == wanted) && keeps_type(site)
 }
 
+/// The one number of an operand, where it is known.
+fn single(site: &Site, slot: usize) -> Option<f64> {
+    let tensor = || site.tensor(slot).filter(|t| t.count() == 1)?.to_f64().ok()?.first().copied();
+    scalar(site.fact(slot)).as_ref().and_then(number).or_else(tensor)
+}
+
+/// The shape of a tensor that takes on at least the rank of another.
+fn stretched(x: Term, other: Term) -> Vec<usize> {
+    let mut shape = vec![1; other.rank().saturating_sub(x.rank())];
+    shape.extend(x.shape());
+    shape
+}
+
 /// Whether all elements of an operand are known, and meet a condition.
 fn has_only(site: &Site, slot: usize, condition: impl Fn(f64) -> bool) -> bool {
-    if let Some(one) = scalar(site.fact(slot)).as_ref().and_then(number) {
+    if let Some(one) = single(site, slot) {
         return condition(one);
     }
     let values = site.tensor(slot).map(Tensor::to_f64);

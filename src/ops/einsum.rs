@@ -1,7 +1,7 @@
 //! Einsum: its equation is its rule.
 
 use super::dims::{broadcast, elements};
-use super::{AxisRule, Bias, Rule, Site, Sum, zero};
+use super::{AxisRule, Bias, Rule, Site, Sum, lower, zero};
 use crate::infer::Fact;
 use crate::ir::Dim;
 use std::collections::BTreeMap;
@@ -27,19 +27,20 @@ const EINSUM: Rule = Rule {
     },
     bias: |_| Some(Bias::Behind),
     sum: |site| (site.arity() == 2).then_some(Sum::PLAIN),
+    lower: |site, at| lower::einsum::summed(&Equation::of(site)?, at),
     ..Rule::OPAQUE
 };
 
 /// The letters of an operand or the result; where `...` stands.
 #[derive(Clone, Debug, Default)]
-struct Term {
-    letters: Vec<char>,
-    ellipsis: Option<usize>,
+pub(super) struct Term {
+    pub(super) letters: Vec<char>,
+    pub(super) ellipsis: Option<usize>,
 }
 
-struct Equation {
-    operands: Vec<Term>,
-    result: Term,
+pub(super) struct Equation {
+    pub(super) operands: Vec<Term>,
+    pub(super) result: Term,
 }
 
 /// The length of each letter, and the axes that `...` stands for.

@@ -7,6 +7,7 @@ use super::content::{self, carry, number, scalar, settled};
 use super::{AxisRule, Interval, Refit, Rule, Scales, Site, bounds, lower, scales, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{DType, Dim};
+use crate::program::{Compare, Map};
 
 /// The law of functions with `f(0) ≠ 0`.
 const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
@@ -42,64 +43,88 @@ macro_rules! test {
     };
 }
 
+/// The same with what it is made of.
+macro_rules! made {
+    (|$x:ident| $formula:expr, $rule:expr) => {
+        Rule { lower: |_, at| at.at(0).map(|$x| vec![$formula]), ..$rule }
+    };
+}
+
 pub const RULES: &[(&str, Rule)] = &[
     (
         "Abs",
         Rule {
             bounds: |_, at| Some(at.first()?.dipping(f64::abs, 0.0)),
             scales: scales::first_positive,
+            lower: |_, at| Ok(vec![lower::elementwise::abs(at.at(0)?)]),
             ..map!(zero::first, abs)
         },
     ),
-    ("Neg", Rule { bounds: |_, at| Some(at.first()?.negated()), scales: scales::first, ..map!(zero::first, neg) }),
-    ("Sign", map!(zero::first, sign)),
-    ("Ceil", map!(zero::first, |e| float(e, f64::ceil))),
-    ("Floor", map!(zero::first, |e| float(e, f64::floor))),
-    ("Round", map!(zero::first, |e| float(e, f64::round_ties_even))),
-    ("Sqrt", rising!(f64::sqrt, map!(zero::first, |e| float(e, f64::sqrt)))),
-    ("Exp", rising!(f64::exp, map!(NEVER))),
-    ("Log", pole!(|_| Element::Unknown)),
-    ("Reciprocal", pole!(|e| float(e, f64::recip))),
+    (
+        "Neg",
+        Rule {
+            bounds: |_, at| Some(at.first()?.negated()),
+            scales: scales::first,
+            ..made!(|x| -x, map!(zero::first, neg))
+        },
+    ),
+    ("Sign", made!(|x| lower::elementwise::sign(x), map!(zero::first, sign))),
+    ("Ceil", made!(|x| x.map(Map::Ceil), map!(zero::first, |e| float(e, f64::ceil)))),
+    ("Floor", made!(|x| x.map(Map::Floor), map!(zero::first, |e| float(e, f64::floor)))),
+    ("Round", made!(|x| x.map(Map::Round), map!(zero::first, |e| float(e, f64::round_ties_even)))),
+    ("Sqrt", made!(|x| x.sqrt(), rising!(f64::sqrt, map!(zero::first, |e| float(e, f64::sqrt))))),
+    ("Exp", made!(|x| x.exp(), rising!(f64::exp, map!(NEVER)))),
+    ("Log", made!(|x| x.ln(), pole!(|_| Element::Unknown))),
+    ("Reciprocal", made!(|x| x.recip(), pole!(|e| float(e, f64::recip)))),
     (
         "Relu",
         Rule {
             scales: scales::first_positive,
-            lower: |_, at| Ok(vec![at.at(0)?.relu()]),
+            lower: |_, at| Ok(vec![lower::elementwise::relu(at.at(0)?)]),
             ..rising!(|x| x.max(0.0), map!(zero::first, relu))
         },
     ),
     ("LeakyRelu", LEAKY_RELU),
-    ("Elu", map!(zero::first)),
-    ("Selu", map!(zero::first)),
-    ("Celu", map!(zero::first)),
-    ("ThresholdedRelu", map!(zero::first)),
-    ("Sigmoid", rising!(|x| (1.0 + (-x).exp()).recip(), map!(NEVER))),
+    ("Elu", Rule { lower: lower::elementwise::elu, ..map!(zero::first) }),
+    ("Selu", Rule { lower: lower::elementwise::selu, ..map!(zero::first) }),
+    ("Celu", Rule { lower: lower::elementwise::celu, ..map!(zero::first) }),
+    ("ThresholdedRelu", Rule { lower: lower::elementwise::thresholded, ..map!(zero::first) }),
+    ("Sigmoid", made!(|x| x.sigmoid(), rising!(|x| (1.0 + (-x).exp()).recip(), map!(NEVER)))),
     ("HardSigmoid", HARD_SIGMOID),
-    ("HardSwish", Rule { bounds: |_, at| Some(at.first()?.dipping(hard_swish, -1.5)), ..map!(zero::first) }),
-    ("Mish", map!(zero::first)),
-    ("Gelu", map!(zero::first)),
-    ("Swish", map!(zero::first)),
-    ("com.microsoft.Gelu", map!(zero::first)),
-    ("com.microsoft.QuickGelu", map!(zero::first)),
-    ("Tanh", rising!(f64::tanh, map!(zero::first))),
-    ("Softplus", map!(NEVER)),
-    ("Softsign", map!(zero::first)),
-    ("Erf", map!(zero::first)),
-    ("Sin", map!(zero::first)),
-    ("Cos", map!(NEVER)),
-    ("Tan", map!(zero::first)),
-    ("Asin", map!(zero::first)),
-    ("Acos", map!(NEVER)),
-    ("Atan", map!(zero::first)),
-    ("Sinh", map!(zero::first)),
-    ("Cosh", map!(NEVER)),
-    ("Asinh", map!(zero::first)),
-    ("Acosh", map!(NEVER)),
-    ("Atanh", map!(zero::first)),
-    ("Shrink", map!(|site, z| site.call.float("lambd", 0.5) >= 0.0 && zero::first(site, z))),
-    ("Not", test!(NEVER, not)),
-    ("IsNaN", test!(zero::first, |e| finite_test(e, f64::is_nan))),
-    ("IsInf", test!(zero::first, |_| Element::Unknown)),
+    (
+        "HardSwish",
+        Rule {
+            bounds: |_, at| Some(at.first()?.dipping(hard_swish, -1.5)),
+            ..made!(|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0), map!(zero::first))
+        },
+    ),
+    ("Mish", made!(|x| x * x.softplus().tanh(), map!(zero::first))),
+    ("Gelu", GELU),
+    ("Swish", Rule { lower: |site, at| lower::elementwise::swish(site, at, 1.0), ..map!(zero::first) }),
+    ("com.microsoft.Gelu", GELU),
+    (
+        "com.microsoft.QuickGelu",
+        Rule { lower: |site, at| lower::elementwise::swish(site, at, 1.702), ..map!(zero::first) },
+    ),
+    ("Tanh", made!(|x| x.tanh(), rising!(f64::tanh, map!(zero::first)))),
+    ("Softplus", made!(|x| x.softplus(), map!(NEVER))),
+    ("Softsign", made!(|x| x / (x.abs() + 1.0), map!(zero::first))),
+    ("Erf", made!(|x| x.erf(), map!(zero::first))),
+    ("Sin", made!(|x| x.map(Map::Sin), map!(zero::first))),
+    ("Cos", made!(|x| x.map(Map::Cos), map!(NEVER))),
+    ("Tan", made!(|x| x.map(Map::Tan), map!(zero::first))),
+    ("Asin", made!(|x| x.map(Map::Asin), map!(zero::first))),
+    ("Acos", made!(|x| x.map(Map::Acos), map!(NEVER))),
+    ("Atan", made!(|x| x.map(Map::Atan), map!(zero::first))),
+    ("Sinh", made!(|x| x.map(Map::Sinh), map!(zero::first))),
+    ("Cosh", made!(|x| x.map(Map::Cosh), map!(NEVER))),
+    ("Asinh", made!(|x| x.map(Map::Asinh), map!(zero::first))),
+    ("Acosh", made!(|x| x.map(Map::Acosh), map!(NEVER))),
+    ("Atanh", made!(|x| x.map(Map::Atanh), map!(zero::first))),
+    ("Shrink", SHRINK),
+    ("Not", made!(|x| x.not(), test!(NEVER, not))),
+    ("IsNaN", made!(|x| x.compare(Compare::Equal, x).not(), test!(zero::first, |e| finite_test(e, f64::is_nan)))),
+    ("IsInf", Rule { lower: lower::elementwise::is_infinite, ..test!(zero::first, |_| Element::Unknown) }),
     ("BitwiseNot", map!(NEVER)),
     ("Clip", CLIP),
     ("Cast", CAST),
@@ -108,6 +133,15 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Identity", IDENTITY),
     ("Dropout", DROPOUT),
 ];
+
+/// Gelu: `x · Φ(x)`, or an approximation by tanh.
+const GELU: Rule = Rule { lower: lower::elementwise::gelu, ..map!(zero::first) };
+
+/// Shrink: towards zero by `bias`, and zero up to `lambd`.
+const SHRINK: Rule = Rule {
+    lower: lower::elementwise::shrink,
+    ..map!(|site, z| site.call.float("lambd", 0.5) >= 0.0 && zero::first(site, z))
+};
 
 /// LeakyRelu: `x < 0 ? alpha · x : x`.
 const LEAKY_RELU: Rule = Rule {
@@ -127,6 +161,10 @@ const HARD_SIGMOID: Rule = Rule {
         let (alpha, beta) = (site.call.float("alpha", 0.2), site.call.float("beta", 0.5));
         let line = *at.first()? * Interval::point(alpha.into()) + Interval::point(beta.into());
         Some(line.rising(|x| x.clamp(0.0, 1.0)))
+    },
+    lower: |site, at| {
+        let (alpha, beta) = (site.call.float("alpha", 0.2), site.call.float("beta", 0.5));
+        Ok(vec![(at.at(0)? * f64::from(alpha) + f64::from(beta)).clamp(0.0, 1.0)])
     },
     ..map!(|site, z| site.call.float("beta", 0.5) == 0.0 && zero::first(site, z))
 };
@@ -148,6 +186,10 @@ const CLIP: Rule = Rule {
         let (Some(low), Some(high)) = limits(site) else { return None };
         Some(at.first()?.rising(|x| x.max(low).min(high)))
     },
+    lower: |site, at| match limits(site) {
+        (Some(low), Some(high)) => Ok(vec![at.at(0)?.clamp(low, high)]),
+        _ => lower::elementwise::clip(at),
+    },
     ..map!(NEVER)
 };
 
@@ -156,6 +198,7 @@ const CAST: Rule = Rule {
     infer: |site| Ok(vec![cast(site, cast_type(site))]),
     axes: |site| pass(site).map(AxisRule::carries),
     is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == cast_type(site),
+    lower: lower::elementwise::cast,
     ..map!(zero::first)
 };
 
@@ -163,6 +206,7 @@ const CAST: Rule = Rule {
 const CAST_LIKE: Rule = Rule {
     infer: |site| Ok(vec![cast(site, site.dtype(1))]),
     is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == site.dtype(1),
+    lower: lower::elementwise::cast,
     ..map!(zero::first)
 };
 
@@ -188,6 +232,7 @@ const IDENTITY: Rule = Rule {
     is_identity: |_| true,
     bounds: bounds::first,
     scales: scales::first,
+    lower: lower::first,
     ..map!(zero::first)
 };
 
@@ -209,6 +254,10 @@ const DROPOUT: Rule = Rule {
     is_identity: |site| is_inference(site) && !has_mask(site),
     bounds: |site, at| if is_inference(site) && !has_mask(site) { bounds::first(site, at) } else { None },
     scales: |site, at| if is_inference(site) && !has_mask(site) { scales::first(site, at) } else { Scales::No },
+    lower: |site, at| match is_inference(site) {
+        true => lower::elementwise::kept(site, at),
+        false => Err("it drops at random, as in training".into()),
+    },
     ..Rule::OPAQUE
 };
 

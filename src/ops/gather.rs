@@ -7,7 +7,7 @@
 
 use super::content::{carry, elements, flat, select, small};
 use super::site::normalize_axis;
-use super::{AxisRule, Cut, Refit, Rule, Site, zero};
+use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{DType, Dim};
 use std::collections::BTreeSet;
@@ -54,6 +54,7 @@ const GATHER: Rule = Rule {
     zero: zero::first,
     refit: |site, cut| Ok(reindexed(site, cut).unwrap_or_default()),
     moves: true,
+    lower: lower::indices::gathered,
     ..Rule::OPAQUE
 };
 

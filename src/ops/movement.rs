@@ -1,7 +1,7 @@
 //! Operators that move slices about: Concat and Split, Pad, and blocks of space to and from depth.
 
 use super::content::{carry, elements, flat, indices, select, small};
-use super::{AxisRule, Cut, Refit, Rule, Site, zero};
+use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
@@ -59,6 +59,7 @@ const CONCAT: Rule = Rule {
     zero: zero::all,
     is_identity: |site| site.arity() == 1,
     moves: true,
+    lower: |site, at| lower::movement::joined(at.all()?, concat_axis(site, at.at(0)?.rank())?),
     ..Rule::OPAQUE
 };
 
@@ -139,6 +140,7 @@ const SPLIT: Rule = Rule {
     refit: |site, cut| Ok(resized(site, cut).unwrap_or_default()),
     is_identity: |site| site.call.results.len() == 1 && site.rank(0).is_some_and(|r| r > 0),
     moves: true,
+    lower: lower::movement::parts,
     ..Rule::OPAQUE
 };
 
@@ -256,6 +258,14 @@ const PAD: Rule = Rule {
     zero: |site, z| zero::first(site, z) && (!is_constant_mode(site) || pads_with_zero(site)),
     refit: |site, cut| Ok(repadded(site, cut).unwrap_or_default()),
     is_identity: |site| amounts(site).is_some_and(|a| a.iter().all(|&n| n == 0)),
+    lower: |site, at| {
+        let x = at.at(0)?;
+        let number = |d: Dim| d.fixed().ok_or("its margins are computed at run time");
+        let known =
+            |m: Margin| m.ok_or("its margins are computed at run time").and_then(|(a, b)| Ok((number(a)?, number(b)?)));
+        let margins: Vec<(i64, i64)> = margins(site, x.rank())?.into_iter().map(known).collect::<Result<_, _>>()?;
+        lower::movement::padded(x, &margins, site.call.string("mode", "constant"), padding(site))
+    },
     ..Rule::OPAQUE
 };
 
@@ -267,11 +277,16 @@ fn is_constant_mode(site: &Site) -> bool {
 }
 
 fn pads_with_zero(site: &Site) -> bool {
+    padding(site) == Some(0.0)
+}
+
+/// The number that fills a constant margin, where it is known.
+fn padding(site: &Site) -> Option<f64> {
     if !site.has(2) {
-        return site.call.float("value", 0.0) == 0.0;
+        return Some(site.call.float("value", 0.0).into());
     }
     let value = super::content::scalar(site.fact(2));
-    value.as_ref().and_then(super::content::number) == Some(0.0)
+    value.as_ref().and_then(super::content::number)
 }
 
 /// The attribute that holds the amounts, if one does.
@@ -366,6 +381,7 @@ const DEPTH_TO_SPACE: Rule = Rule {
     },
     zero: zero::first,
     moves: true,
+    lower: lower::movement::depth_to_space,
     ..Rule::OPAQUE
 };
 
@@ -384,6 +400,7 @@ const SPACE_TO_DEPTH: Rule = Rule {
     },
     zero: zero::first,
     moves: true,
+    lower: lower::movement::space_to_depth,
     ..Rule::OPAQUE
 };
 

@@ -1,7 +1,7 @@
 //! Quantization: one scale for a tensor, or one for each index of an axis.
 
 use super::dims::{agree, row};
-use super::{AxisRule, End, Rule, Site, zero};
+use super::{AxisRule, End, Rule, Site, lower, zero};
 use crate::infer::Fact;
 use crate::ir::{DType, Dim};
 
@@ -23,6 +23,10 @@ const DEQUANTIZE: Rule = Rule {
     zero: |_, at| at.get(1) == Some(&true) || at.first() == Some(&true),
     zero_point: |end| (end == End::Operand(0)).then_some(End::Operand(2)),
     scale: |slot| (slot == 0).then_some(1),
+    lower: |site, at| {
+        let layout = scaling(site, 1)?.ok_or("the shape of its scale is not known")?;
+        lower::quantize::dequantized(site, at, layout)
+    },
     ..Rule::OPAQUE
 };
 
@@ -36,6 +40,10 @@ const QUANTIZE: Rule = Rule {
     axes: |site| Some(scaled_axes(site, |_| "_".into())?.why("it is divided by a scale for each unit")),
     zero: zero::first,
     zero_point: |end| (end == End::Result(0)).then_some(End::Operand(2)),
+    lower: |site, at| {
+        let layout = scaling(site, 1)?.ok_or("the shape of its scale is not known")?;
+        lower::quantize::quantized(site, at, layout)
+    },
     ..Rule::OPAQUE
 };
 
@@ -61,7 +69,7 @@ fn declared_type(site: &Site) -> Option<DType> {
 }
 
 /// How an operand of scales or zero points lies along the input.
-enum Scaling {
+pub(super) enum Scaling {
     /// One for all.
     Tensor,
     /// One for each index of this axis.

@@ -1,7 +1,7 @@
 //! Operators that make tensors of a given shape: random ones, and the identity matrix. Only their types are known;
 //! what they draw depends on the shape, so their axes are pinned.
 
-use super::{Rule, Site};
+use super::{Rule, Site, lower};
 use crate::infer::Fact;
 use crate::ir::{DType, Dim};
 
@@ -11,7 +11,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("RandomNormalLike", LIKE),
     ("RandomUniformLike", LIKE),
     ("Bernoulli", LIKE),
-    ("EyeLike", LIKE),
+    ("EyeLike", Rule { lower: lower::shape::eye, ..LIKE }),
     ("Multinomial", MULTINOMIAL),
 ];
 

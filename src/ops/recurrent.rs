@@ -1,7 +1,7 @@
 //! Recurrent layers: gates are a factor of the weights' rows, hidden units the other.
 
 use super::dims::{agree, elements, expect_rank};
-use super::{AxisRule, Bias, Cut, End, Refit, Rule, Site};
+use super::{AxisRule, Bias, Cut, End, Refit, Rule, Site, lower};
 use crate::infer::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -18,6 +18,7 @@ const LSTM: Rule = Rule {
     cost: recurrent_cost,
     // The other half is added to the recurrent sum.
     bias: |_| Some(Bias::Rows { slot: 3, parts: 2 }),
+    lower: |site, at| lower::recurrent::unrolled(site, at, &lower::recurrent::LSTM),
     ..Rule::OPAQUE
 };
 
@@ -26,6 +27,7 @@ const GRU: Rule = Rule {
     infer: |site| recurrent_types(site, 3),
     axes: |site| recurrent_axes(site, 3),
     zero: |site, at| stays_zero(site, at, 3),
+    lower: |site, at| lower::recurrent::unrolled(site, at, &lower::recurrent::GRU),
     ..LSTM
 };
 
@@ -34,6 +36,7 @@ const RNN: Rule = Rule {
     infer: |site| recurrent_types(site, 1),
     axes: |site| recurrent_axes(site, 1),
     zero: |site, at| stays_zero(site, at, 1),
+    lower: |site, at| lower::recurrent::unrolled(site, at, &lower::recurrent::RNN),
     ..LSTM
 };
 
@@ -112,7 +115,7 @@ fn dynamic_axes(site: &Site) -> Option<AxisRule> {
     Some(AxisRule::new(text).size("h", h).why("each step depends on the one before, and scales on all of them"))
 }
 
-fn has_batch_first(site: &Site) -> bool {
+pub(super) fn has_batch_first(site: &Site) -> bool {
     site.call.int("layout", 0) != 0
 }
 

@@ -5,45 +5,61 @@
 
 use super::content::{self, carry, flat, indices, settled, small};
 use super::site::{Open, normalize_axis};
-use super::{AxisRule, Rule, Site, zero};
+use super::{AxisRule, Rule, Site, lower, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{DType, Dim};
+use crate::program::{Args, Term};
 
 /// The law of reductions that are not zero where their operand is.
 const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
 
-/// A reduction: how its label is marked, and its law of zeros.
+/// A reduction: how its label is marked, its law of zeros, and what it is made of.
 macro_rules! reduction {
-    ($mark:literal, $zero:expr) => {
-        Rule { infer: |site| infer(site, |_, _| None), axes: |site| axes(site, $mark), zero: $zero, ..Rule::OPAQUE }
+    ($mark:literal, $zero:expr, $over:expr) => {
+        Rule {
+            infer: |site| infer(site, |_, _| None),
+            axes: |site| axes(site, $mark),
+            zero: $zero,
+            lower: |site, at| over(site, at, $over),
+            ..Rule::OPAQUE
+        }
     };
 }
 
 /// A reduction that gives a single element back as it is, and how two of them combine.
 macro_rules! idempotent {
-    ($mark:literal, $eval:expr) => {
+    ($mark:literal, $eval:expr, $over:expr) => {
         Rule {
             infer: |site| infer(site, |site, axes| combined(site, axes, $eval)),
             is_identity: keeps_all,
-            ..reduction!($mark, zero::first)
+            ..reduction!($mark, zero::first, $over)
         }
     };
 }
 
 pub const RULES: &[(&str, Rule)] = &[
-    ("ReduceSum", idempotent!("", content::add)),
-    ("ReduceMean", idempotent!("!", |_, _| Element::Unknown)),
-    ("ReduceMax", idempotent!("!", content::max)),
-    ("ReduceMin", idempotent!("!", content::min)),
-    ("ReduceProd", idempotent!("!", content::mul)),
-    ("ReduceL1", reduction!("", zero::first)),
-    ("ReduceL2", reduction!("", zero::first)),
-    ("ReduceSumSquare", reduction!("", zero::first)),
-    ("ReduceLogSum", reduction!("!", NEVER)),
-    ("ReduceLogSumExp", reduction!("!", NEVER)),
-    ("ArgMax", ARG),
-    ("ArgMin", ARG),
+    ("ReduceSum", idempotent!("", content::add, |x, axes| x.sum(axes))),
+    ("ReduceMean", idempotent!("!", |_, _| Element::Unknown, lower::reduce::mean)),
+    ("ReduceMax", idempotent!("!", content::max, |x, axes| x.largest(axes))),
+    ("ReduceMin", idempotent!("!", content::min, lower::reduce::smallest)),
+    ("ReduceProd", idempotent!("!", content::mul, |x, axes| x.product(axes))),
+    ("ReduceL1", reduction!("", zero::first, lower::reduce::l1)),
+    ("ReduceL2", reduction!("", zero::first, lower::reduce::l2)),
+    ("ReduceSumSquare", reduction!("", zero::first, |x, axes| x.square().sum(axes))),
+    ("ReduceLogSum", reduction!("!", NEVER, |x, axes| x.sum(axes).ln())),
+    ("ReduceLogSumExp", reduction!("!", NEVER, lower::reduce::log_sum_exp)),
+    ("ArgMax", Rule { lower: |site, at| lower::select::place(site, at, false), ..ARG }),
+    ("ArgMin", Rule { lower: |site, at| lower::select::place(site, at, true), ..ARG }),
 ];
+
+/// A reduction over axes, which stay with size 1.
+type Over = for<'b> fn(Term<'b>, &[usize]) -> Term<'b>;
+
+/// The reduction in the shape that is asked for.
+fn over<'b>(site: &Site, at: &Args<'b>, over: Over) -> Result<Vec<Term<'b>>, String> {
+    let axes = reduced(site).ok_or("the axes to reduce are computed at run time")?;
+    Ok(vec![over(at.at(0)?, &axes).reshape(&lower::shape::result_shape(site, 0)?)])
+}
 
 /// ArgMax, ArgMin: the position of the extremum along `axis`. Positions are counted, so no unit may go.
 const ARG: Rule = Rule {

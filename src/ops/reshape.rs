@@ -6,7 +6,7 @@
 
 use super::content::{carry, elements, flat, select, small};
 use super::site::normalize_axis;
-use super::{AxisRule, Cut, Refit, Rule, Site, zero};
+use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
@@ -44,6 +44,7 @@ const RESHAPE: Rule = Rule {
     refit: |site, cut| retargeted(site, cut),
     is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
     moves: true,
+    lower: lower::shape::reshaped,
     ..Rule::OPAQUE
 };
 
@@ -303,6 +304,7 @@ const FLATTEN: Rule = Rule {
     zero: zero::first,
     is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
     moves: true,
+    lower: lower::shape::reshaped,
     ..Rule::OPAQUE
 };
 
@@ -357,6 +359,7 @@ const SQUEEZE: Rule = Rule {
     },
     is_identity: |site| site.shape(0).is_some_and(|s| squeezed(site, s) == Ok(Some(vec![]))),
     moves: true,
+    lower: lower::shape::reshaped,
     ..Rule::OPAQUE
 };
 
@@ -392,6 +395,7 @@ const UNSQUEEZE: Rule = Rule {
     zero: zero::first,
     is_identity: |site| site.rank(0).is_some_and(|rank| inserted(site, rank) == Ok(Some(vec![]))),
     moves: true,
+    lower: lower::shape::reshaped,
     ..Rule::OPAQUE
 };
 
@@ -425,6 +429,7 @@ const TRANSPOSE: Rule = Rule {
     zero: zero::first,
     is_identity: |site| site.rank(0).is_some_and(|r| permutation(site, r).is_ok_and(|p| p.is_sorted())),
     moves: true,
+    lower: lower::movement::transposed,
     ..Rule::OPAQUE
 };
 

@@ -3,11 +3,11 @@
 use super::content::scalar;
 use super::select::passing;
 use super::site::normalize_axis;
-use super::{AxisRule, Rule, Site, zero};
+use super::{AxisRule, Rule, Site, lower, zero};
 use crate::infer::{Element, Fact};
 
 pub const RULES: &[(&str, Rule)] = &[
-    ("CumSum", CUMULATIVE),
+    ("CumSum", Rule { lower: lower::scan::running_sum, ..CUMULATIVE }),
     ("CumProd", CUMULATIVE),
     ("ReverseSequence", REVERSE_SEQUENCE),
     ("Trilu", TRILU),
@@ -53,6 +53,7 @@ const REVERSE_SEQUENCE: Rule = Rule {
         })
     },
     zero: zero::first,
+    lower: lower::scan::reversed,
     ..Rule::OPAQUE
 };
 
@@ -64,6 +65,7 @@ const TRILU: Rule = Rule {
         Some(AxisRule::new("... _ _, _* -> ... _ _").why("it keeps a triangle of these axes"))
     },
     zero: zero::first,
+    lower: lower::select::triangle,
     ..Rule::OPAQUE
 };
 

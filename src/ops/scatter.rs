@@ -4,7 +4,7 @@
 use super::content::{carry, elements, flat, indices, small};
 use super::dims::{expect_rank, row};
 use super::site::normalize_axis;
-use super::{AxisRule, Rule, Site, zero};
+use super::{AxisRule, Rule, Site, lower, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::Dim;
 
@@ -36,6 +36,7 @@ const GATHER_ELEMENTS: Rule = Rule {
         Some(AxisRule::new(format!("{data}, {index} @e -> {index}")).why(INDEXED).carries())
     },
     zero: zero::first,
+    lower: lower::indices::gathered_each,
     ..Rule::OPAQUE
 };
 
@@ -48,6 +49,7 @@ const SCATTER_ELEMENTS: Rule = Rule {
         Some(AxisRule::new(format!("{data}, {index} @e, {index} -> {data}")).why(INDEXED))
     },
     zero: both,
+    lower: lower::indices::scattered_each,
     ..Rule::OPAQUE
 };
 
@@ -113,6 +115,10 @@ const GATHER_ND: Rule = Rule {
         Some(AxisRule::new(text).why(INDEXED).carries())
     },
     zero: zero::first,
+    lower: |site, at| {
+        let (batch, depth) = tuples(site)?.ok_or("the length of its index tuples is not known")?;
+        lower::indices::gathered_tuples(site, at, batch, depth)
+    },
     ..Rule::OPAQUE
 };
 
@@ -144,6 +150,10 @@ const SCATTER_ND: Rule = Rule {
         Some(AxisRule::new(text).why(INDEXED))
     },
     zero: both,
+    lower: |site, at| {
+        let (_, depth) = tuples(site)?.ok_or("the length of its index tuples is not known")?;
+        lower::indices::scattered_tuples(site, at, depth)
+    },
     ..Rule::OPAQUE
 };
 

@@ -2,7 +2,7 @@
 
 use super::content::{elements, indices, number, scalar, small};
 use super::site::normalize_axis;
-use super::{AxisRule, Refit, Rule, Site, zero};
+use super::{AxisRule, Refit, Rule, Site, lower, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{DType, Dim};
 
@@ -105,6 +105,7 @@ const ONE_HOT: Rule = Rule {
         Some(depth) if depth_of(site).is_some_and(|before| before != depth) => Ok(Refit::default().scalar(1, depth)),
         _ => Ok(Refit::default()),
     },
+    lower: lower::select::one_hot,
     ..Rule::OPAQUE
 };
 
@@ -139,6 +140,7 @@ const TOP_K: Rule = Rule {
             None => Some(AxisRule::new(format!("{best}, _* -> {best}, {best}")).why("it sorts along this axis")),
         }
     },
+    lower: lower::select::top,
     ..Rule::OPAQUE
 };
 

@@ -5,7 +5,7 @@
 
 use super::broadcast::broadcast;
 use super::content::{carry, elements, flat, number, scalar, select, small, spread};
-use super::{AxisRule, Cut, Refit, Rule, Site, zero};
+use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
 use crate::infer::{CONTENT_LIMIT, Element, Fact};
 use crate::ir::{Attribute, DType, Dim, Tensor};
 
@@ -71,6 +71,10 @@ const CONSTANT_OF_SHAPE: Rule = Rule {
         Some(AxisRule::new(format!("_* -> {}", labels.join(" "))))
     },
     zero: |site, _| fill(site).is_none_or(|v| v.to_f64().is_ok_and(|v| v.iter().all(|&x| x == 0.0))),
+    lower: |site, at| {
+        let value = fill(site).map_or(Some(0.0), |v| v.to_f64().ok()?.first().copied());
+        lower::shape::filled(site, at, value.ok_or("it is filled with no number")?)
+    },
     refit: |site, cut| {
         let Some(shape) = cut.result(0) else { return Ok(Refit::default()) };
         Ok(rewritten(site, 0, shape.to_vec(), site.result_shape(0) != Some(shape)))
@@ -105,6 +109,7 @@ const RANGE: Rule = Rule {
         Ok(vec![content.map_or(fact.clone(), |c| fact.with_content(c))])
     },
     axes: |_| Some(AxisRule::new("_*, _*, _* -> _").why("its length is computed from its limits")),
+    lower: lower::shape::range,
     ..Rule::OPAQUE
 };
 
@@ -193,6 +198,7 @@ const EXPAND: Rule = Rule {
     refit: |site, cut| Ok(stretched(site, cut).unwrap_or_default()),
     is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
     moves: true,
+    lower: lower::shape::expanded,
     ..Rule::OPAQUE
 };
 
@@ -259,6 +265,7 @@ const TILE: Rule = Rule {
     refit: |site, cut| Ok(repeated(site, cut).unwrap_or_default()),
     is_identity: |site| repeats(site).is_ok_and(|r| r.is_some_and(|r| r.iter().all(|r| *r == Some(Dim::Fixed(1))))),
     moves: true,
+    lower: lower::shape::tiled,
     ..Rule::OPAQUE
 };
 

@@ -6,7 +6,7 @@
 
 use super::content::{carry, elements, flat, select, small};
 use super::site::normalize_axis;
-use super::{AxisRule, Cut, Refit, Rule, Site, zero};
+use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
 use crate::infer::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
@@ -69,6 +69,13 @@ const SLICE: Rule = Rule {
         ranges.iter().all(|r| r.is_full(&shape[r.axis]))
     },
     moves: true,
+    lower: |site, at| {
+        let x = at.at(0)?;
+        let open = "its range is computed at run time";
+        let numbers = |r: &Range| Some((r.axis, r.numbers(site.dim(0, r.axis)?)?));
+        let ranges: Option<Vec<_>> = ranges(site, x.rank())?.ok_or(open)?.iter().map(numbers).collect();
+        Ok(lower::movement::sliced(x, &ranges.ok_or(open)?))
+    },
     ..Rule::OPAQUE
 };
 

@@ -138,7 +138,8 @@ fn only(model: &Model, node: NodeId) -> ValueId {
     model.graph.results(node).next().expect("inputs and constants have one result")
 }
 
-fn kind_of(dtype: DType) -> Option<Kind> {
+/// What elements of a type are in a program; `None` for those that are no numbers.
+pub fn kind_of(dtype: DType) -> Option<Kind> {
     match dtype {
         DType::Bool => Some(Kind::Bool),
         d if d.is_float() => Some(Kind::Float),

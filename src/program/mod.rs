@@ -14,7 +14,7 @@ mod shape;
 mod term;
 
 pub use builder::Builder;
-pub use lower::{Args, LowerError, Lowered, Moments, Statistics, lower};
+pub use lower::{Args, LowerError, Lowered, Moments, Statistics, kind_of, lower};
 pub use op::{Binary, Compare, Kernel, Kind, Literal, Map, Op, Span, Window};
 pub use term::Term;
 

@@ -97,9 +97,10 @@ impl<'b> Term<'b> {
         self * self
     }
 
-    /// `ln(1 + exp(x))`, without overflow.
+    /// `ln(1 + exp(x))`, without overflow, and without a kink at 0.
     pub fn softplus(self) -> Term<'b> {
-        self.relu() + ((-self.abs()).exp() + 1.0).ln()
+        let most = self.relu().detach();
+        most + ((-most).exp() + (self - most).exp()).ln()
     }
 
     pub fn powf(self, exponent: f64) -> Term<'b> {

@@ -4,16 +4,26 @@
 pub mod attention;
 pub mod conv;
 pub mod deconv;
+pub mod einsum;
 pub mod elementwise;
 pub mod fused;
+pub mod indices;
 pub mod layer_norm;
 pub mod loss;
+pub mod movement;
 pub mod norm;
 pub mod own_attention;
+pub mod pairs;
 pub mod pool;
 pub mod product;
+pub mod quantize;
+pub mod recurrent;
+pub mod reduce;
 pub mod resize;
 pub mod rotary;
+pub mod scan;
+pub mod select;
+pub mod shape;
 pub mod softmax;
 
 use super::Site;

@@ -1,0 +1,70 @@
+//! Operators along an axis in which the order matters.
+
+use super::elementwise::number;
+use super::select::{along, turned};
+use crate::ops::{Site, normalize_axis};
+use crate::program::{Args, Term};
+
+/// Sums of all up to each element, with or without it, from either end.
+pub fn running_sum<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+    let x = at.at(0)?;
+    let axis = site.ints(1).and_then(|a| a.first().copied()).ok_or("its axis is computed at run time")?;
+    let axis = normalize_axis(axis, x.rank())?;
+    let reverse = site.call.int("reverse", 0) != 0;
+    let x = if reverse { turned(x, axis) } else { x };
+    let sums = x.running_sum(axis);
+    let sums = if site.call.int("exclusive", 0) != 0 { shifted(sums, axis) } else { sums };
+    Ok(vec![if reverse { turned(sums, axis) } else { sums }])
+}
+
+/// A zero in front, and without the last element.
+fn shifted(x: Term, axis: usize) -> Term {
+    let mut widths = vec![(0, 0); x.rank()];
+    widths[axis].0 = 1;
+    x.narrow(axis, 0, x.size(axis).saturating_sub(1)).pad(&widths, 0.0)
+}
+
+/// The beginning of each sequence of a batch turned around.
+pub fn reversed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+    let (x, lengths) = (at.at(0)?, at.at(1)?);
+    let (batch, time) = (site.axis("batch_axis", 1, x.rank())?, site.axis("time_axis", 0, x.rank())?);
+    let mut shape = vec![1; x.rank()];
+    shape[batch] = lengths.count();
+    let lengths = lengths.reshape(&shape);
+    let steps = along(x, time, (0..x.size(time) as i64).collect());
+    let back = lengths - steps - number(steps, 1.0);
+    let source = steps.less(lengths).select(back, steps).expand(&x.shape());
+    Ok(vec![x.take_along(time, source)])
+}
+
+#[cfg(test)]
+#[cfg(all(feature = "tract", feature = "gradients"))]
+mod tests {
+    use crate::autograd::testing::Trial;
+    use crate::ir::Tensor;
+
+    #[test]
+    fn sums_on_the_way() {
+        for attributes in ["", "exclusive=1", "reverse=1", "exclusive=1 reverse=1"] {
+            Trial::new("CumSum", 14, attributes, &["2 5", "=i64[1]"], 1).check_derivative();
+            let x = Tensor::from_f32(vec![3], &[1.0, 2.0, 4.0]);
+            let found = Trial::new("CumSum", 14, attributes, &["3", "=i64[-1]"], 1).with("x0", x).run();
+            let expected = match attributes {
+                "" => [1.0, 3.0, 7.0],
+                "exclusive=1" => [0.0, 1.0, 3.0],
+                "reverse=1" => [7.0, 6.0, 4.0],
+                _ => [6.0, 4.0, 0.0],
+            };
+            assert_eq!(found[0].1.to_f64().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn sequences_turned_around() {
+        let lengths = || Tensor::from_i64(vec![2], &[3, 2]);
+        let trial = || Trial::new("ReverseSequence", 10, "", &["3 2", "i64:2"], 1).with("x1", lengths());
+        trial().check_derivative();
+        let x = Tensor::from_f32(vec![3, 2], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(trial().with("x0", x).run()[0].1.to_f64().unwrap(), [4.0, 3.0, 2.0, 1.0, 0.0, 5.0]);
+    }
+}
