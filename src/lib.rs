@@ -100,6 +100,7 @@ pub mod feed;
 pub mod figures;
 pub mod files;
 pub mod gates;
+pub mod gradients;
 pub mod infer;
 pub mod ir;
 pub mod judge;

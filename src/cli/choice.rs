@@ -1,15 +1,17 @@
 //! Arguments that say what is cut, shared by `plan` and `prune`.
 
 use super::Failure;
-use super::calibration::{Calibrated, Calibration};
+use super::calibration::{Calibrated, Calibration, batches};
 use super::driving::{Drive, Driving};
 use super::machine::{self, Tables};
-use super::progress::Waiting;
+use super::progress::{Progress, Waiting};
+use super::show;
 use super::source::Dims;
 use crate::analysis::Analysis;
 use crate::axes::Granularity;
 use crate::cost::{self, OpenDims};
 use crate::drive::{Driven, Promise};
+use crate::gradients::{GradientError, Gradients, Want};
 use crate::ir::Model;
 use crate::layers::{self, LayerError};
 use crate::lossless::{RangeError, Ranges};
@@ -18,7 +20,9 @@ use crate::plan::{Budget, ChooseError, Options, Plan, Round, Share};
 use crate::prune::{self, Shortened};
 use crate::report::MachineReport;
 use crate::score::Formula;
+use crate::stats::Samples;
 use clap::Args;
+use std::sync::Arc;
 
 /// What is cut, and how much.
 #[derive(Args)]
@@ -93,6 +97,23 @@ pub fn failure(error: ChooseError) -> Failure {
         }
         _ => Failure::new(error),
     }
+}
+
+/// What a formula looks at of gradients, told of on the way.
+pub fn gradients(
+    formula: &Formula,
+    analysis: &Analysis,
+    samples: Option<&dyn Samples>,
+    seed: u64,
+) -> Result<Option<Arc<Gradients>>, Failure> {
+    let progress = Progress::open("differentiating");
+    let found = Gradients::wanted(formula, analysis, samples, seed, &|| progress.step(1)).map_err(|e| match e {
+        GradientError::Lower(e) => Failure::new(e).hint("choose by a criterion that needs no gradients"),
+        e => Failure::new(e),
+    })?;
+    drop(progress);
+    found.iter().flat_map(|g| &g.notes).for_each(|note| show::say(&format!("note: {note}")));
+    Ok(found)
 }
 
 /// How much is cut: one of these.
@@ -208,9 +229,9 @@ impl Choice {
         self.budget.is_given() || self.layers.is_some() || self.driving.is_given()
     }
 
-    /// Whether something is judged before a model is made.
+    /// Whether labels can be of use before a model is made: to judge what is tried, or for the loss that chooses.
     pub fn judges(&self) -> bool {
-        self.driving.judges(self.budget.promise()) || self.driving.is_given()
+        self.how.learns() || self.driving.judges(self.budget.promise()) || self.driving.is_given()
     }
 
     /// Chooses nothing.
@@ -232,7 +253,10 @@ impl Choice {
         let (calibration, promise) = (&self.how.calibration, self.budget.promise());
         let (samples, held_out) = match self.driving.judges(promise) {
             true => self.driving.court.samples(calibration, model).map(|(rest, held_out)| (rest, Some(held_out)))?,
-            false => (calibration.samples(model)?, None),
+            false => {
+                let labels = self.driving.court.calib_labels().filter(|_| self.how.learns());
+                (calibration.labelled(model, labels)?.map(batches), None)
+            }
         };
         let calibrated = samples.map(|s| calibration.measured(s, &shortened.analysis)).transpose()?;
         let (calibrated, options) = self.how.options(self.budget.budget(), open, &shortened.analysis, calibrated)?;
@@ -293,6 +317,11 @@ impl How {
             }
         }
         self.check_granularity()?;
+        let samples = calibrated.as_ref().filter(|_| self.calibration.is_given()).map(Calibrated::samples);
+        let gradients = match budget {
+            Budget::Lossless => None,
+            _ => gradients(&criterion, analysis, samples, self.seed)?,
+        };
         let measured = calibrated.as_ref().map(|c| c.measured.clone());
         let options = Options {
             budget,
@@ -308,6 +337,7 @@ impl How {
             open,
             lossless: self.ranges().map_err(Failure::usage)?,
             measured,
+            gradients,
             table: None,
             energy: EnergyModel::default(),
         };
@@ -324,6 +354,11 @@ impl How {
             (false, false) => "l2",
         };
         self.criterion.as_deref().unwrap_or(default).parse().map_err(Failure::usage)
+    }
+
+    /// Whether units are told apart by a loss, which labels say more of.
+    pub fn learns(&self) -> bool {
+        self.formula().is_ok_and(|f| f.wants().into_iter().any(Want::by_loss))
     }
 
     /// What is known of the inputs, if units that go without loss go first.

@@ -1,6 +1,7 @@
 //! `secateur criteria`: how units can be told apart.
 
 use super::{Exit, show};
+use crate::gradients::Want;
 use crate::score::{CRITERIA, Criterion};
 use serde::Serialize;
 
@@ -21,16 +22,30 @@ struct Row {
     about: &'static str,
     /// Whether it looks at samples (`--calib`).
     needs_data: bool,
+    /// Whether labels of these tell it more (`--labels`).
+    uses_labels: bool,
+    /// Whether it needs a build with the feature `gradients`.
+    needs_gradients: bool,
     source: &'static str,
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    let row = |c: &Criterion| Row { name: c.name, about: c.about, needs_data: c.needs_data, source: c.source };
+    let row = |c: &Criterion| Row {
+        name: c.name,
+        about: c.about,
+        needs_data: c.needs_data,
+        uses_labels: c.gradient.is_some_and(Want::by_loss),
+        needs_gradients: c.gradient.is_some(),
+        source: c.source,
+    };
     let rows: Vec<Row> = CRITERIA.iter().map(row).collect();
     if args.json {
         show::print_json(&rows)?;
     } else {
-        let needs = |r: &Row| if r.needs_data { "--calib" } else { "" }.to_owned();
+        let needs = |r: &Row| match (r.needs_data, r.uses_labels) {
+            (true, true) => "--calib (--labels)".to_owned(),
+            (needs_data, _) => if needs_data { "--calib" } else { "" }.to_owned(),
+        };
         let lines = rows.iter().map(|r| vec![r.name.to_owned(), needs(r), r.about.to_owned(), r.source.to_owned()]);
         show::print(&show::table(&["criterion", "needs", "what it measures", "source"], 4, lines))?;
     }

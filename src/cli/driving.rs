@@ -69,6 +69,11 @@ impl Court {
         Some(labels(self.judge_labels.clone()?, self.task().unwrap_or_default()))
     }
 
+    /// The labels of --calib.
+    pub fn calib_labels(&self) -> Option<Labels> {
+        self.labels().filter(|_| self.judge.is_none())
+    }
+
     /// The samples to measure on, if there are any, and those to judge by.
     pub fn samples(&self, calib: &Calibration, model: &Model) -> Result<(Option<stats::Batches>, Samples), Failure> {
         if let Some(spec) = &self.judge {

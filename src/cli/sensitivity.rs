@@ -1,6 +1,7 @@
 //! `secateur sensitivity`: which groups do the outputs depend on?
 
 use super::calibration::read;
+use super::choice::gradients;
 use super::source::check_folder;
 use super::{Exit, Failure, show, source};
 use crate::draw::{Chart, Line};
@@ -72,11 +73,14 @@ pub fn run(args: Args) -> super::Outcome {
     let analysis = prune::prepare(&model)?;
     let few = read(&args.calib, None, &model, args.run_samples as usize)?;
     let few = few.feeds().collect::<Result<Vec<_>, _>>().map_err(Failure::new)?;
+    let samples = read(&args.calib, None, &model, args.samples as usize)?;
     let measured = match formula.needs_data() {
-        true => Some(Measured::new(&analysis, &read(&args.calib, None, &model, args.samples as usize)?, &|| {})?),
+        true => Some(Measured::new(&analysis, &samples, &|| {})?),
         false => None,
     };
-    let context = Context { analysis: &analysis, seed: args.seed, measured: measured.as_ref() };
+    let gradients = gradients(&formula, &analysis, Some(&samples), args.seed)?;
+    let (measured, gradients) = (measured.as_ref(), gradients.as_deref());
+    let context = Context { analysis: &analysis, seed: args.seed, measured, gradients };
     let ablation = Ablation::new(&analysis, &few)?;
     let mut rows = vec![];
     for group in analysis.groups.free().filter(|g| args.inexact || g.is_exact()) {

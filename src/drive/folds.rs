@@ -6,6 +6,7 @@
 
 use super::{DriveError, Jury, Subject, Trial};
 use crate::feed;
+use crate::gradients::Gradients;
 use crate::judge::Task;
 use crate::plan::{self, Options, Plan};
 use crate::prune::Repair;
@@ -64,7 +65,8 @@ pub fn folds(
         }
         let batches = Batches { samples: rest, batch: BATCH };
         let measured = Arc::new(Measured::new(subject.analysis, &batches, &|| ())?);
-        let options = Options { measured: Some(measured.clone()), ..options.clone() };
+        let gradients = Gradients::wanted(&options.criterion, subject.analysis, Some(&batches), options.seed, &|| ())?;
+        let options = Options { measured: Some(measured.clone()), gradients, ..options.clone() };
         let plan = plan::choose(subject.analysis, &options)?;
         let repair = repairs.then(|| Repair { measured: &measured, samples: &batches, done: &|| () });
         let jury = Jury::new(subject.original, &left_out, task)?;

@@ -22,6 +22,7 @@ pub use trial::{Jury, Metric, Score, Subject, Trial};
 
 use crate::compare::CompareError;
 use crate::feed::FeedError;
+use crate::gradients::GradientError;
 use crate::judge::EvalError;
 use crate::oracle::OracleError;
 use crate::plan::{Budget, ChooseError};
@@ -72,6 +73,8 @@ pub enum DriveError {
     Prune(#[from] PruneError),
     #[error("measuring: {0}")]
     Stats(#[from] StatsError),
+    #[error("gradients: {0}")]
+    Gradients(#[from] GradientError),
     #[error("the samples held out: {0}")]
     Feed(#[from] FeedError),
     #[error("running what was tried: {0}")]

@@ -9,6 +9,7 @@ use super::{DriveError, Subject};
 use crate::analysis::Analysis;
 use crate::axes::{Group, GroupId, KeepSets, Kept, Var};
 use crate::cost;
+use crate::gradients::Gradients;
 use crate::plan::{self, Budget, Cut, Options, Plan, places};
 use crate::prune;
 use crate::stats::{Measured, Samples};
@@ -45,6 +46,7 @@ pub fn rounds(
         if let Some(samples) = samples.filter(|_| options.criterion.needs_data()) {
             options.measured = Some(Arc::new(Measured::new(&now, samples, done)?));
         }
+        options.gradients = Gradients::wanted(&options.criterion, &now, samples, options.seed, done)?;
         let next = plan::choose(&now, &Options { budget: step(round), ..options.clone() })?;
         plan = composed(analysis, &plan, &now, &next)?;
     }

@@ -9,6 +9,7 @@ use super::{Cut, Patterns, Plan, PlanError, VERSION, architecture, places};
 use crate::analysis::Analysis;
 use crate::axes::{Granularity, Group, GroupId, Shape, Var};
 use crate::cost::{Cost, OpenDims};
+use crate::gradients::{GradientError, Gradients};
 use crate::lossless::{self, Ranges};
 use crate::machine::{EnergyModel, Prices, Table, TableError, grid};
 use crate::score::{Context, Formula, ScoreError};
@@ -117,6 +118,8 @@ pub struct Options {
     pub lossless: Option<Ranges>,
     /// What was measured on samples, for criteria that ask for it.
     pub measured: Option<Arc<Measured>>,
+    /// What was measured of gradients, for criteria that ask for it; those that need no samples measure it themselves.
+    pub gradients: Option<Arc<Gradients>>,
     /// What pieces of the model cost on a machine, by width. Groups then keep no number of units at which the model
     /// costs as much as with more, whatever the budget counts.
     pub table: Option<Arc<Table>>,
@@ -141,6 +144,7 @@ impl Options {
             open: OpenDims::default(),
             lossless: Some(Ranges::default()),
             measured: None,
+            gradients: None,
             table: None,
             energy: EnergyModel::default(),
         }
@@ -170,6 +174,8 @@ pub enum ChooseError {
     NoTable(Budget),
     #[error(transparent)]
     Table(#[from] TableError),
+    #[error("gradients: {0}")]
+    Gradients(#[from] GradientError),
 }
 
 /// Chooses the units that go.
@@ -195,7 +201,11 @@ impl<'a> Ranking<'a> {
             _ => None,
         };
         let measured = options.measured.as_deref().or(implied.as_ref());
-        let context = Context { analysis, seed: options.seed, measured };
+        let weighed = match &options.gradients {
+            None => Gradients::wanted(&options.criterion, analysis, None, options.seed, &|| ())?,
+            known => known.clone(),
+        };
+        let context = Context { analysis, seed: options.seed, measured, gradients: weighed.as_deref() };
         let lossless = options.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges));
         Ranking::by(analysis, options, |group| {
             let scores = match options.budget {

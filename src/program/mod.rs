@@ -7,6 +7,7 @@
 //! [`crate::autograd`] runs it.
 
 mod builder;
+mod logits;
 mod lower;
 mod op;
 mod print;

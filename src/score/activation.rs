@@ -11,6 +11,7 @@ pub const ACTIVATION: Criterion = Criterion {
              (arXiv 1611.06440)",
     needs_data: true,
     comparable: false,
+    gradient: None,
     score: |context, group| {
         over_readings(context, group, |reading| Ok(reading.energy().into_iter().map(f64::sqrt).collect()))
     },

@@ -10,6 +10,7 @@ pub const APOZ: Criterion = Criterion {
     source: "Hu et al., Network Trimming, 2016 (arXiv 1607.03250)",
     needs_data: true,
     comparable: false,
+    gradient: None,
     score: |context, group| {
         over_readings(context, group, |reading| {
             let shares = reading.stats.positive(reading.contraction);

@@ -14,6 +14,7 @@ pub const BN_SCALE: Criterion = Criterion {
     source: "Liu et al., Learning Efficient Convolutional Networks through Network Slimming, 2017 (arXiv 1708.06519)",
     needs_data: false,
     comparable: false,
+    gradient: None,
     score: scales,
 };
 

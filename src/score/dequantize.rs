@@ -78,7 +78,7 @@ mod tests {
         );
         let analysis = prune::prepare(&parse(&text, &|_| None).expect("a model")).expect("an analysis");
         let quantized = analysis.groups.all.iter().find(|g| g.members.len() > 1 && g.size == 2).expect("the columns");
-        let context = Context { analysis: &analysis, seed: 0, measured: None };
+        let context = Context { analysis: &analysis, seed: 0, measured: None, gradients: None };
         Criterion::named("l1").expect("a criterion").score(&context, quantized).expect("scores")
     }
 

@@ -14,5 +14,6 @@ pub const FOLD: Criterion = Criterion {
              Kurtic et al., ZipLM, 2023 (arXiv 2302.04089)",
     needs_data: false,
     comparable: true,
+    gradient: None,
     score: obs::score,
 };

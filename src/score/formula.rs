@@ -6,6 +6,8 @@
 
 use super::{Context, Criterion, ScoreError, normalize};
 use crate::axes::Group;
+use crate::gradients::Want;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -25,6 +27,11 @@ impl Formula {
     /// Whether any of its criteria looks at what the weights imply, where nothing is measured.
     pub fn implies(&self) -> bool {
         self.terms.iter().flatten().any(|c| c.name == super::fold::FOLD.name)
+    }
+
+    /// What its criteria look at of gradients.
+    pub fn wants(&self) -> BTreeSet<Want> {
+        self.terms.iter().flatten().filter_map(|c| c.gradient).collect()
     }
 
     /// Whether scores are errors, which mean the same in all groups: those of a single criterion can be.

@@ -15,6 +15,7 @@ pub const FPGM: Criterion = Criterion {
     source: "He et al., Filter Pruning via Geometric Median, 2019 (arXiv 1811.00250)",
     needs_data: false,
     comparable: false,
+    gradient: None,
     score: |context, group| over_members(context, group, |t, axis, units| distances(t, axis, units, group.size)),
 };
 

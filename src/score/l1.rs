@@ -9,5 +9,6 @@ pub const L1: Criterion = Criterion {
     source: "Li et al., Pruning Filters for Efficient ConvNets, 2017 (arXiv 1608.08710)",
     needs_data: false,
     comparable: false,
+    gradient: None,
     score: |context, group| over_slices(context, group, f64::abs),
 };

@@ -10,6 +10,7 @@ pub const L2: Criterion = Criterion {
     source: "Fang et al., DepGraph: Towards Any Structural Pruning, 2023 (arXiv 2301.12900)",
     needs_data: false,
     comparable: false,
+    gradient: None,
     score: norms,
 };
 

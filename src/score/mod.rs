@@ -7,15 +7,23 @@ mod activation;
 mod apoz;
 mod bn_scale;
 mod dequantize;
+mod fisher;
 mod fold;
 mod formula;
 mod fpgm;
+mod gradient;
+mod grasp;
+mod hessian;
 mod l1;
 mod l2;
+mod lrp;
 mod obs;
 mod random;
 mod reading;
 mod sensitivity;
+mod snip;
+mod synflow;
+mod taylor;
 mod wanda;
 mod wifv;
 
@@ -23,6 +31,7 @@ pub use formula::Formula;
 
 use crate::analysis::Analysis;
 use crate::axes::{Axes, Group};
+use crate::gradients::{Gradients, Want};
 use crate::ir::{Graph, Tensor, TensorError};
 use crate::sensitivity::AblationError;
 use crate::stats::Measured;
@@ -35,6 +44,8 @@ pub struct Context<'a> {
     pub seed: u64,
     /// The contractions of the model, and what was measured of them.
     pub measured: Option<&'a Measured>,
+    /// What was measured of gradients.
+    pub gradients: Option<&'a Gradients>,
 }
 
 impl<'a> Context<'a> {
@@ -59,6 +70,8 @@ pub struct Criterion {
     pub needs_data: bool,
     /// Whether scores of different groups mean the same as they are; others are scaled to mean 1 in each group.
     pub comparable: bool,
+    /// What it looks at of gradients.
+    pub gradient: Option<Want>,
     /// One number per unit, not yet normalized.
     score: fn(&Context, &Group) -> Result<Vec<f64>, ScoreError>,
 }
@@ -94,6 +107,14 @@ pub const CRITERIA: &[Criterion] = &[
     wanda::WANDA,
     wifv::WIFV,
     sensitivity::SENSITIVITY,
+    taylor::TAYLOR,
+    fisher::FISHER,
+    hessian::HESSIAN,
+    lrp::LRP,
+    lrp::LRP_EPSILON,
+    snip::SNIP,
+    grasp::GRASP,
+    synflow::SYNFLOW,
 ];
 
 impl Criterion {

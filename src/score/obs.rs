@@ -21,6 +21,7 @@ pub const OBS: Criterion = Criterion {
              Kurtic et al., ZipLM, 2023 (arXiv 2302.04089)",
     needs_data: true,
     comparable: true,
+    gradient: None,
     score,
 };
 

@@ -11,6 +11,7 @@ pub const RANDOM: Criterion = Criterion {
     source: "Mittal et al., Recovering from Random Pruning, 2018 (arXiv 1801.10447)",
     needs_data: false,
     comparable: false,
+    gradient: None,
     score: |context, group| {
         let mut lots = ChaCha8Rng::seed_from_u64(context.seed);
         lots.set_stream(u64::from(group.id.0));

@@ -17,6 +17,7 @@ pub const SENSITIVITY: Criterion = Criterion {
     source: "Li et al., Pruning Filters for Efficient ConvNets, 2017 (arXiv 1608.08710), section 3.2",
     needs_data: true,
     comparable: true,
+    gradient: None,
     score,
 };
 

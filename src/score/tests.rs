@@ -34,7 +34,7 @@ fn scores(text: &str, formula: &str, rows: &[[f64; 3]]) -> Vec<f64> {
         stats.add(last, &Mat::from_fn(rows.len(), 3, |t, k| rows[t][k]), 0);
     }
     let measured = Measured { contractions, stats, few: vec![] };
-    let context = Context { analysis: &analysis, seed: 0, measured: Some(&measured) };
+    let context = Context { analysis: &analysis, seed: 0, measured: Some(&measured), gradients: None };
     let formula: Formula = formula.parse().expect("a formula");
     formula.score(&context, group).expect("scores").into_iter().map(|s| (s * 1e6).round() / 1e6).collect()
 }

@@ -10,6 +10,7 @@ pub const WANDA: Criterion = Criterion {
     source: "Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023 (arXiv 2306.11695)",
     needs_data: true,
     comparable: false,
+    gradient: None,
     score: |context, group| {
         over_readings(context, group, |reading| {
             let sizes = reading.energy().into_iter().map(f64::sqrt);

@@ -11,6 +11,7 @@ pub const WIFV: Criterion = Criterion {
              (arXiv 2312.11983)",
     needs_data: true,
     comparable: false,
+    gradient: None,
     score: |context, group| {
         over_readings(context, group, |reading| {
             let variances = reading.variance();

@@ -14,7 +14,7 @@ pub use moments::{Moments, rows};
 use crate::analysis::Analysis;
 use crate::contraction::{Contraction, View};
 use crate::feed::{self, Feed, FeedError};
-use crate::ir::{Model, TensorError, ValueId};
+use crate::ir::{Model, Tensor, TensorError, ValueId};
 use crate::oracle::{OracleError, Runner};
 use crate::passes::{self, PassError};
 use crate::save::{self, SaveError};
@@ -28,7 +28,17 @@ pub trait Samples {
 
     /// How many samples there are.
     fn count(&self) -> u64;
+
+    /// Feeds of so many samples, or of as many as there can be, each with what its samples should come out as where that
+    /// is known.
+    fn labelled(&self, batch: usize) -> Box<dyn Iterator<Item = Result<Labelled, FeedError>> + '_> {
+        let _ = batch;
+        Box::new(self.feeds().map(|feed| Ok((feed?, None))))
+    }
 }
+
+/// A feed and its samples' labels.
+pub type Labelled = (Feed, Option<Tensor>);
 
 impl Samples for Vec<Feed> {
     fn feeds(&self) -> Box<dyn Iterator<Item = Result<Feed, FeedError>> + '_> {
@@ -53,6 +63,13 @@ impl Samples for Batches {
 
     fn count(&self) -> u64 {
         self.samples.len() as u64
+    }
+
+    fn labelled(&self, batch: usize) -> Box<dyn Iterator<Item = Result<Labelled, FeedError>> + '_> {
+        let (labels, per_feed) = (self.samples.labels(), self.samples.per_feed(batch).min(self.samples.len()));
+        let rows = move |at: usize| (at * per_feed..(at + 1) * per_feed).collect::<Vec<usize>>();
+        let of = move |at| labels.as_ref().and_then(|l| l.select(0, &rows(at)).ok());
+        Box::new(self.samples.full_feeds(batch).enumerate().map(move |(at, feed)| Ok((feed?, of(at)))))
     }
 }
 
@@ -210,14 +227,14 @@ impl Probe {
     }
 
     /// The values on a feed. All feeds have one signature.
-    pub fn run(&mut self, feed: &Feed) -> Result<BTreeMap<ValueId, crate::ir::Tensor>, StatsError> {
+    pub fn run(&mut self, feed: &Feed) -> Result<BTreeMap<ValueId, Tensor>, StatsError> {
         if self.runner.is_none() {
             let names: Vec<String> = self.names.values().cloned().collect();
             self.runner = Some(Runner::inside(&self.bytes, None, &feed.signature(), &names)?);
             self.bytes = vec![];
         }
         let Some(runner) = &self.runner else { return Err(StatsError::Empty) };
-        let mut found: std::collections::HashMap<String, crate::ir::Tensor> = runner.run(feed)?.into_iter().collect();
+        let mut found: std::collections::HashMap<String, Tensor> = runner.run(feed)?.into_iter().collect();
         let value = |(&value, name): (&ValueId, &String)| found.remove(name).map(|tensor| (value, tensor));
         Ok(self.names.iter().filter_map(value).collect())
     }

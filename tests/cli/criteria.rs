@@ -10,6 +10,9 @@ fn all_criteria_cut_as_much_and_not_all_the_same() {
     let calib = fixture("digits_calib.npz");
     let mut outputs = vec![];
     for row in listed.as_array().unwrap() {
+        if row["needs_gradients"].as_bool().unwrap() && cfg!(not(feature = "gradients")) {
+            continue;
+        }
         let name = row["name"].as_str().unwrap();
         assert!(!row["source"].as_str().unwrap().is_empty());
         let samples: &[&str] = match row["needs_data"].as_bool().unwrap() {
@@ -40,6 +43,53 @@ fn criteria_that_need_samples_say_so() {
     }
     let shown = stdout(&["criteria"], 0);
     assert!(shown.contains("wanda") && shown.contains("--calib"), "{shown}");
+}
+
+#[test]
+#[cfg(not(feature = "gradients"))]
+fn criteria_that_need_gradients_say_what_to_build() {
+    let (net, calib) = (fixture("digits_mlp"), fixture("digits_calib.npz"));
+    for options in [&["--criterion", "synflow"][..], &["--criterion", "obs*taylor", "--calib", &calib]] {
+        let args = [&["prune", &net, "-o", "o.onnx"], options].concat();
+        let assert = secateur(&args).code(1);
+        assert!(text(&assert.get_output().stderr).contains("build it with `--features gradients`"), "{options:?}");
+    }
+}
+
+#[test]
+#[cfg(feature = "gradients")]
+fn labels_say_what_the_loss_is() {
+    let folder = Folder::new();
+    let (net, test) = (fixture("digits_mlp"), fixture("digits_test.npz"));
+    let samples = ["--ratio", "0.5", "--calib", &test, "--samples", "64"];
+    let cuts = |more: &[&str]| {
+        let (output, report) = prune(&folder, &net, "o.onnx", &[&samples, more].concat());
+        assert!(accuracy(&load(&output)) >= 0.9, "{more:?}");
+        report["plan"]["cuts"].to_string()
+    };
+    let drawn = cuts(&["--criterion", "taylor"]);
+    let labelled = cuts(&["--criterion", "taylor", "--labels", &test]);
+    assert_ne!(drawn, labelled);
+    assert_eq!(labelled, cuts(&["--criterion", "taylor", "--judge-labels", &test]));
+    assert_ne!(labelled, cuts(&["--criterion", "obs*taylor", "--labels", &test]));
+    assert_ne!(drawn, cuts(&["--criterion", "taylor", "--seed", "1"]));
+    // Without gradients labels are about the inputs, and there are none.
+    let args = [&["prune", &net, "-o", "o.onnx", "--criterion", "obs", "--labels", &test], &samples[..]].concat();
+    assert!(text(&secateur(&args).code(2).get_output().stderr).contains("--inputs"));
+}
+
+#[test]
+#[cfg(feature = "gradients")]
+fn gradients_in_rounds_and_folds() {
+    let folder = Folder::new();
+    let (net, calib) = (fixture("digits_mlp"), fixture("digits_calib.npz"));
+    let options = ["--macs", "50%", "--criterion", "fisher", "--calib", &calib, "--samples", "32"];
+    for more in [["--iterative", "2"], ["--folds", "2"]] {
+        let (output, _) = prune(&folder, &net, "o.onnx", &[&options[..], &more].concat());
+        assert!(accuracy(&load(&output)) >= 0.9, "{more:?}");
+    }
+    let (_, report) = prune(&folder, &net, "o.onnx", &["--macs", "50%", "--criterion", "synflow", "--iterative", "3"]);
+    assert_eq!(report["plan"]["criterion"], "synflow");
 }
 
 #[test]

@@ -1,0 +1,170 @@
+//! Gradients, measured once: what the criteria that look at derivatives say of each unit.
+//!
+//! The model becomes a [program](crate::program) for the samples' sizes, with a [loss](loss) behind it. What a run
+//! tells of single weights is summed up to numbers of units at once, so that memory is bounded by the model and one
+//! batch, whatever the number of samples. Only what is asked for is computed. Results depend on nothing but the model,
+//! the samples and the seed.
+
+mod first;
+mod flow;
+mod loss;
+mod relevance;
+mod rules;
+mod second;
+mod slopes;
+#[cfg(all(test, feature = "gradients"))]
+mod tests;
+mod units;
+
+use crate::analysis::Analysis;
+use crate::autograd::EngineError;
+use crate::axes::{Group, GroupId};
+use crate::feed::FeedError;
+use crate::ir::TensorError;
+use crate::program::LowerError;
+use crate::score::Formula;
+use crate::stats::Samples;
+use crate::verify::VerifyError;
+use slopes::Study;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What can be measured of each unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Want {
+    /// `Σ over samples (Σ g w)²`.
+    Taylor,
+    /// `½ Σ w² E[g²]`.
+    Fisher,
+    /// `½ Σ w² H`, with the diagonal of the Hessian.
+    Hessian,
+    /// `Σ |g w|`.
+    Snip,
+    /// `Σ w (H g)`.
+    Grasp,
+    /// `Σ |w| dR/d|w|`, where `R` is what comes out of ones.
+    Synflow,
+    /// The relevance that reaches the unit.
+    Relevance(Rule),
+}
+
+/// How relevance is shared out among what a sum of products is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// By all products, as shares of their sum.
+    Epsilon,
+    /// By products above zero alone.
+    Positive,
+}
+
+impl Want {
+    /// Whether it is about a loss, which knows more with labels.
+    pub fn by_loss(self) -> bool {
+        !matches!(self, Want::Synflow)
+    }
+
+    /// Whether samples are needed.
+    pub fn needs_data(self) -> bool {
+        self.by_loss()
+    }
+}
+
+/// Numbers of units, by what was measured and group.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    known: BTreeMap<(Want, GroupId), Vec<f64>>,
+    /// What is to be known about them, in words.
+    pub notes: Vec<String>,
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum GradientError {
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    #[error(transparent)]
+    Inputs(#[from] VerifyError),
+    #[error("the program of the model: {0}")]
+    Program(String),
+    #[error("the values of `{name}`: {error}")]
+    Tensor { name: String, error: TensorError },
+    #[error("the model has no output of floats to differentiate")]
+    NoOutput,
+    #[error("labels of the shape {labels:?} do not go with an output of the shape {output:?}")]
+    Labels { labels: Vec<usize>, output: Vec<usize> },
+    #[error("the label {label} is none of {classes} classes, 0 to {}", classes - 1)]
+    Range { label: i64, classes: usize },
+    #[error("there are no samples to differentiate on")]
+    Empty,
+}
+
+impl Gradients {
+    /// What a formula's criteria need, as far as it can be measured: without samples, what needs none. `None` where
+    /// they need nothing. `done` is told of every batch.
+    pub fn wanted(
+        formula: &Formula,
+        analysis: &Analysis,
+        samples: Option<&dyn Samples>,
+        seed: u64,
+        done: &dyn Fn(),
+    ) -> Result<Option<Arc<Gradients>>, GradientError> {
+        let wants: BTreeSet<Want> =
+            formula.wants().into_iter().filter(|w| samples.is_some() || !w.needs_data()).collect();
+        if wants.is_empty() {
+            return Ok(None);
+        }
+        Gradients::measure(analysis, &wants, samples, seed, done).map(|g| Some(Arc::new(g)))
+    }
+
+    /// Measures on an analyzed model.
+    pub fn measure(
+        analysis: &Analysis,
+        wants: &BTreeSet<Want>,
+        samples: Option<&dyn Samples>,
+        seed: u64,
+        done: &dyn Fn(),
+    ) -> Result<Gradients, GradientError> {
+        if cfg!(not(feature = "gradients")) {
+            return Err(EngineError::Absent.into());
+        }
+        let mut gradients = Gradients::default();
+        for &want in wants {
+            let study = samples.map(|samples| Study { analysis, samples, seed, done }).ok_or(GradientError::Empty);
+            let numbers = match want {
+                Want::Taylor => first::taylor(&study?)?,
+                Want::Fisher => first::fisher(&study?)?,
+                Want::Snip => first::snip(&study?)?,
+                Want::Hessian => second::hessian(&study?)?,
+                Want::Grasp => second::grasp(&study?)?,
+                Want::Relevance(rule) => relevance::reaching(&study?, rule)?,
+                Want::Synflow => {
+                    let (numbers, exact) = flow::synflow(analysis)?;
+                    gradients.notes.extend((!exact).then(|| flow::INEXACT.to_owned()));
+                    numbers
+                }
+            };
+            gradients.known.extend(numbers.into_iter().map(|(group, numbers)| ((want, group), numbers)));
+        }
+        Ok(gradients)
+    }
+
+    /// A number for each unit of a group; `None` where nothing was measured of it.
+    pub fn of(&self, want: Want, group: &Group) -> Option<&[f64]> {
+        self.known.get(&(want, group.id)).map(Vec::as_slice)
+    }
+}
+
+/// A number for each unit, by group.
+type Numbers = BTreeMap<GroupId, Vec<f64>>;
+
+/// Adds numbers of units, each changed by `f`.
+fn add(total: &mut Numbers, more: Numbers, f: impl Fn(f64) -> f64) {
+    for (group, numbers) in more {
+        let sum = total.entry(group).or_insert_with(|| vec![0.0; numbers.len()]);
+        sum.iter_mut().zip(numbers).for_each(|(s, n)| *s += f(n));
+    }
+}

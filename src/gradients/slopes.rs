@@ -1,0 +1,132 @@
+//! Derivatives of the loss by weights, batch by batch.
+
+use super::loss::{Loss, numbers};
+use super::units::Units;
+use super::{GradientError, Numbers};
+use crate::analysis::Analysis;
+use crate::autograd::{Bindings, Engine, Precision};
+use crate::feed::Feed;
+use crate::ir::{DType, Model, NodeId, Tensor};
+use crate::oracle::Signature;
+use crate::program::{Id, Kind, Program};
+use crate::stats::Samples;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// A model and the samples that it is studied on.
+pub struct Study<'a> {
+    pub analysis: &'a Analysis,
+    pub samples: &'a dyn Samples,
+    pub seed: u64,
+    pub done: &'a dyn Fn(),
+}
+
+/// The weights that the loss is differentiated by, and where they belong.
+pub struct Weights<'a> {
+    model: &'a Model,
+    leaves: Vec<Id>,
+    pub nodes: Vec<NodeId>,
+    /// The elements of each constant.
+    pub numbers: Vec<Vec<f64>>,
+    units: Units,
+}
+
+/// A batch with all that its loss is computed from.
+pub struct Batch<'a> {
+    pub weights: &'a Weights<'a>,
+    loss: &'a Loss,
+    given: Vec<(String, Tensor)>,
+}
+
+impl Study<'_> {
+    /// Goes through the samples, so many at a time or as many as the model takes. What is drawn is the same each time.
+    pub fn each(
+        &self,
+        batch: usize,
+        mut see: impl FnMut(&Batch) -> Result<(), GradientError>,
+    ) -> Result<(), GradientError> {
+        let model = &self.analysis.model;
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut prepared: Option<(Vec<Signature>, Loss, Weights)> = None;
+        for feed in self.samples.labelled(batch) {
+            let (feed, labels) = feed?;
+            let (signature, loss, weights) = match prepared.take().filter(|p| p.0 == feed.signature()) {
+                Some(known) => known,
+                None => {
+                    let loss = Loss::new(model, &feed, labels.as_ref())?;
+                    let weights = Weights::of(self.analysis, &loss.program)?;
+                    (feed.signature(), loss, weights)
+                }
+            };
+            let mut given = loss.targets(model, &feed, labels.as_ref(), &mut rng)?;
+            given.extend(feed.iter().cloned());
+            see(&Batch { weights: &weights, loss: &loss, given })?;
+            (self.done)();
+            prepared = Some((signature, loss, weights));
+        }
+        if prepared.is_some() { Ok(()) } else { Err(GradientError::Empty) }
+    }
+
+    /// Each feed with its labels, so many samples at a time.
+    pub fn feeds(&self, batch: usize) -> impl Iterator<Item = Result<(Feed, Option<Tensor>), GradientError>> + '_ {
+        self.samples.labelled(batch).map(|feed| Ok(feed?))
+    }
+}
+
+impl<'a> Weights<'a> {
+    /// The constants of floats that a program reads.
+    pub fn of(analysis: &'a Analysis, program: &Program) -> Result<Weights<'a>, GradientError> {
+        let model = &analysis.model;
+        let floats = program.constants().filter(|&(_, id)| program.step(id).kind == Kind::Float);
+        let (nodes, leaves): (Vec<NodeId>, Vec<Id>) = floats.unzip();
+        let elements = nodes.iter().filter_map(|&n| model.graph.constant(n));
+        let elements = elements.map(|c| numbers(&c.name, &c.tensor)).collect::<Result<_, _>>()?;
+        let units = Units::of(analysis, &nodes);
+        Ok(Weights { model, leaves, nodes, numbers: elements, units })
+    }
+
+    /// Sums what `f` says of each weight and another number for it, over all that belongs to a unit.
+    pub fn sums(&self, others: &[Vec<f64>], f: impl Fn(f64, f64) -> f64) -> Numbers {
+        let of = |(w, o): (&Vec<f64>, &Vec<f64>)| w.iter().zip(o).map(|(&w, &o)| f(w, o)).collect();
+        self.units.sums(&self.numbers.iter().zip(others).map(of).collect::<Vec<Vec<f64>>>())
+    }
+
+    /// A program's only number, and its derivative by each constant, with other numbers in place of the weights.
+    pub fn derivative(
+        &self,
+        program: &Program,
+        given: &[(String, Tensor)],
+        weights: Option<&[Vec<f64>]>,
+        precision: Precision,
+    ) -> Result<(f64, Vec<Vec<f64>>), GradientError> {
+        let original = |node: NodeId| self.model.graph.constant(node).map(|c| &c.tensor);
+        let with = |(at, numbers): (usize, &Vec<f64>)| {
+            let shape = original(self.nodes[at]).map(|t| t.shape.clone()).unwrap_or_default();
+            Tensor::from_f64(DType::F64, shape, numbers).expect("64-bit floats are floats")
+        };
+        let others: Vec<Tensor> = weights.into_iter().flatten().enumerate().map(with).collect();
+        let place = |node: NodeId| self.nodes.iter().position(|&n| n == node);
+        let constant = |node: NodeId| place(node).and_then(|at| others.get(at)).or_else(|| original(node));
+        let input = |name: &str| given.iter().find(|(n, _)| n == name).map(|(_, t)| t);
+        let engine = Engine { precision, recompute: false };
+        let bindings = Bindings { input: &input, constant: &constant };
+        let derived = engine.differentiate(program, bindings, &self.leaves)?;
+        let value = numbers("the loss", &derived.results[0])?.iter().sum();
+        let slopes = derived.gradients.iter().map(|t| numbers("a derivative", t));
+        Ok((value, slopes.collect::<Result<_, _>>()?))
+    }
+}
+
+impl Batch<'_> {
+    /// The derivative of the loss, summed over the batch, by each weight.
+    pub fn slopes(&self) -> Result<Vec<Vec<f64>>, GradientError> {
+        self.weights.derivative(&self.loss.program, &self.given, None, Precision::Single).map(|(_, slopes)| slopes)
+    }
+
+    /// The same in double precision, with the weights moved by `step` times a direction.
+    pub fn slopes_at(&self, direction: &[Vec<f64>], step: f64) -> Result<Vec<Vec<f64>>, GradientError> {
+        let moved = |(w, d): (&Vec<f64>, &Vec<f64>)| w.iter().zip(d).map(|(w, d)| w + step * d).collect();
+        let moved: Vec<Vec<f64>> = self.weights.numbers.iter().zip(direction).map(moved).collect();
+        self.weights.derivative(&self.loss.program, &self.given, Some(&moved), Precision::Double).map(|(_, slopes)| slopes)
+    }
+}

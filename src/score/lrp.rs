@@ -1,0 +1,32 @@
+//! `lrp` and `lrp-epsilon`: how much of the score of a sample's class is owed to a unit.
+
+use super::Criterion;
+use super::gradient::measured;
+use crate::gradients::{Rule, Want};
+
+const POSITIVE: Want = Want::Relevance(Rule::Positive);
+const EPSILON: Want = Want::Relevance(Rule::Epsilon);
+
+/// Relevance that products with weights share out by what is above zero (the rule z⁺).
+pub const LRP: Criterion = Criterion {
+    name: "lrp",
+    about: "relevance of the unit for the class, shared out by products above zero",
+    source: "Montavon et al., Explaining Nonlinear Classification Decisions with Deep Taylor Decomposition, 2017 \
+             (arXiv 1512.02479); Yeom et al., Pruning by Explaining, 2021 (arXiv 1912.08881)",
+    needs_data: true,
+    comparable: true,
+    gradient: Some(POSITIVE),
+    score: |context, group| measured(context, group, POSITIVE),
+};
+
+/// Relevance that products with weights share out by all of them (the rule ε).
+pub const LRP_EPSILON: Criterion = Criterion {
+    name: "lrp-epsilon",
+    about: "relevance of the unit for the class, shared out by all products",
+    source: "Bach et al., On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance \
+             Propagation, 2015; Yeom et al., Pruning by Explaining, 2021 (arXiv 1912.08881)",
+    needs_data: true,
+    comparable: true,
+    gradient: Some(EPSILON),
+    score: |context, group| measured(context, group, EPSILON),
+};
