@@ -41,7 +41,16 @@ def main():
 
 
 def search(task, cut, shares):
-    """For each target: the model that keeps most MACs within it."""
+    """For each target: the files of the model that keeps most MACs within it."""
+    for target, pruned, error in fitting(task, cut, shares):
+        try:
+            yield {"target": target} | ({"error": error} if error else {"files": pruned.files()})
+        except Exception as cause:  # noqa: BLE001 - whatever another tool fails of is its result
+            yield {"target": target, "error": named(cause)}
+
+
+def fitting(task, cut, shares):
+    """For each target: the model that keeps most MACs within it, or why there is none."""
     whole, seen = judge.macs(task.model.read_bytes(), task), {}
 
     def share(ratio):
@@ -56,15 +65,19 @@ def search(task, cut, shares):
             steps = [0.0, *(round(0.05 * k, 2) for k in range(1, 20))]
             high = next((r for r in steps if share(r) <= target + SLACK), None)
             if high is None:
-                yield {"target": target, "error": f"no less than {min(s for s, _ in seen.values()):.0%} can be had"}
+                yield target, None, f"no less than {min(s for s, _ in seen.values()):.0%} can be had"
                 continue
             low = steps[max(steps.index(high) - 1, 0)]
             for _ in range(5):
                 middle = round((low + high) / 2, 6)
                 low, high = (middle, high) if share(middle) > target + SLACK else (low, middle)
-            yield {"target": target, "files": seen[high][1].files()}
-        except Exception as error:  # noqa: BLE001 - whatever another tool fails of is its result
-            yield {"target": target, "error": f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"}
+            yield target, seen[high][1], None
+        except Exception as cause:  # noqa: BLE001 - whatever another tool fails of is its result
+            yield target, None, named(cause)
+
+
+def named(cause):
+    return f"{type(cause).__name__}: {str(cause).splitlines()[0][:120]}"
 
 
 # ---------------------------------------------------------------- onnxsim
