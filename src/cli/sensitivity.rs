@@ -93,7 +93,7 @@ pub fn run(args: Args) -> super::Outcome {
     if let Some(path) = &args.svg {
         let title = format!("{}: error of the outputs, by {formula}", args.model.display());
         let text = chart(title, &rows).svg();
-        std::fs::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+        show::write_text(path, &text)?;
     }
     match args.json {
         true => show::print_json(&rows)?,

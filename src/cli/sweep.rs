@@ -189,9 +189,7 @@ impl Args {
     /// Writes and shows what is said of the family as a whole.
     fn finish(&self, family: &Family) -> super::Outcome {
         show::write_json(&self.output.join("sweep.json"), family)?;
-        let drawing = self.output.join("sweep.svg");
-        let svg = chart(family).svg();
-        std::fs::write(&drawing, svg).map_err(|e| Failure::new(format!("{}: {e}", drawing.display())))?;
+        show::write_text(&self.output.join("sweep.svg"), &chart(family).svg())?;
         match self.json {
             true => show::print_json(family)?,
             false => show::print(&told(family))?,
