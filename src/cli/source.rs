@@ -2,14 +2,16 @@
 
 use super::Failure;
 use super::data::{Inputs, Judging};
+use super::progress::Progress;
 use super::running::Running;
+use crate::analysis::Analysis;
 use crate::cost::OpenDims;
 use crate::files::folder;
 use crate::ir::{Model, Node};
 use crate::machine::Settings;
 use crate::report::Metrics;
 use crate::save::{ExternalData, SaveError, SaveOptions, Saved};
-use crate::{content, load, save, verify};
+use crate::{content, load, prune, save, verify};
 use clap::{Args, ValueEnum};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,12 @@ use std::path::{Path, PathBuf};
 /// Loads a model, with a hint where it is none.
 pub fn load(path: &Path) -> Result<Model, Failure> {
     load::load(path).map_err(Failure::new)
+}
+
+/// Prepares a model and derives its groups.
+pub fn prepare(model: &Model) -> Result<Analysis, Failure> {
+    let _progress = Progress::waiting("analyzing");
+    Ok(prune::prepare(model)?)
 }
 
 /// Bytes of a model's file and of the data files beside it.
@@ -114,6 +122,7 @@ enum External {
 impl Output {
     /// Writes the model.
     pub fn save(&self, model: &Model, input: &Path) -> Result<Saved, Failure> {
+        let _progress = Progress::waiting("writing");
         save::save(model, &self.output, &self.options(input)).map_err(why_not_saved)
     }
 

@@ -81,7 +81,7 @@ struct Sibling {
 pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     args.how.check()?;
     let model = source::load(&args.model)?;
-    let analysis = prune::prepare(&model)?;
+    let analysis = source::prepare(&model)?;
     let open = args.how.dims.open(&model)?;
     let (samples, held_out) = args.court.samples(&args.how.calibration, &model)?;
     std::fs::create_dir_all(&args.output).map_err(|e| Failure::new(format!("{}: {e}", args.output.display())))?;
@@ -179,7 +179,7 @@ impl Args {
             repeats: self.repeats,
             ..verify::Options::default()
         };
-        match verify::verify(&subjects, &options) {
+        match verify::verify(&subjects, &options, &|_, _| {}) {
             Ok(found) => Ok(Some(found)),
             Err(e) if e.is_inability() => Ok(None),
             Err(e) => Err(Failure::check_failed(e)),
