@@ -9,6 +9,15 @@ pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Whether two paths name one file, which need not be there yet.
+pub fn same_place(a: &Path, b: &Path) -> bool {
+    let place = |p: &Path| {
+        let whole = p.canonicalize().ok();
+        whole.or_else(|| Some(folder(p).canonicalize().ok()?.join(p.file_name()?)))
+    };
+    place(a).is_some_and(|a| Some(a) == place(b))
+}
+
 /// A file that is gone if it never gets a name, with the usual permissions.
 pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
@@ -18,7 +27,14 @@ pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    builder.prefix(".secateur-").tempfile_in(folder)
+    builder.prefix(".secateur-").tempfile_in(folder).map_err(plain)
+}
+
+/// The error of the system alone: where it came up, the caller says in terms of the file that was asked for.
+fn plain(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|e| e.source()).and_then(|e| e.downcast_ref::<io::Error>());
+    let code = inner.and_then(io::Error::raw_os_error);
+    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 /// Writes a file under a temporary name and renames it when it is whole. Behind a link the file it leads to is
