@@ -32,9 +32,7 @@ pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
 
 /// The error of the system alone: where it came up, the caller says in terms of the file that was asked for.
 fn plain(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|e| e.source()).and_then(|e| e.downcast_ref::<io::Error>());
-    let code = inner.and_then(io::Error::raw_os_error);
-    code.map_or(error, io::Error::from_raw_os_error)
+    if error.get_ref().is_some() { error.kind().into() } else { error }
 }
 
 /// Writes a file under a temporary name and renames it when it is whole. Behind a link the file it leads to is
