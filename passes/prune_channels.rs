@@ -15,13 +15,18 @@ use crate::apply;
 use crate::axes::{Granularity, GranularityError};
 use crate::cost::OpenDims;
 use crate::ir::{Model, Origin};
+use crate::machine::Table;
 use crate::plan::{self, Budget, Round, Share};
 use crate::score::Formula;
 use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Cuts units until a budget is met.
 pub struct PruneChannels {
     budget: Budget,
+    /// The file that tells what nodes take on a machine.
+    table: Option<PathBuf>,
     criterion: Formula,
     seed: u64,
     round: Round,
@@ -31,8 +36,9 @@ pub struct PruneChannels {
 }
 
 impl PruneChannels {
-    /// Options: `ratio`, `macs`, `params`, `size` or `peak-memory` (a share), `score` (a criterion, or several combined), `seed`, `round-to`, `min-keep`,
-    /// `max-ratio`, `granularity` (sorts, joined by `+`), `inexact`.
+    /// Options: `ratio`, `macs`, `params`, `size`, `peak-memory`, `latency` or `energy` (a share), `table` (a file of
+    /// `secateur profile`), `score` (a criterion, or several combined), `seed`, `round-to`, `min-keep`, `max-ratio`,
+    /// `granularity` (sorts, joined by `+`), `inexact`.
     pub fn new(options: &mut Options) -> Result<PruneChannels, OptionError> {
         let share = |options: &mut Options, key| options.take::<Share>(key);
         let ratio = share(options, "ratio")?.map_or(0.5, |s| s.0);
@@ -40,8 +46,12 @@ impl PruneChannels {
         let params = share(options, "params")?.map(|s| Budget::Params(s.0));
         let size = share(options, "size")?.map(|s| Budget::Size(s.0));
         let peak = share(options, "peak-memory")?.map(|s| Budget::PeakMemory(s.0));
+        let latency = share(options, "latency")?.map(|s| Budget::Latency(s.0));
+        let energy = share(options, "energy")?.map(|s| Budget::Energy(s.0));
+        let budget = macs.or(params).or(size).or(peak).or(latency).or(energy);
         Ok(PruneChannels {
-            budget: macs.or(params).or(size).or(peak).unwrap_or(Budget::Ratio(ratio)),
+            budget: budget.unwrap_or(Budget::Ratio(ratio)),
+            table: options.take("table")?,
             criterion: options.take_or("score", Formula::default())?,
             seed: options.take_or("seed", 0)?,
             round: Round { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },
@@ -83,7 +93,9 @@ impl Pass for PruneChannels {
         SplitConstants.run(&mut copy, cx)?;
         cx.changed();
         let analysis = Analysis::new(copy);
+        let table = self.table.as_deref().map(Table::read).transpose().map_err(PassError::new)?;
         let options = plan::Options {
+            table: table.map(Arc::new),
             seed: self.seed,
             round: self.round,
             max_ratio: self.max_ratio,

@@ -45,18 +45,19 @@ pub struct Latency {
 }
 
 /// Times `repeats` runs (at least one) of a model, in turns with those of a second one, after `warm_up` turns that
-/// do not count.
+/// do not count. `done` is told of each turn.
 pub fn measure(
     first: &Runner,
     second: Option<&Runner>,
     feed: &Feed,
     warm_up: usize,
     repeats: usize,
+    done: &dyn Fn(),
 ) -> Result<Latency, OracleError> {
     let mut turns = Turns { first, second, feed, times: (vec![], vec![]) };
-    turns.take(warm_up)?;
+    turns.take(warm_up, done)?;
     turns.times = (vec![], vec![]);
-    turns.take(repeats.max(1))?;
+    turns.take(repeats.max(1), done)?;
     Ok(turns.latency())
 }
 
@@ -74,11 +75,11 @@ pub fn settle(
     repeats: usize,
 ) -> Result<Ratio, OracleError> {
     let mut turns = Turns { first, second: Some(second), feed, times: (vec![], vec![]) };
-    turns.take(warm_up)?;
+    turns.take(warm_up, &|| {})?;
     turns.times = (vec![], vec![]);
     let start = Instant::now();
     loop {
-        turns.take(repeats.max(1))?;
+        turns.take(repeats.max(1), &|| {})?;
         let ratio = Ratio::of(&turns.times.0, &turns.times.1);
         let narrow = ratio.confidence >= CONFIDENCE && ratio.interval.1 - ratio.interval.0 <= NARROW * ratio.median;
         if narrow || start.elapsed() > PATIENCE {
@@ -97,7 +98,7 @@ struct Turns<'a> {
 
 impl Turns<'_> {
     /// Runs both models so often. Who goes first changes by turns: it finds other things in the caches.
-    fn take(&mut self, count: usize) -> Result<(), OracleError> {
+    fn take(&mut self, count: usize, done: &dyn Fn()) -> Result<(), OracleError> {
         let Turns { first, second, feed, times: (a, b) } = self;
         for turn in 0..count {
             if turn % 2 == 0 {
@@ -107,6 +108,7 @@ impl Turns<'_> {
             if turn % 2 == 1 {
                 a.push(first.time(feed)?);
             }
+            done();
         }
         Ok(())
     }

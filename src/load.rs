@@ -84,15 +84,17 @@ impl LoadError {
 
 /// Reads the model in a file, and in the data files beside it.
 ///
-/// The files are mapped: nobody may change them in place while the model is in use. Replacing them by renaming, as
-/// [`save`](crate::save::save) does, is safe.
+/// The files are mapped (on Windows only the data files): nobody may change them in place while the model is in use.
+/// Replacing them by renaming, as [`save`](crate::save::save) does, is safe.
 pub fn load(path: &Path) -> Result<Model, LoadError> {
     let model = || {
         if path.metadata().map_err(LoadError::Io)?.is_dir() {
             return Err(LoadError::Folder);
         }
         let dir = path.parent().unwrap_or(Path::new(""));
-        from_bytes(external::map(path).map_err(LoadError::Io)?, Some(dir))
+        // Windows lets nobody replace a mapped file, and `--overwrite` asks for that. Data files are never replaced.
+        let bytes = if cfg!(windows) { std::fs::read(path).map(Bytes::from) } else { external::map(path) };
+        from_bytes(bytes.map_err(LoadError::Io)?, Some(dir))
     };
     model().map_err(|cause| LoadError::In { path: path.to_owned(), cause: Box::new(cause) })
 }

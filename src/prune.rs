@@ -294,9 +294,10 @@ fn sign_with(
     Ok(())
 }
 
-/// Adds to what a model's metadata tell of how it was made.
+/// Adds to what a model's metadata tell of how it was made; an empty text says nothing and is left out.
 pub fn sign(model: &mut Model, entries: &[(&str, String)]) {
-    model.metadata.extend(entries.iter().map(|(key, value)| (format!("{SIGNATURE}{key}"), value.clone())));
+    let told = entries.iter().filter(|(_, value)| !value.is_empty());
+    model.metadata.extend(told.map(|(key, value)| (format!("{SIGNATURE}{key}"), value.clone())));
 }
 
 fn cut_groups(analysis: &Analysis, plan: &Plan) -> Vec<GroupReport> {

@@ -13,6 +13,7 @@ use crate::oracle::{OracleError, Plan, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
 use serde::{Serialize, Serializer};
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// How to verify.
@@ -179,10 +180,21 @@ pub struct Subjects<'a> {
     pub pruned: &'a Model,
 }
 
-/// Verifies a pruned model: the cut against its reference, and the result against the original.
-pub fn verify(subjects: &Subjects, options: &Options) -> Result<Verification, VerifyError> {
+/// Verifies a pruned model: the cut against its reference, and the result against the original. `told` hears how many
+/// steps are done, and of how many.
+pub fn verify(
+    subjects: &Subjects,
+    options: &Options,
+    told: &dyn Fn(usize, usize),
+) -> Result<Verification, VerifyError> {
     let Subjects { original, reference, cut, pruned } = *subjects;
     let feeds = feeds(original, options)?;
+    let turns = if options.repeats > 0 { options.warmup + options.repeats } else { 0 };
+    let steps = Cell::new(0);
+    let done = || {
+        steps.set(steps.get() + 1);
+        told(steps.get(), feeds.len() + turns);
+    };
     let run = |which: &'static str| move |error| VerifyError::Oracle { which, error };
     let runner = |model, which| runner_on(&options.setup, model, which, &feeds[0]);
     let (whole, small) = (runner(original, "original")?, runner(pruned, "pruned")?);
@@ -198,17 +210,15 @@ pub fn verify(subjects: &Subjects, options: &Options) -> Result<Verification, Ve
         let expected = reference.as_ref().map(|r| r.run(feed).map_err(run("masked"))).transpose()?;
         equivalence.add(expected.as_ref().unwrap_or(&full), cut.as_ref().unwrap_or(&result))?;
         outputs.push(full);
+        done();
     }
     let changes = match &outputs[..] {
         [first, .., last] => sensitivity(first, last)?.into_iter().map(|(_, s)| s).fold(0.0, f64::max),
         _ => f64::INFINITY,
     };
     let tolerance = options.tolerance.unwrap_or_else(|| tolerance(original));
-    let timed = (options.repeats > 0)
-        .then(|| {
-            latency::measure(&whole, Some(&small), &feeds[0], options.warmup, options.repeats).map_err(run("timed"))
-        })
-        .transpose()?;
+    let time = || latency::measure(&whole, Some(&small), &feeds[0], options.warmup, options.repeats, &done);
+    let timed = (turns > 0).then(time).transpose().map_err(run("timed"))?;
     let equivalence = equivalence.finish();
     Ok(Verification {
         equal: equivalence.worst() <= tolerance,

@@ -34,6 +34,8 @@ pub(super) struct Lock {
 pub enum Why {
     /// It never was.
     New,
+    /// What was recorded of it can't be read.
+    Unreadable,
     /// Somebody said so.
     Forced,
     /// By another version of secateur.
@@ -52,6 +54,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Why::New => f.write_str("it was never made"),
+            Why::Unreadable => f.write_str("its lock file is damaged, or of another version"),
             Why::Forced => f.write_str("forced"),
             Why::Version(v) => write!(f, "it was made by secateur {v}"),
             Why::Options => f.write_str("its options changed"),
@@ -63,10 +66,11 @@ impl fmt::Display for Why {
 }
 
 impl Lock {
-    /// What was recorded of a target, if anything can be read.
-    pub(super) fn read(target: &Target) -> Option<Lock> {
-        let lock: Lock = serde_json::from_slice(&std::fs::read(target.beside("lock.json")).ok()?).ok()?;
-        (lock.version == VERSION).then_some(lock)
+    /// What was recorded of a target, or why nothing is known.
+    pub(super) fn read(target: &Target) -> Result<Lock, Why> {
+        let text = std::fs::read(target.beside("lock.json")).map_err(|_| Why::New)?;
+        let lock: Lock = serde_json::from_slice(&text).map_err(|_| Why::Unreadable)?;
+        if lock.version == VERSION { Ok(lock) } else { Err(Why::Unreadable) }
     }
 
     /// Records a target that was just made of these data files beside the model, and is these files.

@@ -77,8 +77,8 @@ pub fn make(target: &Target, options: &Options) -> Built {
     let mut memo = Memo::open();
     let stale = match Lock::read(target) {
         _ if options.force => Some(Why::Forced),
-        Some(lock) => lock.stale(target, &mut memo),
-        None => Some(Why::New),
+        Ok(lock) => lock.stale(target, &mut memo),
+        Err(why) => Some(why),
     };
     let Some(why) = stale else { return Built::new(target, State::Fresh) };
     if options.dry_run {
@@ -136,8 +136,9 @@ fn record(target: &Target, data: &[String], outputs: Vec<PathBuf>, memo: &mut Me
 /// its gates are met. Changes nothing.
 pub fn check(target: &Target) -> Built {
     let mut memo = Memo::open();
-    let Some(lock) = Lock::read(target) else {
-        return Built::because(target, State::Failed, format!("{}; run `secateur build`", Why::New));
+    let lock = match Lock::read(target) {
+        Ok(lock) => lock,
+        Err(why) => return Built::because(target, State::Failed, format!("{why}; run `secateur build`")),
     };
     let mut built = Built::new(target, State::Failed);
     if let Some(why) = lock.differs(target, &mut memo) {

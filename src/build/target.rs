@@ -5,6 +5,7 @@ use super::keys;
 use super::section::{At, Section, Setting};
 use crate::cli::flags::{Flag, Takes};
 use crate::cli::job;
+use crate::files;
 use crate::gates::{Gate, Kind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -48,16 +49,17 @@ impl Target {
         let input = section.input.as_ref().ok_or_else(|| missing("input"))?;
         let output = section.output.as_ref().ok_or_else(|| missing("output"))?;
         let shown_output = placed(config, output, model, profile)?;
-        let output = match &config.outputs {
-            Some(folder) => folder.join(&shown_output),
-            None => config.folder().join(&shown_output),
-        };
+        let place = config.outputs.as_deref().unwrap_or(config.folder()).join(&shown_output);
+        let source = config.folder().join(&input.value);
+        if files::same_place(&source, &place) {
+            return Err(config.at(output, "the input is this file too, and would be overwritten"));
+        }
         let mut target = Target {
             name: profile.map_or_else(|| model.to_owned(), |p| format!("{model}/{p}")),
             model: model.to_owned(),
             profile: profile.map(str::to_owned),
-            input: config.folder().join(&input.value),
-            output,
+            input: source,
+            output: place,
             gates: section.gates.clone(),
             file: config.path.clone(),
             folder: config.folder().to_owned(),

@@ -10,7 +10,7 @@ use crate::{cost, infer, layers};
 /// Carries out a plan without choosing, repairing or writing, and verifies the result that is there.
 pub fn again(args: &Args, plan: Plan) -> Result<Done, Failure> {
     let model = source::load(&args.model)?;
-    let analysis = prune::prepare(&model)?;
+    let analysis = source::prepare(&model)?;
     let (dims, calibration) = (&args.choice.how.dims, &args.choice.how.calibration);
     let layers = layers::resolve(&analysis, &plan.layers)?;
     let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;

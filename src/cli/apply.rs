@@ -58,7 +58,7 @@ pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
         Failure::new(format!("{}: not a plan: {e}", args.plan.display())).hint("`secateur plan` writes plans")
     })?;
     let model = stages.time("load", || source::load(&args.model))?;
-    let analysis = stages.time("analyze", || prune::prepare(&model))?;
+    let analysis = stages.time("analyze", || source::prepare(&model))?;
     let (seed, dims) = (args.shared.seed, &args.shared.dims);
     let layers = layers::resolve(&analysis, &plan.layers)?;
     let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;

@@ -1,7 +1,7 @@
 //! `secateur bench`: how long does a model take, alone or against another one?
 
 use super::data::Inputs;
-use super::progress::Waiting;
+use super::progress::Progress;
 use super::running::Running;
 use super::source::{self, Dims};
 use super::{Exit, Failure, show};
@@ -57,9 +57,10 @@ pub fn run(args: Args) -> super::Outcome {
         verify::runner_on(&options.setup, model, "second", feed).map_err(|e| blame(path, e))
     };
     let second = b.as_ref().zip(args.b.as_ref()).map(runner).transpose()?;
-    let waiting = Waiting::new("timing");
-    let measured = latency::measure(&first, second.as_ref(), feed, options.warmup, options.repeats)?;
-    drop(waiting);
+    let progress = Progress::new("timing", options.warmup + options.repeats);
+    let done = || progress.step(1);
+    let measured = latency::measure(&first, second.as_ref(), feed, options.warmup, options.repeats, &done)?;
+    drop(progress);
     if args.json {
         show::print_json(&verify::LatencyMs::of(&measured))?;
     } else {

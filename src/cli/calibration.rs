@@ -86,6 +86,7 @@ impl Calibration {
 
     /// What the weights imply, where there are no samples; and whether that is more than a guess.
     pub fn imply(&self, analysis: &Analysis) -> (Calibrated, bool) {
+        let _progress = Progress::waiting("following the weights' statistics");
         let Implied { measured, grounded } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
         (Calibrated { samples, measured: Arc::new(measured), repair: !self.no_compensate }, grounded)

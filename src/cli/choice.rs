@@ -4,7 +4,7 @@ use super::Failure;
 use super::calibration::{Calibrated, Calibration, batches};
 use super::driving::{Drive, Driving};
 use super::machine::{self, Tables};
-use super::progress::{Progress, Waiting};
+use super::progress::Progress;
 use super::show;
 use super::source::Dims;
 use crate::analysis::Analysis;
@@ -209,10 +209,12 @@ impl Choice {
         let samples = self.how.calibration.source();
         let (include, exclude) = (self.how.include.clone(), self.how.exclude.clone());
         let options = layers::Options { count: count as usize, include, exclude };
+        let progress = Progress::waiting("scoring layers");
         let chosen = layers::select(&analysis, &options, samples).map_err(|e| match e {
             LayerError::Pattern(e) => failure(e),
             e => Failure::new(e),
         })?;
+        drop(progress);
         // A share is one of the whole model, layers included.
         let whole = Some(cost::cost(&analysis.model, &analysis.facts, &open));
         let shortened = prune::shorten(analysis, &chosen, &open)?;
@@ -278,7 +280,6 @@ impl Choice {
             let machine = source.map(|source| machine::report(analysis, &options, source, &plan)).transpose()?;
             (plan, Some(driven), machine)
         } else {
-            let _waiting = Waiting::new("planning");
             let (plan, machine) = self.tables.plan(model, analysis, options, settings)?;
             (plan, None, machine)
         };

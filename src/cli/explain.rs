@@ -38,7 +38,7 @@ struct Axis {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    let analysis = prune::prepare(&source::load(&args.model)?)?;
+    let analysis = source::prepare(&source::load(&args.model)?)?;
     let Some(name) = &args.name else { return all_pins(&analysis, args.json) };
     let values = values_of(&analysis, name).ok_or_else(|| {
         Failure::new(format!("nothing in the model is called `{name}`"))

@@ -35,7 +35,7 @@ struct Row {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    let analysis = prune::prepare(&source::load(&args.model)?)?;
+    let analysis = source::prepare(&source::load(&args.model)?)?;
     let graph = &analysis.model.graph;
     let row = |group: &Group| Row {
         group: group.id.to_string(),

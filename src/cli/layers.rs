@@ -1,9 +1,9 @@
 //! `secateur layers`: which residual branches can go as a whole?
 
+use super::progress::Progress;
 use super::source::{self, Dims};
 use super::{Exit, show};
 use crate::layers::{self, LayerCut};
-use crate::prune;
 use crate::report::LayerReport;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -45,10 +45,12 @@ struct Refused {
 pub fn run(args: Args) -> super::Outcome {
     let model = source::load(&args.model)?;
     let open = args.dims.open(&model)?;
-    let analysis = prune::prepare(&model)?;
+    let analysis = source::prepare(&model)?;
     let graph = &analysis.model.graph;
     let found = layers::find(&analysis.model, &analysis.facts);
+    let progress = Progress::waiting("scoring layers");
     let scores = layers::score::score(&analysis.model, &found.layers, args.calib.as_deref())?;
+    drop(progress);
     let cut = |(layer, score): (&layers::Layer, f64)| Some((layer.clone(), layer.cut(graph, Some(score))?));
     let cuts: Vec<(layers::Layer, LayerCut)> = found.layers.iter().zip(scores).filter_map(cut).collect();
     let refused = found.refused.iter().map(|r| Refused { name: graph.label(r.merge).to_owned(), why: r.why.clone() });

@@ -47,7 +47,10 @@ impl Tables {
     ) -> Result<(Plan, Option<MachineReport>), Failure> {
         let settings = Settings { repeats: settings.repeats.max(TURNS), ..*settings };
         let (options, source) = self.costed(analysis, options, &settings)?;
-        let choose = |options: &Options| plan::choose(analysis, options).map_err(failure);
+        let choose = |options: &Options| {
+            let _progress = Progress::waiting("planning");
+            plan::choose(analysis, options).map_err(failure)
+        };
         let Some(source) = source else { return Ok((choose(&options)?, None)) };
         let here = options.table.as_ref().is_some_and(|t| t.host == Host::here(&settings.setup));
         let found = match options.budget {
@@ -84,7 +87,12 @@ impl Tables {
             // The file says what was asked for.
             Ok(Plan { budget: Budget::Latency(asked).to_string(), ..plan })
         };
-        corrected(asked, choose, |plan| trial.measure(plan).map_err(Failure::new))
+        let progress = Progress::open("planning and timing");
+        corrected(asked, choose, |plan| {
+            let measured = trial.measure(plan).map_err(Failure::new);
+            progress.step(1);
+            measured
+        })
     }
 
     /// The options with what they need to count costs, and where that is from.

@@ -1,5 +1,6 @@
 //! `secateur opt`: run passes.
 
+use super::progress::Progress;
 use super::source::{self, Output};
 use super::{Exit, Failure, show};
 use crate::ir::{self, Model};
@@ -79,7 +80,9 @@ pub fn run(args: Args) -> super::Outcome {
         broken.first().map_or(Ok(()), |b| Err(b.to_string()))
     };
     let settings = Settings { bisect_limit: args.bisect_limit, after_each: Some(&mut after_each) };
+    let progress = (!args.print_after_all).then(|| Progress::waiting("rewriting"));
     let report = pipeline.run(&mut model, settings)?;
+    drop(progress);
     if report.change().happened() {
         let facts = infer::infer(&model);
         apply::refresh_declarations(&mut model.graph, &facts);

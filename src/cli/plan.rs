@@ -6,7 +6,7 @@ use super::{Exit, flags, machine, show, source, trials};
 use crate::drive::Driven;
 use crate::machine::Settings;
 use crate::plan::Plan;
-use crate::prune::{self, Shortened};
+use crate::prune::Shortened;
 use clap::ArgMatches;
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     args.output.as_deref().map_or(Ok(()), source::check_folder)?;
     args.choice.check()?;
     let model = source::load(&args.model)?;
-    let analysis = prune::prepare(&model)?;
+    let analysis = source::prepare(&model)?;
     let open = args.choice.how.dims.open(&model)?;
     let settings = Settings { setup: args.running.setup()?, ..Settings::default() };
     let chosen = args.choice.plan(&model, analysis, open, &settings)?;

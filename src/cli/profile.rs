@@ -5,7 +5,6 @@ use super::source::{self, Dims};
 use super::{Exit, machine, show};
 use crate::axes::KeepSets;
 use crate::machine::{EnergyModel, Meter, Prices, Quantity, Rapl, Settings, Table};
-use crate::prune;
 use std::path::PathBuf;
 
 /// Measure what the nodes of a model take on this machine, at a grid of widths; the table serves `--latency-table` and
@@ -53,7 +52,7 @@ pub fn run(args: Args) -> super::Outcome {
     let settings = Settings { setup: args.running.setup()?, warmup: args.warmup, repeats: args.repeats as usize };
     let model = source::load(&args.model)?;
     let open = args.dims.open(&model)?;
-    let analysis = prune::prepare(&model)?;
+    let analysis = source::prepare(&model)?;
     let meter = match (args.energy, &args.energy_table) {
         (false, _) => Meter::Clock,
         (true, Some(path)) => Meter::Model(EnergyModel::read(path)?),

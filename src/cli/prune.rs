@@ -4,7 +4,7 @@ use super::calibration::{Calibrated, Calibration};
 use super::choice::{Choice, Chosen};
 use super::gating::Gating;
 use super::machine;
-use super::progress::{Progress, Waiting};
+use super::progress::Progress;
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::thinning::Thinning;
@@ -135,7 +135,7 @@ pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
     let thin = args.thinning.options(&how.calibration)?;
     let mut stages = Stages::default();
     let model = stages.time("load", || source::load(&args.model))?;
-    let analysis = stages.time("analyze", || prune::prepare(&model))?;
+    let analysis = stages.time("analyze", || source::prepare(&model))?;
     let open = how.dims.open(&model)?;
     let chosen = match thin.is_some() && !args.choice.is_given() {
         true => args.choice.nothing(analysis, &open)?,
@@ -237,7 +237,10 @@ impl Finish {
     pub fn make(&self, job: Job, mut stages: Stages) -> Result<Done, Failure> {
         let simplify = self.rewriting.text();
         let open = job.dims.open(job.model)?;
-        let progress = Progress::open("repairing");
+        let progress = match &job.calibrated {
+            Some(_) => Progress::open("repairing"),
+            None => Progress::waiting("cutting"),
+        };
         let done = || progress.step(1);
         let repair = job.calibrated.as_ref().and_then(|c| c.repair(&done));
         let cut = if repair.is_some() { "cut and repair" } else { "cut" };
@@ -278,10 +281,8 @@ impl Finish {
         pruned: &Pruned,
         stages: &mut Stages,
     ) -> Result<(report::Outcome, Option<Metrics>), Failure> {
-        let waiting = Waiting::new("verifying");
         let reference = self.reference(job, pruned)?;
         let verification = stages.time("verify", || self.verify(job, pruned, reference))?;
-        drop(waiting);
         let ran = matches!(&verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
         let judged = || self.verification.metrics(job.seed, job.dims, job.model, &pruned.model);
         let metrics = if ran && self.verification.judges() { stages.time("judge", judged)? } else { None };
@@ -357,7 +358,8 @@ impl Finish {
             cut: pruned.cut.as_ref(),
             pruned: &pruned.model,
         };
-        match verify::verify(&subjects, &options) {
+        let progress = Progress::new("verifying", options.samples);
+        match verify::verify(&subjects, &options, &|done, total| progress.at(done, total)) {
             Ok(v) => Ok(match reference {
                 Ok(_) => report::Outcome::Ran(Box::new(v)),
                 Err(why) => report::Outcome::NoReference { why, drift: v.drift, latency: v.latency },

@@ -2,11 +2,12 @@
 
 use super::calibration::read;
 use super::choice::gradients;
+use super::progress::Progress;
 use super::source::check_folder;
 use super::{Exit, Failure, show, source};
+use crate::axes::Group;
 use crate::draw::{Chart, Line};
 use crate::plan::places;
-use crate::prune;
 use crate::score::{Context, Formula};
 use crate::sensitivity::{Ablation, RATIOS, curve};
 use crate::stats::{Measured, Samples};
@@ -70,12 +71,15 @@ pub fn run(args: Args) -> super::Outcome {
     args.svg.as_deref().map_or(Ok(()), check_folder)?;
     let formula: Formula = args.criterion.parse().map_err(Failure::usage)?;
     let model = source::load(&args.model)?;
-    let analysis = prune::prepare(&model)?;
+    let analysis = source::prepare(&model)?;
     let few = read(&args.calib, None, &model, args.run_samples as usize)?;
     let few = few.feeds().collect::<Result<Vec<_>, _>>().map_err(Failure::new)?;
     let samples = read(&args.calib, None, &model, args.samples as usize)?;
     let measured = match formula.needs_data() {
-        true => Some(Measured::new(&analysis, &samples, &|| {})?),
+        true => {
+            let progress = Progress::open("calibrating");
+            Some(Measured::new(&analysis, &samples, &|| progress.step(1))?)
+        }
         false => None,
     };
     let gradients = gradients(&formula, &analysis, Some(&samples), args.seed)?;
@@ -83,7 +87,9 @@ pub fn run(args: Args) -> super::Outcome {
     let context = Context { analysis: &analysis, seed: args.seed, measured, gradients };
     let ablation = Ablation::new(&analysis, &few)?;
     let mut rows = vec![];
-    for group in analysis.groups.free().filter(|g| args.inexact || g.is_exact()) {
+    let groups: Vec<&Group> = analysis.groups.free().filter(|g| args.inexact || g.is_exact()).collect();
+    let progress = Progress::new("cutting each group", groups.len());
+    for group in groups {
         let scores = formula.score(&context, group)?;
         let curve = curve(&ablation, group, &scores)?;
         let curve = curve.into_iter().map(|(removed, error)| Point { removed, error }).collect();
@@ -93,11 +99,13 @@ pub fn run(args: Args) -> super::Outcome {
             places: places(&analysis.model, group),
             curve,
         });
+        progress.step(1);
     }
+    drop(progress);
     if let Some(path) = &args.svg {
         let title = format!("{}: error of the outputs, by {formula}", args.model.display());
         let text = chart(title, &rows).svg();
-        std::fs::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+        show::write_text(path, &text)?;
     }
     match args.json {
         true => show::print_json(&rows)?,

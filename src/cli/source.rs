@@ -2,14 +2,16 @@
 
 use super::Failure;
 use super::data::{Inputs, Judging};
+use super::progress::Progress;
 use super::running::Running;
+use crate::analysis::Analysis;
 use crate::cost::OpenDims;
-use crate::files::folder;
+use crate::files::{self, folder, same_place};
 use crate::ir::{Model, Node};
 use crate::machine::Settings;
 use crate::report::Metrics;
 use crate::save::{ExternalData, SaveError, SaveOptions, Saved};
-use crate::{content, load, save, verify};
+use crate::{content, load, prune, save, verify};
 use clap::{Args, ValueEnum};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,12 @@ use std::path::{Path, PathBuf};
 /// Loads a model, with a hint where it is none.
 pub fn load(path: &Path) -> Result<Model, Failure> {
     load::load(path).map_err(Failure::new)
+}
+
+/// Prepares a model and derives its groups.
+pub fn prepare(model: &Model) -> Result<Analysis, Failure> {
+    let _progress = Progress::waiting("analyzing");
+    Ok(prune::prepare(model)?)
 }
 
 /// Bytes of a model's file and of the data files beside it.
@@ -114,6 +122,7 @@ enum External {
 impl Output {
     /// Writes the model.
     pub fn save(&self, model: &Model, input: &Path) -> Result<Saved, Failure> {
+        let _progress = Progress::waiting("writing");
         save::save(model, &self.output, &self.options(input)).map_err(why_not_saved)
     }
 
@@ -163,23 +172,19 @@ pub fn save_beside(model: &Model, path: &Path, input: &Path) -> Result<(), Failu
     save::save(model, path, &options).map(drop).map_err(Failure::new)
 }
 
-/// Fails if there is no folder for a file, or a folder in its place.
+/// Fails if there is no folder for a file, none that can be written to, or a folder in its place.
 pub fn check_folder(path: &Path) -> Result<(), Failure> {
     let folder = folder(path);
     match folder {
         _ if path.is_dir() => Err(Failure::new(format!("{}: this is a folder, not a file", path.display()))),
-        _ if folder.is_dir() => Ok(()),
+        // A terminal, say: nothing is put beside it.
+        _ if path.exists() && !path.is_file() => Ok(()),
+        _ if folder.is_dir() => {
+            let tried = files::temporary(folder).map(drop);
+            tried.map_err(|e| Failure::new(format!("{}: {e}", path.display())))
+        }
         _ => Err(Failure::new(format!("{}: there is no folder {}", path.display(), folder.display()))),
     }
-}
-
-/// Whether two paths name one file, which need not be there yet.
-pub fn same_place(a: &Path, b: &Path) -> bool {
-    let place = |p: &Path| {
-        let whole = p.canonicalize().ok();
-        whole.or_else(|| Some(folder(p).canonicalize().ok()?.join(p.file_name()?)))
-    };
-    place(a).is_some_and(|a| Some(a) == place(b))
 }
 
 /// How models are verified.

@@ -81,7 +81,7 @@ struct Sibling {
 pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     args.how.check()?;
     let model = source::load(&args.model)?;
-    let analysis = prune::prepare(&model)?;
+    let analysis = source::prepare(&model)?;
     let open = args.how.dims.open(&model)?;
     let (samples, held_out) = args.court.samples(&args.how.calibration, &model)?;
     std::fs::create_dir_all(&args.output).map_err(|e| Failure::new(format!("{}: {e}", args.output.display())))?;
@@ -179,7 +179,7 @@ impl Args {
             repeats: self.repeats,
             ..verify::Options::default()
         };
-        match verify::verify(&subjects, &options) {
+        match verify::verify(&subjects, &options, &|_, _| {}) {
             Ok(found) => Ok(Some(found)),
             Err(e) if e.is_inability() => Ok(None),
             Err(e) => Err(Failure::check_failed(e)),
@@ -189,9 +189,7 @@ impl Args {
     /// Writes and shows what is said of the family as a whole.
     fn finish(&self, family: &Family) -> super::Outcome {
         show::write_json(&self.output.join("sweep.json"), family)?;
-        let drawing = self.output.join("sweep.svg");
-        let svg = chart(family).svg();
-        std::fs::write(&drawing, svg).map_err(|e| Failure::new(format!("{}: {e}", drawing.display())))?;
+        show::write_text(&self.output.join("sweep.svg"), &chart(family).svg())?;
         match self.json {
             true => show::print_json(family)?,
             false => show::print(&told(family))?,

@@ -36,6 +36,11 @@ fn talk() -> Talk {
     TALK.get().copied().unwrap_or_default()
 }
 
+/// Whether this process is the command line. Who calls [`crate::build`] from a program hears of events only.
+fn is_command_line() -> bool {
+    TALK.get().is_some()
+}
+
 impl Talk {
     /// Listens from now on. The first one in a process counts.
     pub fn listen(self) {
@@ -55,10 +60,10 @@ impl Talk {
     }
 }
 
-/// Whether progress may be shown: nobody asked for silence, and nothing else is written between.
+/// Whether progress may be shown: on a terminal, where nobody asked for silence and nothing else is written between.
 pub fn shows_progress() -> bool {
     let Talk { quiet, verbose, log_format } = talk();
-    !quiet && verbose == 0 && log_format == Format::Text && stderr().is_terminal()
+    is_command_line() && !quiet && verbose == 0 && log_format == Format::Text && stderr().is_terminal()
 }
 
 /// Says that the verb failed, and what can be done about it.
@@ -76,6 +81,7 @@ pub fn failure(message: &str, hint: Option<&str>) {
 pub fn say(text: &str) {
     match talk() {
         Talk { quiet: true, .. } => {}
+        _ if !is_command_line() => tracing::warn!("{text}"),
         Talk { log_format: Format::Json, .. } => tracing::warn!("{text}"),
         _ => line(text),
     }

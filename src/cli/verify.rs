@@ -1,7 +1,7 @@
 //! `secateur verify`: do two models compute the same?
 
 use super::gating::Gating;
-use super::progress::Waiting;
+use super::progress::Progress;
 use super::source::{self, Dims, Verification};
 use super::{Exit, Failure, figures, show};
 use crate::gates::{Figures, Suite, Verdict};
@@ -58,9 +58,9 @@ pub fn run(args: Args) -> super::Outcome {
         Failure::new(e.of_file(path))
     };
     let subjects = verify::Subjects { original: &a, reference: None, cut: None, pruned: &b };
-    let waiting = Waiting::new("verifying");
-    let found = verify::verify(&subjects, &options).map_err(blame)?;
-    drop(waiting);
+    let progress = Progress::new("verifying", options.samples);
+    let found = verify::verify(&subjects, &options, &|done, total| progress.at(done, total)).map_err(blame)?;
+    drop(progress);
     let metrics = args.verification.metrics(args.seed, &args.dims, &a, &b)?;
     let size = (source::file_size(&args.a, &a), source::file_size(&args.b, &b));
     let nodes = (a.graph.calls().len() as u64, b.graph.calls().len() as u64);

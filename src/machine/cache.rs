@@ -2,7 +2,7 @@
 
 use super::table::Table;
 use super::{Host, Quantity};
-use std::io::Write;
+use crate::files;
 use std::path::{Path, PathBuf};
 
 /// Where the table of a model on this machine is kept.
@@ -34,12 +34,8 @@ impl Cache {
 
     /// Keeps a table: whole, or not at all.
     pub fn write(&self, table: &Table) -> std::io::Result<()> {
-        let folder = self.file.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec(table)?)?;
-        file.persist(&self.file).map_err(|e| e.error)?;
-        Ok(())
+        std::fs::create_dir_all(files::folder(&self.file))?;
+        files::write(&self.file, serde_json::to_vec(table)?)
     }
 }
 

@@ -85,7 +85,10 @@ pub enum TableError {
     Read { path: String, error: std::io::Error },
     #[error("{path}: this is no table of costs: {error}")]
     Json { path: String, error: serde_json::Error },
-    #[error("the table's format is version {0}; this build reads version {VERSION}")]
+    /// A table that was read and makes no sense.
+    #[error("{path}: {cause}")]
+    In { path: String, cause: Box<TableError> },
+    #[error("the table's format is version {0}; this build reads and writes version {VERSION}")]
     Version(u32),
     #[error("the table's entry {shape:?}: {what}")]
     Entry { shape: String, what: &'static str },
@@ -113,7 +116,7 @@ impl Table {
         let name = || path.display().to_string();
         let bytes = std::fs::read(path).map_err(|error| TableError::Read { path: name(), error })?;
         let table: Table = serde_json::from_slice(&bytes).map_err(|error| TableError::Json { path: name(), error })?;
-        table.check()?;
+        table.check().map_err(|cause| TableError::In { path: name(), cause: Box::new(cause) })?;
         Ok(table)
     }
 

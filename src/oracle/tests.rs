@@ -74,7 +74,7 @@ fn runs_and_repeats_itself() {
     let mut comparison = Comparison::default();
     comparison.add(&outputs, &runner.run(&feed).unwrap()).unwrap();
     assert_eq!(comparison.finish().worst(), 0.0);
-    let latency = measure(&runner, Some(&runner), &feed, 1, 5).unwrap();
+    let latency = measure(&runner, Some(&runner), &feed, 1, 5, &|| {}).unwrap();
     assert_eq!((latency.first.runs(), latency.second.unwrap().0.runs()), (5, 5));
 }
 

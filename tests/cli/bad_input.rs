@@ -1,13 +1,13 @@
 //! What is wrong is named, the exit code tells whose fault it is, and nothing is left behind.
 
-use crate::{Folder, fixture, secateur};
+use crate::{Folder, fixture, secateur, text};
 use predicates::prelude::*;
 
 /// Runs what must fail with this code and these words, and must not write anything into the folder.
 pub fn fails(folder: &Folder, code: i32, words: &[&str], args: &[&str]) {
     let before = folder.files();
     let assert = secateur(args).code(code);
-    let stderr = crate::text(&assert.get_output().stderr);
+    let stderr = text(&assert.get_output().stderr);
     for word in words {
         assert!(stderr.contains(word), "{args:?}: no {word:?} in\n{stderr}");
     }
@@ -21,7 +21,7 @@ fn files_that_are_no_models() {
     let (output, empty) = (folder.path("o.onnx"), folder.path("empty.onnx"));
     std::fs::write(&empty, "").unwrap();
     let cases: [(&str, &str); 5] = [
-        ("nowhere.onnx", "No such file"),
+        ("nowhere.onnx", if cfg!(windows) { "cannot find the file" } else { "No such file" }),
         (&fixture("."), "folder"),
         (&empty, "empty"),
         (&fixture("odd/truncated"), "cut off"),
@@ -53,6 +53,9 @@ fn places_that_can_not_be_written() {
     }
     fails(&folder, 1, &["no folder"], &["plan", &input, "-o", &nowhere]);
     fails(&folder, 1, &["no folder"], &["prune", &input, "-o", &output, "--report", &nowhere]);
+    let build = folder.path("secateur.toml");
+    std::fs::write(&build, "input = 'in.onnx'\noutput = './in.onnx'").unwrap();
+    fails(&folder, 2, &["secateur.toml:2:10", "would be overwritten"], &["build", "--file", &build]);
     fails(&folder, 2, &["same file"], &["prune", &input, "-o", &output, "--report", &output]);
     assert!(crate::read(&input) == before);
     secateur(&["prune", &input, "-o", &input, "--overwrite", "--no-verify"]).code(0);
@@ -71,6 +74,9 @@ fn a_folder_without_write_permission() {
     if std::fs::write(folder.path("locked/probe"), "").is_err() {
         let output = folder.path("locked/o.onnx");
         fails(&folder, 1, &[&output], &["prune", &fixture("digits_mlp"), "-o", &output, "--no-verify"]);
+        // Before any work is done, and in the words of the command line.
+        let stderr = text(&secateur(&["plan", "nowhere.onnx", "-o", &output]).code(1).get_output().stderr);
+        assert!(stderr.contains(&output) && !stderr.contains(".secateur-"), "{stderr}");
     }
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

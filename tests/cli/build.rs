@@ -57,6 +57,13 @@ fn what_is_stale_is_made_and_what_is_not_is_left() {
     // The same again, byte for byte, the report too.
     assert_eq!(state(&run(&folder, "build", &["--force"], 0)), ("made", Some("forced")));
     assert!(outputs(&folder) == first);
+    // A lock of another version is told from none.
+    let (lock, own) = (folder.path("out/small.lock.json"), text(&first[0].1));
+    std::fs::write(&lock, own.replace("\"version\": 1", "\"version\": 9")).unwrap();
+    let unreadable = Some("its lock file is damaged, or of another version");
+    assert_eq!(state(&run(&folder, "build", &["--dry-run"], 0)), ("stale", unreadable));
+    run(&folder, "check", &[], 4);
+    std::fs::write(&lock, own).unwrap();
     // By a new file, by new options, and by whatever happened to an output.
     std::fs::copy(fixture("digits_test.npz"), folder.path("samples.npz")).unwrap();
     assert_eq!(state(&run(&folder, "build", &["--dry-run"], 0)), ("stale", Some("samples.npz changed")));

@@ -128,6 +128,27 @@ fn energy_is_a_budget_too() {
     }
 }
 
+#[test]
+fn a_pass_counts_by_a_table_too() {
+    let folder = Folder::new();
+    let (input, output) = (fixture("digits_vgg"), folder.path("o.onnx"));
+    let phone = table(&folder, "digits_vgg", "phone.json", lines);
+    let opt = |options: &str| {
+        let pipeline = format!("{},prune-channels{{{options}}}", secateur::prune::PREPARE);
+        secateur(&["opt", &input, "-o", &output, "--passes", &pipeline])
+    };
+    opt(&format!("latency=60% table=\"{phone}\"")).code(0);
+    let shapes = json(&["inspect", &output, "--json"], 0);
+    assert!(shapes["total"]["macs"].as_u64() < json(&["inspect", &input, "--json"], 0)["total"]["macs"].as_u64());
+    opt("latency=60%").code(1).stderr(predicate::str::contains("needs a table"));
+    opt("latency=60% table=nowhere.json").code(1).stderr(predicate::str::contains("nowhere.json"));
+    opt("energy=60%").code(0);
+    // What is another version says which file it is.
+    std::fs::write(&phone, crate::text(&read(&phone)).replace("\"version\":1", "\"version\":7")).unwrap();
+    let words = predicate::str::contains("phone.json: the table's format is version 7");
+    opt(&format!("latency=60% table=\"{phone}\"")).code(1).stderr(words);
+}
+
 /// Runs the binary with a cache folder of its own.
 fn with_cache(folder: &Folder, args: &[&str]) -> assert_cmd::assert::Assert {
     let variables = ["XDG_CACHE_HOME", "LOCALAPPDATA"].map(|name| (name, folder.path("cache")));

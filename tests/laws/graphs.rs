@@ -133,7 +133,7 @@ pub fn execute(original: &Model, analysis: &Analysis, plan: &Plan, d: &mut Draw)
 pub fn equal(original: &Model, reference: &Model, pruned: &Model) -> Result<bool, String> {
     let options = Options { samples: 3, seed: 1, tolerance: Some(1e-4), repeats: 0, ..Options::default() };
     let subjects = Subjects { original, reference: Some(reference), cut: None, pruned };
-    let found = verify::verify(&subjects, &options).map_err(|e| e.to_string())?;
+    let found = verify::verify(&subjects, &options, &|_, _| {}).map_err(|e| e.to_string())?;
     if found.equal { Ok(found.meaningful) } else { Err(format!("{:?}", found.equivalence)) }
 }
 
