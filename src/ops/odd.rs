@@ -3,6 +3,9 @@
 
 use super::known;
 use super::testing::Case;
+use crate::ir::{Model, Node};
+use crate::oracle::Signature;
+use crate::program::{Builder, Statistics, lower};
 
 /// Calls for operators that have none below.
 const PLAIN: [&str; 3] = ["=2 8 5 5", "=2 8 5 5, =8 1 1", "=2 8 5 5, =i64[0 1], =2 8 5 5"];
@@ -142,6 +145,17 @@ impl Stream {
     }
 }
 
+/// Sizes for the inputs whose rank is known.
+fn signature(model: &Model) -> Vec<Signature> {
+    let sized = |node| {
+        let Node::Input(input) = model.graph.node(node) else { return None };
+        let ty = input.info.ty.tensor()?;
+        let shape = ty.shape.as_ref()?.iter().map(|d| d.size().unwrap_or(3)).collect();
+        Some((input.info.name.clone(), ty.dtype, shape))
+    };
+    model.graph.inputs().into_iter().filter_map(sized).collect()
+}
+
 #[test]
 fn odd_models_do_no_harm() {
     let mut stream = Stream(7);
@@ -168,6 +182,11 @@ fn odd_models_do_no_harm() {
                 (case.show(), case.cost(), case.is_identity(), case.refit_nothing())
             });
             assert!(outcome.is_ok(), "{op} {opset} `{attributes}` {operands:?}");
+            let statistics = if round % 2 == 0 { Statistics::Running } else { Statistics::Batch };
+            let outcome = std::panic::catch_unwind(|| {
+                lower(&Builder::new(), &case.model, &signature(&case.model), statistics).is_ok()
+            });
+            assert!(outcome.is_ok(), "as a program: {op} {opset} `{attributes}` {operands:?}");
         }
     }
 }

@@ -51,8 +51,9 @@ impl Window {
             true => {
                 let (length, extent) = (length.fixed()?, self.extent(axis, kernel).fixed()?);
                 let positions = (length - 1).div_euclid(stride) + 1;
-                let padding = ((positions - 1) * stride + extent - length).max(0);
-                (padding + i64::from(self.lower)) / 2
+                let last = (positions - 1).saturating_mul(stride);
+                let padding = last.saturating_add(extent).saturating_sub(length).max(0);
+                padding.saturating_add(i64::from(self.lower)) / 2
             }
         };
         Some((usize::try_from(stride).ok()?, usize::try_from(dilation).ok()?, usize::try_from(before).ok()?))

@@ -193,6 +193,11 @@ fn numbers(shape: &[Dim]) -> Option<Vec<usize>> {
     shape.iter().map(|d| d.fixed().and_then(|n| usize::try_from(n).ok())).collect()
 }
 
+/// More elements than a tensor can have.
+fn is_huge(shape: &[usize]) -> bool {
+    shape.iter().try_fold(1_usize, |count, &n| count.checked_mul(n)).is_none_or(|count| count > 1 << 31)
+}
+
 fn lower_call<'b>(
     builder: &'b Builder,
     model: &Model,
@@ -239,6 +244,14 @@ fn by_rule<'b>(
     statistics: Statistics,
     lowered: &mut Lowered<'b>,
 ) -> Result<Vec<Term<'b>>, String> {
+    // Rules may rely on what inference has checked.
+    if let Some(contradiction) = facts.contradictions.iter().find(|c| c.node == node) {
+        return Err(contradiction.what.clone());
+    }
+    let shapes = model.graph.results(node).filter_map(|v| numbers(facts.get(v).shape.as_deref()?));
+    if let Some(shape) = shapes.into_iter().find(|shape| is_huge(shape)) {
+        return Err(format!("its result of shape {shape:?} has too many elements"));
+    }
     let unknowns = Cell::new(1 << 25);
     let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
     let values: Vec<Option<ValueId>> = model.graph.operands(node).into_iter().take(call.arity.into()).collect();

@@ -71,7 +71,8 @@ pub fn standardized<'b>(x: Term<'b>, axes: &[usize], epsilon: f64) -> (Term<'b>,
 /// LRN: the sum of squares over neighbouring channels is a mean over a window that slides over them.
 pub fn neighbours<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
-    let size = usize::try_from(site.call.int("size", 0)).ok().filter(|&n| n > 0).ok_or("`size` is not positive")?;
+    let size = usize::try_from(site.call.int("size", 0)).ok().filter(|n| (1..=1 << 16).contains(n));
+    let size = size.ok_or("`size` is not positive, or too large")?;
     let shape = x.shape();
     let plane = [shape[0], 1, shape[1], shape[2..].iter().product()];
     let (before, behind) = ((size - 1) / 2, size / 2);

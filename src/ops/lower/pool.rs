@@ -136,7 +136,7 @@ impl Slide {
 
 /// How the window of a call slides over each axis.
 fn slides(site: &Site, x: Term) -> Result<Vec<Slide>, String> {
-    let axes = x.rank() - 2;
+    let axes = x.rank().checked_sub(2).ok_or("it needs axes for batch and channels")?;
     let window = window::Window::of(site.call, axes)?;
     let taps = window::list(site.call, "kernel_shape", axes, 1)?;
     let places = site.result_shape(0).ok_or("its shape is not known")?;
@@ -144,6 +144,9 @@ fn slides(site: &Site, x: Term) -> Result<Vec<Slide>, String> {
         let (size, taps) = (x.size(axis + 2), taps[axis].max(1) as usize);
         let why = "its padding takes elements away, which is not supported";
         let (stride, dilation, before) = window.step(axis, &size.into(), &taps.into()).ok_or(why)?;
+        if taps.checked_mul(dilation).is_none_or(|reach| reach > 1 << 24) {
+            return Err("its window is too large".into());
+        }
         let places = places.get(axis + 2).and_then(|d| d.size()).filter(|&n| n > 0).ok_or("it has no windows")?;
         let mut slide = Slide { size, taps, stride, dilation, pads: (before, 0), places };
         let declared = window.padding(axis).size().and_then(|all| all.checked_sub(before));
