@@ -267,7 +267,7 @@ fn take<B: Backend>(value: Value<B>, axis: usize, at: IntTensor<B>) -> Value<B> 
     match value {
         Value::Float(t) => Value::Float(B::float_select(t, axis, at)),
         Value::Int(t) => Value::Int(B::int_select(t, axis, at)),
-        Value::Bool(t) => Value::Bool(B::bool_select(t, axis, at)),
+        Value::Bool(t) => through_ints::<B>(t, |t| B::int_select(t, axis, at)),
     }
 }
 
@@ -275,8 +275,13 @@ fn take_along<B: Backend>(value: Value<B>, axis: usize, at: IntTensor<B>) -> Val
     match value {
         Value::Float(t) => Value::Float(B::float_gather(axis, t, at)),
         Value::Int(t) => Value::Int(B::int_gather(axis, t, at)),
-        Value::Bool(t) => Value::Bool(B::bool_gather(axis, t, at)),
+        Value::Bool(t) => through_ints::<B>(t, |t| B::int_gather(axis, t, at)),
     }
+}
+
+/// Booleans by way of integers: the engine's CPU backend picks booleans as bytes, which it takes for no booleans then.
+fn through_ints<B: Backend>(t: BoolTensor<B>, pick: impl FnOnce(IntTensor<B>) -> IntTensor<B>) -> Value<B> {
+    Value::Bool(B::int_not_equal_elem(pick(B::bool_into_int(t, INT)), Scalar::Int(0), BOOL))
 }
 
 fn conv<B: Backend>(x: FloatTensor<B>, w: FloatTensor<B>, window: &Window) -> Result<FloatTensor<B>, String> {

@@ -149,6 +149,7 @@ impl<'b> Term<'b> {
     }
 
     /// The opposite of a boolean.
+    #[allow(clippy::should_implement_trait, reason = "a method like all others of terms")]
     pub fn not(self) -> Term<'b> {
         self.apply(Op::Not, &[])
     }
@@ -434,6 +435,7 @@ impl<'b> Mul<f64> for Term<'b> {
 impl<'b> Div<f64> for Term<'b> {
     type Output = Term<'b>;
 
+    #[allow(clippy::suspicious_arithmetic_impl, reason = "there is no step that divides by a number")]
     fn div(self, divisor: f64) -> Term<'b> {
         self * divisor.recip()
     }

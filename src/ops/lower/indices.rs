@@ -115,6 +115,8 @@ fn written<'b>(
 #[cfg(all(feature = "tract", feature = "gradients"))]
 mod tests {
     use crate::autograd::testing::Trial;
+    use crate::autograd::{Bindings, Engine};
+    use crate::program::{Builder, Literal};
 
     #[test]
     fn picked_slices_and_elements() {
@@ -127,6 +129,17 @@ mod tests {
         Trial::new("GatherND", 13, "", &["2 3", "i64:5 2"], 1).check();
         Trial::new("GatherND", 13, "batch_dims=1", &["2 3 4", "i64:2 1"], 1).check();
         Trial::new("GatherND", 13, "batch_dims=1", &["2 3 4 2", "i64:2 5 2"], 1).check();
+    }
+
+    #[test]
+    fn picked_booleans_are_booleans() {
+        let builder = Builder::new();
+        let x = builder.literal(Literal::Bools(vec![true, false, true]), &[3]);
+        let at = builder.ints(vec![1, -1], &[2]);
+        let (first, all) = (x.narrow(0, 0, 2), builder.literal(Literal::Bools(vec![true; 2]), &[2]));
+        let program = builder.finish(&[x.take(0, at).and(all), x.take_along(0, at).or(first)]).unwrap();
+        let found = Engine::default().run(&program, Bindings { input: &|_| None, constant: &|_| None }).unwrap();
+        assert_eq!([found[0].to_i64().unwrap(), found[1].to_i64().unwrap()], [[0, 1], [1, 1]]);
     }
 
     #[test]
