@@ -42,6 +42,7 @@
 //! | [`axes`] | the notation of rules, the solver, groups, keep-sets, exactness |
 //! | [`analysis`] | a model with its facts, axes and groups |
 //! | [`score`], [`sensitivity`] | criteria, and what the outputs say to a cut |
+//! | [`gradients`] | what derivatives say of units |
 //! | [`plan`] | budgets and plans |
 //! | [`apply`] | surgery: slices, refits, and the check that prediction and inference agree |
 //! | [`passes`] | exact rewrites and the pipeline that runs them |

@@ -61,7 +61,7 @@ fn criteria_that_need_gradients_say_what_to_build() {
 fn labels_say_what_the_loss_is() {
     let folder = Folder::new();
     let (net, test) = (fixture("digits_mlp"), fixture("digits_test.npz"));
-    let samples = ["--ratio", "0.5", "--calib", &test, "--samples", "64"];
+    let samples = ["--ratio", "0.5", "--calib", &test, "--samples", "32"];
     let cuts = |more: &[&str]| {
         let (output, report) = prune(&folder, &net, "o.onnx", &[&samples, more].concat());
         assert!(accuracy(&load(&output)) >= 0.9, "{more:?}");
@@ -72,7 +72,6 @@ fn labels_say_what_the_loss_is() {
     assert_ne!(drawn, labelled);
     assert_eq!(labelled, cuts(&["--criterion", "taylor", "--judge-labels", &test]));
     assert_ne!(labelled, cuts(&["--criterion", "obs*taylor", "--labels", &test]));
-    assert_ne!(drawn, cuts(&["--criterion", "taylor", "--seed", "1"]));
     // Without gradients labels are about the inputs, and there are none.
     let args = [&["prune", &net, "-o", "o.onnx", "--criterion", "obs", "--labels", &test], &samples[..]].concat();
     assert!(text(&secateur(&args).code(2).get_output().stderr).contains("--inputs"));
