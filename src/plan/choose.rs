@@ -175,7 +175,13 @@ pub enum ChooseError {
     #[error(transparent)]
     Table(#[from] TableError),
     #[error("gradients: {0}")]
-    Gradients(#[from] GradientError),
+    Gradients(Box<GradientError>),
+}
+
+impl From<GradientError> for ChooseError {
+    fn from(error: GradientError) -> ChooseError {
+        ChooseError::Gradients(Box::new(error))
+    }
 }
 
 /// Chooses the units that go.
