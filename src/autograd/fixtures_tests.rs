@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 /// Operators of the fixtures that have no derivative: those with bodies, local functions, and those that nobody knows.
 const WITHOUT: [&str; 6] = ["If", "Loop", "Scan", "LeakyGate", "Pair", "Mystery"];
 
-/// Operators that are still to come.
-const MISSING: [&str; 4] = ["AveragePool", "BatchNormalization", "GlobalAveragePool", "MaxPool"];
+/// A number that is rounded to eight bits may come out on the other side.
+const TOLERANCE: f64 = 1e-3;
 
 fn fixtures() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
@@ -33,12 +33,12 @@ fn programs_of_fixtures_compute_what_the_models_do() {
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
         match agrees(&model, &path) {
             Ok(()) => agreed.push(name),
-            Err(LowerError::Call { operator, .. })
-                if WITHOUT.contains(&&*operator) || MISSING.contains(&&*operator) => {}
+            Err(LowerError::Call { operator, .. }) if WITHOUT.contains(&&*operator) => {}
             Err(e) => panic!("{name}: {e}"),
         }
     }
-    assert!(agreed.contains(&"digits_mlp".to_owned()), "{agreed:?}");
+    let digits = agreed.iter().filter(|name| name.starts_with("digits_")).count();
+    assert_eq!(digits, 7, "{agreed:?}");
 }
 
 /// Asserts that a model's program computes what the oracle does, if it has one.
@@ -56,7 +56,7 @@ fn agrees(model: &Model, path: &Path) -> Result<(), LowerError> {
     let bytes = save::to_bytes(model).expect("a model that can be written");
     let expected = Runner::new(&bytes, path.parent(), &feed.signature()).and_then(|r| r.run(&feed));
     for ((name, expected), found) in expected.unwrap_or_else(|e| panic!("{e}")).iter().zip(found) {
-        close(name, &expected.to_f64().expect("numbers"), &found.to_f64().expect("numbers"), 1e-4);
+        close(name, &expected.to_f64().expect("numbers"), &found.to_f64().expect("numbers"), TOLERANCE);
     }
     Ok(())
 }

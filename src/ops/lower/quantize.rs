@@ -39,9 +39,13 @@ fn spread<'b>(site: &Site, x: Term<'b>, scale: Term<'b>, layout: &Scaling) -> Re
             shape[axis] = scale.count();
             Ok(scale.reshape(&shape))
         }
+        Scaling::Blocks if scale.rank() != x.rank() => Err(format!("scales of shape {:?}", scale.shape())),
         Scaling::Blocks => {
             let axis = site.axis("axis", 1, x.rank())?;
-            let block = usize::try_from(site.call.int("block_size", 0)).map_err(|_| "blocks of negative size")?;
+            let block = usize::try_from(site.call.int("block_size", 0)).unwrap_or(0).min(x.size(axis));
+            if scale.size(axis) != x.size(axis).div_ceil(block.max(1)) {
+                return Err(format!("{} scales for blocks of {block}", scale.size(axis)));
+            }
             let mut shape = scale.unsqueeze(axis + 1).shape();
             shape[axis + 1] = block;
             let copies = scale.unsqueeze(axis + 1).expand(&shape);
