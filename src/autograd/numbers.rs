@@ -267,7 +267,7 @@ fn take<B: Backend>(value: Value<B>, axis: usize, at: IntTensor<B>) -> Value<B> 
     match value {
         Value::Float(t) => Value::Float(B::float_select(t, axis, at)),
         Value::Int(t) => Value::Int(B::int_select(t, axis, at)),
-        Value::Bool(t) => Value::Bool(B::bool_select(t, axis, at)),
+        Value::Bool(t) => Value::Bool(by_ints::<B>(t, |t| B::int_select(t, axis, at))),
     }
 }
 
@@ -275,8 +275,14 @@ fn take_along<B: Backend>(value: Value<B>, axis: usize, at: IntTensor<B>) -> Val
     match value {
         Value::Float(t) => Value::Float(B::float_gather(axis, t, at)),
         Value::Int(t) => Value::Int(B::int_gather(axis, t, at)),
-        Value::Bool(t) => Value::Bool(B::bool_gather(axis, t, at)),
+        Value::Bool(t) => Value::Bool(by_ints::<B>(t, |t| B::int_gather(axis, t, at))),
     }
+}
+
+/// What takes elements of booleans takes those of integers. The engine's own way ends in bytes, which no operation on
+/// booleans accepts.
+fn by_ints<B: Backend>(t: BoolTensor<B>, take: impl FnOnce(IntTensor<B>) -> IntTensor<B>) -> BoolTensor<B> {
+    B::int_not_equal_elem(take(B::bool_into_int(t, INT)), Scalar::Int(0), BOOL)
 }
 
 fn conv<B: Backend>(x: FloatTensor<B>, w: FloatTensor<B>, window: &Window) -> Result<FloatTensor<B>, String> {

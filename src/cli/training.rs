@@ -166,6 +166,7 @@ pub fn failure(model: &Path, error: TuneError) -> Failure {
         TuneError::NothingToTrain => "see `secateur inspect`; patterns of --train and --freeze are for whole names",
         TuneError::Few { .. } => "give more samples, or hold out more of them: `--hold-out 2` is every second one",
         TuneError::NoOutput(_) | TuneError::Outputs { .. } => "a teacher has the student's outputs, in the same order",
+        TuneError::Teacher(_) => "a teacher has the student's inputs, by the same names",
         TuneError::Labels(..) => {
             "labels are classes, one for each position; for numbers give `--task regression` or `--loss mse`"
         }

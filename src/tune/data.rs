@@ -4,7 +4,7 @@ use super::TuneError;
 use crate::feed::{Feed, Samples};
 use crate::ir::{DType, Tensor};
 use crate::judge::{self, JudgeError};
-use crate::oracle::{Runner, Setup, Signature};
+use crate::oracle::{OracleError, Runner, Setup, Signature};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -58,12 +58,12 @@ impl Teacher {
         if let Some(outputs) = self.kept.borrow().all(portions) {
             return Ok(outputs);
         }
-        let outputs = self.run(feed)?;
+        let outputs = self.run(feed).map_err(TuneError::Teacher)?;
         self.kept.borrow_mut().keep(portions, &outputs);
         Ok(outputs)
     }
 
-    fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, TuneError> {
+    fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
         let signature = feed.signature();
         let mut runner = self.runner.borrow_mut();
         if runner.as_ref().is_none_or(|(s, _)| *s != signature) {
@@ -75,7 +75,7 @@ impl Teacher {
             *runner = Some((signature, made));
         }
         let (_, runner) = runner.as_ref().expect("it was just made");
-        Ok(runner.run(feed)?)
+        runner.run(feed)
     }
 }
 

@@ -155,6 +155,8 @@ pub enum TuneError {
     Lower(#[from] LowerError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error("the teacher does not run: {0}")]
+    Teacher(OracleError),
     #[error(transparent)]
     Oracle(#[from] OracleError),
     #[error(transparent)]
