@@ -7,7 +7,7 @@ FROM rust:1.95-alpine AS build
 RUN apk add --no-cache musl-dev gcc
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked && cp target/release/secateur /secateur
+RUN cargo build --release --locked --features gradients && cp target/release/secateur /secateur
 
 FROM scratch
 COPY --from=build /secateur /secateur

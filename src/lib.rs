@@ -48,6 +48,10 @@
 //! | [`passes`] | exact rewrites and the pipeline that runs them |
 //! | [`layers`] | residual branches that go as a whole |
 //! | [`sparsity`] | single weights that become zero |
+//! | [`program`] | models in a small language of operations |
+//! | [`autograd`] | runs programs and differentiates them (feature `gradients`) |
+//! | [`mod@gradients`] | what criteria ask of derivatives |
+//! | [`mod@tune`] | training on the file |
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
 //! | [`machine`] | times and energies of nodes by width, on the machine that counts |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |

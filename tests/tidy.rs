@@ -57,6 +57,11 @@ fn only_the_oracle_knows_runtimes() {
 }
 
 #[test]
+fn only_autograd_knows_the_engine() {
+    only(&["burn_autodiff", "burn_backend", "burn_flex"], &["src/autograd"]);
+}
+
+#[test]
 fn only_the_command_line_talks() {
     only(&["println!", "eprintln!", "print!("], &["src/cli"]);
 }

@@ -126,6 +126,19 @@ impl Output {
         save::save(model, &self.output, &self.options(input)).map_err(why_not_saved)
     }
 
+    /// Fails before any work is done if the result would replace the input unasked, or its folder can't be written.
+    pub fn check_spares(&self, input: &Path) -> Result<(), Failure> {
+        if !self.overwrite && same_place(&self.output, input) {
+            return Err(why_not_saved(SaveError::In {
+                path: self.output.clone(),
+                cause: Box::new(SaveError::IsInput),
+            }));
+        }
+        let folder = folder(&self.output);
+        let unwritable = |e| Failure::new(format!("{}: nothing can be written there: {e}", folder.display()));
+        tempfile::tempfile_in(folder).map(drop).map_err(unwritable)
+    }
+
     /// How many bytes [`save`](Output::save) would write.
     pub fn size(&self, model: &Model, input: &Path) -> Result<u64, Failure> {
         save::size(model, &self.output, &self.options(input)).map_err(why_not_saved)

@@ -1,9 +1,11 @@
 //! Arguments about training.
 
 use super::Failure;
-use crate::tune::{Loss, Optimizer, Options, Running, Schedule, Trained};
+use crate::program::LowerError;
+use crate::tune::{Loss, Optimizer, Options, Running, Schedule, StateError, Trained, TuneError};
 use clap::{Args, ValueEnum};
 use globset::Glob;
+use std::path::Path;
 
 /// How to train.
 #[derive(Args)]
@@ -137,6 +139,7 @@ impl Training {
             },
             temperature: self.temperature,
             labels: self.label_share,
+            next_tokens: false,
             trained: only.chain(not).collect(),
             keep_sparsity: self.keep_sparsity,
             recompute: self.recompute,
@@ -149,8 +152,37 @@ impl Training {
 pub fn check() -> Result<(), Failure> {
     match cfg!(feature = "gradients") {
         true => Ok(()),
-        false => Err(Failure::usage("this build can't train").hint("build secateur with `--features gradients`")),
+        false => {
+            Err(Failure::usage("this build can't train")
+                .hint("build it with `cargo build --release --features gradients`"))
+        }
     }
+}
+
+/// Why a model could not be trained, with what can be done about it.
+pub fn failure(model: &Path, error: TuneError) -> Failure {
+    let hint = match &error {
+        TuneError::NothingToLearn => "give the original model with --teacher, or labels with --labels, or both",
+        TuneError::NothingToTrain => "see `secateur inspect`; patterns of --train and --freeze are for whole names",
+        TuneError::Few { .. } => "give more samples, or hold out more of them: `--hold-out 2` is every second one",
+        TuneError::NoOutput(_) | TuneError::Outputs { .. } => "a teacher has the student's outputs, in the same order",
+        TuneError::Teacher(_) => "a teacher has the student's inputs, by the same names",
+        TuneError::Labels(..) => {
+            "labels are classes, one for each position; for numbers give `--task regression` or `--loss mse`"
+        }
+        TuneError::Range(_) => "classes are numbered from 0; a label below 0 does not count",
+        TuneError::Diverged(0) => "the model itself, the teacher or the labels have numbers that are not finite",
+        TuneError::Diverged(_) => "try a lower learning rate (--lr), or a smaller --clip",
+        TuneError::Sample(_) => "leave these samples out, or repair them",
+        TuneError::State(StateError::Other(_)) => {
+            "go on with the model, samples and options of that time, or leave out --resume to begin anew"
+        }
+        TuneError::State(StateError::Format { .. }) => "leave out --resume to begin anew; that writes over the file",
+        TuneError::Lower(LowerError::Call { .. }) => "see `secateur print`; what has no derivative can't be trained",
+        _ => "",
+    };
+    let failure = Failure::new(format!("{}: {error}", model.display()));
+    if hint.is_empty() { failure } else { failure.hint(hint) }
 }
 
 fn number(text: &str) -> Result<f64, String> {

@@ -1,6 +1,6 @@
 //! `secateur tune`: train a model on the file.
 
-use super::data::labels;
+use super::data::{TaskName, labels};
 use super::progress::Progress;
 use super::source::{self, Dims, Output};
 use super::training::{self, Training};
@@ -9,7 +9,7 @@ use crate::feed::{self, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
 use crate::oracle::Setup;
-use crate::tune::{self, Curve, Keeping, Teacher, Tuned};
+use crate::tune::{self, Curve, Keeping, Loss, Options, Teacher, Tuned};
 use crate::{files, prune, save, verify};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  secateur tune small.onnx --teacher model.onnx --data calib.npz -o tuned.onnx
-  secateur tune small.onnx --teacher model.onnx --data calib.npz --labels test.npz --epochs 10 -o tuned.onnx
-  secateur tune model.onnx --data test.npz --labels test.npz --optimizer sgd --lr 0.001 -o tuned.onnx")]
+  secateur tune small.onnx --teacher model.onnx --data samples.npz -o tuned.onnx
+  secateur tune small.onnx --teacher model.onnx --data test.npz --labels test.npz -o tuned.onnx
+  secateur tune model.onnx --data test.npz --labels test.npz --lr 0.0001 -o tuned.onnx
+  secateur tune gpt.onnx --data tokens.npz --task perplexity --hold-out 2 -o tuned.onnx")]
 pub struct Args {
     /// The model to train
     model: PathBuf,
@@ -33,6 +34,10 @@ pub struct Args {
     /// Labels of the samples: a `.npy` file, the array `labels` of a `.npz` file, or a `.csv` file
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+    /// What the labels say: classes, numbers (the array `targets`), or nothing, since the next tokens of the input count
+    /// (perplexity) [default: classification]
+    #[arg(long, value_enum, value_name = "TASK")]
+    task: Option<TaskName>,
     /// How images become inputs, such as `size=224 mean=0.5 std=0.5`
     #[arg(long, value_name = "TEXT")]
     preprocess: Option<String>,
@@ -85,13 +90,15 @@ pub fn run(args: Args) -> super::Outcome {
     args.output.check(&[("--checkpoint", args.checkpoint.as_deref()), ("--report", args.report.as_deref())])?;
     let model = source::load(&args.model)?;
     args.dims.check(&model)?;
-    if args.teacher.is_none() && args.labels.is_none() {
+    args.output.check_spares(&args.model)?;
+    let task = args.task.map_or(Task::default(), TaskName::task);
+    if args.teacher.is_none() && args.labels.is_none() && task != Task::Perplexity {
         let failure = Failure::usage("there is nothing to learn from");
         return Err(failure.hint("give the original model with --teacher, or labels with --labels, or both"));
     }
     let teacher = args.teacher.as_deref().map(teacher).transpose()?;
-    let samples = args.samples(&model)?;
-    let options = args.training.options(args.seed);
+    let samples = args.samples(&model, task)?;
+    let options = for_task(args.training.options(args.seed), task);
     let keeping = Keeping {
         state: args.checkpoint.clone(),
         every: args.checkpoint_every.map_or(0, |n| n as usize),
@@ -99,13 +106,19 @@ pub fn run(args: Args) -> super::Outcome {
     };
     let progress = Progress::training();
     let tuned = tune::tune(&model, teacher.as_ref(), &samples, &options, &keeping, &|tick| progress.tick(tick))
-        .map_err(|e| Failure::new(format!("{}: {e}", args.model.display())))?;
+        .map_err(|e| training::failure(&args.model, e))?;
     drop(progress);
     let mut result = tuned.model.clone();
     prune::sign(&mut result, &[("tuned", format!("{} steps of {} samples", tuned.steps, samples.len()))]);
     args.output.save(&result, &args.model)?;
-    args.tell(&tuned, &samples)?;
+    args.tell(&tuned, &samples, task)?;
     Ok(Exit::Done)
+}
+
+/// The options for labels of this kind.
+fn for_task(options: Options, task: Task) -> Options {
+    let loss = if task == Task::Regression && options.loss == Loss::Auto { Loss::Mse } else { options.loss };
+    Options { loss, next_tokens: task == Task::Perplexity, ..options }
 }
 
 /// A model that is learned from.
@@ -116,10 +129,10 @@ fn teacher(path: &Path) -> Result<Teacher, Failure> {
 }
 
 impl Args {
-    fn samples(&self, model: &Model) -> Result<Samples, Failure> {
+    fn samples(&self, model: &Model, task: Task) -> Result<Samples, Failure> {
         let options = feed::Options {
             preprocess: self.preprocess.clone(),
-            labels: self.labels.clone().map(|path| labels(path, Task::Classification)),
+            labels: self.labels.clone().map(|path| labels(path, task)),
             limit: self.samples.map(|n| n as usize),
             seed: self.seed,
             sizes: self.dims.sizes(),
@@ -127,7 +140,7 @@ impl Args {
         Samples::open(&self.data, &verify::input_specs(model)?, &options).map_err(Failure::new)
     }
 
-    fn tell(&self, tuned: &Tuned, samples: &Samples) -> Result<(), Failure> {
+    fn tell(&self, tuned: &Tuned, samples: &Samples, task: Task) -> Result<(), Failure> {
         let report = Report {
             model: self.model.display().to_string(),
             teacher: self.teacher.as_ref().map(|t| t.display().to_string()),
@@ -143,7 +156,11 @@ impl Args {
             let text = serde_json::to_string_pretty(&report)?;
             files::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         }
-        if self.json { show::print_json(&report) } else { show::print(&summary(&report, self.labels.is_some())) }
+        if self.json {
+            show::print_json(&report)
+        } else {
+            show::print(&summary(&report, self.labels.is_some() || task == Task::Perplexity))
+        }
     }
 }
 
@@ -159,5 +176,9 @@ fn summary(report: &Report, labelled: bool) -> String {
     let rows = report.curve.held_out.iter().enumerate().map(row);
     let table = show::table(&["epoch", "loss", "held-out loss", judged], 0, rows);
     let (weights, tensors) = (report.weights, report.tensors);
-    format!("{weights} weights in {tensors} tensors, {} steps of {}\n\n{table}", report.steps, report.of)
+    let best = match report.curve.best() {
+        0 => "no epoch lowered the held-out loss: the weights are as they were; try a lower --lr".into(),
+        epoch => format!("the weights are those after epoch {epoch}"),
+    };
+    format!("{weights} weights in {tensors} tensors, {} steps of {}\n\n{table}\n  {best}\n", report.steps, report.of)
 }

@@ -10,6 +10,7 @@ mod tokens;
 
 pub use classes::{Class, Classes, ClassesReport};
 pub use regression::{Regression, RegressionReport};
+pub(crate) use run::following;
 pub use run::{EvalError, Options, evaluate};
 pub use tokens::{Tokens, TokensReport, next_tokens};
 

@@ -29,6 +29,8 @@ pub enum EvalError {
     Run(#[from] OracleError),
     #[error("the output {name:?}: {cause}")]
     Judge { name: String, cause: JudgeError },
+    #[error("the input {name:?}: {cause}")]
+    Tokens { name: String, cause: JudgeError },
     #[error("the model has no output {name:?}; it has {found:?}")]
     NoOutput { name: String, found: Vec<String> },
     #[error("there are no labels")]
@@ -61,7 +63,7 @@ pub fn evaluate(
         let rows: Vec<usize> = (at..to).collect();
         let labels = match &labels {
             Some(labels) => labels.select(0, &rows).map_err(JudgeError::from),
-            None if options.task == Task::Perplexity => following(&feed)?,
+            None if options.task == Task::Perplexity => Ok(following(&feed)?),
             None => return Err(EvalError::NoLabels),
         };
         labels.and_then(|l| judge.add(&output, &l)).map_err(|cause| EvalError::Judge { name, cause })?;
@@ -81,12 +83,13 @@ fn chosen(outputs: &[(String, Tensor)], name: Option<&str>) -> Result<usize, Eva
 
 /// The tokens that follow in the model's own input: the one called `input_ids`, or the only one of integers with the
 /// axes sample and position that is no mask.
-fn following(feed: &Feed) -> Result<Result<Tensor, JudgeError>, EvalError> {
+pub fn following(feed: &Feed) -> Result<Tensor, EvalError> {
     let is_mask = |name: &str| name.to_lowercase().contains("mask");
     let integers = feed.iter().filter(|(_, t)| t.shape.len() == 2 && !t.dtype.is_float());
     let (masks, ids): (Vec<_>, Vec<_>) = integers.partition(|(name, _)| is_mask(name));
     let named = ids.iter().find(|(name, _)| name == "input_ids");
     let only = if ids.len() == 1 { ids.first() } else { None };
-    let (_, tokens) = named.or(only).ok_or(EvalError::NoTokens)?;
-    Ok(next_tokens(tokens, masks.first().map(|(_, mask)| mask)))
+    let (name, tokens) = named.or(only).ok_or(EvalError::NoTokens)?;
+    next_tokens(tokens, masks.first().map(|(_, mask)| mask))
+        .map_err(|cause| EvalError::Tokens { name: name.to_string(), cause })
 }

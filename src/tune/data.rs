@@ -3,7 +3,8 @@
 use super::TuneError;
 use crate::feed::{Feed, Samples};
 use crate::ir::{DType, Tensor};
-use crate::oracle::{Runner, Setup, Signature};
+use crate::judge::{self, JudgeError};
+use crate::oracle::{OracleError, Runner, Setup, Signature};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -47,17 +48,22 @@ impl Teacher {
         Teacher { model, dir, setup, inner, runner: RefCell::default(), kept: RefCell::default() }
     }
 
+    /// A hash of the model.
+    pub fn hash(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(&self.model)
+    }
+
     /// The outputs for a feed of these portions. A portion is not run twice, if memory allows.
     pub fn outputs(&self, portions: &[usize], feed: &Feed) -> Result<Vec<(String, Tensor)>, TuneError> {
         if let Some(outputs) = self.kept.borrow().all(portions) {
             return Ok(outputs);
         }
-        let outputs = self.run(feed)?;
+        let outputs = self.run(feed).map_err(TuneError::Teacher)?;
         self.kept.borrow_mut().keep(portions, &outputs);
         Ok(outputs)
     }
 
-    fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, TuneError> {
+    fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
         let signature = feed.signature();
         let mut runner = self.runner.borrow_mut();
         if runner.as_ref().is_none_or(|(s, _)| *s != signature) {
@@ -69,7 +75,7 @@ impl Teacher {
             *runner = Some((signature, made));
         }
         let (_, runner) = runner.as_ref().expect("it was just made");
-        Ok(runner.run(feed)?)
+        runner.run(feed)
     }
 }
 
@@ -116,14 +122,30 @@ fn joined(parts: &[&Tensor]) -> Option<Tensor> {
     Tensor::new(first.dtype, shape, bytes).ok()
 }
 
-/// Labels of portions, as 64-bit integers or floats.
-pub fn labels(samples: &Samples, portions: &[usize]) -> Option<Tensor> {
-    let labels = samples.labels_of(portions)?;
-    match labels.dtype {
-        d if d.is_float() => Some(labels),
-        DType::I64 => Some(labels),
-        _ => Some(Tensor::from_i64(labels.shape.clone(), &labels.to_i64()?)),
-    }
+/// Labels of portions, as 64-bit integers or floats: those of the samples, or the tokens that follow in their feed.
+pub fn labels(samples: &Samples, portions: &[usize], feed: &Feed, next: bool) -> Result<Option<Tensor>, TuneError> {
+    let labels = match samples.labels_of(portions) {
+        None if next => judge::following(feed)?,
+        None => return Ok(None),
+        Some(labels) => labels,
+    };
+    Ok(match labels.dtype {
+        d if d.is_float() || d == DType::I64 => Some(labels),
+        _ => labels.to_i64().map(|numbers| Tensor::from_i64(labels.shape.clone(), &numbers)),
+    })
+}
+
+/// Fails if some label is none of so many classes. Negative labels don't count.
+pub fn check(samples: &Samples, classes: usize) -> Result<(), TuneError> {
+    let labels = samples.labels().and_then(|l| if l.dtype.is_float() { None } else { l.to_i64() });
+    let strange = labels.unwrap_or_default().into_iter().find(|&l| l >= 0 && l as usize >= classes);
+    strange.map_or(Ok(()), |label| Err(JudgeError::Range { label, classes }.into()))
+}
+
+/// An input whose numbers are not all finite.
+pub fn strange(feed: &Feed) -> Option<&str> {
+    let is_finite = |t: &Tensor| t.to_f64().is_ok_and(|v| v.iter().all(|x| x.is_finite()));
+    feed.iter().find(|(_, t)| t.dtype.is_float() && !is_finite(t)).map(|(name, _)| name.as_ref())
 }
 
 #[cfg(test)]

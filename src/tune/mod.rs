@@ -25,6 +25,7 @@ pub use variables::{Running, Trained};
 
 use crate::autograd::EngineError;
 use crate::feed::FeedError;
+use crate::judge::{EvalError, JudgeError};
 use crate::oracle::OracleError;
 use crate::program::LowerError;
 use serde::Serialize;
@@ -63,6 +64,8 @@ pub struct Options {
     pub temperature: f64,
     /// The share of labels in the loss, where there are both labels and a teacher.
     pub labels: f64,
+    /// Labels are the tokens that follow in the input, where the samples have none.
+    pub next_tokens: bool,
     /// Which constants are trained.
     pub trained: Vec<Trained>,
     /// Weights that are zero stay so.
@@ -91,6 +94,7 @@ impl Default for Options {
             loss: Loss::Auto,
             temperature: 2.0,
             labels: 0.5,
+            next_tokens: false,
             trained: vec![],
             keep_sparsity: false,
             recompute: false,
@@ -110,6 +114,14 @@ pub struct Curve {
     pub metric: Vec<f64>,
 }
 
+impl Curve {
+    /// The epoch with the lowest held-out loss, whose weights are the outcome; 0 where none lowered it.
+    pub fn best(&self) -> usize {
+        let lower = |best: usize, epoch: usize| if self.held_out[epoch] < self.held_out[best] { epoch } else { best };
+        (0..self.held_out.len()).reduce(lower).unwrap_or(0)
+    }
+}
+
 /// Why a model can't be tuned.
 #[derive(Debug, thiserror::Error)]
 pub enum TuneError {
@@ -117,8 +129,8 @@ pub enum TuneError {
     NothingToLearn,
     #[error("the model has no weights that could be trained")]
     NothingToTrain,
-    #[error("{0} samples are too few: some are held out, and a batch is needed")]
-    Few(usize),
+    #[error("{samples} samples are too few: of every {held_out}, one is held out")]
+    Few { samples: usize, held_out: usize },
     #[error("the teacher has no output that corresponds to the student's output {0:?}")]
     NoOutput(String),
     #[error("the student's output {name:?} has shape {student:?}, but the teacher's has {teacher:?}")]
@@ -129,14 +141,22 @@ pub enum TuneError {
     Output(String),
     #[error("the weights of `{0}` can't be trained: {1}")]
     Weights(String, String),
-    #[error("the loss is not a number at step {0}; a lower learning rate may help")]
+    #[error("the loss is not a number after {0} steps")]
     Diverged(usize),
+    #[error("the samples of the input {0:?} have elements that are no finite numbers")]
+    Sample(String),
+    #[error(transparent)]
+    Range(#[from] JudgeError),
+    #[error(transparent)]
+    Tokens(#[from] EvalError),
     #[error("the program can't be written: {0}")]
     Program(String),
     #[error(transparent)]
     Lower(#[from] LowerError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error("the teacher does not run: {0}")]
+    Teacher(OracleError),
     #[error(transparent)]
     Oracle(#[from] OracleError),
     #[error(transparent)]

@@ -22,6 +22,21 @@ pub struct Target {
     pub student: String,
     pub teacher: String,
     pub meaning: Meaning,
+    /// Its shape at the teacher, for the first feed.
+    pub shape: Vec<usize>,
+}
+
+impl Target {
+    /// Fails unless the student's output has the teacher's shape, but for the first axis: batches differ in size.
+    fn check(&self, student: &[usize]) -> Result<(), TuneError> {
+        match student.len() == self.shape.len() && student.iter().skip(1).eq(self.shape.iter().skip(1)) {
+            true => Ok(()),
+            false => {
+                let (name, student, teacher) = (self.student.clone(), student.to_vec(), self.shape.clone());
+                Err(TuneError::Outputs { name, student, teacher })
+            }
+        }
+    }
 }
 
 /// What a student learns from.
@@ -87,6 +102,7 @@ fn loss<'b>(
         let share = if labels.is_some() { 1.0 - options.labels } else { 1.0 };
         for goal in &lesson.outputs {
             let student = output(lowered, &goal.student)?;
+            goal.check(&student.shape())?;
             let teacher = builder.input(&target(&goal.teacher), Kind::Float, &student.shape());
             terms.push(goal.meaning.distance(student, teacher, options.temperature) * share);
         }

@@ -1,6 +1,6 @@
 //! The training loop.
 
-use super::data::{labels, order};
+use super::data::{check, labels, order, strange};
 use super::loss::Meaning;
 use super::state::{Progress, floats};
 use super::student::{Graded, Lesson, Target, given, target};
@@ -48,7 +48,7 @@ pub struct Tick {
 #[derive(Clone, Debug, Default)]
 pub struct Keeping {
     pub state: Option<PathBuf>,
-    /// Steps from one writing to the next.
+    /// Steps from one writing to the next; 0 for those of an epoch.
     pub every: usize,
     pub resume: bool,
 }
@@ -65,7 +65,7 @@ pub fn tune(
     let mut model = model.clone();
     run_passes(PREPARE, &mut model).map_err(Box::new)?;
     let mut trainer = Trainer::new(&model, teacher, samples, options)?;
-    let fingerprint = trainer.fingerprint();
+    let fingerprint = trainer.fingerprint()?;
     match &keeping.state {
         Some(path) if keeping.resume && path.exists() => trainer.take_up(State::read(path, &fingerprint)?),
         _ => trainer.progress.fingerprint = fingerprint,
@@ -95,8 +95,9 @@ struct Trainer<'a> {
     variables: Vec<Variable>,
     /// Running means and variances that batches move.
     statistics: Vec<(NodeId, Tensor)>,
-    /// Portions in a batch.
+    /// Portions in a step, and in a feed: fewer, where the model says how many samples it takes.
     batch: usize,
+    per_feed: usize,
     /// Steps in an epoch, and at most in all.
     per_epoch: usize,
     total: usize,
@@ -115,12 +116,16 @@ impl<'a> Trainer<'a> {
         let batch = (options.batch / learned.per_portion()).clamp(1, learned.portions().max(1));
         let per_epoch = learned.portions() / batch;
         if per_epoch == 0 || held_out.is_empty() {
-            return Err(TuneError::Few(samples.len()));
+            return Err(TuneError::Few { samples: samples.len(), held_out: options.held_out });
         }
-        let first: Vec<usize> = (0..batch).collect();
+        let per_feed = batch.min(learned.per_feed(options.batch) / learned.per_portion());
+        let first: Vec<usize> = (0..per_feed).collect();
         let feed = learned.feed(&first)?;
-        let given = labels(&learned, &first);
+        let given = labels(&learned, &first, &feed, options.next_tokens)?;
         let lesson = lesson(model, teacher, &feed, &first, given.is_some(), options)?;
+        if let Some(axis) = lesson.outputs[0].meaning.classes() {
+            check(samples, lesson.outputs[0].shape[axis])?;
+        }
         let graded = Graded::new(model, &lesson, &feed.signature(), given.as_ref(), options, true)?;
         let facts = infer(model);
         let variables = variables(model, &facts, &graded.program, options)?;
@@ -141,6 +146,7 @@ impl<'a> Trainer<'a> {
             variables,
             statistics,
             batch,
+            per_feed,
             per_epoch,
             total,
             progress,
@@ -149,10 +155,14 @@ impl<'a> Trainer<'a> {
     }
 
     /// What the training depends on.
-    fn fingerprint(&self) -> String {
+    fn fingerprint(&self) -> Result<String, TuneError> {
         let weights: Vec<u64> = self.variables.iter().map(|v| v.tensor.hash()).collect();
-        let text = format!("{:?} {weights:?} {} {}", self.options, self.learned.len(), self.total);
-        format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+        let feed = self.learned.feed(&[0])?;
+        let samples: Vec<u64> = feed.iter().map(|(_, t)| t.hash()).collect();
+        let labels = self.learned.labels().map(|l| l.hash());
+        let seen = (self.learned.len(), samples, labels, self.teacher.map(Teacher::hash));
+        let text = format!("{:?} {weights:?} {seen:?} {}", self.options, self.total);
+        Ok(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes())))
     }
 
     fn train(&mut self, keeping: &Keeping, tell: &dyn Fn(Tick)) -> Result<(), TuneError> {
@@ -173,7 +183,8 @@ impl<'a> Trainer<'a> {
             let curve = &self.progress.curve;
             let (held_out, metric) = (curve.held_out.last().copied(), curve.metric.last().copied());
             tell(Tick { step: self.progress.step, of: self.total, loss, held_out, metric });
-            let due = keeping.every > 0 && self.progress.step.is_multiple_of(keeping.every);
+            let every = if keeping.every > 0 { keeping.every } else { self.per_epoch };
+            let due = self.progress.step.is_multiple_of(every);
             if let Some(path) = keeping.state.as_ref().filter(|_| due || self.progress.step == self.total) {
                 self.state().write(path)?;
             }
@@ -186,12 +197,28 @@ impl<'a> Trainer<'a> {
         self.options.patience.is_some_and(|patience| self.progress.since >= patience)
     }
 
-    /// One step along the gradient of a batch; its loss.
+    /// One step along the gradient of a batch; its loss. Where it takes several feeds, their mean counts.
     fn step(&mut self, portions: &[usize]) -> Result<f64, TuneError> {
+        let feeds = portions.len().div_ceil(self.per_feed);
+        let (mut loss, mut sum) = (0.0, vec![]);
+        for some in portions.chunks(self.per_feed) {
+            let (of_feed, gradients) = self.slope(some)?;
+            loss += of_feed / feeds as f64;
+            sum = if sum.is_empty() { gradients } else { added(sum, &gradients) };
+        }
+        if feeds > 1 {
+            sum.iter_mut().flatten().for_each(|g| *g /= feeds as f32);
+        }
+        self.follow(sum);
+        Ok(loss)
+    }
+
+    /// The loss of a feed, and its gradient by each variable. Running statistics follow the feed's.
+    fn slope(&mut self, portions: &[usize]) -> Result<(f64, Vec<Vec<f32>>), TuneError> {
         let feed = self.learned.feed(portions)?;
         // The held-out samples have portions of their own, counted behind these.
         let targets = self.targets(portions, &feed, 0)?;
-        let labels = labels(&self.learned, portions);
+        let labels = labels(&self.learned, portions, &feed, self.options.next_tokens)?;
         let leaves: HashMap<NodeId, _> = self.graded.leaves.iter().copied().collect();
         let by: Vec<_> = self.variables.iter().map(|v| leaves[&v.node]).collect();
         let derived = {
@@ -201,13 +228,18 @@ impl<'a> Trainer<'a> {
             self.engine.differentiate(&self.graded.program, Bindings { input: &given, constant: &constant }, &by)?
         };
         let loss = floats(&derived.results[0]).first().copied().map_or(f64::NAN, f64::from);
-        if !loss.is_finite() {
-            return Err(TuneError::Diverged(self.progress.step));
-        }
-        let gradients: Vec<Vec<f32>> = derived.gradients.iter().map(floats).collect();
-        self.follow(gradients);
+        self.check(loss, &feed)?;
         self.move_statistics(&derived.results[2..]);
-        Ok(loss)
+        Ok((loss, derived.gradients.iter().map(floats).collect()))
+    }
+
+    /// Fails if the loss of a feed is no number.
+    fn check(&self, loss: f64, feed: &Feed) -> Result<(), TuneError> {
+        match strange(feed) {
+            _ if loss.is_finite() => Ok(()),
+            Some(input) => Err(TuneError::Sample(input.to_owned())),
+            None => Err(TuneError::Diverged(self.progress.step)),
+        }
     }
 
     fn follow(&mut self, mut gradients: Vec<Vec<f32>>) {
@@ -265,10 +297,10 @@ impl<'a> Trainer<'a> {
         let mut programs: HashMap<Vec<Signature>, Graded> = HashMap::new();
         let (mut sum, mut judge) = (0.0, Judge::new(Task::Classification));
         let all: Vec<usize> = (0..self.held_out.portions()).collect();
-        for portions in all.chunks(self.batch) {
+        for portions in all.chunks(self.per_feed) {
             let feed = self.held_out.feed(portions)?;
             let targets = self.targets(portions, &feed, self.learned.portions())?;
-            let labels = labels(&self.held_out, portions);
+            let labels = labels(&self.held_out, portions, &feed, self.options.next_tokens)?;
             let signature = feed.signature();
             if !programs.contains_key(&signature) {
                 let (model, lesson) = (self.model, &self.lesson);
@@ -281,7 +313,9 @@ impl<'a> Trainer<'a> {
             let constant = |node: NodeId| constants.get(&node).copied();
             let bindings = Bindings { input: &given, constant: &constant };
             let results = self.engine.run(&programs[&signature].program, bindings)?;
-            sum += f64::from(floats(&results[0])[0]) * portions.len() as f64;
+            let loss = f64::from(floats(&results[0])[0]);
+            self.check(loss, &feed)?;
+            sum += loss * portions.len() as f64;
             self.rate(&mut judge, &results[1], &targets, labels.as_ref());
         }
         let loss = sum / all.len() as f64;
@@ -384,8 +418,8 @@ fn lesson(
             let goal = |(at, name): (usize, &String)| {
                 let named = theirs.iter().find(|(n, _)| n == name).or(theirs.get(at));
                 let (other, tensor) = named.ok_or_else(|| TuneError::NoOutput(name.clone()))?;
-                let meaning = Meaning::of(tensor, options.loss, of_tokens)?;
-                Ok(Target { student: name.clone(), teacher: other.clone(), meaning })
+                let (meaning, shape) = (Meaning::of(tensor, options.loss, of_tokens)?, tensor.shape.clone());
+                Ok(Target { student: name.clone(), teacher: other.clone(), meaning, shape })
             };
             names.iter().enumerate().map(goal).collect::<Result<Vec<_>, TuneError>>()?
         }
@@ -394,7 +428,7 @@ fn lesson(
             let outputs = Runner::new(&bytes, None, &feed.signature())?.run(feed)?;
             let (name, tensor) = outputs.into_iter().next().ok_or_else(|| TuneError::NoOutput(String::new()))?;
             let meaning = Meaning::of(&tensor, options.loss, of_tokens)?;
-            vec![Target { student: name.clone(), teacher: name, meaning }]
+            vec![Target { student: name.clone(), teacher: name, meaning, shape: tensor.shape }]
         }
         None => return Err(TuneError::NothingToLearn),
     };
@@ -402,6 +436,12 @@ fn lesson(
         true => Err(TuneError::NoOutput(String::new())),
         false => Ok(Lesson { outputs, taught: teacher.is_some() }),
     }
+}
+
+/// The sums of numbers.
+fn added(mut sum: Vec<Vec<f32>>, more: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    sum.iter_mut().flatten().zip(more.iter().flatten()).for_each(|(s, m)| *s += m);
+    sum
 }
 
 /// Scores of classes along an axis as rows, with their number.

@@ -53,7 +53,7 @@ pub fn variables(
         let wanted = tensor.dtype.is_float()
             && tensor.count() > 1
             && !fixed.contains(&node)
-            && options.trained.iter().all(|t| t.allows(&constant.name));
+            && Trained::allow(&options.trained, &constant.name);
         if !wanted {
             continue;
         }
@@ -85,11 +85,12 @@ pub enum Trained {
 }
 
 impl Trained {
-    fn allows(&self, name: &str) -> bool {
-        match self {
-            Trained::Only(pattern) => pattern.is_match(name),
-            Trained::Not(pattern) => !pattern.is_match(name),
-        }
+    /// Whether a name is among those to train, if there are such, and not among those to leave alone.
+    fn allow(patterns: &[Trained], name: &str) -> bool {
+        let only = |t: &Trained| if let Trained::Only(p) = t { Some(p.is_match(name)) } else { None };
+        let not = |t: &Trained| matches!(t, Trained::Not(p) if p.is_match(name));
+        let mut wanted = patterns.iter().filter_map(only).peekable();
+        (wanted.peek().is_none() || wanted.any(|w| w)) && !patterns.iter().any(not)
     }
 }
 
@@ -142,4 +143,22 @@ pub fn place(model: &mut Model, tensors: &HashMap<NodeId, Tensor>) -> Result<(),
         constant.tensor = Tensor { extra: constant.tensor.extra.clone(), ..placed };
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_say_what_is_trained() {
+        let glob = |text: &str| globset::Glob::new(text).expect("a pattern").compile_matcher();
+        let (only, not) = (|t| Trained::Only(glob(t)), |t| Trained::Not(glob(t)));
+        assert!(Trained::allow(&[], "a.weight"));
+        // Any pattern of names to train will do.
+        assert!(Trained::allow(&[only("a*"), only("b*")], "b.weight"));
+        assert!(!Trained::allow(&[only("a*"), only("b*")], "c.weight"));
+        assert!(!Trained::allow(&[only("a*"), not("*.bias")], "a.bias"));
+        assert!(!Trained::allow(&[not("a*")], "a.bias"));
+        assert!(Trained::allow(&[not("a*")], "b.bias"));
+    }
 }

@@ -19,6 +19,8 @@ mod odd;
 mod plans;
 mod ready;
 mod sparsity;
+#[cfg(feature = "gradients")]
+mod tune;
 mod unchanged;
 mod verbs;
 
