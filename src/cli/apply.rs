@@ -68,7 +68,8 @@ pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let calibrated = calibrated.or_else(|| implied.then(|| args.shared.calibration.imply(&shortened.analysis).0));
     let (input, model) = (args.model.as_path(), &model);
     let options = flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given);
-    let (inexact, driven, thin, machine) = (true, None, None, None);
-    let job = Job { input, model, shortened, plan, seed, dims, inexact, calibrated, driven, thin, machine, options };
+    let (inexact, driven, trained, thin, machine) = (true, None, None, None, None);
+    let job =
+        Job { input, model, shortened, plan, seed, dims, inexact, calibrated, driven, trained, thin, machine, options };
     args.finish.run(job, stages)
 }

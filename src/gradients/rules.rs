@@ -156,9 +156,8 @@ impl Given<'_> {
     }
 
     fn tensors(&self, replaced: &[(usize, Vec<f64>)]) -> Vec<(String, Tensor)> {
-        let with = |(slot, numbers): &(usize, Vec<f64>)| {
-            (slot.to_string(), tensor(&self.operands[*slot].0.shape, numbers))
-        };
+        let with =
+            |(slot, numbers): &(usize, Vec<f64>)| (slot.to_string(), tensor(&self.operands[*slot].0.shape, numbers));
         replaced.iter().map(with).collect()
     }
 

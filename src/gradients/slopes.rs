@@ -127,6 +127,8 @@ impl Batch<'_> {
     pub fn slopes_at(&self, direction: &[Vec<f64>], step: f64) -> Result<Vec<Vec<f64>>, GradientError> {
         let moved = |(w, d): (&Vec<f64>, &Vec<f64>)| w.iter().zip(d).map(|(w, d)| w + step * d).collect();
         let moved: Vec<Vec<f64>> = self.weights.numbers.iter().zip(direction).map(moved).collect();
-        self.weights.derivative(&self.loss.program, &self.given, Some(&moved), Precision::Double).map(|(_, slopes)| slopes)
+        self.weights
+            .derivative(&self.loss.program, &self.given, Some(&moved), Precision::Double)
+            .map(|(_, slopes)| slopes)
     }
 }

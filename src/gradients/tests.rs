@@ -99,9 +99,8 @@ fn first_derivatives_of_a_linear_net() {
     // What comes in and what goes out of a unit both have the sum e h v.
     let expected = by_hand(|_, e, h, u| (2.0 * e * h * V[u]).powi(2));
     close(&measured(LINEAR, Want::Taylor, Some(&samples)), &expected, 1e-5);
-    let parts = |x: [f64; 2], e: f64, h: f64, u: usize| {
-        [e * x[0] * V[u] * W[0][u], e * x[1] * V[u] * W[1][u], e * h * V[u]]
-    };
+    let parts =
+        |x: [f64; 2], e: f64, h: f64, u: usize| [e * x[0] * V[u] * W[0][u], e * x[1] * V[u] * W[1][u], e * h * V[u]];
     let expected = by_hand(|x, e, h, u| parts(x, e, h, u).iter().map(|p| 0.5 * p * p).sum());
     close(&measured(LINEAR, Want::Fisher, Some(&samples)), &expected, 1e-5);
     let expected = by_hand(|x, e, h, u| parts(x, e, h, u).iter().map(|p| p.abs()).sum());
@@ -146,7 +145,9 @@ fn the_flow_of_gradients_in_a_linear_net() {
 #[test]
 fn units_that_do_nothing_rank_lowest() {
     let samples = spread(64);
-    for want in [Want::Taylor, Want::Fisher, Want::Snip, Want::Relevance(Rule::Epsilon), Want::Relevance(Rule::Positive)] {
+    for want in
+        [Want::Taylor, Want::Fisher, Want::Snip, Want::Relevance(Rule::Epsilon), Want::Relevance(Rule::Positive)]
+    {
         let found = measured(DEAD, want, Some(&samples));
         assert!(found[1] == 0.0 && found[2] == 0.0 && found[0] > 0.0 && found[3] > 0.0, "{want:?} {found:?}");
     }
@@ -166,7 +167,8 @@ fn flow_is_a_sum_over_paths() {
     let expected: Vec<f64> = (0..3).map(|u| (W[0][u].abs() + W[1][u].abs()) * V[u].abs()).collect();
     let ratios: Vec<f64> = found.iter().zip(&expected).map(|(f, e)| f / e).collect();
     close(&ratios, &[ratios[0]; 3], 1e-9);
-    let notes = |text| Gradients::measure(&analysis(text), &BTreeSet::from([Want::Synflow]), None, 0, &|| ()).unwrap().notes;
+    let notes =
+        |text| Gradients::measure(&analysis(text), &BTreeSet::from([Want::Synflow]), None, 0, &|| ()).unwrap().notes;
     assert!(notes(LINEAR).is_empty());
     assert_eq!(notes(DEAD), [flow::INEXACT]);
     // The scores that a softmax is taken of, and not its shares, which add up to 1.

@@ -19,6 +19,7 @@ mod odd;
 mod plans;
 mod ready;
 mod sparsity;
+mod tune_more;
 mod unchanged;
 mod verbs;
 
