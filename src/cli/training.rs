@@ -1,7 +1,7 @@
 //! Arguments about training.
 
 use super::Failure;
-use crate::tune::{Loss, Optimizer, Options, Running, Schedule, Trained};
+use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, Trained};
 use clap::{Args, ValueEnum};
 use globset::Glob;
 
@@ -60,6 +60,10 @@ pub struct Training {
     /// Do not train constants whose names match
     #[arg(long, value_name = "GLOB")]
     freeze: Vec<Glob>,
+    /// Draw weights towards zero, so that `prune` can take what that frees: group-lasso=STRENGTH (units, over all that
+    /// goes with them), l1=STRENGTH (single weights) or bn-l1=STRENGTH (scales of BatchNormalization); may be repeated
+    #[arg(long, value_name = "NAME=STRENGTH")]
+    regularize: Vec<Penalty>,
     /// Weights that are zero stay so
     #[arg(long)]
     keep_sparsity: bool,
@@ -138,6 +142,7 @@ impl Training {
             temperature: self.temperature,
             labels: self.label_share,
             trained: only.chain(not).collect(),
+            penalties: self.regularize.clone(),
             keep_sparsity: self.keep_sparsity,
             recompute: self.recompute,
             seed,

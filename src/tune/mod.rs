@@ -9,6 +9,7 @@
 mod data;
 mod loss;
 mod optimizer;
+mod regularize;
 mod schedule;
 mod state;
 mod student;
@@ -18,6 +19,7 @@ mod variables;
 pub use data::Teacher;
 pub use loss::{Loss, Meaning};
 pub use optimizer::{Memory, Optimizer};
+pub use regularize::{Penalized, Penalty};
 pub use schedule::Schedule;
 pub use state::{State, StateError};
 pub use trainer::{Keeping, Tick, Tuned, tune};
@@ -65,6 +67,8 @@ pub struct Options {
     pub labels: f64,
     /// Which constants are trained.
     pub trained: Vec<Trained>,
+    /// What is drawn towards zero on the way.
+    pub penalties: Vec<Penalty>,
     /// Weights that are zero stay so.
     pub keep_sparsity: bool,
     /// Compute cheap steps twice, for less memory.
@@ -92,6 +96,7 @@ impl Default for Options {
             temperature: 2.0,
             labels: 0.5,
             trained: vec![],
+            penalties: vec![],
             keep_sparsity: false,
             recompute: false,
             seed: 0,
@@ -117,6 +122,8 @@ pub enum TuneError {
     NothingToLearn,
     #[error("the model has no weights that could be trained")]
     NothingToTrain,
+    #[error("{0}: there is nothing that it could draw towards zero")]
+    NothingToPenalize(Penalized),
     #[error("{0} samples are too few: some are held out, and a batch is needed")]
     Few(usize),
     #[error("the teacher has no output that corresponds to the student's output {0:?}")]

@@ -2,6 +2,7 @@
 
 use super::data::{labels, order};
 use super::loss::Meaning;
+use super::regularize::Regularizer;
 use super::state::{Progress, floats};
 use super::student::{Graded, Lesson, Target, given, target};
 use super::variables::{Variable, place, variables};
@@ -93,6 +94,7 @@ struct Trainer<'a> {
     engine: Engine,
     graded: Graded,
     variables: Vec<Variable>,
+    regularizer: Regularizer,
     /// Running means and variances that batches move.
     statistics: Vec<(NodeId, Tensor)>,
     /// Portions in a batch.
@@ -124,6 +126,7 @@ impl<'a> Trainer<'a> {
         let graded = Graded::new(model, &lesson, &feed.signature(), given.as_ref(), options, true)?;
         let facts = infer(model);
         let variables = variables(model, &facts, &graded.program, options)?;
+        let regularizer = Regularizer::new(model, &facts, &variables, options)?;
         let constant = |node: NodeId| model.graph.constant(node).map(|c| (node, c.tensor.clone()));
         let statistics = graded.moments.iter().flat_map(|m| [m.0, m.1]).filter_map(constant).collect();
         let total = options.steps.unwrap_or(options.epochs * per_epoch);
@@ -139,6 +142,7 @@ impl<'a> Trainer<'a> {
             engine,
             graded,
             variables,
+            regularizer,
             statistics,
             batch,
             per_epoch,
@@ -227,8 +231,9 @@ impl<'a> Trainer<'a> {
         let average = self.options.average.map_or(0.0, |d| d.min((1.0 + step as f64) / (10.0 + step as f64)) as f32);
         for (variable, gradient) in self.variables.iter_mut().zip(&gradients) {
             variable.update(self.options.optimizer, step, rate, decay, gradient);
-            variable.settle(average);
         }
+        self.regularizer.shrink(&mut self.variables, f64::from(rate));
+        self.variables.iter_mut().for_each(|v| v.settle(average));
     }
 
     /// Running statistics follow those of the batch.
@@ -310,13 +315,14 @@ impl<'a> Trainer<'a> {
         _ = answers.map(|answers| judge.add(&scores, &answers));
     }
 
-    /// Keeps the weights if they are the best so far.
+    /// Keeps the weights if they are the best so far, penalties counted.
     fn remember(&mut self, loss: f64) {
+        let weights: Vec<Vec<f32>> = self.variables.iter().map(|v| floats(&v.outcome())).collect();
+        let loss = loss + self.regularizer.cost(&weights);
         if self.progress.lowest.is_none_or(|lowest| loss < lowest) {
             self.progress.lowest = Some(loss);
             self.progress.since = 0;
-            let weights = self.variables.iter().map(|v| floats(&v.outcome()));
-            self.best = weights.chain(self.statistics.iter().map(|(_, t)| floats(t))).collect();
+            self.best = weights.into_iter().chain(self.statistics.iter().map(|(_, t)| floats(t))).collect();
             return;
         }
         self.progress.since += 1;

@@ -72,3 +72,25 @@ fn training_between_rounds_is_refused_where_it_can_not_be() {
     let said = text(&secateur(&few).code(1).get_output().stderr);
     assert!(said.contains("too few"), "{said}");
 }
+
+#[test]
+fn a_penalty_draws_weights_to_zero() {
+    let folder = Folder::new();
+    let (net, calib) = (fixture("digits_mlp"), fixture("digits_calib.npz"));
+    let tune = |more: &[&str], name: &str| {
+        let output = folder.path(name);
+        let fixed = ["--teacher", &net, "--data", &calib, "--samples", "40", "--epochs", "1", "--batch", "36"];
+        secateur(&[&["tune", &net, "-o", &output], &fixed[..], more].concat())
+    };
+    tune(&["--regularize", "l1=20", "--regularize", "group-lasso=0.001"], "o.onnx").code(0);
+    let zeros = |path: &str| {
+        let graph = load(path).graph;
+        let numbers = graph.constants().into_iter().filter_map(|n| graph.constant(n)?.tensor.to_f64().ok());
+        numbers.flatten().filter(|x| *x == 0.0).count()
+    };
+    assert!(zeros(&folder.path("o.onnx")) > zeros(&net) + 1000);
+    let said = text(&tune(&["--regularize", "l2=1"], "p.onnx").code(2).get_output().stderr);
+    assert!(said.contains("none of group-lasso, l1, bn-l1"), "{said}");
+    let said = text(&tune(&["--regularize", "bn-l1=1"], "p.onnx").code(1).get_output().stderr);
+    assert!(said.contains("bn-l1: there is nothing"), "{said}");
+}
