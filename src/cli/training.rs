@@ -54,6 +54,9 @@ pub struct Training {
     /// The share of labels in the loss, where there is a teacher too
     #[arg(long, default_value_t = 0.5, value_name = "SHARE", value_parser = share)]
     label_share: f64,
+    /// The share of inner values in the loss, with --features
+    #[arg(long, default_value_t = 0.5, value_name = "SHARE", value_parser = share)]
+    feature_share: f64,
     /// Train only constants whose names match
     #[arg(long, value_name = "GLOB")]
     train: Vec<Glob>,
@@ -141,6 +144,7 @@ impl Training {
             },
             temperature: self.temperature,
             labels: self.label_share,
+            features: self.feature_share,
             trained: only.chain(not).collect(),
             penalties: self.regularize.clone(),
             keep_sparsity: self.keep_sparsity,

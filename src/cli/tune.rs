@@ -1,5 +1,6 @@
 //! `secateur tune`: train a model on the file.
 
+use super::apply;
 use super::data::labels;
 use super::progress::Progress;
 use super::source::{self, Dims, Output};
@@ -9,7 +10,7 @@ use crate::feed::{self, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
 use crate::oracle::Setup;
-use crate::tune::{self, Curve, Keeping, Teacher, Tuned};
+use crate::tune::{self, Curve, Keeping, Teacher, TuneError, Tuned, Wanted};
 use crate::{files, prune, save, verify};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,13 @@ pub struct Args {
     /// The model whose answers it learns: the one that it was pruned from, or any other of the same inputs and outputs
     #[arg(long, value_name = "MODEL")]
     teacher: Option<PathBuf>,
+    /// Also compare inner values with the teacher's: auto (what residual branches add, or else results of some layers), or
+    /// names
+    #[arg(long, value_name = "auto|NAME,…", requires = "teacher")]
+    features: Option<Wanted>,
+    /// The plan that made the model of the teacher: it tells which inner numbers of the teacher are still there
+    #[arg(long, value_name = "FILE", requires = "features")]
+    plan: Option<PathBuf>,
     /// Samples: a `.npz` or `.npy` file, a folder of images or of encoded tensors, or `random:N`
     #[arg(long, value_name = "SAMPLES", value_hint = clap::ValueHint::AnyPath)]
     data: String,
@@ -89,7 +97,7 @@ pub fn run(args: Args) -> super::Outcome {
         let failure = Failure::usage("there is nothing to learn from");
         return Err(failure.hint("give the original model with --teacher, or labels with --labels, or both"));
     }
-    let teacher = args.teacher.as_deref().map(teacher).transpose()?;
+    let teacher = args.teacher.as_deref().map(|path| args.teacher(path, &model)).transpose()?;
     let samples = args.samples(&model)?;
     let options = args.training.options(args.seed);
     let keeping = Keeping {
@@ -108,14 +116,17 @@ pub fn run(args: Args) -> super::Outcome {
     Ok(Exit::Done)
 }
 
-/// A model that is learned from.
-fn teacher(path: &Path) -> Result<Teacher, Failure> {
-    let model = source::load(path)?;
-    let dir = files::folder(path).to_owned();
-    Ok(Teacher::new(save::to_bytes(&model)?, Some(dir), Setup::default(), vec![]))
-}
-
 impl Args {
+    /// The model that is learned from.
+    fn teacher(&self, path: &Path, student: &Model) -> Result<Teacher, Failure> {
+        let model = source::load(path)?;
+        let dir = files::folder(path).to_owned();
+        let plan = self.plan.as_deref().map(apply::plan).transpose()?;
+        let features = |wanted| tune::features(student, &model, plan.as_ref(), wanted).map_err(hinted);
+        let inner = self.features.as_ref().map(features).transpose()?.unwrap_or_default();
+        Ok(Teacher::new(save::to_bytes(&model)?, Some(dir), Setup::default(), inner))
+    }
+
     fn samples(&self, model: &Model) -> Result<Samples, Failure> {
         let options = feed::Options {
             preprocess: self.preprocess.clone(),
@@ -145,6 +156,17 @@ impl Args {
         }
         if self.json { show::print_json(&report) } else { show::print(&summary(&report, self.labels.is_some())) }
     }
+}
+
+/// Why inner values can't be compared, with what helps.
+fn hinted(error: TuneError) -> Failure {
+    let hint = match error {
+        TuneError::Feature(..) | TuneError::NoFeatures => {
+            "values need one name in both models; where numbers of the teacher's were cut, --plan tells which are left"
+        }
+        _ => return Failure::new(error),
+    };
+    Failure::new(error).hint(hint)
 }
 
 /// The training in lines: one an epoch.

@@ -7,6 +7,7 @@
 //! resumed ([`State`]) ends with the same bits as one that was left alone.
 
 mod data;
+mod features;
 mod loss;
 mod optimizer;
 mod regularize;
@@ -17,6 +18,7 @@ mod trainer;
 mod variables;
 
 pub use data::Teacher;
+pub use features::{Feature, Wanted, features};
 pub use loss::{Loss, Meaning};
 pub use optimizer::{Memory, Optimizer};
 pub use regularize::{Penalized, Penalty};
@@ -65,6 +67,8 @@ pub struct Options {
     pub temperature: f64,
     /// The share of labels in the loss, where there are both labels and a teacher.
     pub labels: f64,
+    /// The share of inner values in the loss, where the teacher tells some.
+    pub features: f64,
     /// Which constants are trained.
     pub trained: Vec<Trained>,
     /// What is drawn towards zero on the way.
@@ -95,6 +99,7 @@ impl Default for Options {
             loss: Loss::Auto,
             temperature: 2.0,
             labels: 0.5,
+            features: 0.5,
             trained: vec![],
             penalties: vec![],
             keep_sparsity: false,
@@ -130,6 +135,12 @@ pub enum TuneError {
     NoOutput(String),
     #[error("the student's output {name:?} has shape {student:?}, but the teacher's has {teacher:?}")]
     Outputs { name: String, student: Vec<usize>, teacher: Vec<usize> },
+    #[error("the inner value {0:?} can't be compared: {1}")]
+    Feature(String, String),
+    #[error("the models have no inner values that can be compared")]
+    NoFeatures,
+    #[error("the plan: {0}")]
+    Plan(String),
     #[error("labels of shape {0:?} do not go with an output of shape {1:?}")]
     Labels(Vec<usize>, Vec<usize>),
     #[error("an output can't be read: {0}")]

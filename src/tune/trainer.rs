@@ -6,7 +6,7 @@ use super::regularize::Regularizer;
 use super::state::{Progress, floats};
 use super::student::{Graded, Lesson, Target, given, target};
 use super::variables::{Variable, place, variables};
-use super::{Options, PREPARE, Schedule, State, Teacher, TuneError};
+use super::{Loss, Options, PREPARE, Schedule, State, Teacher, TuneError};
 use crate::autograd::{Bindings, Engine};
 use crate::feed::{Feed, Samples};
 use crate::infer::infer;
@@ -155,7 +155,8 @@ impl<'a> Trainer<'a> {
     /// What the training depends on.
     fn fingerprint(&self) -> String {
         let weights: Vec<u64> = self.variables.iter().map(|v| v.tensor.hash()).collect();
-        let text = format!("{:?} {weights:?} {} {}", self.options, self.learned.len(), self.total);
+        let inner = self.teacher.map(|t| &t.inner);
+        let text = format!("{:?} {inner:?} {weights:?} {} {}", self.options, self.learned.len(), self.total);
         format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
     }
 
@@ -384,9 +385,17 @@ fn lesson(
 ) -> Result<Lesson, TuneError> {
     let of_tokens = feed.iter().any(|(_, t)| !t.dtype.is_float());
     let names: Vec<String> = model.graph.outputs().iter().map(|&o| model.graph.label(o).to_owned()).collect();
+    let mut inner = vec![];
     let outputs = match teacher {
         Some(teacher) => {
-            let theirs = teacher.outputs(portions, feed)?;
+            let mut theirs = teacher.outputs(portions, feed)?;
+            let told = theirs.split_off(theirs.len().saturating_sub(teacher.inner.len()));
+            let values = model.graph.values_by_name();
+            for (name, tensor) in told {
+                let value = values.get(&name).ok_or_else(|| TuneError::NoOutput(name.clone()))?;
+                let meaning = Meaning::of(&tensor, Loss::Mse, of_tokens)?;
+                inner.push((*value, Target { student: name.clone(), teacher: name, meaning }));
+            }
             let goal = |(at, name): (usize, &String)| {
                 let named = theirs.iter().find(|(n, _)| n == name).or(theirs.get(at));
                 let (other, tensor) = named.ok_or_else(|| TuneError::NoOutput(name.clone()))?;
@@ -406,7 +415,7 @@ fn lesson(
     };
     match outputs.is_empty() {
         true => Err(TuneError::NoOutput(String::new())),
-        false => Ok(Lesson { outputs, taught: teacher.is_some() }),
+        false => Ok(Lesson { outputs, inner, taught: teacher.is_some() }),
     }
 }
 
