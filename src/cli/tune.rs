@@ -11,7 +11,7 @@ use crate::ir::Model;
 use crate::judge::Task;
 use crate::oracle::Setup;
 use crate::tune::{self, Curve, Keeping, Teacher, TuneError, Tuned, Wanted};
-use crate::{files, prune, save, verify};
+use crate::{files, page, prune, save, verify};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,9 @@ pub struct Args {
     /// Write how the training went as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Write how the training went as a page to look at: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Seed of the order of samples
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
@@ -90,7 +93,11 @@ struct Report {
 
 pub fn run(args: Args) -> super::Outcome {
     training::check()?;
-    args.output.check(&[("--checkpoint", args.checkpoint.as_deref()), ("--report", args.report.as_deref())])?;
+    args.output.check(&[
+        ("--checkpoint", args.checkpoint.as_deref()),
+        ("--report", args.report.as_deref()),
+        ("--html", args.html.as_deref()),
+    ])?;
     let model = source::load(&args.model)?;
     args.dims.check(&model)?;
     if args.teacher.is_none() && args.labels.is_none() {
@@ -138,6 +145,16 @@ impl Args {
         Samples::open(&self.data, &verify::input_specs(model)?, &options).map_err(Failure::new)
     }
 
+    fn page(&self, report: &Report) -> String {
+        let teacher = report.teacher.as_ref().map_or(String::new(), |t| format!(", taught by {t}"));
+        let about = format!(
+            "{} weights in {} tensors, {} steps of {} on {} samples{teacher}.",
+            report.weights, report.tensors, report.steps, report.of, report.samples
+        );
+        let (metric, curve) = (metric(self.labels.is_some()), &report.curve);
+        page::Training { model: &report.model, about: &about, metric, curve }.html()
+    }
+
     fn tell(&self, tuned: &Tuned, samples: &Samples) -> Result<(), Failure> {
         let report = Report {
             model: self.model.display().to_string(),
@@ -154,8 +171,16 @@ impl Args {
             let text = serde_json::to_string_pretty(&report)?;
             files::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         }
+        if let Some(path) = &self.html {
+            show::write_text(path, &self.page(&report))?;
+        }
         if self.json { show::print_json(&report) } else { show::print(&summary(&report, self.labels.is_some())) }
     }
+}
+
+/// What the figure beside the loss is.
+fn metric(labelled: bool) -> &'static str {
+    if labelled { "held-out accuracy" } else { "as the teacher says" }
 }
 
 /// Why inner values can't be compared, with what helps.
@@ -171,7 +196,7 @@ fn hinted(error: TuneError) -> Failure {
 
 /// The training in lines: one an epoch.
 fn summary(report: &Report, labelled: bool) -> String {
-    let judged = if labelled { "held-out accuracy" } else { "as the teacher says" };
+    let judged = metric(labelled);
     let row = |(epoch, held_out): (usize, &f64)| {
         let training = epoch.checked_sub(1).and_then(|e| report.curve.training.get(e));
         let metric = report.curve.metric.get(epoch).map_or(String::new(), |m| figures::percent(*m));

@@ -102,13 +102,28 @@ fn inner_values_are_learned_through_the_plan() {
     let (small, plan) = (folder.path("small.onnx"), folder.path("plan.json"));
     secateur(&["plan", &net, "--ratio", "0.8", "--criterion", "l2", "--no-merge", "-o", &plan]).code(0);
     secateur(&["apply", &net, "--plan", &plan, "-o", &small, "--no-verify"]).code(0);
-    let output = folder.path("o.onnx");
+    let (output, page) = (folder.path("o.onnx"), folder.path("o.html"));
     let tune = |more: &[&str]| {
         let fixed = ["--teacher", &net, "--data", &calib, "--samples", "80", "--features", "auto", "--json"];
         [&["tune", &small, "-o", &output], &fixed[..], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    let inner = tune(&["--plan", &plan, "--feature-share", "1", "--epochs", "4", "--batch", "24", "--lr", "0.003"]);
+    let inner = tune(&[
+        "--plan",
+        &plan,
+        "--feature-share",
+        "1",
+        "--epochs",
+        "4",
+        "--batch",
+        "24",
+        "--lr",
+        "0.003",
+        "--html",
+        &page,
+    ]);
     let report = json(&inner.iter().map(String::as_str).collect::<Vec<_>>(), 0);
+    let shown = text(&read(&page));
+    assert!(shown.contains("taught by") && shown.matches("<polyline").count() == 3, "{shown}");
     let losses: Vec<f64> = report["held_out"].as_array().unwrap().iter().map(number).collect();
     assert!(losses[4] < 0.9 * losses[0], "{losses:?}");
     let none = tune(&["--epochs", "1"]);
