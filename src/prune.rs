@@ -150,6 +150,8 @@ pub enum PruneError {
     Repair(#[from] RepairError),
     #[error("setting weights to zero: {0}")]
     Sparsity(#[from] SparsityError),
+    #[error("the plan cuts `{0}` in another way than the training was given it")]
+    Trained(String),
     #[error("writing the plan as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -174,6 +176,17 @@ pub struct Thin<'a> {
     pub options: &'a sparsity::Options,
     /// What is measured on.
     pub samples: Option<&'a dyn Samples>,
+}
+
+/// What becomes of a model after its cut.
+#[derive(Clone, Copy)]
+pub struct After<'a> {
+    /// The pipeline in the end.
+    pub simplify: &'a str,
+    pub repair: Option<Repair<'a>>,
+    /// The same cut with weights that were trained: it takes the place of what is repaired.
+    pub trained: Option<&'a Model>,
+    pub thin: Option<Thin<'a>>,
 }
 
 /// A prepared model after surgery and repair, before it is simplified: its nodes are those of the analyzed model.
@@ -227,29 +240,34 @@ pub fn execute(
     open: &OpenDims,
     repair: Option<Repair>,
 ) -> Result<Pruned, PruneError> {
-    execute_and_thin(original, analysis, plan, simplify, open, repair, None)
+    finish(original, analysis, plan, open, After { simplify, repair, trained: None, thin: None })
 }
 
-/// The same, and sets single weights to zero after the repair.
-pub fn execute_and_thin(
+/// The same; and trained weights take the place of a repair, and single weights are set to zero after it.
+pub fn finish(
     original: &Model,
     analysis: &Analysis,
     plan: &Plan,
-    simplify: &str,
     open: &OpenDims,
-    repair: Option<Repair>,
-    thin: Option<Thin>,
+    after: After,
 ) -> Result<Pruned, PruneError> {
+    let After { simplify, repair, trained, thin } = after;
     let whole = unfolded(original)?;
     let whole_facts = infer::infer(&whole);
     let before = cost::cost(&whole, &whole_facts, open);
+    let repair = repair.filter(|_| trained.is_none());
     let Cut { mut model, mut bare, repaired, removed, keep, merged } = cut(analysis, plan, before.macs, repair)?;
+    if let Some(trained) = trained {
+        check_shapes(&bare, trained)?;
+        model = trained.clone();
+    }
+    let refitted = repaired.is_some() || trained.is_some();
     let thinned = thin.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
     // Weights that took others over are none of the file's either.
     let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t).filter(|_| merged.is_empty()));
     // What was refitted is no more what zeros make of the file; then the proof is about the model before that.
     let mut unrepaired = None;
-    if repaired.is_some() || zeroed == Some(None) {
+    if refitted || zeroed == Some(None) {
         run_passes(simplify, &mut bare)?;
         run_passes(FOLD, &mut bare)?;
         unrepaired = Some(bare);
@@ -268,6 +286,17 @@ pub fn execute_and_thin(
     run_passes(FOLD, &mut model)?;
     let (cut, keep) = (unrepaired, merged.with(analysis, &keep));
     Ok(Pruned { model, cut, repaired, before, after, calls, groups, lossless, removed, keep, thinned, zeroed })
+}
+
+/// Fails where a trained model is not the one that the plan cuts: the proof is about the cut alone.
+fn check_shapes(cut: &Model, trained: &Model) -> Result<(), PruneError> {
+    for node in cut.graph.constants().into_iter().filter(|&n| trained.graph.contains(n)) {
+        let (Some(cut), Some(trained)) = (cut.graph.constant(node), trained.graph.constant(node)) else { continue };
+        if cut.name == trained.name && cut.tensor.shape != trained.tensor.shape {
+            return Err(PruneError::Trained(cut.name.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Writes into the model's metadata how it was made. What an earlier run wrote there is replaced.

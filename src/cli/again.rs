@@ -17,9 +17,10 @@ pub fn again(args: &Args, plan: Plan) -> Result<Done, Failure> {
     // Zeros are not set once more.
     let thin = args.thinning.options(calibration)?.map(|options| (options, None));
     let refitted = thin.is_some() || calibration.is_given() && calibration.refits();
+    let refitted = refitted || args.choice.driving.tuning.is_given();
     let (input, seed) = (args.model.as_path(), args.choice.how.seed);
     let options = String::new();
-    let (calibrated, driven, machine) = (None, None, None);
+    let (calibrated, driven, trained, machine) = (None, None, None, None);
     let job = Job {
         input,
         model: &model,
@@ -30,6 +31,7 @@ pub fn again(args: &Args, plan: Plan) -> Result<Done, Failure> {
         inexact: true,
         calibrated,
         driven,
+        trained,
         thin,
         machine,
         options,

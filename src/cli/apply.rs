@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::prune::{self, Stages};
 use crate::score::Formula;
 use clap::ArgMatches;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Carry out a plan, on the model it was made for or on the same architecture with other weights
 #[derive(clap::Args)]
@@ -48,15 +48,18 @@ struct Shared {
     dims: super::source::Dims,
 }
 
+/// The plan in a file.
+pub fn plan(path: &Path) -> Result<Plan, Failure> {
+    let text = std::fs::read(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+    serde_json::from_slice(&text)
+        .map_err(|e| Failure::new(format!("{}: not a plan: {e}", path.display())).hint("`secateur plan` writes plans"))
+}
+
 pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     args.finish.check()?;
     args.finish.verification.check()?;
     let mut stages = Stages::default();
-    let text = std::fs::read(&args.plan);
-    let text = text.map_err(|e| Failure::new(format!("{}: {e}", args.plan.display())))?;
-    let plan: Plan = serde_json::from_slice(&text).map_err(|e| {
-        Failure::new(format!("{}: not a plan: {e}", args.plan.display())).hint("`secateur plan` writes plans")
-    })?;
+    let plan = plan(&args.plan)?;
     let model = stages.time("load", || source::load(&args.model))?;
     let analysis = stages.time("analyze", || source::prepare(&model))?;
     let (seed, dims) = (args.shared.seed, &args.shared.dims);
@@ -68,7 +71,8 @@ pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let calibrated = calibrated.or_else(|| implied.then(|| args.shared.calibration.imply(&shortened.analysis).0));
     let (input, model) = (args.model.as_path(), &model);
     let options = flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given);
-    let (inexact, driven, thin, machine) = (true, None, None, None);
-    let job = Job { input, model, shortened, plan, seed, dims, inexact, calibrated, driven, thin, machine, options };
+    let (inexact, driven, trained, thin, machine) = (true, None, None, None, None);
+    let job =
+        Job { input, model, shortened, plan, seed, dims, inexact, calibrated, driven, trained, thin, machine, options };
     args.finish.run(job, stages)
 }

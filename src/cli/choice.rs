@@ -189,6 +189,8 @@ pub struct Chosen {
     pub calibrated: Option<Calibrated>,
     /// What was tried on the way.
     pub driven: Option<Driven>,
+    /// The prepared model without what goes, where it was trained.
+    pub trained: Option<Model>,
     /// What the machine takes, where a budget or a table asks.
     pub machine: Option<MachineReport>,
 }
@@ -221,7 +223,7 @@ impl Choice {
         let layers = chosen.into_iter().map(|(_, cut)| cut).collect();
         if !self.budget.is_given() {
             let plan = Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples));
-            return Ok(Chosen { shortened, plan, calibrated: None, driven: None, machine: None });
+            return Ok(Chosen { shortened, plan, calibrated: None, driven: None, trained: None, machine: None });
         }
         self.units(model, shortened, open, whole, layers, settings)
     }
@@ -240,7 +242,7 @@ impl Choice {
     pub fn nothing(&self, analysis: Analysis, open: &OpenDims) -> Result<Chosen, Failure> {
         let shortened = prune::shorten(analysis, &[], open)?;
         let plan = Plan::of_layers(&shortened.analysis, vec![], "none");
-        Ok(Chosen { shortened, plan, calibrated: None, driven: None, machine: None })
+        Ok(Chosen { shortened, plan, calibrated: None, driven: None, trained: None, machine: None })
     }
 
     fn units(
@@ -264,7 +266,7 @@ impl Choice {
         let (calibrated, options) = self.how.options(self.budget.budget(), open, &shortened.analysis, calibrated)?;
         let options = Options { whole, ..options };
         let analysis = &shortened.analysis;
-        let (plan, driven, machine) = if promise.is_some() || self.driving.is_given() {
+        let (plan, driven, trained, machine) = if promise.is_some() || self.driving.is_given() {
             let (options, source) = self.tables.costed(analysis, options, settings)?;
             let drive = Drive {
                 driving: &self.driving,
@@ -276,14 +278,14 @@ impl Choice {
                 options: &options,
                 promise,
             };
-            let (plan, driven) = drive.run()?;
+            let (plan, driven, trained) = drive.run()?;
             let machine = source.map(|source| machine::report(analysis, &options, source, &plan)).transpose()?;
-            (plan, Some(driven), machine)
+            (plan, Some(driven), trained, machine)
         } else {
             let (plan, machine) = self.tables.plan(model, analysis, options, settings)?;
-            (plan, None, machine)
+            (plan, None, None, machine)
         };
-        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, driven, machine })
+        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, driven, trained, machine })
     }
 
     /// Fails for what does not go together.

@@ -4,15 +4,21 @@ use super::Failure;
 use super::calibration::{Calibrated, Calibration, batches};
 use super::data::{Judging, TaskName, labels};
 use super::progress::Progress;
+use super::tuning::Tuning;
 use crate::analysis::Analysis;
-use crate::drive::{self, DriveError, Driven, Jury, Promise, Subject};
+use crate::drive::{self, Descended, DriveError, Driven, Jury, Promise, Rounds, Subject};
 use crate::feed::{Labels, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
+use crate::oracle::Setup;
+use crate::passes::inlined;
 use crate::plan::{Budget, Options, Plan, Ranking};
 use crate::prune;
+use crate::save;
 use crate::stats;
+use crate::tune::{Teacher, Tick};
 use clap::Args;
+use std::cell::Cell;
 use std::path::PathBuf;
 
 /// What is tried.
@@ -29,6 +35,8 @@ pub struct Driving {
     /// units differ
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..), requires = "calib")]
     folds: Option<u32>,
+    #[command(flatten)]
+    pub tuning: Tuning,
     #[command(flatten)]
     pub court: Court,
 }
@@ -132,24 +140,29 @@ impl Driving {
             let what = "--max-drop is about what is right, and there are no labels to tell";
             return Err(Failure::usage(what).hint("give --labels, or --max-drift, which needs none"));
         }
-        Ok(())
+        self.tuning.check()
     }
 }
 
 impl Drive<'_> {
-    /// The plan, and what was tried on the way to it.
-    pub fn run(&self) -> Result<(Plan, Driven), Failure> {
+    /// The plan, what was tried on the way to it, and the prepared model that was trained meanwhile.
+    pub fn run(&self) -> Result<(Plan, Driven, Option<Model>), Failure> {
         let ranking = Ranking::new(self.analysis, self.options).map_err(super::choice::failure)?;
         let mut driven = Driven { held_out: self.held_out.map_or(0, Samples::len), ..Driven::default() };
         let jury = self.held_out.map(|samples| self.driving.court.jury(self.model, samples)).transpose()?;
-        let plan = match &jury {
-            Some(jury) => self.tried(&ranking, jury, &mut driven)?,
-            None => self.plan(&ranking, self.options.budget)?,
+        let (plan, trained) = match &jury {
+            Some(jury) => (self.tried(&ranking, jury, &mut driven)?, None),
+            None if self.driving.tuning.is_given() => {
+                let Descended { plan, trained, tuned } = self.tuned()?;
+                driven.tuned = tuned;
+                (plan, trained)
+            }
+            None => (self.plan(&ranking, self.options.budget)?, None),
         };
         if let Some(count) = self.driving.folds.filter(|_| driven.broken().is_none()) {
             driven.folds = Some(self.folds(count as usize, driven.budget())?);
         }
-        Ok((plan, driven))
+        Ok((plan, driven, trained))
     }
 
     fn subject(&self) -> Subject<'_> {
@@ -160,8 +173,29 @@ impl Drive<'_> {
 
     fn plan(&self, ranking: &Ranking, budget: Budget) -> Result<Plan, DriveError> {
         let Some(count) = self.driving.iterative else { return Ok(ranking.plan(budget, &ranking.level())?) };
+        Ok(drive::rounds(&self.subject(), self.options, budget, &self.rounds(count, None))?.plan)
+    }
+
+    fn rounds<'b>(&'b self, count: u32, tuning: Option<&'b drive::Tuning<'b>>) -> Rounds<'b> {
         let samples = self.calibrated.map(|c| c.samples() as &dyn stats::Samples);
-        drive::rounds(&self.subject(), self.options, budget, count as usize, samples, &|| {})
+        Rounds { count: count as usize, samples, tuning, done: &|| {} }
+    }
+
+    /// Comes down to the budget in rounds, with training after each.
+    fn tuned(&self) -> Result<Descended, Failure> {
+        let count = self.driving.iterative.unwrap_or(1);
+        let labels = self.driving.court.calib_labels();
+        let samples = self.calibration.labelled(self.model, labels)?.ok_or(DriveError::NoSamples)?;
+        let teacher = Teacher::new(save::to_bytes(&inlined(self.model))?, None, Setup::default(), vec![]);
+        let (progress, steps) = (Progress::training(), Cell::new(0));
+        let tell = |tick: Tick| {
+            steps.set(steps.get() + 1);
+            progress.tick(Tick { step: steps.get(), of: tick.of * count as usize, ..tick });
+        };
+        let options = self.driving.tuning.options(self.options.seed);
+        let tuning = drive::Tuning { teacher: &teacher, samples: &samples, options, tell: &tell };
+        let rounds = self.rounds(count, Some(&tuning));
+        Ok(drive::rounds(&self.subject(), self.options, self.options.budget, &rounds)?)
     }
 
     /// Looks for what keeps the promise, and for a better allocation of that budget.

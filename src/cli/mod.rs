@@ -39,6 +39,7 @@ mod thinning;
 mod training;
 mod trials;
 mod tune;
+mod tuning;
 mod verify;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};

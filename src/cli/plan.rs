@@ -2,7 +2,7 @@
 
 use super::choice::{Choice, Chosen};
 use super::running::Running;
-use super::{Exit, flags, machine, show, source, trials};
+use super::{Exit, Failure, flags, machine, show, source, trials};
 use crate::drive::Driven;
 use crate::machine::Settings;
 use crate::plan::Plan;
@@ -13,6 +13,8 @@ use std::path::PathBuf;
 /// Choose what to cut and write the plan as JSON; `apply` carries it out
 #[derive(clap::Args)]
 #[command(mut_arg("judge_labels", |a| a.alias("labels")))]
+#[command(mut_arg("tune_steps", |a| a.hide(true)), mut_arg("tune_lr", |a| a.hide(true)))]
+#[command(mut_arg("tune_batch", |a| a.hide(true)))]
 #[command(after_help = "\
 Example:
   secateur plan model.onnx --macs 50% -o plan.json")]
@@ -34,6 +36,10 @@ pub struct Args {
 pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     args.output.as_deref().map_or(Ok(()), source::check_folder)?;
     args.choice.check()?;
+    if args.choice.driving.tuning.is_given() {
+        let failure = Failure::usage("--tune-steps trains weights, and a plan has none");
+        return Err(failure.hint("give it to `secateur prune`, or carry the plan out and use `secateur tune`"));
+    }
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
     let open = args.choice.how.dims.open(&model)?;

@@ -8,6 +8,7 @@ use super::progress::Progress;
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::thinning::Thinning;
+use super::tuning::Tuning;
 use super::{Exit, Failure, flags};
 use crate::drive::Driven;
 use crate::gates::{Figures, Suite};
@@ -16,7 +17,7 @@ use crate::layers::silenced;
 use crate::page;
 use crate::passes::{Pipeline, SyntaxError};
 use crate::plan::Plan;
-use crate::prune::{self, Pruned, Shortened, Stages, Thin};
+use crate::prune::{self, After, Pruned, Shortened, Stages, Thin};
 use crate::reference::{ReferenceError, reference};
 use crate::report::{self, MachineReport, Metrics, Report, Size, SparsityReport, StageReport};
 use crate::save;
@@ -86,6 +87,8 @@ struct Decisive {
     #[command(flatten)]
     _thinning: Thinning,
     #[command(flatten)]
+    _tuning: Tuning,
+    #[command(flatten)]
     _rewriting: Rewriting,
 }
 
@@ -148,7 +151,7 @@ pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
         Some(options) => Some((options, how.calibration.samples(&model)?)),
         None => None,
     };
-    let Chosen { shortened, plan, calibrated, driven, machine } = chosen;
+    let Chosen { shortened, plan, calibrated, driven, trained, machine } = chosen;
     let flags = flags::of::<Args>();
     let plan = Plan { options: flags::given(&flags::among::<Choice>(&flags), given), ..plan };
     let job = Job {
@@ -161,6 +164,7 @@ pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
         inexact: how.inexact,
         calibrated,
         driven,
+        trained,
         thin,
         machine,
         options: flags::given(&flags::among::<Decisive>(&flags), given),
@@ -196,6 +200,8 @@ pub struct Job<'a> {
     pub calibrated: Option<Calibrated>,
     /// What was tried to find the plan.
     pub driven: Option<Driven>,
+    /// The prepared model that the plan leaves with trained weights, which take the place of a repair.
+    pub trained: Option<Model>,
     /// How single weights are set to zero, and the samples to measure on.
     pub thin: Option<(sparsity::Options, Option<Batches>)>,
     /// What the machine takes for what the plan leaves.
@@ -242,15 +248,18 @@ impl Finish {
             None => Progress::waiting("cutting"),
         };
         let done = || progress.step(1);
-        let repair = job.calibrated.as_ref().and_then(|c| c.repair(&done));
+        let repair = job.calibrated.as_ref().filter(|_| job.trained.is_none()).and_then(|c| c.repair(&done));
         let cut = if repair.is_some() { "cut and repair" } else { "cut" };
         let analysis = &job.shortened.analysis;
-        let execute = || prune::execute_and_thin(job.model, analysis, &job.plan, &simplify, &open, repair, job.thin());
+        let after = After { simplify: &simplify, repair, trained: job.trained.as_ref(), thin: job.thin() };
+        let execute = || prune::finish(job.model, analysis, &job.plan, &open, after);
         let mut pruned = stages.time(cut, execute)?;
         drop(progress);
         if !job.is_nothing() {
             let input = source::hash(job.input, job.model)?;
             prune::sign(&mut pruned.model, &[("input", input), ("options", job.options.clone())]);
+            let tuned = job.driven.as_ref().and_then(Driven::training);
+            tuned.iter().for_each(|text| prune::sign(&mut pruned.model, &[("tuned", text.clone())]));
         }
         // With nothing to prune the file is written as it was read.
         let result = if job.is_nothing() { job.model } else { &pruned.model };

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::program::LowerError;
-use crate::tune::{Loss, Optimizer, Options, Running, Schedule, StateError, Trained, TuneError};
+use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, StateError, Trained, TuneError};
 use clap::{Args, ValueEnum};
 use globset::Glob;
 use std::path::Path;
@@ -56,12 +56,19 @@ pub struct Training {
     /// The share of labels in the loss, where there is a teacher too
     #[arg(long, default_value_t = 0.5, value_name = "SHARE", value_parser = share)]
     label_share: f64,
+    /// The share of inner values in the loss, with --features
+    #[arg(long, default_value_t = 0.5, value_name = "SHARE", value_parser = share)]
+    feature_share: f64,
     /// Train only constants whose names match
     #[arg(long, value_name = "GLOB")]
     train: Vec<Glob>,
     /// Do not train constants whose names match
     #[arg(long, value_name = "GLOB")]
     freeze: Vec<Glob>,
+    /// Draw weights towards zero, so that `prune` can take what that frees: group-lasso=STRENGTH (units, over all that
+    /// goes with them), l1=STRENGTH (single weights) or bn-l1=STRENGTH (scales of BatchNormalization); may be repeated
+    #[arg(long, value_name = "NAME=STRENGTH")]
+    regularize: Vec<Penalty>,
     /// Weights that are zero stay so
     #[arg(long)]
     keep_sparsity: bool,
@@ -140,7 +147,9 @@ impl Training {
             temperature: self.temperature,
             labels: self.label_share,
             next_tokens: false,
+            features: self.feature_share,
             trained: only.chain(not).collect(),
+            penalties: self.regularize.clone(),
             keep_sparsity: self.keep_sparsity,
             recompute: self.recompute,
             seed,
@@ -189,7 +198,7 @@ fn number(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| format!("`{text}` is not a number"))
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+pub(super) fn positive(text: &str) -> Result<f64, String> {
     number(text).and_then(|x| if x > 0.0 { Ok(x) } else { Err("it has to be above 0".into()) })
 }
 

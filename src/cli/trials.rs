@@ -1,13 +1,27 @@
 //! How trials are shown.
 
 use super::{figures, show};
-use crate::drive::{Driven, Folds, Kept, Searched, Spread, Trial};
+use crate::drive::{Driven, Folds, Kept, Searched, Spread, Trial, Tuned};
 
 /// All that was tried.
 pub fn told(driven: &Driven) -> String {
     let mut out = driven.promise.as_ref().map_or_else(String::new, |kept| promise(kept, driven.held_out));
     out += &driven.search.as_ref().map_or_else(String::new, |searched| search(searched, driven.held_out));
-    out + &driven.folds.as_ref().map_or_else(String::new, folds)
+    out += &driven.folds.as_ref().map_or_else(String::new, folds);
+    out + &tuned(&driven.tuned)
+}
+
+/// The training of each round, a line each.
+fn tuned(rounds: &[Tuned]) -> String {
+    if rounds.is_empty() {
+        return String::new();
+    }
+    let line = |(at, t): (usize, &Tuned)| {
+        let losses = [t.before, t.after].map(|loss| format!("{loss:.4}"));
+        [(at + 1).to_string(), t.steps.to_string()].into_iter().chain(losses).collect()
+    };
+    let header = ["round", "steps", "loss held out", "after training"];
+    format!("\ntraining\n{}", show::table(&header, 0, rounds.iter().enumerate().map(line)))
 }
 
 fn promise(kept: &Kept, held_out: usize) -> String {

@@ -1,5 +1,6 @@
 //! `secateur tune`: train a model on the file.
 
+use super::apply;
 use super::data::{TaskName, labels};
 use super::progress::Progress;
 use super::source::{self, Dims, Output};
@@ -9,8 +10,8 @@ use crate::feed::{self, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
 use crate::oracle::Setup;
-use crate::tune::{self, Curve, Keeping, Loss, Options, Teacher, Tuned};
-use crate::{files, prune, save, verify};
+use crate::tune::{self, Curve, Keeping, Loss, Options, Teacher, TuneError, Tuned, Wanted};
+use crate::{files, page, prune, save, verify};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,13 @@ pub struct Args {
     /// The model whose answers it learns: the one that it was pruned from, or any other of the same inputs and outputs
     #[arg(long, value_name = "MODEL")]
     teacher: Option<PathBuf>,
+    /// Also compare inner values with the teacher's: auto (what residual branches add, or else results of some layers), or
+    /// names
+    #[arg(long, value_name = "auto|NAME,…", requires = "teacher")]
+    features: Option<Wanted>,
+    /// The plan that made the model of the teacher: it tells which inner numbers of the teacher are still there
+    #[arg(long, value_name = "FILE", requires = "features")]
+    plan: Option<PathBuf>,
     /// Samples: a `.npz` or `.npy` file, a folder of images or of encoded tensors, or `random:N`
     #[arg(long, value_name = "SAMPLES", value_hint = clap::ValueHint::AnyPath)]
     data: String,
@@ -60,6 +68,9 @@ pub struct Args {
     /// Write how the training went as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Write how the training went as a page to look at: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Seed of the order of samples
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
@@ -87,7 +98,11 @@ struct Report {
 
 pub fn run(args: Args) -> super::Outcome {
     training::check()?;
-    args.output.check(&[("--checkpoint", args.checkpoint.as_deref()), ("--report", args.report.as_deref())])?;
+    args.output.check(&[
+        ("--checkpoint", args.checkpoint.as_deref()),
+        ("--report", args.report.as_deref()),
+        ("--html", args.html.as_deref()),
+    ])?;
     let model = source::load(&args.model)?;
     args.dims.check(&model)?;
     args.output.check_spares(&args.model)?;
@@ -96,7 +111,7 @@ pub fn run(args: Args) -> super::Outcome {
         let failure = Failure::usage("there is nothing to learn from");
         return Err(failure.hint("give the original model with --teacher, or labels with --labels, or both"));
     }
-    let teacher = args.teacher.as_deref().map(teacher).transpose()?;
+    let teacher = args.teacher.as_deref().map(|path| args.teacher(path, &model)).transpose()?;
     let samples = args.samples(&model, task)?;
     let options = for_task(args.training.options(args.seed), task);
     let keeping = Keeping {
@@ -121,14 +136,17 @@ fn for_task(options: Options, task: Task) -> Options {
     Options { loss, next_tokens: task == Task::Perplexity, ..options }
 }
 
-/// A model that is learned from.
-fn teacher(path: &Path) -> Result<Teacher, Failure> {
-    let model = source::load(path)?;
-    let dir = files::folder(path).to_owned();
-    Ok(Teacher::new(save::to_bytes(&model)?, Some(dir), Setup::default(), vec![]))
-}
-
 impl Args {
+    /// The model that is learned from.
+    fn teacher(&self, path: &Path, student: &Model) -> Result<Teacher, Failure> {
+        let model = source::load(path)?;
+        let dir = files::folder(path).to_owned();
+        let plan = self.plan.as_deref().map(apply::plan).transpose()?;
+        let features = |wanted| tune::features(student, &model, plan.as_ref(), wanted).map_err(hinted);
+        let inner = self.features.as_ref().map(features).transpose()?.unwrap_or_default();
+        Ok(Teacher::new(save::to_bytes(&model)?, Some(dir), Setup::default(), inner))
+    }
+
     fn samples(&self, model: &Model, task: Task) -> Result<Samples, Failure> {
         let options = feed::Options {
             preprocess: self.preprocess.clone(),
@@ -138,6 +156,16 @@ impl Args {
             sizes: self.dims.sizes(),
         };
         Samples::open(&self.data, &verify::input_specs(model)?, &options).map_err(Failure::new)
+    }
+
+    fn page(&self, report: &Report, labelled: bool) -> String {
+        let teacher = report.teacher.as_ref().map_or(String::new(), |t| format!(", taught by {t}"));
+        let about = format!(
+            "{} weights in {} tensors, {} steps of {} on {} samples{teacher}.",
+            report.weights, report.tensors, report.steps, report.of, report.samples
+        );
+        let (metric, curve) = (metric(labelled), &report.curve);
+        page::Training { model: &report.model, about: &about, metric, curve }.html()
     }
 
     fn tell(&self, tuned: &Tuned, samples: &Samples, task: Task) -> Result<(), Failure> {
@@ -156,17 +184,33 @@ impl Args {
             let text = serde_json::to_string_pretty(&report)?;
             files::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         }
-        if self.json {
-            show::print_json(&report)
-        } else {
-            show::print(&summary(&report, self.labels.is_some() || task == Task::Perplexity))
+        let labelled = self.labels.is_some() || task == Task::Perplexity;
+        if let Some(path) = &self.html {
+            show::write_text(path, &self.page(&report, labelled))?;
         }
+        if self.json { show::print_json(&report) } else { show::print(&summary(&report, labelled)) }
     }
+}
+
+/// What the figure beside the loss is.
+fn metric(labelled: bool) -> &'static str {
+    if labelled { "held-out accuracy" } else { "as the teacher says" }
+}
+
+/// Why inner values can't be compared, with what helps.
+fn hinted(error: TuneError) -> Failure {
+    let hint = match error {
+        TuneError::Feature(..) | TuneError::NoFeatures => {
+            "values need one name in both models; where numbers of the teacher's were cut, --plan tells which are left"
+        }
+        _ => return Failure::new(error),
+    };
+    Failure::new(error).hint(hint)
 }
 
 /// The training in lines: one an epoch.
 fn summary(report: &Report, labelled: bool) -> String {
-    let judged = if labelled { "held-out accuracy" } else { "as the teacher says" };
+    let judged = metric(labelled);
     let row = |(epoch, held_out): (usize, &f64)| {
         let training = epoch.checked_sub(1).and_then(|e| report.curve.training.get(e));
         let metric = report.curve.metric.get(epoch).map_or(String::new(), |m| figures::percent(*m));

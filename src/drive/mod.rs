@@ -12,13 +12,15 @@ mod search;
 mod surrogate;
 mod sweep;
 mod trial;
+mod tuning;
 
 pub use folds::{Fold, Folds, Spread, folds};
 pub use promise::{Kept, Promise, STEPS, keep};
-pub use rounds::rounds;
+pub use rounds::{Descended, Rounds, rounds};
 pub use search::{Searched, search};
 pub use sweep::{POINTS, sweep};
 pub use trial::{Jury, Metric, Score, Subject, Trial};
+pub use tuning::{Tuned, Tuning};
 
 use crate::compare::CompareError;
 use crate::feed::FeedError;
@@ -28,6 +30,7 @@ use crate::oracle::OracleError;
 use crate::plan::{Budget, ChooseError};
 use crate::prune::PruneError;
 use crate::stats::StatsError;
+use crate::tune::TuneError;
 use crate::verify::VerifyError;
 use serde::Serialize;
 
@@ -42,6 +45,9 @@ pub struct Driven {
     pub search: Option<Searched>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folds: Option<Folds>,
+    /// How each round's training went.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tuned: Vec<Tuned>,
 }
 
 impl Driven {
@@ -49,6 +55,12 @@ impl Driven {
     pub fn budget(&self) -> Option<Budget> {
         let searched = self.search.as_ref().map(|s| s.trials[s.best].budget);
         searched.or_else(|| self.promise.as_ref().and_then(|p| Some(p.trials[p.chosen?].budget)))
+    }
+
+    /// How much training there was, as models tell it of themselves.
+    pub fn training(&self) -> Option<String> {
+        let steps = self.tuned.iter().map(|t| t.steps).sum::<usize>();
+        (!self.tuned.is_empty()).then(|| format!("{steps} steps in {} rounds", self.tuned.len()))
     }
 
     /// Why nothing is cut, if that is what the trials say.
@@ -77,6 +89,8 @@ pub enum DriveError {
     Gradients(#[from] GradientError),
     #[error("the samples held out: {0}")]
     Feed(#[from] FeedError),
+    #[error("tuning: {0}")]
+    Tune(#[from] Box<TuneError>),
     #[error("running what was tried: {0}")]
     Verify(#[from] VerifyError),
     #[error("running what was tried: {0}")]

@@ -8,6 +8,9 @@ mod layers;
 mod lists;
 mod proof;
 mod summary;
+mod training;
+
+pub use training::Training;
 
 use crate::drive;
 use crate::report::Report;
@@ -52,12 +55,19 @@ fn page(report: &Report, trials: &[Trial]) -> String {
         lists::pins(report),
         lists::repaired(report),
         lists::sparsity(report),
+        training::rounds(report),
         chart::section("trials", "What was tried", chart::trials(trials)),
         lists::metrics(report),
         proof::section(report),
         proof::latency(report),
         summary::making(report),
     ];
+    let body = html! { (summary::head(report)) @for section in sections { (section) } };
+    document(&title, body)
+}
+
+/// A whole page.
+fn document(title: &str, body: Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -65,15 +75,12 @@ fn page(report: &Report, trials: &[Trial]) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta name="generator" content=(format!("secateur {}", report.secateur));
+                meta name="generator" content=(concat!("secateur ", env!("CARGO_PKG_VERSION")));
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                main {
-                    (summary::head(report))
-                    @for section in sections { (section) }
-                }
+                main { (body) }
             }
         }
     };

@@ -1,6 +1,6 @@
 //! What a training sees: samples in an order of lots, with the teacher's outputs and labels beside them.
 
-use super::TuneError;
+use super::{Feature, TuneError};
 use crate::feed::{Feed, Samples};
 use crate::ir::{DType, Tensor};
 use crate::judge::{self, JudgeError};
@@ -29,8 +29,8 @@ pub struct Teacher {
     model: Vec<u8>,
     dir: Option<PathBuf>,
     setup: Setup,
-    /// Inner values that are asked for beside the outputs.
-    inner: Vec<String>,
+    /// Inner values that are told beside the outputs, behind them.
+    pub(super) inner: Vec<Feature>,
     runner: RefCell<Option<(Vec<Signature>, Runner)>>,
     kept: RefCell<Kept>,
 }
@@ -44,7 +44,7 @@ struct Kept {
 
 impl Teacher {
     /// A teacher from an encoded model.
-    pub fn new(model: Vec<u8>, dir: Option<PathBuf>, setup: Setup, inner: Vec<String>) -> Teacher {
+    pub fn new(model: Vec<u8>, dir: Option<PathBuf>, setup: Setup, inner: Vec<Feature>) -> Teacher {
         Teacher { model, dir, setup, inner, runner: RefCell::default(), kept: RefCell::default() }
     }
 
@@ -58,7 +58,7 @@ impl Teacher {
         if let Some(outputs) = self.kept.borrow().all(portions) {
             return Ok(outputs);
         }
-        let outputs = self.run(feed).map_err(TuneError::Teacher)?;
+        let outputs = self.cut(self.run(feed).map_err(TuneError::Teacher)?)?;
         self.kept.borrow_mut().keep(portions, &outputs);
         Ok(outputs)
     }
@@ -70,12 +70,25 @@ impl Teacher {
             let dir = self.dir.as_deref();
             let made = match self.inner.is_empty() {
                 true => Runner::on(&self.setup, &self.model, dir, &signature)?,
-                false => Runner::with_outputs(&self.model, dir, &signature, &self.inner)?,
+                false => {
+                    let names: Vec<String> = self.inner.iter().map(|f| f.name.clone()).collect();
+                    Runner::with_outputs(&self.model, dir, &signature, &names)?
+                }
             };
             *runner = Some((signature, made));
         }
         let (_, runner) = runner.as_ref().expect("it was just made");
         runner.run(feed)
+    }
+
+    /// The inner values, as the student has them.
+    fn cut(&self, mut outputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, TuneError> {
+        for feature in &self.inner {
+            let inner = outputs.iter_mut().find(|(name, _)| *name == feature.name);
+            let (_, tensor) = inner.ok_or_else(|| TuneError::NoOutput(feature.name.clone()))?;
+            *tensor = feature.of(tensor.clone())?;
+        }
+        Ok(outputs)
     }
 }
 

@@ -7,8 +7,10 @@
 //! resumed ([`State`]) ends with the same bits as one that was left alone.
 
 mod data;
+mod features;
 mod loss;
 mod optimizer;
+mod regularize;
 mod schedule;
 mod state;
 mod student;
@@ -16,8 +18,10 @@ mod trainer;
 mod variables;
 
 pub use data::Teacher;
+pub use features::{Feature, Wanted, features};
 pub use loss::{Loss, Meaning};
 pub use optimizer::{Memory, Optimizer};
+pub use regularize::{Penalized, Penalty};
 pub use schedule::Schedule;
 pub use state::{State, StateError};
 pub use trainer::{Keeping, Tick, Tuned, tune};
@@ -66,8 +70,12 @@ pub struct Options {
     pub labels: f64,
     /// Labels are the tokens that follow in the input, where the samples have none.
     pub next_tokens: bool,
+    /// The share of inner values in the loss, where the teacher tells some.
+    pub features: f64,
     /// Which constants are trained.
     pub trained: Vec<Trained>,
+    /// What is drawn towards zero on the way.
+    pub penalties: Vec<Penalty>,
     /// Weights that are zero stay so.
     pub keep_sparsity: bool,
     /// Compute cheap steps twice, for less memory.
@@ -95,7 +103,9 @@ impl Default for Options {
             temperature: 2.0,
             labels: 0.5,
             next_tokens: false,
+            features: 0.5,
             trained: vec![],
+            penalties: vec![],
             keep_sparsity: false,
             recompute: false,
             seed: 0,
@@ -129,12 +139,20 @@ pub enum TuneError {
     NothingToLearn,
     #[error("the model has no weights that could be trained")]
     NothingToTrain,
+    #[error("{0}: there is nothing that it could draw towards zero")]
+    NothingToPenalize(Penalized),
     #[error("{samples} samples are too few: of every {held_out}, one is held out")]
     Few { samples: usize, held_out: usize },
     #[error("the teacher has no output that corresponds to the student's output {0:?}")]
     NoOutput(String),
     #[error("the student's output {name:?} has shape {student:?}, but the teacher's has {teacher:?}")]
     Outputs { name: String, student: Vec<usize>, teacher: Vec<usize> },
+    #[error("the inner value {0:?} can't be compared: {1}")]
+    Feature(String, String),
+    #[error("the models have no inner values that can be compared")]
+    NoFeatures,
+    #[error("the plan: {0}")]
+    Plan(String),
     #[error("labels of shape {0:?} do not go with an output of shape {1:?}")]
     Labels(Vec<usize>, Vec<usize>),
     #[error("an output can't be read: {0}")]

@@ -3,7 +3,7 @@
 use super::loss::Meaning;
 use super::{Options, Running, TuneError};
 use crate::feed::Feed;
-use crate::ir::{DType, Model, NodeId, Tensor};
+use crate::ir::{DType, Model, NodeId, Tensor, ValueId};
 use crate::oracle::Signature;
 use crate::program::{Builder, Id, Kind, Lowered, Program, Statistics, Term, lower};
 
@@ -44,6 +44,8 @@ impl Target {
 pub struct Lesson {
     /// The outputs; the first one is what labels are about.
     pub outputs: Vec<Target>,
+    /// Inner values, which are compared with the teacher's of the same name.
+    pub inner: Vec<(ValueId, Target)>,
     /// Whether there is a teacher.
     pub taught: bool,
 }
@@ -114,7 +116,17 @@ fn loss<'b>(
         let error = first.meaning.error(output(lowered, &first.student)?, given)?;
         terms.push(error * if lesson.taught { options.labels } else { 1.0 });
     }
-    terms.into_iter().reduce(|a, b| a + b).ok_or(TuneError::NothingToLearn)
+    let outputs = terms.into_iter().reduce(|a, b| a + b).ok_or(TuneError::NothingToLearn)?;
+    let mut inner = vec![];
+    for (value, goal) in &lesson.inner {
+        let unread = || TuneError::Feature(goal.student.clone(), "the student does not compute it".into());
+        let student = *lowered.values.get(value).ok_or_else(unread)?;
+        let teacher = builder.input(&target(&goal.teacher), Kind::Float, &student.shape());
+        inner.push(goal.meaning.distance(student, teacher, 1.0));
+    }
+    let (share, count) = (options.features, inner.len() as f64);
+    let inner = inner.into_iter().reduce(|a, b| a + b);
+    Ok(inner.map_or(outputs, |sum| outputs * (1.0 - share) + sum * (share / count)))
 }
 
 /// The tensors that a graded program is given.

@@ -2,10 +2,11 @@
 
 use super::data::{check, labels, order, strange};
 use super::loss::Meaning;
+use super::regularize::Regularizer;
 use super::state::{Progress, floats};
 use super::student::{Graded, Lesson, Target, given, target};
 use super::variables::{Variable, place, variables};
-use super::{Options, PREPARE, Schedule, State, Teacher, TuneError};
+use super::{Loss, Options, PREPARE, Schedule, State, Teacher, TuneError};
 use crate::autograd::{Bindings, Engine};
 use crate::feed::{Feed, Samples};
 use crate::infer::infer;
@@ -93,6 +94,7 @@ struct Trainer<'a> {
     engine: Engine,
     graded: Graded,
     variables: Vec<Variable>,
+    regularizer: Regularizer,
     /// Running means and variances that batches move.
     statistics: Vec<(NodeId, Tensor)>,
     /// Portions in a step, and in a feed: fewer, where the model says how many samples it takes.
@@ -129,6 +131,7 @@ impl<'a> Trainer<'a> {
         let graded = Graded::new(model, &lesson, &feed.signature(), given.as_ref(), options, true)?;
         let facts = infer(model);
         let variables = variables(model, &facts, &graded.program, options)?;
+        let regularizer = Regularizer::new(model, &facts, &variables, options)?;
         let constant = |node: NodeId| model.graph.constant(node).map(|c| (node, c.tensor.clone()));
         let statistics = graded.moments.iter().flat_map(|m| [m.0, m.1]).filter_map(constant).collect();
         let total = options.steps.unwrap_or(options.epochs * per_epoch);
@@ -144,6 +147,7 @@ impl<'a> Trainer<'a> {
             engine,
             graded,
             variables,
+            regularizer,
             statistics,
             batch,
             per_feed,
@@ -161,7 +165,8 @@ impl<'a> Trainer<'a> {
         let samples: Vec<u64> = feed.iter().map(|(_, t)| t.hash()).collect();
         let labels = self.learned.labels().map(|l| l.hash());
         let seen = (self.learned.len(), samples, labels, self.teacher.map(Teacher::hash));
-        let text = format!("{:?} {weights:?} {seen:?} {}", self.options, self.total);
+        let inner = self.teacher.map(|t| &t.inner);
+        let text = format!("{:?} {inner:?} {weights:?} {seen:?} {}", self.options, self.total);
         Ok(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes())))
     }
 
@@ -259,8 +264,9 @@ impl<'a> Trainer<'a> {
         let average = self.options.average.map_or(0.0, |d| d.min((1.0 + step as f64) / (10.0 + step as f64)) as f32);
         for (variable, gradient) in self.variables.iter_mut().zip(&gradients) {
             variable.update(self.options.optimizer, step, rate, decay, gradient);
-            variable.settle(average);
         }
+        self.regularizer.shrink(&mut self.variables, f64::from(rate));
+        self.variables.iter_mut().for_each(|v| v.settle(average));
     }
 
     /// Running statistics follow those of the batch.
@@ -344,13 +350,14 @@ impl<'a> Trainer<'a> {
         _ = answers.map(|answers| judge.add(&scores, &answers));
     }
 
-    /// Keeps the weights if they are the best so far.
+    /// Keeps the weights if they are the best so far, penalties counted.
     fn remember(&mut self, loss: f64) {
+        let weights: Vec<Vec<f32>> = self.variables.iter().map(|v| floats(&v.outcome())).collect();
+        let loss = loss + self.regularizer.cost(&weights);
         if self.progress.lowest.is_none_or(|lowest| loss < lowest) {
             self.progress.lowest = Some(loss);
             self.progress.since = 0;
-            let weights = self.variables.iter().map(|v| floats(&v.outcome()));
-            self.best = weights.chain(self.statistics.iter().map(|(_, t)| floats(t))).collect();
+            self.best = weights.into_iter().chain(self.statistics.iter().map(|(_, t)| floats(t))).collect();
             return;
         }
         self.progress.since += 1;
@@ -412,9 +419,17 @@ fn lesson(
 ) -> Result<Lesson, TuneError> {
     let of_tokens = feed.iter().any(|(_, t)| !t.dtype.is_float());
     let names: Vec<String> = model.graph.outputs().iter().map(|&o| model.graph.label(o).to_owned()).collect();
+    let mut inner = vec![];
     let outputs = match teacher {
         Some(teacher) => {
-            let theirs = teacher.outputs(portions, feed)?;
+            let mut theirs = teacher.outputs(portions, feed)?;
+            let told = theirs.split_off(theirs.len().saturating_sub(teacher.inner.len()));
+            let values = model.graph.values_by_name();
+            for (name, tensor) in told {
+                let value = values.get(&name).ok_or_else(|| TuneError::NoOutput(name.clone()))?;
+                let meaning = Meaning::of(&tensor, Loss::Mse, of_tokens)?;
+                inner.push((*value, Target { student: name.clone(), teacher: name, meaning, shape: tensor.shape }));
+            }
             let goal = |(at, name): (usize, &String)| {
                 let named = theirs.iter().find(|(n, _)| n == name).or(theirs.get(at));
                 let (other, tensor) = named.ok_or_else(|| TuneError::NoOutput(name.clone()))?;
@@ -434,7 +449,7 @@ fn lesson(
     };
     match outputs.is_empty() {
         true => Err(TuneError::NoOutput(String::new())),
-        false => Ok(Lesson { outputs, taught: teacher.is_some() }),
+        false => Ok(Lesson { outputs, inner, taught: teacher.is_some() }),
     }
 }
 

@@ -21,6 +21,8 @@ mod ready;
 mod sparsity;
 #[cfg(feature = "gradients")]
 mod tune;
+#[cfg(feature = "gradients")]
+mod tune_more;
 mod unchanged;
 mod verbs;
 
