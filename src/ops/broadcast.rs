@@ -61,7 +61,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Pow", POW),
     ("And", made!(|x, y| x.and(y), binary!(zero::any, content::and))),
     ("Or", made!(|x, y| x.or(y), binary!(zero::all, content::or))),
-    ("Xor", made!(|x, y| x.compare(Compare::Equal, y).not(), binary!(zero::all, content::xor))),
+    ("Xor", made!(|x, y| !x.compare(Compare::Equal, y), binary!(zero::all, content::xor))),
     ("Equal", made!(|x, y| x.compare(Compare::Equal, y), test!(NEVER, content::equal))),
     ("Less", made!(|x, y| x.less(y), test!(zero::all, content::less))),
     ("Greater", made!(|x, y| y.less(x), test!(zero::all, content::greater))),

@@ -1,7 +1,7 @@
 //! Terms: values of a program that is being written, with the arithmetic to write it.
 
 use super::{Binary, Builder, Compare, Id, Kernel, Kind, Map, Op, Span, Window};
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, Div, Mul, Neg, Not, Sub};
 
 /// A value of the program that a [`Builder`] writes. Operators broadcast as in ONNX: ranks are aligned at the end.
 #[derive(Clone, Copy)]
@@ -146,12 +146,6 @@ impl<'b> Term<'b> {
     pub fn or(self, other: Term<'b>) -> Term<'b> {
         let (a, b) = aligned(self, other);
         a.apply(Op::Or, &[b])
-    }
-
-    /// The opposite of a boolean.
-    #[allow(clippy::should_implement_trait, reason = "a method like all others of terms")]
-    pub fn not(self) -> Term<'b> {
-        self.apply(Op::Not, &[])
     }
 
     /// Where this boolean is true the first, else the second.
@@ -437,7 +431,15 @@ impl<'b> Div<f64> for Term<'b> {
 
     #[allow(clippy::suspicious_arithmetic_impl, reason = "there is no step that divides by a number")]
     fn div(self, divisor: f64) -> Term<'b> {
-        self * divisor.recip()
+        Mul::mul(self, divisor.recip())
+    }
+}
+
+impl<'b> Not for Term<'b> {
+    type Output = Term<'b>;
+
+    fn not(self) -> Term<'b> {
+        self.apply(Op::Not, &[])
     }
 }
 

@@ -27,7 +27,7 @@ pub enum SnapshotError {
     #[error("{file}: {error}")]
     Load { file: String, error: LoadError },
     #[error("{file}: {error}")]
-    Choose { file: String, error: ChooseError },
+    Choose { file: String, error: Box<ChooseError> },
     #[error("{file}: {error}")]
     Prune { file: String, error: Box<PruneError> },
 }
@@ -67,7 +67,7 @@ fn story(file: &str, model: &Model, options: &plan::Options) -> Result<String, S
     let prune = |error| SnapshotError::Prune { file: file.to_owned(), error: Box::new(error) };
     let analysis = prune::prepare(model).map_err(prune)?;
     let plan = plan::choose(&analysis, options);
-    let plan = plan.map_err(|error| SnapshotError::Choose { file: file.to_owned(), error })?;
+    let plan = plan.map_err(|e| SnapshotError::Choose { file: file.to_owned(), error: Box::new(e) })?;
     let done = prune::execute(model, &analysis, &plan, prune::SIMPLIFY, &options.open, None).map_err(prune)?;
     Ok(tell(&plan, &analysis, &done, options.inexact))
 }

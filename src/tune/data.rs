@@ -174,4 +174,24 @@ mod tests {
         first.sort_unstable();
         assert!(first.into_iter().eq(0..100));
     }
+
+    #[test]
+    fn outputs_of_portions_are_put_together_in_any_order() {
+        let mut kept = Kept::default();
+        let outputs = |rows: &[f32]| vec![("y".to_owned(), Tensor::from_f32(vec![rows.len() / 2, 2], rows))];
+        kept.keep(&[4, 7], &outputs(&[1.0, 2.0, 3.0, 4.0]));
+        let found = kept.all(&[7, 4]).expect("both are there");
+        assert_eq!((found[0].1.shape.clone(), found[0].1.to_f64()), (vec![2, 2], Ok(vec![3.0, 4.0, 1.0, 2.0])));
+        assert!(kept.all(&[4, 5]).is_none());
+        // Three rows do not belong to two samples.
+        kept.keep(&[1, 2], &outputs(&[0.0; 6]));
+        assert!(kept.all(&[1]).is_none());
+    }
+
+    #[test]
+    fn inputs_that_are_no_numbers_are_found() {
+        let feed = |x: f32| Feed::new(vec![("x".into(), Tensor::from_f32(vec![2], &[1.0, x]))]);
+        assert_eq!(strange(&feed(f32::INFINITY)), Some("x"));
+        assert_eq!(strange(&feed(2.0)), None);
+    }
 }

@@ -103,3 +103,70 @@ impl Meaning {
 fn mean(t: Term<'_>) -> Term<'_> {
     t.square().total() / t.count() as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(shape: &[usize], numbers: &[f32], of_tokens: bool) -> Meaning {
+        Meaning::of(&Tensor::from_f32(shape.to_vec(), numbers), Loss::Auto, of_tokens).expect("numbers")
+    }
+
+    #[test]
+    fn outputs_say_what_they_are() {
+        assert_eq!(meaning(&[2, 2], &[3.0, -1.0, 0.5, 0.5], false), Meaning::Scores(1));
+        assert_eq!(meaning(&[2, 2], &[0.25, 0.75, 1.0, 0.0], false), Meaning::Chances(1));
+        // One number a sample, and maps, are quantities; their squares are 2.5 on average.
+        assert_eq!(meaning(&[2, 1], &[1.0, 2.0], false), Meaning::Numbers(2.5));
+        assert_eq!(meaning(&[1, 1, 2], &[1.0, 2.0], false), Meaning::Numbers(2.5));
+        assert_eq!(meaning(&[1, 1, 2], &[1.0, 2.0], true), Meaning::Scores(2));
+        let asked = Meaning::of(&Tensor::from_f32(vec![1, 2, 1, 1], &[0.25, 0.75]), Loss::Kl, false);
+        assert_eq!(asked.expect("numbers").classes(), Some(1));
+    }
+
+    #[cfg(feature = "gradients")]
+    mod computed {
+        use super::*;
+        use crate::autograd::{Bindings, Engine};
+        use crate::program::Builder;
+
+        fn value(make: impl for<'b> Fn(&'b Builder) -> Term<'b>) -> f64 {
+            let builder = Builder::new();
+            let program = builder.finish(&[make(&builder)]).expect("a program");
+            let nothing = Bindings { input: &|_| None, constant: &|_| None };
+            Engine::default().run(&program, nothing).expect("it runs")[0].to_f64().expect("numbers")[0]
+        }
+
+        #[test]
+        fn a_distribution_is_as_far_as_its_divergence() {
+            let far = |meaning: Meaning, ours: [f64; 2], theirs: [f64; 2], temperature| {
+                value(|b| {
+                    let (ours, theirs) = (b.floats(ours.to_vec(), &[1, 2]), b.floats(theirs.to_vec(), &[1, 2]));
+                    meaning.distance(ours, theirs, temperature)
+                })
+            };
+            // 0.75 ln(0.75 / 0.5) + 0.25 ln(0.25 / 0.5)
+            let divergence = 0.75 * 1.5f64.ln() + 0.25 * 0.5f64.ln();
+            assert!((far(Meaning::Chances(1), [0.5, 0.5], [0.75, 0.25], 1.0) - divergence).abs() < 1e-6);
+            assert!((far(Meaning::Scores(1), [1.0, 1.0], [3f64.ln(), 0.0], 1.0) - divergence).abs() < 1e-6);
+            // Scores twice as far apart at twice the temperature are as far, times its square.
+            let soft = far(Meaning::Scores(1), [1.0, 1.0], [2.0 * 3f64.ln(), 0.0], 2.0);
+            assert!((soft - 4.0 * divergence).abs() < 1e-5, "{soft}");
+            assert!(far(Meaning::Scores(1), [5.0, 2.0], [4.0, 1.0], 3.0).abs() < 1e-6);
+            assert!((far(Meaning::Numbers(2.0), [1.0, 2.0], [1.0, 4.0], 9.0) - 1.0).abs() < 1e-6);
+        }
+
+        #[test]
+        fn labels_below_zero_do_not_count() {
+            let error = |labels: [i64; 2]| {
+                value(|b| {
+                    let scores = b.floats(vec![0.0, 3f64.ln(), 9.0, -9.0], &[2, 2]);
+                    Meaning::Scores(1).error(scores, b.ints(labels.to_vec(), &[2])).expect("labels fit")
+                })
+            };
+            assert!((error([1, -100]) - (4.0f64 / 3.0).ln()).abs() < 1e-6);
+            assert_eq!(error([-1, -100]), 0.0);
+            assert!(error([1, 1]) > 8.0);
+        }
+    }
+}

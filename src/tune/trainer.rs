@@ -480,3 +480,18 @@ fn answers(output: &Tensor, axis: usize) -> Tensor {
     let answers: Vec<i64> = elements.chunks(classes.max(1)).map(highest).collect();
     Tensor::from_i64(vec![count], &answers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_along_any_axis_become_rows() {
+        // Two classes at three places.
+        let output = Tensor::from_f32(vec![1, 2, 3], &[1.0, 5.0, 2.0, 4.0, 0.0, 2.0]);
+        let (scores, count) = rows(&output, 1).expect("scores");
+        assert_eq!((floats(&scores), count), (vec![1.0, 4.0, 5.0, 0.0, 2.0, 2.0], 3));
+        // The first of equal scores is the answer.
+        assert_eq!(answers(&output, 1).to_i64(), Some(vec![1, 0, 0]));
+    }
+}

@@ -140,6 +140,11 @@ fn the_seed_decides() {
     let first = outcome("a.onnx", "1");
     assert!(first == outcome("b.onnx", "1"));
     assert!(first != outcome("c.onnx", "2"));
+    // The number of threads does not.
+    let alone = folder.path("d.onnx");
+    let args = [&["tune", &net, "-o", &alone, "--seed", "1"], &options[..]].concat();
+    Command::new(env!("CARGO_BIN_EXE_secateur")).args(args).env("RAYON_NUM_THREADS", "1").output().unwrap();
+    assert!(first == read(alone));
 }
 
 #[test]

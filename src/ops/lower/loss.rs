@@ -24,7 +24,7 @@ fn reduced<'b>(site: &Site, at: &Args<'b>, x: Term<'b>) -> Result<Term<'b>, Stri
         let skip = target.compare(Compare::Equal, ignored);
         // What is ignored need not be a class.
         target = skip.select(at.builder.ints(vec![0], &ones), target);
-        counted = Some(skip.not().cast(Kind::Float));
+        counted = Some((!skip).cast(Kind::Float));
     }
     let picked = x.take_along(1, target.unsqueeze(1)).squeeze(&[1]);
     let classes = at.get(2).map(|w| w.take(0, target.reshape(&[target.count()])).reshape(&target.shape()));

@@ -146,7 +146,7 @@ fn padded<'b>(site: &Site, attend: &mut Attend<'b>, mask: Term<'b>) -> Result<()
         [both] if both == 2 * batch => {
             let [ends, starts] = [0, batch].map(|from| column(mask.narrow(0, from, batch)));
             let positions = attend.positions();
-            positions.less(ends).and(positions.less(starts).not())
+            positions.less(ends).and(!positions.less(starts))
         }
         [b, t] if b == batch && t == keys => mask.reshape(&[b, 1, 1, t]).cast(Kind::Bool),
         [b, s, t] if b == batch && t == keys => mask.reshape(&[b, 1, s, t]).cast(Kind::Bool),
