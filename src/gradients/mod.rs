@@ -1,6 +1,6 @@
 //! Gradients, measured once: what the criteria that look at derivatives say of each unit.
 //!
-//! The model becomes a [program](crate::program) for the samples' sizes, with a [loss](loss) behind it. What a run
+//! The model becomes a [program](crate::program) for the samples' sizes, with a loss behind it. What a run
 //! tells of single weights is summed up to numbers of units at once, so that memory is bounded by the model and one
 //! batch, whatever the number of samples. Only what is asked for is computed. Results depend on nothing but the model,
 //! the samples and the seed.
