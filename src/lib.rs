@@ -137,5 +137,6 @@ pub mod verify;
 pub mod passes;
 
 mod panics;
+mod parallel;
 #[allow(clippy::all, missing_docs, dead_code)]
 mod proto;

@@ -1,6 +1,7 @@
 //! Runs the steps of a program on a backend.
 
 use super::exchange::{Value, download, download_floats, literal, upload};
+use super::kernels::Kernels;
 use super::{Bindings, Derived, EngineError, Precision, numbers};
 use crate::ir::Tensor;
 use crate::program::{Id, Op, Program, Step};
@@ -9,7 +10,7 @@ use burn_backend::{AutodiffBackend, Backend};
 use std::collections::HashMap;
 
 /// The results of a program.
-pub fn run<B: Backend>(
+pub fn run<B: Kernels>(
     program: &Program,
     bindings: Bindings,
     precision: Precision,
@@ -23,7 +24,7 @@ pub fn run<B: Backend>(
 }
 
 /// The results, and the derivative of the first one's sum by these leaves.
-pub fn differentiate<B: AutodiffBackend>(
+pub fn differentiate<B: AutodiffBackend + Kernels>(
     program: &Program,
     bindings: Bindings,
     by: &[Id],
@@ -82,7 +83,7 @@ fn zeros(shape: Vec<usize>, precision: Precision) -> Tensor {
 
 /// The value of each step that is a result. Others are let go as soon as the last step that reads them has run; `seen`
 /// may change a leaf before anyone reads it.
-fn values<B: Backend>(
+fn values<B: Kernels>(
     program: &Program,
     bindings: Bindings,
     precision: Precision,

@@ -11,6 +11,8 @@ mod execute;
 #[cfg(all(test, feature = "gradients", feature = "tract"))]
 mod fixtures_tests;
 #[cfg(feature = "gradients")]
+mod kernels;
+#[cfg(feature = "gradients")]
 mod numbers;
 #[cfg(all(test, feature = "gradients"))]
 pub mod testing;

@@ -2,6 +2,7 @@
 
 use super::Precision;
 use super::exchange::{Value, held};
+use super::kernels::Kernels;
 use crate::program::{Binary, Compare, Kernel, Kind, Map, Op, Span, Step, Window};
 use burn_backend::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use burn_backend::tensor::{BoolTensor, FloatTensor, IndexingUpdateOp, IntTensor};
@@ -12,7 +13,7 @@ const INT: IntDType = IntDType::I64;
 const BOOL: BoolDType = BoolDType::Native;
 
 /// The value of a step that has operands.
-pub fn apply<B: Backend>(step: &Step, operands: Vec<Value<B>>, precision: Precision) -> Result<Value<B>, String> {
+pub fn apply<B: Kernels>(step: &Step, operands: Vec<Value<B>>, precision: Precision) -> Result<Value<B>, String> {
     let shape = || Shape::from(held(&step.shape));
     let mut operands = operands.into_iter();
     let mut next = || operands.next().ok_or("an operand is missing");
@@ -149,9 +150,12 @@ fn mapped<B: Backend>(map: Map, t: FloatTensor<B>) -> FloatTensor<B> {
     }
 }
 
-fn clamp<B: Backend>(value: Value<B>, low: f64, high: f64) -> Result<Value<B>, String> {
+fn clamp<B: Kernels>(value: Value<B>, low: f64, high: f64) -> Result<Value<B>, String> {
     Ok(match value {
         Value::Float(t) => {
+            if let Some(clamped) = B::clamped(&t, low, high) {
+                return Ok(Value::Float(clamped));
+            }
             let t = if low > f64::NEG_INFINITY { B::float_clamp_min(t, Scalar::Float(low)) } else { t };
             Value::Float(if high < f64::INFINITY { B::float_clamp_max(t, Scalar::Float(high)) } else { t })
         }
@@ -284,7 +288,10 @@ fn through_ints<B: Backend>(t: BoolTensor<B>, pick: impl FnOnce(IntTensor<B>) ->
     Value::Bool(B::int_not_equal_elem(pick(B::bool_into_int(t, INT)), Scalar::Int(0), BOOL))
 }
 
-fn conv<B: Backend>(x: FloatTensor<B>, w: FloatTensor<B>, window: &Window) -> Result<FloatTensor<B>, String> {
+fn conv<B: Kernels>(x: FloatTensor<B>, w: FloatTensor<B>, window: &Window) -> Result<FloatTensor<B>, String> {
+    if let Some(convolved) = B::convolved(&x, &w, window) {
+        return Ok(convolved);
+    }
     Ok(match window.stride.len() {
         2 => B::conv2d(x, w, None, options::<2>(window)?),
         _ => B::conv3d(x, w, None, options::<3>(window)?),
@@ -322,6 +329,6 @@ fn array<const N: usize>(numbers: &[usize]) -> Result<[usize; N], String> {
     numbers.try_into().map_err(|_| format!("a window over {} axes", numbers.len()))
 }
 
-fn max_pool<B: Backend>(x: FloatTensor<B>, k: &Kernel) -> FloatTensor<B> {
-    B::max_pool2d(x, k.size, k.stride, k.padding, k.dilation, false)
+fn max_pool<B: Kernels>(x: FloatTensor<B>, k: &Kernel) -> FloatTensor<B> {
+    B::max_pooled(&x, k).unwrap_or_else(|| B::max_pool2d(x, k.size, k.stride, k.padding, k.dilation, false))
 }

@@ -10,11 +10,9 @@ use crate::drive::{self, Descended, DriveError, Driven, Jury, Promise, Rounds, S
 use crate::feed::{Labels, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
-use crate::oracle::Setup;
 use crate::passes::inlined;
 use crate::plan::{Budget, Options, Plan, Ranking};
 use crate::prune;
-use crate::save;
 use crate::stats;
 use crate::tune::{Teacher, Tick};
 use clap::Args;
@@ -186,7 +184,7 @@ impl Drive<'_> {
         let count = self.driving.iterative.unwrap_or(1);
         let labels = self.driving.court.calib_labels();
         let samples = self.calibration.labelled(self.model, labels)?.ok_or(DriveError::NoSamples)?;
-        let teacher = Teacher::new(save::to_bytes(&inlined(self.model))?, None, Setup::default(), vec![]);
+        let teacher = Teacher::new(&inlined(self.model), None, vec![])?;
         let (progress, steps) = (Progress::training(), Cell::new(0));
         let tell = |tick: Tick| {
             steps.set(steps.get() + 1);

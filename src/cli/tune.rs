@@ -9,9 +9,8 @@ use super::{Exit, Failure, figures, show};
 use crate::feed::{self, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
-use crate::oracle::Setup;
 use crate::tune::{self, Curve, Keeping, Loss, Options, Teacher, TuneError, Tuned, Wanted};
-use crate::{files, page, prune, save, verify};
+use crate::{files, page, prune, verify};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -144,7 +143,7 @@ impl Args {
         let plan = self.plan.as_deref().map(apply::plan).transpose()?;
         let features = |wanted| tune::features(student, &model, plan.as_ref(), wanted).map_err(hinted);
         let inner = self.features.as_ref().map(features).transpose()?.unwrap_or_default();
-        Ok(Teacher::new(save::to_bytes(&model)?, Some(dir), Setup::default(), inner))
+        Teacher::new(&model, Some(dir), inner).map_err(Failure::new)
     }
 
     fn samples(&self, model: &Model, task: Task) -> Result<Samples, Failure> {

@@ -8,22 +8,24 @@
 
 mod data;
 mod features;
+mod lesson;
 mod loss;
 mod optimizer;
 mod regularize;
 mod schedule;
 mod state;
 mod student;
+mod teacher;
 mod trainer;
 mod variables;
 
-pub use data::Teacher;
 pub use features::{Feature, Wanted, features};
 pub use loss::{Loss, Meaning};
 pub use optimizer::{Memory, Optimizer};
 pub use regularize::{Penalized, Penalty};
 pub use schedule::Schedule;
 pub use state::{State, StateError};
+pub use teacher::Teacher;
 pub use trainer::{Keeping, Tick, Tuned, tune};
 pub use variables::{Running, Trained};
 

@@ -1,20 +1,21 @@
 //! The training loop.
 
 use super::data::{check, labels, order, strange};
-use super::loss::Meaning;
+use super::lesson::lesson;
 use super::regularize::Regularizer;
 use super::state::{Progress, floats};
-use super::student::{Graded, Lesson, Target, given, target};
+use super::student::{Graded, Lesson, given, target};
+use super::teacher::Kept;
 use super::variables::{Variable, place, variables};
-use super::{Loss, Options, PREPARE, Schedule, State, Teacher, TuneError};
-use crate::autograd::{Bindings, Engine};
+use super::{Options, PREPARE, Running, Schedule, State, Teacher, TuneError};
+use crate::autograd::{Bindings, Derived, Engine};
 use crate::feed::{Feed, Samples};
 use crate::infer::infer;
 use crate::ir::{Model, NodeId, Tensor};
 use crate::judge::{Figure, Judge, Task};
-use crate::oracle::{Runner, Signature};
+use crate::parallel::side_by_side;
+use crate::program::Id;
 use crate::prune::run_passes;
-use crate::save::to_bytes;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -103,6 +104,8 @@ struct Trainer<'a> {
     /// Steps in an epoch, and at most in all.
     per_epoch: usize,
     total: usize,
+    /// What the teacher said of portions; those that are held out are counted behind the others.
+    kept: Kept,
     progress: Progress,
     best: Vec<Vec<f32>>,
 }
@@ -120,11 +123,14 @@ impl<'a> Trainer<'a> {
         if per_epoch == 0 || held_out.is_empty() {
             return Err(TuneError::Few { samples: samples.len(), held_out: options.held_out });
         }
-        let per_feed = batch.min(learned.per_feed(options.batch) / learned.per_portion());
+        let whole = batch.min(learned.per_feed(options.batch) / learned.per_portion());
+        // Statistics of a batch are those of all of it.
+        let is_divisible = whole == batch && options.running != Running::Update;
+        let per_feed = if is_divisible { batch / parts(batch) } else { whole };
         let first: Vec<usize> = (0..per_feed).collect();
         let feed = learned.feed(&first)?;
         let given = labels(&learned, &first, &feed, options.next_tokens)?;
-        let lesson = lesson(model, teacher, &feed, &first, given.is_some(), options)?;
+        let lesson = lesson(model, teacher, &feed, given.is_some(), options)?;
         if let Some(axis) = lesson.outputs[0].meaning.classes() {
             check(samples, lesson.outputs[0].shape[axis])?;
         }
@@ -153,6 +159,7 @@ impl<'a> Trainer<'a> {
             per_feed,
             per_epoch,
             total,
+            kept: Kept::default(),
             progress,
             best,
         })
@@ -202,40 +209,54 @@ impl<'a> Trainer<'a> {
         self.options.patience.is_some_and(|patience| self.progress.since >= patience)
     }
 
-    /// One step along the gradient of a batch; its loss. Where it takes several feeds, their mean counts.
+    /// One step along the gradient of a batch; its loss. Where it takes several feeds, their mean counts; they are run
+    /// side by side and added up in their order, so the sum does not depend on threads.
     fn step(&mut self, portions: &[usize]) -> Result<f64, TuneError> {
-        let feeds = portions.len().div_ceil(self.per_feed);
+        let parts: Vec<&[usize]> = portions.chunks(self.per_feed).collect();
+        let (constants, by) = (self.constants(), self.leaves());
+        let runs = side_by_side(&parts, |part| self.slope(part, &constants, &by));
+        drop(constants);
         let (mut loss, mut sum) = (0.0, vec![]);
-        for some in portions.chunks(self.per_feed) {
-            let (of_feed, gradients) = self.slope(some)?;
-            loss += of_feed / feeds as f64;
+        for (part, run) in parts.iter().zip(runs) {
+            let (targets, derived) = run?;
+            self.kept.keep(part, &targets);
+            self.move_statistics(&derived.results[2..]);
+            loss += number(&derived.results[0]) / parts.len() as f64;
+            let gradients = derived.gradients.iter().map(floats).collect();
             sum = if sum.is_empty() { gradients } else { added(sum, &gradients) };
         }
-        if feeds > 1 {
-            sum.iter_mut().flatten().for_each(|g| *g /= feeds as f32);
+        if parts.len() > 1 {
+            sum.iter_mut().flatten().for_each(|g| *g /= parts.len() as f32);
         }
         self.follow(sum);
         Ok(loss)
     }
 
-    /// The loss of a feed, and its gradient by each variable. Running statistics follow the feed's.
-    fn slope(&mut self, portions: &[usize]) -> Result<(f64, Vec<Vec<f32>>), TuneError> {
+    /// What the teacher says of these portions, and the derivative of the loss.
+    fn slope(
+        &self,
+        portions: &[usize],
+        constants: &HashMap<NodeId, &Tensor>,
+        by: &[Id],
+    ) -> Result<(Named, Derived), TuneError> {
         let feed = self.learned.feed(portions)?;
         // The held-out samples have portions of their own, counted behind these.
         let targets = self.targets(portions, &feed, 0)?;
         let labels = labels(&self.learned, portions, &feed, self.options.next_tokens)?;
-        let leaves: HashMap<NodeId, _> = self.graded.leaves.iter().copied().collect();
-        let by: Vec<_> = self.variables.iter().map(|v| leaves[&v.node]).collect();
+        let constant = |node: NodeId| constants.get(&node).copied();
         let derived = {
             let given = given(&feed, &targets, labels.as_ref());
-            let constants = self.constants();
-            let constant = |node: NodeId| constants.get(&node).copied();
-            self.engine.differentiate(&self.graded.program, Bindings { input: &given, constant: &constant }, &by)?
+            let bindings = Bindings { input: &given, constant: &constant };
+            self.engine.differentiate(&self.graded.program, bindings, by)?
         };
-        let loss = floats(&derived.results[0]).first().copied().map_or(f64::NAN, f64::from);
-        self.check(loss, &feed)?;
-        self.move_statistics(&derived.results[2..]);
-        Ok((loss, derived.gradients.iter().map(floats).collect()))
+        self.check(number(&derived.results[0]), &feed)?;
+        Ok((targets, derived))
+    }
+
+    /// The steps of the program that make the variables.
+    fn leaves(&self) -> Vec<Id> {
+        let leaves: HashMap<NodeId, Id> = self.graded.leaves.iter().copied().collect();
+        self.variables.iter().map(|v| leaves[&v.node]).collect()
     }
 
     /// Fails if the loss of a feed is no number.
@@ -290,39 +311,31 @@ impl<'a> Trainer<'a> {
     }
 
     /// The teacher's outputs for a feed, under the names that the program knows them by.
-    fn targets(&self, portions: &[usize], feed: &Feed, offset: usize) -> Result<Vec<(String, Tensor)>, TuneError> {
+    fn targets(&self, portions: &[usize], feed: &Feed, offset: usize) -> Result<Named, TuneError> {
         let Some(teacher) = self.teacher else { return Ok(vec![]) };
         let known: Vec<usize> = portions.iter().map(|p| p + offset).collect();
-        let outputs = teacher.outputs(&known, feed)?;
-        Ok(outputs.into_iter().map(|(name, tensor)| (target(&name), tensor)).collect())
+        if let Some(targets) = self.kept.all(&known) {
+            return Ok(targets);
+        }
+        Ok(teacher.outputs(feed)?.into_iter().map(|(name, tensor)| (target(&name), tensor)).collect())
     }
 
     /// The loss on what is held out, which decides what is best.
     fn judge(&mut self) -> Result<(), TuneError> {
         let current = self.current();
-        let mut programs: HashMap<Vec<Signature>, Graded> = HashMap::new();
-        let (mut sum, mut judge) = (0.0, Judge::new(Task::Classification));
+        let mut constants = self.constants();
+        constants.extend(current.iter().map(|(n, t)| (*n, t)));
         let all: Vec<usize> = (0..self.held_out.portions()).collect();
-        for portions in all.chunks(self.per_feed) {
-            let feed = self.held_out.feed(portions)?;
-            let targets = self.targets(portions, &feed, self.learned.portions())?;
-            let labels = labels(&self.held_out, portions, &feed, self.options.next_tokens)?;
-            let signature = feed.signature();
-            if !programs.contains_key(&signature) {
-                let (model, lesson) = (self.model, &self.lesson);
-                let graded = Graded::new(model, lesson, &signature, labels.as_ref(), self.options, false)?;
-                programs.insert(signature.clone(), graded);
-            }
-            let given = given(&feed, &targets, labels.as_ref());
-            let mut constants = self.constants();
-            constants.extend(current.iter().map(|(n, t)| (*n, t)));
-            let constant = |node: NodeId| constants.get(&node).copied();
-            let bindings = Bindings { input: &given, constant: &constant };
-            let results = self.engine.run(&programs[&signature].program, bindings)?;
-            let loss = f64::from(floats(&results[0])[0]);
-            self.check(loss, &feed)?;
-            sum += loss * portions.len() as f64;
-            self.rate(&mut judge, &results[1], &targets, labels.as_ref());
+        let parts: Vec<&[usize]> = all.chunks(self.per_feed).collect();
+        let exams = side_by_side(&parts, |part| self.exam(part, &constants));
+        drop(constants);
+        let (mut sum, mut judge) = (0.0, Judge::new(Task::Classification));
+        for (part, exam) in parts.iter().zip(exams) {
+            let exam = exam?;
+            sum += exam.loss * part.len() as f64;
+            self.rate(&mut judge, &exam);
+            let known: Vec<usize> = part.iter().map(|p| p + self.learned.portions()).collect();
+            self.kept.keep(&known, &exam.targets);
         }
         let loss = sum / all.len() as f64;
         self.progress.curve.held_out.push(loss);
@@ -333,14 +346,30 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// What the student says of held-out portions.
+    fn exam(&self, portions: &[usize], constants: &HashMap<NodeId, &Tensor>) -> Result<Exam, TuneError> {
+        let feed = self.held_out.feed(portions)?;
+        let targets = self.targets(portions, &feed, self.learned.portions())?;
+        let labels = labels(&self.held_out, portions, &feed, self.options.next_tokens)?;
+        let graded = Graded::new(self.model, &self.lesson, &feed.signature(), labels.as_ref(), self.options, false)?;
+        let constant = |node: NodeId| constants.get(&node).copied();
+        let mut results = {
+            let given = given(&feed, &targets, labels.as_ref());
+            self.engine.run(&graded.program, Bindings { input: &given, constant: &constant })?
+        };
+        let loss = number(&results[0]);
+        self.check(loss, &feed)?;
+        Ok(Exam { loss, output: results.swap_remove(1), targets, labels })
+    }
+
     /// Adds an output to what matters: by labels, or by the teacher's answers.
-    fn rate(&self, judge: &mut Judge, output: &Tensor, targets: &[(String, Tensor)], labels: Option<&Tensor>) {
+    fn rate(&self, judge: &mut Judge, exam: &Exam) {
         let first = &self.lesson.outputs[0];
         let Some(axis) = first.meaning.classes() else { return };
-        let Some((scores, count)) = rows(output, axis) else { return };
-        let answers = match labels {
+        let Some((scores, count)) = rows(&exam.output, axis) else { return };
+        let answers = match &exam.labels {
             Some(labels) => labels.clone(),
-            None => match targets.iter().find(|(n, _)| *n == target(&first.teacher)) {
+            None => match exam.targets.iter().find(|(n, _)| *n == target(&first.teacher)) {
                 Some((_, theirs)) => answers(theirs, axis),
                 None => return,
             },
@@ -407,50 +436,25 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// What there is to learn from: the student's outputs with those of the teacher that have their names, or else their
-/// places.
-fn lesson(
-    model: &Model,
-    teacher: Option<&Teacher>,
-    feed: &Feed,
-    portions: &[usize],
-    labelled: bool,
-    options: &Options,
-) -> Result<Lesson, TuneError> {
-    let of_tokens = feed.iter().any(|(_, t)| !t.dtype.is_float());
-    let names: Vec<String> = model.graph.outputs().iter().map(|&o| model.graph.label(o).to_owned()).collect();
-    let mut inner = vec![];
-    let outputs = match teacher {
-        Some(teacher) => {
-            let mut theirs = teacher.outputs(portions, feed)?;
-            let told = theirs.split_off(theirs.len().saturating_sub(teacher.inner.len()));
-            let values = model.graph.values_by_name();
-            for (name, tensor) in told {
-                let value = values.get(&name).ok_or_else(|| TuneError::NoOutput(name.clone()))?;
-                let meaning = Meaning::of(&tensor, Loss::Mse, of_tokens)?;
-                inner.push((*value, Target { student: name.clone(), teacher: name, meaning, shape: tensor.shape }));
-            }
-            let goal = |(at, name): (usize, &String)| {
-                let named = theirs.iter().find(|(n, _)| n == name).or(theirs.get(at));
-                let (other, tensor) = named.ok_or_else(|| TuneError::NoOutput(name.clone()))?;
-                let (meaning, shape) = (Meaning::of(tensor, options.loss, of_tokens)?, tensor.shape.clone());
-                Ok(Target { student: name.clone(), teacher: other.clone(), meaning, shape })
-            };
-            names.iter().enumerate().map(goal).collect::<Result<Vec<_>, TuneError>>()?
-        }
-        None if labelled => {
-            let bytes = to_bytes(model).map_err(|e| TuneError::Output(e.to_string()))?;
-            let outputs = Runner::new(&bytes, None, &feed.signature())?.run(feed)?;
-            let (name, tensor) = outputs.into_iter().next().ok_or_else(|| TuneError::NoOutput(String::new()))?;
-            let meaning = Meaning::of(&tensor, options.loss, of_tokens)?;
-            vec![Target { student: name.clone(), teacher: name, meaning, shape: tensor.shape }]
-        }
-        None => return Err(TuneError::NothingToLearn),
-    };
-    match outputs.is_empty() {
-        true => Err(TuneError::NoOutput(String::new())),
-        false => Ok(Lesson { outputs, inner, taught: teacher.is_some() }),
-    }
+/// Tensors by name.
+type Named = Vec<(String, Tensor)>;
+
+/// What came of held-out samples.
+struct Exam {
+    loss: f64,
+    output: Tensor,
+    targets: Named,
+    labels: Option<Tensor>,
+}
+
+/// The only number of a tensor.
+fn number(tensor: &Tensor) -> f64 {
+    floats(tensor).first().copied().map_or(f64::NAN, f64::from)
+}
+
+/// Into how many feeds a batch falls that need not be one: small ones would waste more than threads gain.
+fn parts(batch: usize) -> usize {
+    [4, 2].into_iter().find(|parts| batch.is_multiple_of(*parts) && batch / parts >= 4).unwrap_or(1)
 }
 
 /// The sums of numbers.

@@ -1,0 +1,138 @@
+//! Convolutions over two axes as products of matrices, and their derivatives.
+//!
+//! A matrix of patches has a row for each tap of the kernel and a column for each pixel of the result (im2col:
+//! Chellapilla, Puri, Simard, 2006). Groups that make one channel (depthwise) have no use for a product of matrices;
+//! theirs are sums of rows.
+
+use super::rows::{Number, add, add_scaled, dot};
+use super::sizes::Sizes;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use std::ops::Range;
+
+/// `[n, o, *result]` of images `x [n, c, *image]` and weights `w [o, c / groups, *kernel]`.
+pub fn forward<T: Number>(x: &[T], w: &[T], sizes: &Sizes) -> Vec<T> {
+    let results = sizes.results();
+    let mut y = vec![T::ZERO; sizes.samples * results.of_sample()];
+    let (mut patches, mut made) = (vec![], vec![]);
+    for part in sizes.parts() {
+        for group in 0..sizes.groups {
+            let columns = part.len() * results.size;
+            gather(x, sizes, &part, group, &mut patches);
+            made.clear();
+            made.resize(sizes.made * columns, T::ZERO);
+            multiply(&mut made, weights(w, sizes, group), &patches, [sizes.made, sizes.taps(), columns]);
+            for (sample, row) in results.rows(&part) {
+                y[results.at(sample, group, row)].copy_from_slice(&made[results.beside(&part, sample, row)]);
+            }
+        }
+    }
+    y
+}
+
+/// The derivatives by the images and by the weights, as far as they are wanted, from that by the result.
+pub fn backward<T: Number>(x: &[T], w: &[T], slope: &[T], sizes: &Sizes, wanted: [bool; 2]) -> [Option<Vec<T>>; 2] {
+    let results = sizes.results();
+    let [mut by_x, mut by_w] = [(wanted[0], x.len()), (wanted[1], w.len())].map(|(w, n)| w.then(|| vec![T::ZERO; n]));
+    let (mut patches, mut slopes) = (vec![], vec![]);
+    for part in sizes.parts() {
+        let columns = part.len() * results.size;
+        let shape = [sizes.made, sizes.taps(), columns];
+        for group in 0..sizes.groups {
+            slopes.resize(sizes.made * columns, T::ZERO);
+            for (sample, row) in results.rows(&part) {
+                slopes[results.beside(&part, sample, row)].copy_from_slice(&slope[results.at(sample, group, row)]);
+            }
+            if let Some(by_w) = &mut by_w {
+                gather(x, sizes, &part, group, &mut patches);
+                let span = group * sizes.made * sizes.taps();
+                multiply_by_patches(&mut by_w[span..][..sizes.made * sizes.taps()], &slopes, &patches, shape);
+            }
+            if let Some(by_x) = &mut by_x {
+                patches.clear();
+                patches.resize(sizes.taps() * columns, T::ZERO);
+                multiply_by_weights(&mut patches, weights(w, sizes, group), &slopes, shape);
+                scatter(&patches, sizes, &part, group, by_x);
+            }
+        }
+    }
+    [by_x, by_w]
+}
+
+/// The weights of a group, `[made, taps]`.
+fn weights<'a, T>(w: &'a [T], sizes: &Sizes, group: usize) -> &'a [T] {
+    let count = sizes.made * sizes.taps();
+    &w[group * count..][..count]
+}
+
+/// The patches of some samples, side by side: `[taps, samples · pixels]`.
+fn gather<T: Number>(x: &[T], sizes: &Sizes, part: &Range<usize>, group: usize, patches: &mut Vec<T>) {
+    let (images, results) = (sizes.images(), sizes.results());
+    patches.clear();
+    patches.resize(sizes.taps() * part.len() * results.size, T::ZERO);
+    for (sample, channel) in images.rows(part) {
+        let plane = &x[images.at(sample, group, channel)];
+        for (at, tap) in sizes.kernel_taps() {
+            let row = &mut patches[results.beside(part, sample, channel * sizes.kernel_size() + at)];
+            sizes.runs(tap, |to, count, from| match sizes.step() {
+                1 => row[to..to + count].copy_from_slice(&plane[from..from + count]),
+                step => {
+                    row[to..to + count].iter_mut().zip(plane[from..].iter().step_by(step)).for_each(|(r, &p)| *r = p)
+                }
+            });
+        }
+    }
+}
+
+/// Adds up patches where they lie on the images.
+fn scatter<T: Number>(patches: &[T], sizes: &Sizes, part: &Range<usize>, group: usize, x: &mut [T]) {
+    let (images, results) = (sizes.images(), sizes.results());
+    for (sample, channel) in images.rows(part) {
+        let plane = &mut x[images.at(sample, group, channel)];
+        for (at, tap) in sizes.kernel_taps() {
+            let row = &patches[results.beside(part, sample, channel * sizes.kernel_size() + at)];
+            sizes.runs(tap, |to, count, from| match sizes.step() {
+                1 => add(&mut plane[from..from + count], &row[to..to + count]),
+                step => plane[from..].iter_mut().step_by(step).zip(&row[to..to + count]).for_each(|(p, &r)| *p += r),
+            });
+        }
+    }
+}
+
+/// `y [made, columns] += w [made, taps] · patches [taps, columns]`.
+fn multiply<T: Number>(y: &mut [T], w: &[T], patches: &[T], [made, taps, columns]: [usize; 3]) {
+    if made == 1 {
+        return w.iter().zip(patches.chunks_exact(columns)).for_each(|(&w, row)| add_scaled(y, w, row));
+    }
+    let (w, patches) = (matrix(w, made, taps), matrix(patches, taps, columns));
+    matmul(MatMut::from_row_major_slice_mut(y, made, columns), Accum::Add, w, patches, T::ONE, Par::Seq);
+}
+
+/// `w [made, taps] += slopes [made, columns] · patchesᵀ`.
+fn multiply_by_patches<T: Number>(w: &mut [T], slopes: &[T], patches: &[T], [made, taps, columns]: [usize; 3]) {
+    if made == 1 {
+        return w.iter_mut().zip(patches.chunks_exact(columns)).for_each(|(w, row)| *w += dot(slopes, row));
+    }
+    let (slopes, patches) = (matrix(slopes, made, columns), matrix(patches, taps, columns));
+    matmul(MatMut::from_row_major_slice_mut(w, made, taps), Accum::Add, slopes, patches.transpose(), T::ONE, Par::Seq);
+}
+
+/// `patches [taps, columns] += wᵀ · slopes [made, columns]`.
+fn multiply_by_weights<T: Number>(patches: &mut [T], w: &[T], slopes: &[T], [made, taps, columns]: [usize; 3]) {
+    if made == 1 {
+        return w.iter().zip(patches.chunks_exact_mut(columns)).for_each(|(&w, row)| add_scaled(row, w, slopes));
+    }
+    let (w, slopes) = (matrix(w, made, taps), matrix(slopes, made, columns));
+    matmul(
+        MatMut::from_row_major_slice_mut(patches, taps, columns),
+        Accum::Add,
+        w.transpose(),
+        slopes,
+        T::ONE,
+        Par::Seq,
+    );
+}
+
+fn matrix<T>(elements: &[T], rows: usize, columns: usize) -> MatRef<'_, T> {
+    MatRef::from_row_major_slice(elements, rows, columns)
+}

@@ -1,0 +1,174 @@
+//! Where the taps of a kernel fall on images.
+
+use crate::program::{Kernel, Window};
+use std::ops::Range;
+
+/// A matrix of patches has about so many columns, or a sample's pixels where those are more: it should stay in a cache.
+const COLUMNS: usize = 512;
+
+/// The sizes of a convolution over two axes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    pub samples: usize,
+    pub groups: usize,
+    /// Channels that a group reads, and those that it makes.
+    pub channels: usize,
+    pub made: usize,
+    image: [usize; 2],
+    kernel: [usize; 2],
+    result: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+}
+
+/// Planes of samples, `[samples, groups, channels, size]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Planes {
+    groups: usize,
+    /// Of a group.
+    channels: usize,
+    pub size: usize,
+}
+
+impl Sizes {
+    /// Of `x [n, c, h, w]` and `w [o, c / groups, kh, kw]`; none if the window has other axes than two.
+    pub fn new(x: &[usize], w: &[usize], window: &Window) -> Option<Sizes> {
+        let two = |numbers: &[usize]| <[usize; 2]>::try_from(numbers).ok();
+        let (image, kernel) = (two(x.get(2..)?)?, two(w.get(2..)?)?);
+        let (stride, padding, dilation) = (two(&window.stride)?, two(&window.padding)?, two(&window.dilation)?);
+        let result = results(image, kernel, stride, padding, dilation);
+        let (groups, channels, made) = (window.groups, w[1], w[0] / window.groups);
+        Some(Sizes { samples: x[0], groups, channels, made, image, kernel, result, stride, padding, dilation })
+    }
+
+    /// Of a pool over `x [n, c, h, w]`: each channel is a group. None if the planes have more elements than are counted.
+    pub fn of_pool(x: &[usize], kernel: &Kernel) -> Option<Sizes> {
+        let &[samples, groups, height, width] = x else { return None };
+        u32::try_from(height * width).ok()?;
+        let result = results([height, width], kernel.size, kernel.stride, kernel.padding, kernel.dilation);
+        Some(Sizes {
+            samples,
+            groups,
+            channels: 1,
+            made: 1,
+            image: [height, width],
+            kernel: kernel.size,
+            result,
+            stride: kernel.stride,
+            padding: kernel.padding,
+            dilation: kernel.dilation,
+        })
+    }
+
+    /// The shape of the images, `[n, c, h, w]`.
+    pub fn image_shape(&self) -> [usize; 4] {
+        [self.samples, self.groups * self.channels, self.image[0], self.image[1]]
+    }
+
+    /// The shape of the result, `[n, o, h, w]`.
+    pub fn shape(&self) -> [usize; 4] {
+        [self.samples, self.groups * self.made, self.result[0], self.result[1]]
+    }
+
+    pub fn images(&self) -> Planes {
+        Planes { groups: self.groups, channels: self.channels, size: self.image.iter().product() }
+    }
+
+    pub fn results(&self) -> Planes {
+        Planes { groups: self.groups, channels: self.made, size: self.result.iter().product() }
+    }
+
+    /// Elements of a patch: the rows of a matrix of patches.
+    pub fn taps(&self) -> usize {
+        self.channels * self.kernel_size()
+    }
+
+    pub fn kernel_size(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    /// The places in the kernel, in order.
+    pub fn kernel_taps(&self) -> impl Iterator<Item = (usize, [usize; 2])> + use<> {
+        let width = self.kernel[1];
+        (0..self.kernel_size()).map(move |at| (at, [at / width, at % width]))
+    }
+
+    /// The samples, as many at a time as are worked on at once.
+    pub fn parts(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (samples, together) = (self.samples, (COLUMNS / self.results().size.max(1)).max(1));
+        (0..samples).step_by(together).map(move |first| first..samples.min(first + together))
+    }
+
+    /// The pixels of the result whose tap falls on the image, in runs: where a run starts, its length, and where it
+    /// starts on the image.
+    #[inline]
+    pub fn runs(&self, tap: [usize; 2], mut run: impl FnMut(usize, usize, usize)) {
+        let (rows, columns) = (self.range(0, tap[0]), self.range(1, tap[1]));
+        if rows.is_empty() || columns.is_empty() {
+            return;
+        }
+        let (y, x) = (self.place(0, rows.start, tap[0]), self.place(1, columns.start, tap[1]));
+        let (mut to, mut from) = (rows.start * self.result[1] + columns.start, y * self.image[1] + x);
+        for _ in rows {
+            run(to, columns.len(), from);
+            to += self.result[1];
+            from += self.stride[0] * self.image[1];
+        }
+    }
+
+    /// How far two pixels that lie side by side are apart on the image.
+    pub fn step(&self) -> usize {
+        self.stride[1]
+    }
+
+    fn place(&self, axis: usize, at: usize, tap: usize) -> usize {
+        at * self.stride[axis] + tap * self.dilation[axis] - self.padding[axis]
+    }
+
+    /// The pixels along an axis whose tap falls on the image.
+    fn range(&self, axis: usize, tap: usize) -> Range<usize> {
+        let (offset, padding) = (tap * self.dilation[axis], self.padding[axis]);
+        let first = padding.saturating_sub(offset).div_ceil(self.stride[axis]);
+        let end = (self.image[axis] + padding).saturating_sub(offset).div_ceil(self.stride[axis]);
+        first..end.min(self.result[axis])
+    }
+}
+
+impl Planes {
+    pub fn of_sample(&self) -> usize {
+        self.groups * self.channels * self.size
+    }
+
+    /// The planes of a group in these samples: sample and channel.
+    pub fn rows(&self, part: &Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let channels = self.channels;
+        part.clone().flat_map(move |sample| (0..channels).map(move |channel| (sample, channel)))
+    }
+
+    /// Where a plane lies.
+    pub fn at(&self, sample: usize, group: usize, channel: usize) -> Range<usize> {
+        let first = ((sample * self.groups + group) * self.channels + channel) * self.size;
+        first..first + self.size
+    }
+
+    /// Where a sample's stretch of a row lies in a matrix that has these samples side by side.
+    pub fn beside(&self, part: &Range<usize>, sample: usize, row: usize) -> Range<usize> {
+        let first = (row * part.len() + sample - part.start) * self.size;
+        first..first + self.size
+    }
+}
+
+/// How many places a kernel has along each axis.
+fn results(
+    image: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    pad: [usize; 2],
+    dilation: [usize; 2],
+) -> [usize; 2] {
+    [0, 1].map(|a| {
+        let reach = dilation[a] * (kernel[a] - 1) + 1;
+        (image[a] + 2 * pad[a]).checked_sub(reach).map_or(0, |room| room / stride[a] + 1)
+    })
+}

@@ -1,0 +1,54 @@
+//! What a student learns from, found by a first look at the outputs.
+
+use super::loss::Meaning;
+use super::student::{Lesson, Target};
+use super::{Loss, Options, Teacher, TuneError};
+use crate::feed::Feed;
+use crate::ir::Model;
+use crate::oracle::Runner;
+use crate::save::to_bytes;
+
+/// What there is to learn from: the student's outputs with those of the teacher that have their names, or else their
+/// places.
+pub fn lesson(
+    model: &Model,
+    teacher: Option<&Teacher>,
+    feed: &Feed,
+    labelled: bool,
+    options: &Options,
+) -> Result<Lesson, TuneError> {
+    let of_tokens = feed.iter().any(|(_, t)| !t.dtype.is_float());
+    let names: Vec<String> = model.graph.outputs().iter().map(|&o| model.graph.label(o).to_owned()).collect();
+    let mut inner = vec![];
+    let outputs = match teacher {
+        Some(teacher) => {
+            let mut theirs = teacher.outputs(feed)?;
+            let told = theirs.split_off(theirs.len().saturating_sub(teacher.inner.len()));
+            let values = model.graph.values_by_name();
+            for (name, tensor) in told {
+                let value = values.get(&name).ok_or_else(|| TuneError::NoOutput(name.clone()))?;
+                let meaning = Meaning::of(&tensor, Loss::Mse, of_tokens)?;
+                inner.push((*value, Target { student: name.clone(), teacher: name, meaning, shape: tensor.shape }));
+            }
+            let goal = |(at, name): (usize, &String)| {
+                let named = theirs.iter().find(|(n, _)| n == name).or(theirs.get(at));
+                let (other, tensor) = named.ok_or_else(|| TuneError::NoOutput(name.clone()))?;
+                let (meaning, shape) = (Meaning::of(tensor, options.loss, of_tokens)?, tensor.shape.clone());
+                Ok(Target { student: name.clone(), teacher: other.clone(), meaning, shape })
+            };
+            names.iter().enumerate().map(goal).collect::<Result<Vec<_>, TuneError>>()?
+        }
+        None if labelled => {
+            let bytes = to_bytes(model).map_err(|e| TuneError::Output(e.to_string()))?;
+            let outputs = Runner::new(&bytes, None, &feed.signature())?.run(feed)?;
+            let (name, tensor) = outputs.into_iter().next().ok_or_else(|| TuneError::NoOutput(String::new()))?;
+            let meaning = Meaning::of(&tensor, options.loss, of_tokens)?;
+            vec![Target { student: name.clone(), teacher: name, meaning, shape: tensor.shape }]
+        }
+        None => return Err(TuneError::NothingToLearn),
+    };
+    match outputs.is_empty() {
+        true => Err(TuneError::NoOutput(String::new())),
+        false => Ok(Lesson { outputs, inner, taught: teacher.is_some() }),
+    }
+}
