@@ -5,20 +5,20 @@
 //! theirs are sums of rows.
 
 use super::rows::{Number, add, add_scaled, dot};
-use super::sizes::Sizes;
+use super::sizes::{Fall, Run, Sizes};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use std::ops::Range;
 
 /// `[n, o, *result]` of images `x [n, c, *image]` and weights `w [o, c / groups, *kernel]`.
 pub fn forward<T: Number>(x: &[T], w: &[T], sizes: &Sizes) -> Vec<T> {
-    let results = sizes.results();
+    let (results, falls) = (sizes.results(), sizes.stretches());
     let mut y = vec![T::ZERO; sizes.samples * results.of_sample()];
     let (mut patches, mut made) = (vec![], vec![]);
     for part in sizes.parts() {
         for group in 0..sizes.groups {
             let columns = part.len() * results.size;
-            gather(x, sizes, &part, group, &mut patches);
+            Place { sizes, falls: &falls, part: part.clone(), group }.gather(x, &mut patches);
             made.clear();
             made.resize(sizes.made * columns, T::ZERO);
             multiply(&mut made, weights(w, sizes, group), &patches, [sizes.made, sizes.taps(), columns]);
@@ -32,19 +32,20 @@ pub fn forward<T: Number>(x: &[T], w: &[T], sizes: &Sizes) -> Vec<T> {
 
 /// The derivatives by the images and by the weights, as far as they are wanted, from that by the result.
 pub fn backward<T: Number>(x: &[T], w: &[T], slope: &[T], sizes: &Sizes, wanted: [bool; 2]) -> [Option<Vec<T>>; 2] {
-    let results = sizes.results();
+    let (results, falls) = (sizes.results(), sizes.stretches());
     let [mut by_x, mut by_w] = [(wanted[0], x.len()), (wanted[1], w.len())].map(|(w, n)| w.then(|| vec![T::ZERO; n]));
     let (mut patches, mut slopes) = (vec![], vec![]);
     for part in sizes.parts() {
         let columns = part.len() * results.size;
         let shape = [sizes.made, sizes.taps(), columns];
         for group in 0..sizes.groups {
+            let place = Place { sizes, falls: &falls, part: part.clone(), group };
             slopes.resize(sizes.made * columns, T::ZERO);
             for (sample, row) in results.rows(&part) {
                 slopes[results.beside(&part, sample, row)].copy_from_slice(&slope[results.at(sample, group, row)]);
             }
             if let Some(by_w) = &mut by_w {
-                gather(x, sizes, &part, group, &mut patches);
+                place.gather(x, &mut patches);
                 let span = group * sizes.made * sizes.taps();
                 multiply_by_patches(&mut by_w[span..][..sizes.made * sizes.taps()], &slopes, &patches, shape);
             }
@@ -52,7 +53,7 @@ pub fn backward<T: Number>(x: &[T], w: &[T], slope: &[T], sizes: &Sizes, wanted:
                 patches.clear();
                 patches.resize(sizes.taps() * columns, T::ZERO);
                 multiply_by_weights(&mut patches, weights(w, sizes, group), &slopes, shape);
-                scatter(&patches, sizes, &part, group, by_x);
+                place.scatter(&mut patches, by_x);
             }
         }
     }
@@ -65,36 +66,55 @@ fn weights<'a, T>(w: &'a [T], sizes: &Sizes, group: usize) -> &'a [T] {
     &w[group * count..][..count]
 }
 
-/// The patches of some samples, side by side: `[taps, samples · pixels]`.
-fn gather<T: Number>(x: &[T], sizes: &Sizes, part: &Range<usize>, group: usize, patches: &mut Vec<T>) {
-    let (images, results) = (sizes.images(), sizes.results());
-    patches.clear();
-    patches.resize(sizes.taps() * part.len() * results.size, T::ZERO);
-    for (sample, channel) in images.rows(part) {
-        let plane = &x[images.at(sample, group, channel)];
-        for (at, tap) in sizes.kernel_taps() {
-            let row = &mut patches[results.beside(part, sample, channel * sizes.kernel_size() + at)];
-            sizes.runs(tap, |to, count, from| match sizes.step() {
-                1 => row[to..to + count].copy_from_slice(&plane[from..from + count]),
-                step => {
-                    row[to..to + count].iter_mut().zip(plane[from..].iter().step_by(step)).for_each(|(r, &p)| *r = p)
-                }
-            });
-        }
-    }
+/// Where the taps of a kernel fall, for a group of channels in some samples.
+struct Place<'a> {
+    sizes: &'a Sizes,
+    falls: &'a [Fall],
+    part: Range<usize>,
+    group: usize,
 }
 
-/// Adds up patches where they lie on the images.
-fn scatter<T: Number>(patches: &[T], sizes: &Sizes, part: &Range<usize>, group: usize, x: &mut [T]) {
-    let (images, results) = (sizes.images(), sizes.results());
-    for (sample, channel) in images.rows(part) {
-        let plane = &mut x[images.at(sample, group, channel)];
-        for (at, tap) in sizes.kernel_taps() {
-            let row = &patches[results.beside(part, sample, channel * sizes.kernel_size() + at)];
-            sizes.runs(tap, |to, count, from| match sizes.step() {
-                1 => add(&mut plane[from..from + count], &row[to..to + count]),
-                step => plane[from..].iter_mut().step_by(step).zip(&row[to..to + count]).for_each(|(p, &r)| *p += r),
-            });
+impl Place<'_> {
+    /// Each row's stretch for a sample with the plane that it is read from.
+    fn rows(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>, &Fall)> {
+        let (images, results) = (self.sizes.images(), self.sizes.results());
+        images.rows(&self.part).flat_map(move |(sample, channel)| {
+            self.falls.iter().enumerate().map(move |(at, fall)| {
+                let row = results.beside(&self.part, sample, channel * self.falls.len() + at);
+                (row, images.at(sample, self.group, channel), fall)
+            })
+        })
+    }
+
+    /// The patches, side by side: `[taps, samples · pixels]`.
+    fn gather<T: Number>(&self, x: &[T], patches: &mut Vec<T>) {
+        patches.clear();
+        patches.resize(self.sizes.taps() * self.part.len() * self.sizes.results().size, T::ZERO);
+        for (row, plane, fall) in self.rows() {
+            let (row, plane) = (&mut patches[row], &x[plane]);
+            for &Run { to, count, from } in &fall.runs {
+                let row = &mut row[to..to + count];
+                match self.sizes.step() {
+                    1 => row.copy_from_slice(&plane[from..from + count]),
+                    step => row.iter_mut().zip(plane[from..].iter().step_by(step)).for_each(|(r, &p)| *r = p),
+                }
+            }
+            fall.gaps.iter().for_each(|gap| row[gap.clone()].fill(T::ZERO));
+        }
+    }
+
+    /// Adds up patches where they lie on the images.
+    fn scatter<T: Number>(&self, patches: &mut [T], x: &mut [T]) {
+        for (row, plane, fall) in self.rows() {
+            let (row, plane) = (&mut patches[row], &mut x[plane]);
+            fall.gaps.iter().for_each(|gap| row[gap.clone()].fill(T::ZERO));
+            for &Run { to, count, from } in &fall.runs {
+                let row = &row[to..to + count];
+                match self.sizes.step() {
+                    1 => add(&mut plane[from..from + count], row),
+                    step => plane[from..].iter_mut().step_by(step).zip(row).for_each(|(p, &r)| *p += r),
+                }
+            }
         }
     }
 }

@@ -1,30 +1,28 @@
 //! The largest in each window, and where it was.
 
 use super::rows::Number;
-use super::sizes::Sizes;
+use super::sizes::{Run, Sizes};
 
 /// The largest elements, and their places on their planes; the first where several are. What is no number is larger
 /// than all.
 pub fn forward<T: Number>(x: &[T], sizes: &Sizes) -> (Vec<T>, Vec<u32>) {
     let (images, results) = (sizes.images().size, sizes.results().size);
-    let planes = x.len() / images.max(1);
+    let (planes, falls) = (x.len() / images.max(1), sizes.falls());
     let mut largest = vec![T::LEAST; planes * results];
     let mut places = vec![0; planes * results];
     for plane in 0..planes {
         let x = &x[plane * images..][..images];
         let largest = &mut largest[plane * results..][..results];
         let places = &mut places[plane * results..][..results];
-        for (_, tap) in sizes.kernel_taps() {
-            sizes.runs(tap, |to, count, from| {
-                let seen = x[from..].iter().zip(from as u32..).step_by(sizes.step());
-                let so_far = largest[to..to + count].iter_mut().zip(&mut places[to..to + count]);
-                for ((largest, place), (&x, at)) in so_far.zip(seen) {
-                    #[expect(clippy::eq_op, reason = "only what is no number differs from itself")]
-                    let is_larger = x > *largest || x != x;
-                    *largest = if is_larger { x } else { *largest };
-                    *place = if is_larger { at } else { *place };
-                }
-            });
+        for &Run { to, count, from } in falls.iter().flat_map(|fall| &fall.runs) {
+            let seen = x[from..].iter().zip(from as u32..).step_by(sizes.step());
+            let so_far = largest[to..to + count].iter_mut().zip(&mut places[to..to + count]);
+            for ((largest, place), (&x, at)) in so_far.zip(seen) {
+                #[expect(clippy::eq_op, reason = "only what is no number differs from itself")]
+                let is_larger = x > *largest || x != x;
+                *largest = if is_larger { x } else { *largest };
+                *place = if is_larger { at } else { *place };
+            }
         }
     }
     (largest, places)

@@ -31,6 +31,22 @@ pub struct Planes {
     pub size: usize,
 }
 
+/// The pixels of the result for which a tap of the kernel falls on the image.
+#[derive(Clone, Debug)]
+pub struct Fall {
+    pub runs: Vec<Run>,
+    /// Pixels in the runs that fall beside the image after all.
+    pub gaps: Vec<Range<usize>>,
+}
+
+/// Where a run of pixels starts in the result, its length, and where it starts on the image.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    pub to: usize,
+    pub count: usize,
+    pub from: usize,
+}
+
 impl Sizes {
     /// Of `x [n, c, h, w]` and `w [o, c / groups, kh, kw]`; none if the window has other axes than two.
     pub fn new(x: &[usize], w: &[usize], window: &Window) -> Option<Sizes> {
@@ -88,33 +104,39 @@ impl Sizes {
         self.kernel.iter().product()
     }
 
-    /// The places in the kernel, in order.
-    pub fn kernel_taps(&self) -> impl Iterator<Item = (usize, [usize; 2])> + use<> {
-        let width = self.kernel[1];
-        (0..self.kernel_size()).map(move |at| (at, [at / width, at % width]))
-    }
-
     /// The samples, as many at a time as are worked on at once.
     pub fn parts(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (samples, together) = (self.samples, (COLUMNS / self.results().size.max(1)).max(1));
         (0..samples).step_by(together).map(move |first| first..samples.min(first + together))
     }
 
-    /// The pixels of the result whose tap falls on the image, in runs: where a run starts, its length, and where it
-    /// starts on the image.
-    #[inline]
-    pub fn runs(&self, tap: [usize; 2], mut run: impl FnMut(usize, usize, usize)) {
+    /// Where each tap of the kernel falls.
+    pub fn falls(&self) -> Vec<Fall> {
+        (0..self.kernel_size()).map(|at| self.fall([at / self.kernel[1], at % self.kernel[1]])).collect()
+    }
+
+    fn fall(&self, tap: [usize; 2]) -> Fall {
         let (rows, columns) = (self.range(0, tap[0]), self.range(1, tap[1]));
-        if rows.is_empty() || columns.is_empty() {
-            return;
-        }
-        let (y, x) = (self.place(0, rows.start, tap[0]), self.place(1, columns.start, tap[1]));
-        let (mut to, mut from) = (rows.start * self.result[1] + columns.start, y * self.image[1] + x);
-        for _ in rows {
-            run(to, columns.len(), from);
-            to += self.result[1];
-            from += self.stride[0] * self.image[1];
-        }
+        let run = |row: usize| {
+            let (y, x) = (self.place(0, row, tap[0]), self.place(1, columns.start, tap[1]));
+            Run { to: row * self.result[1] + columns.start, count: columns.len(), from: y * self.image[1] + x }
+        };
+        Fall { runs: rows.filter(|_| !columns.is_empty()).map(run).collect(), gaps: vec![] }
+    }
+
+    /// The same with one run for all rows, gaps and all, where rows lie on the image as they do in the result.
+    pub fn stretches(&self) -> Vec<Fall> {
+        let is_aligned = self.stride == [1, 1] && self.image[1] == self.result[1];
+        let joined = |fall: Fall| match &fall.runs[..] {
+            [first, .., last] if is_aligned => {
+                let whole = Run { count: last.to + last.count - first.to, ..*first };
+                let gap = |pair: &[Run]| pair[0].to + pair[0].count..pair[1].to;
+                let gaps = fall.runs.windows(2).map(gap).filter(|gap| !gap.is_empty()).collect();
+                Fall { runs: vec![whole], gaps }
+            }
+            _ => fall,
+        };
+        self.falls().into_iter().map(joined).collect()
     }
 
     /// How far two pixels that lie side by side are apart on the image.
