@@ -18,7 +18,7 @@ pub fn forward<T: Number>(x: &[T], w: &[T], sizes: &Sizes) -> Vec<T> {
     for part in sizes.parts() {
         for group in 0..sizes.groups {
             let columns = part.len() * results.size;
-            Place { sizes, falls: &falls, part: part.clone(), group }.gather(x, &mut patches);
+            Block { sizes, falls: &falls, part: part.clone(), group }.gather(x, &mut patches);
             made.clear();
             made.resize(sizes.made * columns, T::ZERO);
             multiply(&mut made, weights(w, sizes, group), &patches, [sizes.made, sizes.taps(), columns]);
@@ -39,13 +39,13 @@ pub fn backward<T: Number>(x: &[T], w: &[T], slope: &[T], sizes: &Sizes, wanted:
         let columns = part.len() * results.size;
         let shape = [sizes.made, sizes.taps(), columns];
         for group in 0..sizes.groups {
-            let place = Place { sizes, falls: &falls, part: part.clone(), group };
+            let block = Block { sizes, falls: &falls, part: part.clone(), group };
             slopes.resize(sizes.made * columns, T::ZERO);
             for (sample, row) in results.rows(&part) {
                 slopes[results.beside(&part, sample, row)].copy_from_slice(&slope[results.at(sample, group, row)]);
             }
             if let Some(by_w) = &mut by_w {
-                place.gather(x, &mut patches);
+                block.gather(x, &mut patches);
                 let span = group * sizes.made * sizes.taps();
                 multiply_by_patches(&mut by_w[span..][..sizes.made * sizes.taps()], &slopes, &patches, shape);
             }
@@ -53,7 +53,7 @@ pub fn backward<T: Number>(x: &[T], w: &[T], slope: &[T], sizes: &Sizes, wanted:
                 patches.clear();
                 patches.resize(sizes.taps() * columns, T::ZERO);
                 multiply_by_weights(&mut patches, weights(w, sizes, group), &slopes, shape);
-                place.scatter(&mut patches, by_x);
+                block.scatter(&mut patches, by_x);
             }
         }
     }
@@ -67,14 +67,14 @@ fn weights<'a, T>(w: &'a [T], sizes: &Sizes, group: usize) -> &'a [T] {
 }
 
 /// Where the taps of a kernel fall, for a group of channels in some samples.
-struct Place<'a> {
+struct Block<'a> {
     sizes: &'a Sizes,
     falls: &'a [Fall],
     part: Range<usize>,
     group: usize,
 }
 
-impl Place<'_> {
+impl Block<'_> {
     /// Each row's stretch for a sample with the plane that it is read from.
     fn rows(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>, &Fall)> {
         let (images, results) = (self.sizes.images(), self.sizes.results());
