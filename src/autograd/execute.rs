@@ -1,6 +1,6 @@
 //! Runs the steps of a program on a backend.
 
-use super::exchange::{Value, download, download_floats, literal, upload};
+use super::exchange::{Place, Value, download, download_floats, literal, upload};
 use super::{Bindings, Derived, EngineError, Precision, numbers};
 use crate::ir::Tensor;
 use crate::program::{Id, Op, Program, Step};
@@ -9,15 +9,11 @@ use burn_backend::{AutodiffBackend, Backend};
 use std::collections::HashMap;
 
 /// The results of a program.
-pub fn run<B: Backend>(
-    program: &Program,
-    bindings: Bindings,
-    precision: Precision,
-) -> Result<Vec<Tensor>, EngineError> {
-    let values = values::<B>(program, bindings, precision, |_, value| value)?;
+pub fn run<B: Backend>(program: &Program, bindings: Bindings, place: &Place<B>) -> Result<Vec<Tensor>, EngineError> {
+    let values = values(program, bindings, place, |_, value| value)?;
     let results = program.results.iter().map(|&id| {
         let value = values[id.0 as usize].clone().expect("results are kept");
-        download(value, &program.step(id).shape, precision)
+        download(value, &program.step(id).shape, place.precision)
     });
     results.collect()
 }
@@ -27,8 +23,9 @@ pub fn differentiate<B: AutodiffBackend>(
     program: &Program,
     bindings: Bindings,
     by: &[Id],
-    precision: Precision,
+    place: &Place<B>,
 ) -> Result<Derived, EngineError> {
+    let precision = place.precision;
     let mut leaves: HashMap<Id, FloatTensor<B>> = HashMap::new();
     let track = |id: Id, value: Value<B>| match value {
         Value::Float(t) if by.contains(&id) => {
@@ -38,7 +35,7 @@ pub fn differentiate<B: AutodiffBackend>(
         }
         other => other,
     };
-    let mut values = values::<B>(program, bindings, precision, track)?;
+    let mut values = values(program, bindings, place, track)?;
     let target = match program.results.first().and_then(|id| values[id.0 as usize].clone()) {
         Some(Value::Float(t)) => B::float_sum(t),
         _ => return Err(EngineError::Leaf("a result that is no tensor of floats".into())),
@@ -85,15 +82,14 @@ fn zeros(shape: Vec<usize>, precision: Precision) -> Tensor {
 fn values<B: Backend>(
     program: &Program,
     bindings: Bindings,
-    precision: Precision,
+    place: &Place<B>,
     mut seen: impl FnMut(Id, Value<B>) -> Value<B>,
 ) -> Result<Vec<Option<Value<B>>>, EngineError> {
-    let device = B::Device::default();
     let last_uses = program.last_uses();
     let mut values: Vec<Option<Value<B>>> = vec![None; program.steps.len()];
     for id in program.ids() {
         let step = program.step(id);
-        let value = match leaf(step, bindings, precision, &device)? {
+        let value = match leaf(step, bindings, place)? {
             Some(value) => seen(id, value),
             None => {
                 let last = &last_uses[id.0 as usize];
@@ -104,7 +100,7 @@ fn values<B: Backend>(
                     value.expect("steps run in order")
                 });
                 let operands = operands.collect();
-                numbers::apply(step, operands, precision)
+                numbers::apply(step, operands, place)
                     .map_err(|message| EngineError::Step { step: step.to_string(), message })?
             }
         };
@@ -114,14 +110,9 @@ fn values<B: Backend>(
 }
 
 /// The value of a step that has no operands.
-fn leaf<B: Backend>(
-    step: &Step,
-    bindings: Bindings,
-    precision: Precision,
-    device: &B::Device,
-) -> Result<Option<Value<B>>, EngineError> {
+fn leaf<B: Backend>(step: &Step, bindings: Bindings, place: &Place<B>) -> Result<Option<Value<B>>, EngineError> {
     let (tensor, what) = match &step.op {
-        Op::Literal(l) => return Ok(Some(literal(l, &step.shape, precision, device))),
+        Op::Literal(l) => return Ok(Some(literal(l, &step.shape, place))),
         Op::Input(name) => {
             let tensor = (bindings.input)(name).ok_or_else(|| EngineError::NoInput(name.clone()))?;
             (tensor, format!("the input {name:?}"))
@@ -136,5 +127,5 @@ fn leaf<B: Backend>(
         let (found, expected) = (tensor.shape.clone(), step.shape.clone());
         return Err(EngineError::Shape { what, found, expected });
     }
-    upload(tensor, step.kind, precision, device, || what.clone()).map(Some)
+    upload(tensor, step.kind, place, || what.clone()).map(Some)
 }

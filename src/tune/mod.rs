@@ -27,7 +27,7 @@ pub use state::{State, StateError};
 pub use trainer::{Keeping, Tick, Tuned, tune};
 pub use variables::{Running, Trained};
 
-use crate::autograd::EngineError;
+use crate::autograd::{Device, EngineError};
 use crate::feed::FeedError;
 use crate::judge::{EvalError, JudgeError};
 use crate::oracle::OracleError;
@@ -80,6 +80,8 @@ pub struct Options {
     pub keep_sparsity: bool,
     /// Compute cheap steps twice, for less memory.
     pub recompute: bool,
+    /// Where gradients are computed.
+    pub device: Device,
     pub seed: u64,
 }
 
@@ -108,6 +110,7 @@ impl Default for Options {
             penalties: vec![],
             keep_sparsity: false,
             recompute: false,
+            device: Device::Cpu,
             seed: 0,
         }
     }

@@ -63,6 +63,7 @@ pub fn tune(
     keeping: &Keeping,
     tell: &dyn Fn(Tick),
 ) -> Result<Tuned, TuneError> {
+    options.device.check()?;
     let mut model = model.clone();
     run_passes(PREPARE, &mut model).map_err(Box::new)?;
     let mut trainer = Trainer::new(&model, teacher, samples, options)?;
@@ -135,7 +136,7 @@ impl<'a> Trainer<'a> {
         let constant = |node: NodeId| model.graph.constant(node).map(|c| (node, c.tensor.clone()));
         let statistics = graded.moments.iter().flat_map(|m| [m.0, m.1]).filter_map(constant).collect();
         let total = options.steps.unwrap_or(options.epochs * per_epoch);
-        let engine = Engine { recompute: options.recompute, ..Engine::default() };
+        let engine = Engine { recompute: options.recompute, device: options.device, ..Engine::default() };
         let (progress, best) = (Progress::default(), vec![]);
         Ok(Trainer {
             model,
