@@ -1,6 +1,8 @@
 //! Where programs run.
 
 use super::EngineError;
+#[cfg(feature = "cuda")]
+use super::{Engine, guarded};
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,12 +17,12 @@ pub enum Device {
 }
 
 impl Device {
-    /// Fails where the build or the machine does not have it.
+    /// Fails where the build or the machine does not have it. It is started to find out.
     pub fn check(self) -> Result<(), EngineError> {
         match self {
             Device::Cpu => Ok(()),
             #[cfg(feature = "cuda")]
-            Device::Cuda(index) => cuda(index).map(drop),
+            Device::Cuda(index) => started(index),
             #[cfg(not(feature = "cuda"))]
             Device::Cuda(_) => Err(EngineError::NoGpu),
         }
@@ -31,7 +33,17 @@ impl Device {
 #[cfg(feature = "cuda")]
 pub(super) fn cuda(index: usize) -> Result<<burn_cuda::Cuda as burn_backend::BackendTypes>::Device, EngineError> {
     type Gpu = <burn_cuda::Cuda as burn_backend::BackendTypes>::Device;
-    super::guarded(|| Gpu::cuda(index).map_err(|_| EngineError::NoDevice(index)))
+    Gpu::cuda(index).map_err(|_| EngineError::NoDevice(index))
+}
+
+/// Whether that GPU can be started.
+#[cfg(feature = "cuda")]
+fn started(index: usize) -> Result<(), EngineError> {
+    let engine = Engine { device: Device::Cuda(index), ..Engine::default() };
+    guarded(|| engine.place::<burn_cuda::Cuda>(cuda(index)?).map(drop)).map_err(|e| match e {
+        EngineError::Panic(said) => EngineError::NoStart(engine.device, said),
+        other => other,
+    })
 }
 
 impl fmt::Display for Device {

@@ -20,7 +20,7 @@ pub mod testing;
 pub use device::Device;
 
 use crate::ir::{DType, NodeId, Tensor};
-use crate::panics::caught;
+use crate::panics::caught_abroad;
 use crate::program::{Id, Program};
 #[cfg(feature = "gradients")]
 use burn_autodiff::{Autodiff, checkpoint::strategy::BalancedCheckpointing};
@@ -77,6 +77,8 @@ pub enum EngineError {
     NoGpu,
     #[error("no CUDA device: the driver is not there, or it knows no GPU of the number {0} (counted from 0)")]
     NoDevice(usize),
+    #[error("no CUDA device: {0} does not start: {1}")]
+    NoStart(Device, String),
     #[error("{0} does not compute in double precision")]
     NoDouble(Device),
     #[error("nothing is given for the input {0:?}")]
@@ -163,7 +165,10 @@ impl Engine {
     }
 }
 
+/// How the names of the threads begin on which the engine speaks to GPUs.
+pub(crate) const THREADS: &[&str] = &["DSD-", "DSU-"];
+
 /// A panic of the engine as an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
-    caught(work, EngineError::Panic)
+    caught_abroad(THREADS, work, EngineError::Panic)
 }
