@@ -62,7 +62,7 @@ fn quiet_inside() {
 fn is_abroad() -> bool {
     let thread = std::thread::current();
     let named = |begin: &&str| thread.name().is_some_and(|name| name.starts_with(*begin));
-    ABROAD.get().is_some_and(|threads| threads.iter().any(|begin| named(begin)))
+    ABROAD.get().is_some_and(|threads| threads.iter().any(named))
 }
 
 #[cfg(test)]
