@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 thread_local! {
     /// Whether this thread is inside [`caught`].
@@ -10,6 +10,10 @@ thread_local! {
     /// What the last panic inside [`caught`] said, and where.
     static LAST: RefCell<String> = const { RefCell::new(String::new()) };
 }
+
+/// How the names of threads begin that belong to a library, and what the first panic on one of them said.
+static ABROAD: OnceLock<&[&str]> = OnceLock::new();
+static FIRST: Mutex<Option<String>> = Mutex::new(None);
 
 /// Runs `work`; a panic in it becomes an error and prints nothing. `error` makes it, from what the panic said.
 pub fn caught<T, E>(work: impl FnOnce() -> Result<T, E>, error: impl FnOnce(String) -> E) -> Result<T, E> {
@@ -21,20 +25,44 @@ pub fn caught<T, E>(work: impl FnOnce() -> Result<T, E>, error: impl FnOnce(Stri
     outcome.unwrap_or_else(|_| Err(error(LAST.take())))
 }
 
+/// The same for work that a library hands on to threads of its own, whose names begin so (the same ones in all calls).
+/// Their panics print nothing either, and are the reason that is told: here comes no more than that no answer came.
+pub fn caught_abroad<T, E>(
+    threads: &'static [&'static str],
+    work: impl FnOnce() -> Result<T, E>,
+    error: impl FnOnce(String) -> E,
+) -> Result<T, E> {
+    ABROAD.get_or_init(|| threads);
+    let first = || FIRST.lock().unwrap_or_else(PoisonError::into_inner).take();
+    drop(first());
+    caught(work, |said| error(first().unwrap_or(said)))
+}
+
 /// Puts a hook before the present one, once. Panics elsewhere are printed as ever.
 fn quiet_inside() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = take_hook();
         set_hook(Box::new(move |info| {
-            if !INSIDE.get() {
-                return before(info);
-            }
             let text = info.payload_as_str().unwrap_or("a panic without words");
             let place = info.location().map(|l| format!(" ({l})")).unwrap_or_default();
-            LAST.set(format!("{text}{place}"));
+            let said = format!("{text}{place}");
+            match INSIDE.get() {
+                true => LAST.set(said),
+                false if is_abroad() => {
+                    FIRST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(said);
+                }
+                false => before(info),
+            }
         }));
     });
+}
+
+/// Whether this thread is a library's own.
+fn is_abroad() -> bool {
+    let thread = std::thread::current();
+    let named = |begin: &&str| thread.name().is_some_and(|name| name.starts_with(*begin));
+    ABROAD.get().is_some_and(|threads| threads.iter().any(named))
 }
 
 #[cfg(test)]
@@ -46,5 +74,17 @@ mod tests {
         let said = caught(|| -> Result<(), String> { panic!("so {}", "what") }, |said| said).expect_err("it panics");
         assert!(said.starts_with("so what (src"), "{said}");
         assert_eq!(caught(|| Ok(1), |said: String| said), Ok(1));
+    }
+
+    #[test]
+    #[cfg(feature = "gradients")]
+    fn a_panic_on_a_thread_of_the_library_is_the_reason() {
+        let work = || -> Result<(), String> {
+            let thread = std::thread::Builder::new().name("DSD-0-0".into()).spawn(|| panic!("the reason"));
+            thread.expect("a thread").join().expect("an answer");
+            Ok(())
+        };
+        let said = caught_abroad(crate::autograd::THREADS, work, |said| said).expect_err("it panics");
+        assert!(said.starts_with("the reason (src"), "{said}");
     }
 }

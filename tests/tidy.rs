@@ -58,7 +58,7 @@ fn only_the_oracle_knows_runtimes() {
 
 #[test]
 fn only_autograd_knows_the_engine() {
-    only(&["burn_autodiff", "burn_backend", "burn_flex"], &["src/autograd"]);
+    only(&["burn_autodiff", "burn_backend", "burn_flex", "burn_cuda"], &["src/autograd"]);
 }
 
 #[test]

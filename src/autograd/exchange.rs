@@ -4,7 +4,7 @@ use super::{EngineError, Precision};
 use crate::ir::{DType, Tensor};
 use crate::program::{Kind, Literal};
 use burn_backend::tensor::{BoolTensor, FloatTensor, IntTensor};
-use burn_backend::{Backend, ExecutionError, TensorData};
+use burn_backend::{Backend, BoolDType, DType as Elements, ExecutionError, TensorData, get_device_settings};
 
 /// A tensor of the engine.
 #[derive(Clone, Debug)]
@@ -12,6 +12,26 @@ pub enum Value<B: Backend> {
     Float(FloatTensor<B>),
     Int(IntTensor<B>),
     Bool(BoolTensor<B>),
+}
+
+/// Where a backend computes, and with which elements. Integers have 64 bits everywhere.
+pub struct Place<B: Backend> {
+    pub device: B::Device,
+    pub precision: Precision,
+    /// How booleans are stored there.
+    pub booleans: BoolDType,
+}
+
+impl<B: Backend> Place<B> {
+    /// `None` where the device has no floats of this precision.
+    pub fn new(device: B::Device, precision: Precision) -> Option<Place<B>> {
+        let floats = match precision {
+            Precision::Single => Elements::F32,
+            Precision::Double => Elements::F64,
+        };
+        let booleans = get_device_settings::<B>(&device).bool_dtype;
+        B::supports_dtype(&device, floats).then_some(Place { device, precision, booleans })
+    }
 }
 
 /// The engine has no tensors of rank 0: they have one axis there.
@@ -23,47 +43,50 @@ pub fn held(shape: &[usize]) -> Vec<usize> {
 pub fn upload<B: Backend>(
     tensor: &Tensor,
     kind: Kind,
-    precision: Precision,
-    device: &B::Device,
+    place: &Place<B>,
     what: impl Fn() -> String,
 ) -> Result<Value<B>, EngineError> {
     let unreadable = || EngineError::Elements { what: what(), dtype: tensor.dtype };
     let shape = held(&tensor.shape);
     Ok(match kind {
-        Kind::Float if precision == Precision::Single && tensor.dtype == DType::F32 => {
+        Kind::Float if place.precision == Precision::Single && tensor.dtype == DType::F32 => {
             let bytes = tensor.raw().map_err(|_| unreadable())?;
             let floats = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-            Value::Float(B::float_from_data(TensorData::new::<f32, _>(floats, shape), device))
+            Value::Float(B::float_from_data(TensorData::new::<f32, _>(floats, shape), &place.device))
         }
-        Kind::Float => floats(tensor.to_f64().map_err(|_| unreadable())?, shape, precision, device),
-        Kind::Int => ints(tensor.to_i64().ok_or_else(unreadable)?, shape, device),
+        Kind::Float => floats(tensor.to_f64().map_err(|_| unreadable())?, shape, place),
+        Kind::Int => ints(tensor.to_i64().ok_or_else(unreadable)?, shape, place),
         Kind::Bool => {
-            let bools = tensor.to_i64().ok_or_else(unreadable)?.into_iter().map(|v| v != 0).collect();
-            Value::Bool(B::bool_from_data(TensorData::new::<bool, _>(bools, shape), device))
+            bools(tensor.to_i64().ok_or_else(unreadable)?.into_iter().map(|v| v != 0).collect(), shape, place)
         }
     })
 }
 
 /// A literal of a program.
-pub fn literal<B: Backend>(literal: &Literal, shape: &[usize], precision: Precision, device: &B::Device) -> Value<B> {
+pub fn literal<B: Backend>(literal: &Literal, shape: &[usize], place: &Place<B>) -> Value<B> {
     let shape = held(shape);
     match literal {
-        Literal::Floats(v) => floats(v.clone(), shape, precision, device),
-        Literal::Ints(v) => ints(v.clone(), shape, device),
-        Literal::Bools(v) => Value::Bool(B::bool_from_data(TensorData::new(v.clone(), shape), device)),
+        Literal::Floats(v) => floats(v.clone(), shape, place),
+        Literal::Ints(v) => ints(v.clone(), shape, place),
+        Literal::Bools(v) => bools(v.clone(), shape, place),
     }
 }
 
-fn floats<B: Backend>(elements: Vec<f64>, shape: Vec<usize>, precision: Precision, device: &B::Device) -> Value<B> {
-    let data = match precision {
+fn floats<B: Backend>(elements: Vec<f64>, shape: Vec<usize>, place: &Place<B>) -> Value<B> {
+    let data = match place.precision {
         Precision::Single => TensorData::new::<f32, _>(elements.into_iter().map(|v| v as f32).collect(), shape),
         Precision::Double => TensorData::new(elements, shape),
     };
-    Value::Float(B::float_from_data(data, device))
+    Value::Float(B::float_from_data(data, &place.device))
 }
 
-fn ints<B: Backend>(elements: Vec<i64>, shape: Vec<usize>, device: &B::Device) -> Value<B> {
-    Value::Int(B::int_from_data(TensorData::new(elements, shape), device))
+fn ints<B: Backend>(elements: Vec<i64>, shape: Vec<usize>, place: &Place<B>) -> Value<B> {
+    Value::Int(B::int_from_data(TensorData::new(elements, shape), &place.device))
+}
+
+fn bools<B: Backend>(elements: Vec<bool>, shape: Vec<usize>, place: &Place<B>) -> Value<B> {
+    let data = TensorData::new(elements, shape).convert_dtype(Elements::Bool(place.booleans));
+    Value::Bool(B::bool_from_data(data, &place.device))
 }
 
 /// A tensor of the engine as one of the model.

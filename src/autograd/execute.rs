@@ -1,6 +1,6 @@
 //! Runs the steps of a program on a backend.
 
-use super::exchange::{Value, download, download_floats, literal, upload};
+use super::exchange::{Place, Value, download, download_floats, literal, upload};
 use super::kernels::Kernels;
 use super::{Bindings, Derived, EngineError, Precision, numbers};
 use crate::ir::Tensor;
@@ -10,15 +10,11 @@ use burn_backend::{AutodiffBackend, Backend};
 use std::collections::HashMap;
 
 /// The results of a program.
-pub fn run<B: Kernels>(
-    program: &Program,
-    bindings: Bindings,
-    precision: Precision,
-) -> Result<Vec<Tensor>, EngineError> {
-    let values = values::<B>(program, bindings, precision, |_, value| value)?;
+pub fn run<B: Kernels>(program: &Program, bindings: Bindings, place: &Place<B>) -> Result<Vec<Tensor>, EngineError> {
+    let values = values(program, bindings, place, |_, value| value)?;
     let results = program.results.iter().map(|&id| {
         let value = values[id.0 as usize].clone().expect("results are kept");
-        download(value, &program.step(id).shape, precision)
+        download(value, &program.step(id).shape, place.precision)
     });
     results.collect()
 }
@@ -28,8 +24,9 @@ pub fn differentiate<B: AutodiffBackend + Kernels>(
     program: &Program,
     bindings: Bindings,
     by: &[Id],
-    precision: Precision,
+    place: &Place<B>,
 ) -> Result<Derived, EngineError> {
+    let precision = place.precision;
     let mut leaves: HashMap<Id, FloatTensor<B>> = HashMap::new();
     let track = |id: Id, value: Value<B>| match value {
         Value::Float(t) if by.contains(&id) => {
@@ -39,7 +36,7 @@ pub fn differentiate<B: AutodiffBackend + Kernels>(
         }
         other => other,
     };
-    let mut values = values::<B>(program, bindings, precision, track)?;
+    let mut values = values(program, bindings, place, track)?;
     let target = match program.results.first().and_then(|id| values[id.0 as usize].clone()) {
         Some(Value::Float(t)) => B::float_sum(t),
         _ => return Err(EngineError::Leaf("a result that is no tensor of floats".into())),
@@ -86,15 +83,14 @@ fn zeros(shape: Vec<usize>, precision: Precision) -> Tensor {
 fn values<B: Kernels>(
     program: &Program,
     bindings: Bindings,
-    precision: Precision,
+    place: &Place<B>,
     mut seen: impl FnMut(Id, Value<B>) -> Value<B>,
 ) -> Result<Vec<Option<Value<B>>>, EngineError> {
-    let device = B::Device::default();
     let last_uses = program.last_uses();
     let mut values: Vec<Option<Value<B>>> = vec![None; program.steps.len()];
     for id in program.ids() {
         let step = program.step(id);
-        let value = match leaf(step, bindings, precision, &device)? {
+        let value = match leaf(step, bindings, place)? {
             Some(value) => seen(id, value),
             None => {
                 let last = &last_uses[id.0 as usize];
@@ -105,7 +101,7 @@ fn values<B: Kernels>(
                     value.expect("steps run in order")
                 });
                 let operands = operands.collect();
-                numbers::apply(step, operands, precision)
+                numbers::apply(step, operands, place)
                     .map_err(|message| EngineError::Step { step: step.to_string(), message })?
             }
         };
@@ -115,14 +111,9 @@ fn values<B: Kernels>(
 }
 
 /// The value of a step that has no operands.
-fn leaf<B: Backend>(
-    step: &Step,
-    bindings: Bindings,
-    precision: Precision,
-    device: &B::Device,
-) -> Result<Option<Value<B>>, EngineError> {
+fn leaf<B: Backend>(step: &Step, bindings: Bindings, place: &Place<B>) -> Result<Option<Value<B>>, EngineError> {
     let (tensor, what) = match &step.op {
-        Op::Literal(l) => return Ok(Some(literal(l, &step.shape, precision, device))),
+        Op::Literal(l) => return Ok(Some(literal(l, &step.shape, place))),
         Op::Input(name) => {
             let tensor = (bindings.input)(name).ok_or_else(|| EngineError::NoInput(name.clone()))?;
             (tensor, format!("the input {name:?}"))
@@ -137,5 +128,5 @@ fn leaf<B: Backend>(
         let (found, expected) = (tensor.shape.clone(), step.shape.clone());
         return Err(EngineError::Shape { what, found, expected });
     }
-    upload(tensor, step.kind, precision, device, || what.clone()).map(Some)
+    upload(tensor, step.kind, place, || what.clone()).map(Some)
 }

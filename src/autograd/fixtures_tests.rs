@@ -1,6 +1,8 @@
 //! The models of `fixtures/`, and of any folder: their programs compute what the oracle does.
 
-use super::{Bindings, Engine};
+use super::exchange::Place;
+use super::testing::{self, engine};
+use super::{Bindings, Precision, execute};
 use crate::feed::{Feed, Sizes};
 use crate::ir::{DType, Model, NodeId, parse};
 use crate::oracle::Runner;
@@ -9,6 +11,8 @@ use crate::prune::run_passes;
 use crate::tune::PREPARE;
 use crate::verify::input_specs;
 use crate::{load, save};
+use burn_backend::BoolDType;
+use burn_flex::{Flex, FlexDevice};
 use std::path::{Path, PathBuf};
 
 /// Operators of the fixtures that have no derivative: those with bodies, and those that nobody knows.
@@ -19,7 +23,7 @@ const WITHOUT: [&str; 4] = ["If", "Loop", "Scan", "Mystery"];
 fn tolerance(model: &Model) -> f64 {
     let constants = model.graph.constants().into_iter().filter_map(|n| model.graph.constant(n));
     let halves = constants.filter(|c| matches!(c.tensor.dtype, DType::F16 | DType::BF16)).count();
-    if halves > 0 { 3e-2 } else { 1e-3 }
+    if halves > 0 { 3e-2 } else { testing::tolerance().max(1e-3) }
 }
 
 #[test]
@@ -39,10 +43,10 @@ fn programs_of_fixtures_compute_what_the_models_do() {
     assert_eq!(agreed, 14);
 }
 
-#[test]
-fn booleans_that_are_picked_stay_booleans() {
-    let text = "<ir_version: 8, opset_import: [\"\" : 17]>
-    g (f32[2,3] x) => (f32[2,3] y, f32[2,3] z) {
+/// Booleans as inner values, constants and results.
+const BOOLEANS: &str = "<ir_version: 8, opset_import: [\"\" : 17]>
+    g (f32[2,3] x) => (f32[2,3] y, f32[2,3] z, bool[2,3] b) {
+      bool[3] some = {true, false, true}
       i64[3] order = {2, 0, 1}
       i64[2,3] places = {0, 1, 1, 1, 0, 1}
       f32[] half = {0.5}
@@ -50,11 +54,37 @@ fn booleans_that_are_picked_stay_booleans() {
       a = Gather<axis=1>(m, order)
       b = GatherElements(m, places)
       c = And(a, m)
-      d = Or(b, m)
+      n = Not(some)
+      e = Xor(m, n)
+      d = Or(b, e)
       y = Where(c, x, half)
       z = Where(d, half, x)
     }";
-    difference(parse(text, &|_| None).expect("a model"), Path::new("g")).expect("both compute the same");
+
+#[test]
+fn booleans_that_are_picked_stay_booleans() {
+    difference(parse(BOOLEANS, &|_| None).expect("a model"), Path::new("g")).expect("both compute the same");
+}
+
+/// GPUs have no booleans of their own.
+#[test]
+fn booleans_may_be_stored_as_numbers() {
+    let model = parse(BOOLEANS, &|_| None).expect("a model");
+    let inputs = input_specs(&model).expect("inputs");
+    let feed = Feed::random_sized(&inputs, &Sizes::assume(&inputs), 3).expect("a feed");
+    let builder = Builder::new();
+    let lowered = lower(&builder, &model, &feed.signature(), Statistics::Running).expect("a program");
+    let terms: Vec<Term> = lowered.outputs.iter().map(|o| o.1).collect();
+    let program = builder.finish(&terms).expect("a program");
+    let constant = |node: NodeId| model.graph.constant(node).map(|c| &c.tensor);
+    let input = |name: &str| feed.get(name);
+    let bindings = Bindings { input: &input, constant: &constant };
+    let run = |booleans| {
+        let place = Place::<Flex> { device: FlexDevice, precision: Precision::Single, booleans };
+        let found = execute::run(&program, bindings, &place).unwrap_or_else(|e| panic!("{e}"));
+        found.iter().map(|t| (t.dtype, t.raw().expect("bytes").to_vec())).collect::<Vec<_>>()
+    };
+    assert_eq!(run(BoolDType::U8), run(BoolDType::Native));
 }
 
 /// Tells for each model of the folder `SECATEUR_ZOO` whether its program does; see CONTRIBUTING.md.
@@ -110,11 +140,11 @@ fn difference(mut model: Model, path: &Path) -> Result<f64, Trouble> {
     let constant = |node: NodeId| model.graph.constant(node).map(|c| &c.tensor);
     let input = |name: &str| feed.get(name);
     let bindings = Bindings { input: &input, constant: &constant };
-    let found = Engine::default().run(&program, bindings).map_err(|e| other(&e))?;
+    let found = engine().run(&program, bindings).map_err(|e| other(&e))?;
     if terms.first().is_some_and(|t| t.kind() == Kind::Float) {
         let floats = program.constants().filter(|(_, id)| program.step(*id).kind == Kind::Float);
         let by: Vec<Id> = floats.map(|(_, id)| id).collect();
-        Engine::default().differentiate(&program, bindings, &by).map_err(|e| other(&e))?;
+        engine().differentiate(&program, bindings, &by).map_err(|e| other(&e))?;
     }
     let bytes = save::to_bytes(&model).map_err(|e| other(&e))?;
     let expected = Runner::new(&bytes, path.parent(), &feed.signature()).and_then(|r| r.run(&feed));

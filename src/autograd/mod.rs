@@ -2,8 +2,10 @@
 //!
 //! The engine is burn's (`burn-autodiff` over `burn-flex`, pure Rust, on the CPU), behind the cargo feature
 //! `gradients`, and nothing outside this folder names it. It is given a [`Program`], the inputs and the constants, and
-//! returns tensors; no state is kept between runs, and results do not depend on the number of threads.
+//! returns tensors; no state is kept between runs, and results do not depend on the number of threads. With the feature
+//! `cuda` the same programs run on a GPU too ([`Device`]), where results need not have the same bits each time.
 
+mod device;
 #[cfg(feature = "gradients")]
 mod exchange;
 #[cfg(feature = "gradients")]
@@ -17,9 +19,23 @@ mod numbers;
 #[cfg(all(test, feature = "gradients"))]
 pub mod testing;
 
+pub use device::Device;
+
 use crate::ir::{DType, NodeId, Tensor};
-use crate::panics::caught;
+use crate::panics::caught_abroad;
 use crate::program::{Id, Program};
+#[cfg(feature = "gradients")]
+use burn_autodiff::{Autodiff, checkpoint::strategy::BalancedCheckpointing};
+#[cfg(feature = "gradients")]
+use burn_backend::Backend;
+#[cfg(feature = "cuda")]
+use burn_cuda::Cuda;
+#[cfg(feature = "gradients")]
+use burn_flex::{Flex, FlexDevice};
+#[cfg(feature = "gradients")]
+use exchange::Place;
+#[cfg(feature = "gradients")]
+use kernels::Kernels;
 
 /// Runs programs and differentiates them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +44,7 @@ pub struct Engine {
     pub precision: Precision,
     /// Whether cheap steps are computed again for the derivative, so that fewer of their results are kept.
     pub recompute: bool,
+    pub device: Device,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +77,14 @@ pub struct Derived {
 pub enum EngineError {
     #[error("this build can't differentiate; build it with `--features gradients`")]
     Absent,
+    #[error("this build has no GPU; build it with `--features cuda`")]
+    NoGpu,
+    #[error("no CUDA device: the driver is not there, or it knows no GPU of the number {0} (counted from 0)")]
+    NoDevice(usize),
+    #[error("no CUDA device: {0} does not start: {1}")]
+    NoStart(Device, String),
+    #[error("{0} does not compute in double precision")]
+    NoDouble(Device),
     #[error("nothing is given for the input {0:?}")]
     NoInput(String),
     #[error("the constant {0} is not given")]
@@ -90,20 +115,51 @@ impl Engine {
 
     #[cfg(feature = "gradients")]
     fn forward(&self, program: &Program, bindings: Bindings) -> Result<Vec<Tensor>, EngineError> {
-        execute::run::<burn_flex::Flex>(program, bindings, self.precision)
+        match self.device {
+            Device::Cpu => execute::run::<Flex>(program, bindings, &self.place(FlexDevice)?),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(index) => execute::run::<Cuda>(program, bindings, &self.place(device::cuda(index)?)?),
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda(_) => Err(EngineError::NoGpu),
+        }
     }
 
     #[cfg(feature = "gradients")]
     fn forward_and_back(&self, program: &Program, bindings: Bindings, by: &[Id]) -> Result<Derived, EngineError> {
-        use burn_autodiff::Autodiff;
-        use burn_autodiff::checkpoint::strategy::BalancedCheckpointing;
-        use burn_flex::Flex;
+        match self.device {
+            Device::Cpu => self.back::<Flex>(FlexDevice, program, bindings, by),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(index) => self.back::<Cuda>(device::cuda(index)?, program, bindings, by),
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda(_) => Err(EngineError::NoGpu),
+        }
+    }
+
+    #[cfg(feature = "gradients")]
+    fn back<B: Backend>(
+        &self,
+        device: B::Device,
+        program: &Program,
+        bindings: Bindings,
+        by: &[Id],
+    ) -> Result<Derived, EngineError>
+    where
+        Autodiff<B>: Kernels<Device = B::Device>,
+        Autodiff<B, BalancedCheckpointing>: Kernels<Device = B::Device>,
+    {
         match self.recompute {
-            false => execute::differentiate::<Autodiff<Flex>>(program, bindings, by, self.precision),
+            false => execute::differentiate::<Autodiff<B>>(program, bindings, by, &self.place(device)?),
             true => {
-                execute::differentiate::<Autodiff<Flex, BalancedCheckpointing>>(program, bindings, by, self.precision)
+                type Twice<B> = Autodiff<B, BalancedCheckpointing>;
+                execute::differentiate::<Twice<B>>(program, bindings, by, &self.place(device)?)
             }
         }
+    }
+
+    /// A device of the backend with the types of elements there.
+    #[cfg(feature = "gradients")]
+    fn place<B: Backend>(&self, device: B::Device) -> Result<Place<B>, EngineError> {
+        Place::new(device, self.precision).ok_or(EngineError::NoDouble(self.device))
     }
 
     #[cfg(not(feature = "gradients"))]
@@ -117,7 +173,10 @@ impl Engine {
     }
 }
 
+/// How the names of the threads begin on which the engine speaks to GPUs.
+pub(crate) const THREADS: &[&str] = &["DSD-", "DSU-"];
+
 /// A panic of the engine as an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
-    caught(work, EngineError::Panic)
+    caught_abroad(THREADS, work, EngineError::Panic)
 }

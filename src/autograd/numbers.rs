@@ -1,7 +1,7 @@
 //! What each operation computes, on a backend.
 
 use super::Precision;
-use super::exchange::{Value, held};
+use super::exchange::{Place, Value, held};
 use super::kernels::Kernels;
 use crate::program::{Binary, Compare, Kernel, Kind, Map, Op, Span, Step, Window};
 use burn_backend::ops::{ConvOptions, ConvTransposeOptions, PadMode};
@@ -10,10 +10,9 @@ use burn_backend::{Backend, BoolDType, FloatDType, IntDType, Scalar, Shape, Slic
 
 /// Integers have 64 bits.
 const INT: IntDType = IntDType::I64;
-const BOOL: BoolDType = BoolDType::Native;
 
 /// The value of a step that has operands.
-pub fn apply<B: Kernels>(step: &Step, operands: Vec<Value<B>>, precision: Precision) -> Result<Value<B>, String> {
+pub fn apply<B: Kernels>(step: &Step, operands: Vec<Value<B>>, place: &Place<B>) -> Result<Value<B>, String> {
     let shape = || Shape::from(held(&step.shape));
     let mut operands = operands.into_iter();
     let mut next = || operands.next().ok_or("an operand is missing");
@@ -34,12 +33,12 @@ pub fn apply<B: Kernels>(step: &Step, operands: Vec<Value<B>>, precision: Precis
             (Value::Float(a), Value::Float(b)) => Value::Float(binary::<B>(*op, a, b)),
             (a, b) => Value::Int(int_binary::<B>(*op, int(a)?, int(b)?)?),
         },
-        Op::Compare(op) => Value::Bool(compare(*op, next()?, next()?)?),
+        Op::Compare(op) => Value::Bool(compare(*op, next()?, next()?, place.booleans)?),
         Op::And => Value::Bool(B::bool_and(boolean(next()?)?, boolean(next()?)?)),
         Op::Or => Value::Bool(B::bool_or(boolean(next()?)?, boolean(next()?)?)),
         Op::Not => Value::Bool(B::bool_not(boolean(next()?)?)),
         Op::Select => select(boolean(next()?)?, next()?, next()?, &step.shape)?,
-        Op::Cast(kind) => cast(next()?, *kind, precision),
+        Op::Cast(kind) => cast(next()?, *kind, place),
         Op::Reshape => match next()? {
             Value::Float(t) => Value::Float(B::float_reshape(t, shape())),
             Value::Int(t) => Value::Int(B::int_reshape(t, shape())),
@@ -83,8 +82,8 @@ pub fn apply<B: Kernels>(step: &Step, operands: Vec<Value<B>>, precision: Precis
         }
         Op::MaxPool(k) => Value::Float(max_pool::<B>(float(next()?)?, k)),
         Op::MeanPool(k) => Value::Float(B::avg_pool2d(float(next()?)?, k.size, k.stride, k.padding, true, false)),
-        Op::Take(axis) => take(next()?, *axis, int(next()?)?),
-        Op::TakeAlong(axis) => take_along(next()?, *axis, int(next()?)?),
+        Op::Take(axis) => take(next()?, *axis, int(next()?)?, place.booleans),
+        Op::TakeAlong(axis) => take_along(next()?, *axis, int(next()?)?, place.booleans),
         Op::AddAlong(axis) => match (next()?, int(next()?)?, next()?) {
             (Value::Float(t), at, Value::Float(v)) => {
                 Value::Float(B::float_scatter(*axis, t, at, v, IndexingUpdateOp::Add))
@@ -185,14 +184,14 @@ fn int_binary<B: Backend>(op: Binary, a: IntTensor<B>, b: IntTensor<B>) -> Resul
     })
 }
 
-fn compare<B: Backend>(op: Compare, a: Value<B>, b: Value<B>) -> Result<BoolTensor<B>, String> {
+fn compare<B: Backend>(op: Compare, a: Value<B>, b: Value<B>, bools: BoolDType) -> Result<BoolTensor<B>, String> {
     Ok(match (a, b, op) {
-        (Value::Float(a), Value::Float(b), Compare::Equal) => B::float_equal(a, b, BOOL),
-        (Value::Float(a), Value::Float(b), Compare::Less) => B::float_lower(a, b, BOOL),
-        (Value::Float(a), Value::Float(b), Compare::LessEqual) => B::float_lower_equal(a, b, BOOL),
-        (Value::Int(a), Value::Int(b), Compare::Equal) => B::int_equal(a, b, BOOL),
-        (Value::Int(a), Value::Int(b), Compare::Less) => B::int_lower(a, b, BOOL),
-        (Value::Int(a), Value::Int(b), Compare::LessEqual) => B::int_lower_equal(a, b, BOOL),
+        (Value::Float(a), Value::Float(b), Compare::Equal) => B::float_equal(a, b, bools),
+        (Value::Float(a), Value::Float(b), Compare::Less) => B::float_lower(a, b, bools),
+        (Value::Float(a), Value::Float(b), Compare::LessEqual) => B::float_lower_equal(a, b, bools),
+        (Value::Int(a), Value::Int(b), Compare::Equal) => B::int_equal(a, b, bools),
+        (Value::Int(a), Value::Int(b), Compare::Less) => B::int_lower(a, b, bools),
+        (Value::Int(a), Value::Int(b), Compare::LessEqual) => B::int_lower_equal(a, b, bools),
         (Value::Bool(a), Value::Bool(b), Compare::Equal) => B::bool_equal(a, b),
         _ => return Err("numbers of different kinds can't be compared".into()),
     })
@@ -213,16 +212,17 @@ fn select<B: Backend>(
     })
 }
 
-fn cast<B: Backend>(value: Value<B>, kind: Kind, precision: Precision) -> Value<B> {
-    let float = match precision {
+fn cast<B: Backend>(value: Value<B>, kind: Kind, place: &Place<B>) -> Value<B> {
+    let bools = place.booleans;
+    let float = match place.precision {
         Precision::Single => FloatDType::F32,
         Precision::Double => FloatDType::F64,
     };
     match (value, kind) {
         (Value::Float(t), Kind::Int) => Value::Int(B::float_into_int(t, INT)),
-        (Value::Float(t), Kind::Bool) => Value::Bool(B::float_not_equal_elem(t, Scalar::Float(0.0), BOOL)),
+        (Value::Float(t), Kind::Bool) => Value::Bool(B::float_not_equal_elem(t, Scalar::Float(0.0), bools)),
         (Value::Int(t), Kind::Float) => Value::Float(B::int_into_float(t, float)),
-        (Value::Int(t), Kind::Bool) => Value::Bool(B::int_not_equal_elem(t, Scalar::Int(0), BOOL)),
+        (Value::Int(t), Kind::Bool) => Value::Bool(B::int_not_equal_elem(t, Scalar::Int(0), bools)),
         (Value::Bool(t), Kind::Float) => Value::Float(B::bool_into_float(t, float)),
         (Value::Bool(t), Kind::Int) => Value::Int(B::bool_into_int(t, INT)),
         (same, _) => same,
@@ -267,25 +267,29 @@ fn concat<B: Backend>(parts: Vec<Value<B>>, axis: usize) -> Result<Value<B>, Str
     })
 }
 
-fn take<B: Backend>(value: Value<B>, axis: usize, at: IntTensor<B>) -> Value<B> {
+fn take<B: Backend>(value: Value<B>, axis: usize, at: IntTensor<B>, bools: BoolDType) -> Value<B> {
     match value {
         Value::Float(t) => Value::Float(B::float_select(t, axis, at)),
         Value::Int(t) => Value::Int(B::int_select(t, axis, at)),
-        Value::Bool(t) => through_ints::<B>(t, |t| B::int_select(t, axis, at)),
+        Value::Bool(t) => through_ints::<B>(t, bools, |t| B::int_select(t, axis, at)),
     }
 }
 
-fn take_along<B: Backend>(value: Value<B>, axis: usize, at: IntTensor<B>) -> Value<B> {
+fn take_along<B: Backend>(value: Value<B>, axis: usize, at: IntTensor<B>, bools: BoolDType) -> Value<B> {
     match value {
         Value::Float(t) => Value::Float(B::float_gather(axis, t, at)),
         Value::Int(t) => Value::Int(B::int_gather(axis, t, at)),
-        Value::Bool(t) => through_ints::<B>(t, |t| B::int_gather(axis, t, at)),
+        Value::Bool(t) => through_ints::<B>(t, bools, |t| B::int_gather(axis, t, at)),
     }
 }
 
 /// Booleans by way of integers: the engine's CPU backend picks booleans as bytes, which it takes for no booleans then.
-fn through_ints<B: Backend>(t: BoolTensor<B>, pick: impl FnOnce(IntTensor<B>) -> IntTensor<B>) -> Value<B> {
-    Value::Bool(B::int_not_equal_elem(pick(B::bool_into_int(t, INT)), Scalar::Int(0), BOOL))
+fn through_ints<B: Backend>(
+    t: BoolTensor<B>,
+    bools: BoolDType,
+    pick: impl FnOnce(IntTensor<B>) -> IntTensor<B>,
+) -> Value<B> {
+    Value::Bool(B::int_not_equal_elem(pick(B::bool_into_int(t, INT)), Scalar::Int(0), bools))
 }
 
 fn conv<B: Kernels>(x: FloatTensor<B>, w: FloatTensor<B>, window: &Window) -> Result<FloatTensor<B>, String> {

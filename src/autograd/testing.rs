@@ -1,6 +1,6 @@
 //! Checks of what a rule says that its operator is made of: forward against the oracle, backward against differences.
 
-use super::{Bindings, Engine, Precision};
+use super::{Bindings, Device, Engine, Precision};
 use crate::feed::Feed;
 use crate::ir::{DType, Model, Node, NodeId, Payload, Tensor, TensorType, Type, ValueId, ValueInfo};
 use crate::ops::testing::Case;
@@ -10,6 +10,17 @@ use crate::save::to_bytes;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
+
+/// What runs programs: on the CPU, or on the device that `SECATEUR_DEVICE` names; see CONTRIBUTING.md.
+pub fn engine() -> Engine {
+    let device = std::env::var("SECATEUR_DEVICE").map_or(Device::Cpu, |d| d.parse().unwrap_or_else(|e| panic!("{e}")));
+    Engine { device, ..Engine::default() }
+}
+
+/// How far numbers of the engine may be from others: GPUs have fewer bits for some operations.
+pub fn tolerance() -> f64 {
+    if engine().device == Device::Cpu { 2e-5 } else { 5e-3 }
+}
 
 /// An operator on random operands.
 pub struct Trial {
@@ -95,7 +106,7 @@ impl Trial {
         let expected = Runner::new(&bytes, None, &self.signature()).and_then(|r| r.run(&self.feed));
         let expected = expected.unwrap_or_else(|e| panic!("{e}; compare with numbers of your own"));
         for ((name, expected), (_, found)) in expected.iter().zip(self.run()) {
-            close(name, &expected.to_f64().expect("numbers"), &found.to_f64().expect("numbers"), 2e-5);
+            close(name, &expected.to_f64().expect("numbers"), &found.to_f64().expect("numbers"), tolerance());
         }
     }
 
@@ -106,7 +117,7 @@ impl Trial {
             lower(&builder, &self.model, &self.signature(), self.statistics).unwrap_or_else(|e| panic!("{e}"));
         let terms: Vec<Term> = lowered.outputs.iter().map(|o| o.1).collect();
         let program = builder.finish(&terms).expect("a program");
-        let found = bound(&self.tensors(), |b| Engine::default().run(&program, b)).unwrap_or_else(|e| panic!("{e}"));
+        let found = bound(&self.tensors(), |b| engine().run(&program, b)).unwrap_or_else(|e| panic!("{e}"));
         lowered.outputs.into_iter().map(|o| o.0).zip(found).collect()
     }
 
@@ -130,15 +141,15 @@ impl Trial {
         let program = builder.finish(&[lowered.outputs[0].1]).expect("a program");
         let leaf = program.ids().find(|&id| program.step(id).op == Op::Input(name.to_owned())).expect("an input");
         let tensors = self.tensors();
-        let derived = bound(&tensors, |b| Engine::default().differentiate(&program, b, &[leaf]));
+        let derived = bound(&tensors, |b| engine().differentiate(&program, b, &[leaf]));
         derived.unwrap_or_else(|e| panic!("{e}")).gradients[0].to_f64().expect("numbers")
     }
 
     fn compare(&self, program: &Program, rng: &mut impl Rng) {
-        let engine = Engine { precision: Precision::Double, recompute: false };
+        let exact = Engine { precision: Precision::Double, ..Engine::default() };
         let leaves: Vec<Id> = program.ids().filter(|&id| self.is_variable(program, id)).collect();
         let tensors = self.tensors();
-        let derived = bound(&tensors, |b| engine.differentiate(program, b, &leaves)).unwrap_or_else(|e| panic!("{e}"));
+        let derived = bound(&tensors, |b| exact.differentiate(program, b, &leaves)).unwrap_or_else(|e| panic!("{e}"));
         assert!(!leaves.is_empty(), "nothing to differentiate by");
         let mut some = false;
         for (leaf, slope) in leaves.iter().zip(&derived.gradients) {
@@ -152,7 +163,7 @@ impl Trial {
                     let mut elements = tensor.to_f64().expect("numbers");
                     elements[at] += by;
                     *tensor = Tensor::from_f64(DType::F64, tensor.shape.clone(), &elements).expect("floats");
-                    bound(&moved, |b| engine.run(program, b)).expect("a run")[0].to_f64().expect("numbers")[0]
+                    bound(&moved, |b| exact.run(program, b)).expect("a run")[0].to_f64().expect("numbers")[0]
                 };
                 let step = 1e-5;
                 let difference = (value(step) - value(-step)) / (2.0 * step);
@@ -161,6 +172,12 @@ impl Trial {
             }
         }
         assert!(some, "nothing depends on any operand");
+        // In single precision, and on the device.
+        let there = bound(&tensors, |b| engine().differentiate(program, b, &leaves)).unwrap_or_else(|e| panic!("{e}"));
+        for ((leaf, exact), found) in leaves.iter().zip(&derived.gradients).zip(&there.gradients) {
+            let (exact, found) = (exact.to_f64().expect("numbers"), found.to_f64().expect("numbers"));
+            close(&program.step(*leaf).to_string(), &exact, &found, 2.0 * tolerance().max(1e-3));
+        }
     }
 
     fn is_variable(&self, program: &Program, id: Id) -> bool {

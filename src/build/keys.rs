@@ -52,7 +52,9 @@ mod tests {
     #[test]
     fn every_option_of_prune_is_a_key() {
         let options = options();
-        for key in ["macs", "round_to", "calib", "exclude", "inexact", "nm", "labels", "keep-bn", "passes", "dim"] {
+        for key in
+            ["macs", "round_to", "calib", "exclude", "inexact", "nm", "labels", "keep-bn", "passes", "dim", "device"]
+        {
             assert!(find(&options, key).is_some(), "{key}");
         }
         assert!(find(&options, "calib").unwrap().is_path && find(&options, "inputs").unwrap().is_path);

@@ -2,12 +2,14 @@
 
 use super::Failure;
 use super::calibration::{Calibrated, Calibration, batches};
+use super::device::On;
 use super::driving::{Drive, Driving};
 use super::machine::{self, Tables};
 use super::progress::Progress;
 use super::show;
 use super::source::Dims;
 use crate::analysis::Analysis;
+use crate::autograd::{Device, EngineError};
 use crate::axes::Granularity;
 use crate::cost::{self, OpenDims};
 use crate::drive::{Driven, Promise};
@@ -83,6 +85,8 @@ pub struct How {
     #[arg(long, value_name = "[NAME=]LO..HI", conflicts_with = "no_merge", allow_hyphen_values = true)]
     input_range: Vec<String>,
     #[command(flatten)]
+    pub on: On,
+    #[command(flatten)]
     pub calibration: Calibration,
     #[command(flatten)]
     pub dims: Dims,
@@ -105,10 +109,15 @@ pub fn gradients(
     analysis: &Analysis,
     samples: Option<&dyn Samples>,
     seed: u64,
+    device: Device,
 ) -> Result<Option<Arc<Gradients>>, Failure> {
     let progress = Progress::open("differentiating");
-    let found = Gradients::wanted(formula, analysis, samples, seed, &|| progress.step(1)).map_err(|e| match e {
+    let done = || progress.step(1);
+    let found = Gradients::wanted(formula, analysis, samples, seed, device, &done).map_err(|e| match e {
         GradientError::Lower(e) => Failure::new(e).hint("choose by a criterion that needs no gradients"),
+        GradientError::Engine(e @ EngineError::NoDouble(_)) => {
+            Failure::new(e).hint("choose by another criterion, or leave out --device")
+        }
         e => Failure::new(e),
     })?;
     drop(progress);
@@ -323,7 +332,7 @@ impl How {
         let samples = calibrated.as_ref().filter(|_| self.calibration.is_given()).map(Calibrated::samples);
         let gradients = match budget {
             Budget::Lossless => None,
-            _ => gradients(&criterion, analysis, samples, self.seed)?,
+            _ => gradients(&criterion, analysis, samples, self.seed, self.on.device)?,
         };
         let measured = calibrated.as_ref().map(|c| c.measured.clone());
         let options = Options {
@@ -341,6 +350,7 @@ impl How {
             lossless: self.ranges().map_err(Failure::usage)?,
             measured,
             gradients,
+            device: self.on.device,
             table: None,
             energy: EnergyModel::default(),
         };
@@ -370,9 +380,10 @@ impl How {
         Ok((!self.no_merge).then_some(ranges))
     }
 
-    /// Fails for ranges that can't be read, and for a criterion that can't be asked without samples.
+    /// Fails for ranges that can't be read, for a device that is not there, and for a criterion that can't be asked without samples.
     pub fn check(&self) -> Result<(), Failure> {
         self.ranges().map_err(Failure::usage)?;
+        self.on.check()?;
         let Some(name) = &self.criterion else { return Ok(()) };
         let criterion: Formula = name.parse().map_err(Failure::usage)?;
         if criterion.needs_data() && !self.calibration.is_given() {

@@ -190,7 +190,7 @@ impl Drive<'_> {
             steps.set(steps.get() + 1);
             progress.tick(Tick { step: steps.get(), of: tick.of * count as usize, ..tick });
         };
-        let options = self.driving.tuning.options(self.options.seed);
+        let options = self.driving.tuning.options(self.options.seed, self.options.device);
         let tuning = drive::Tuning { teacher: &teacher, samples: &samples, options, tell: &tell };
         let rounds = self.rounds(count, Some(&tuning));
         Ok(drive::rounds(&self.subject(), self.options, self.options.budget, &rounds)?)

@@ -10,6 +10,7 @@ mod choice;
 mod completions;
 mod criteria;
 mod data;
+mod device;
 mod diff;
 mod driving;
 mod eval;

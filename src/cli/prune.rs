@@ -2,6 +2,7 @@
 
 use super::calibration::{Calibrated, Calibration};
 use super::choice::{Choice, Chosen};
+use super::device::On;
 use super::gating::Gating;
 use super::machine;
 use super::progress::Progress;
@@ -88,6 +89,8 @@ struct Decisive {
     _thinning: Thinning,
     #[command(flatten)]
     _tuning: Tuning,
+    #[command(flatten)]
+    _on: On,
     #[command(flatten)]
     _rewriting: Rewriting,
 }

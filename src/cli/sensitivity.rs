@@ -2,6 +2,7 @@
 
 use super::calibration::read;
 use super::choice::gradients;
+use super::device::On;
 use super::progress::Progress;
 use super::source::check_folder;
 use super::{Exit, Failure, show, source};
@@ -38,6 +39,8 @@ pub struct Args {
     /// Seed of all that is drawn by lot
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
+    #[command(flatten)]
+    on: On,
     /// Also groups whose removal changes what survives (units under a softmax, a norm or a mean)
     #[arg(long)]
     inexact: bool,
@@ -69,6 +72,7 @@ struct Point {
 
 pub fn run(args: Args) -> super::Outcome {
     args.svg.as_deref().map_or(Ok(()), check_folder)?;
+    args.on.check()?;
     let formula: Formula = args.criterion.parse().map_err(Failure::usage)?;
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
@@ -82,7 +86,7 @@ pub fn run(args: Args) -> super::Outcome {
         }
         false => None,
     };
-    let gradients = gradients(&formula, &analysis, Some(&samples), args.seed)?;
+    let gradients = gradients(&formula, &analysis, Some(&samples), args.seed, args.on.device)?;
     let (measured, gradients) = (measured.as_ref(), gradients.as_deref());
     let context = Context { analysis: &analysis, seed: args.seed, measured, gradients };
     let ablation = Ablation::new(&analysis, &few)?;

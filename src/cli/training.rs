@@ -1,6 +1,7 @@
 //! Arguments about training.
 
 use super::Failure;
+use super::device::On;
 use crate::program::LowerError;
 use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, StateError, Trained, TuneError};
 use clap::{Args, ValueEnum};
@@ -75,6 +76,8 @@ pub struct Training {
     /// Compute cheap steps twice, for less memory
     #[arg(long)]
     recompute: bool,
+    #[command(flatten)]
+    on: On,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -107,6 +110,12 @@ enum LossName {
 }
 
 impl Training {
+    /// Fails where the build can't train, or not on this device.
+    pub fn check(&self) -> Result<(), Failure> {
+        check()?;
+        self.on.check()
+    }
+
     /// The options that the arguments say.
     pub fn options(&self, seed: u64) -> Options {
         let optimizer = match self.optimizer {
@@ -152,6 +161,7 @@ impl Training {
             penalties: self.regularize.clone(),
             keep_sparsity: self.keep_sparsity,
             recompute: self.recompute,
+            device: self.on.device,
             seed,
         }
     }

@@ -96,7 +96,7 @@ struct Report {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    training::check()?;
+    args.training.check()?;
     args.output.check(&[
         ("--checkpoint", args.checkpoint.as_deref()),
         ("--report", args.report.as_deref()),

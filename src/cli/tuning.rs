@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::training::{self, positive};
+use crate::autograd::Device;
 use crate::tune::Options;
 use clap::Args;
 
@@ -33,13 +34,14 @@ impl Tuning {
         if self.is_given() { training::check() } else { Ok(()) }
     }
 
-    /// How each round trains.
-    pub fn options(&self, seed: u64) -> Options {
+    /// How each round trains, and where.
+    pub fn options(&self, seed: u64, device: Device) -> Options {
         let usual = Options::default();
         Options {
             steps: self.tune_steps.map(|n| n as usize),
             rate: self.tune_lr.unwrap_or(usual.rate),
             batch: self.tune_batch.map_or(usual.batch, |n| n as usize),
+            device,
             seed,
             ..usual
         }

@@ -65,7 +65,14 @@ pub fn folds(
         }
         let batches = Batches { samples: rest, batch: BATCH };
         let measured = Arc::new(Measured::new(subject.analysis, &batches, &|| ())?);
-        let gradients = Gradients::wanted(&options.criterion, subject.analysis, Some(&batches), options.seed, &|| ())?;
+        let gradients = Gradients::wanted(
+            &options.criterion,
+            subject.analysis,
+            Some(&batches),
+            options.seed,
+            options.device,
+            &|| (),
+        )?;
         let options = Options { measured: Some(measured.clone()), gradients, ..options.clone() };
         let plan = plan::choose(subject.analysis, &options)?;
         let repair = repairs.then(|| Repair { measured: &measured, samples: &batches, done: &|| () });

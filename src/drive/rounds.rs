@@ -121,7 +121,8 @@ impl Rounds<'_> {
         if let Some(samples) = self.samples.filter(|_| refits || options.criterion.needs_data()) {
             options.measured = Some(Arc::new(Measured::new(now, samples, self.done)?));
         }
-        options.gradients = Gradients::wanted(&options.criterion, now, self.samples, options.seed, self.done)?;
+        options.gradients =
+            Gradients::wanted(&options.criterion, now, self.samples, options.seed, options.device, self.done)?;
         Ok(())
     }
 

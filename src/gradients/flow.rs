@@ -5,7 +5,7 @@ use super::slopes::Weights;
 use super::units::is_statistic;
 use super::{GradientError, Numbers, add};
 use crate::analysis::Analysis;
-use crate::autograd::Precision;
+use crate::autograd::{Device, Engine, Precision};
 use crate::feed::{Feed, Sizes};
 use crate::ir::{DType, NodeId, Tensor};
 use crate::program::{Builder, Program, Statistics, lower};
@@ -16,11 +16,12 @@ pub const INEXACT: &str = "synflow: something in the model (a bias, a softmax, a
                            the flow through it is an approximation";
 
 /// `Σ |w| dR/d|w|`, and whether the flow is exact: `R` grows with the input, as a sum over paths does.
-pub fn synflow(analysis: &Analysis) -> Result<(Numbers, bool), GradientError> {
+pub fn synflow(analysis: &Analysis, device: Device) -> Result<(Numbers, bool), GradientError> {
     let inputs = input_specs(&analysis.model)?;
     let alone = inputs.iter().filter_map(|i| i.shape.first()?.as_symbol());
     let sizes = alone.fold(Sizes::assume(&inputs), |sizes, batch| sizes.with(batch, 1));
     let feed = Feed::random_sized(&inputs, &sizes, 0)?;
+    let engine = Engine { precision: Precision::Double, device, ..Engine::default() };
     let (mut total, mut exact) = (Numbers::new(), true);
     for program in flows(analysis, &feed)? {
         let weights = Weights::of(analysis, &program)?;
@@ -31,7 +32,7 @@ pub fn synflow(analysis: &Analysis) -> Result<(Numbers, bool), GradientError> {
             }
         }
         level(analysis, &weights.nodes, &mut positive);
-        let of = |input| weights.derivative(&program, &filled(&feed, input), Some(&positive), Precision::Double);
+        let of = |input| weights.derivative(&program, &filled(&feed, input), Some(&positive), engine);
         let ((one, slopes), (two, _)) = (of(1.0)?, of(2.0)?);
         let products = positive.iter().zip(&slopes).map(|(w, g)| w.iter().zip(g).map(|(w, g)| w * g).collect());
         add(&mut total, weights.sums(&products.collect::<Vec<_>>(), |_, flow| flow), |sum| sum);

@@ -94,6 +94,7 @@ impl Loss {
     /// What a feed should come out as, by its labels, or drawn from what the model says.
     pub fn targets(
         &self,
+        engine: Engine,
         model: &Model,
         feed: &Feed,
         labels: Option<&Tensor>,
@@ -104,7 +105,7 @@ impl Loss {
             None => {
                 let constant = |node| model.graph.constant(node).map(|c| &c.tensor);
                 let bindings = Bindings { input: &|name| feed.get(name), constant: &constant };
-                let found = Engine::default().run(&self.forward, bindings)?;
+                let found = engine.run(&self.forward, bindings)?;
                 found.iter().map(|t| self.drawn(t, rng)).collect::<Result<_, _>>()?
             }
         };

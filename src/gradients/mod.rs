@@ -17,7 +17,7 @@ mod tests;
 mod units;
 
 use crate::analysis::Analysis;
-use crate::autograd::EngineError;
+use crate::autograd::{Device, EngineError};
 use crate::axes::{Group, GroupId};
 use crate::feed::FeedError;
 use crate::ir::TensorError;
@@ -110,6 +110,7 @@ impl Gradients {
         analysis: &Analysis,
         samples: Option<&dyn Samples>,
         seed: u64,
+        device: Device,
         done: &dyn Fn(),
     ) -> Result<Option<Arc<Gradients>>, GradientError> {
         let wants: BTreeSet<Want> =
@@ -117,7 +118,7 @@ impl Gradients {
         if wants.is_empty() {
             return Ok(None);
         }
-        Gradients::measure(analysis, &wants, samples, seed, done).map(|g| Some(Arc::new(g)))
+        Gradients::measure(analysis, &wants, samples, seed, device, done).map(|g| Some(Arc::new(g)))
     }
 
     /// Measures on an analyzed model.
@@ -126,14 +127,17 @@ impl Gradients {
         wants: &BTreeSet<Want>,
         samples: Option<&dyn Samples>,
         seed: u64,
+        device: Device,
         done: &dyn Fn(),
     ) -> Result<Gradients, GradientError> {
         if cfg!(not(feature = "gradients")) {
             return Err(EngineError::Absent.into());
         }
+        device.check()?;
         let mut gradients = Gradients::default();
         for &want in wants {
-            let study = samples.map(|samples| Study { analysis, samples, seed, done }).ok_or(GradientError::Empty);
+            let study =
+                samples.map(|samples| Study { analysis, samples, seed, device, done }).ok_or(GradientError::Empty);
             let numbers = match want {
                 Want::Taylor => first::taylor(&study?)?,
                 Want::Fisher => first::fisher(&study?)?,
@@ -142,7 +146,7 @@ impl Gradients {
                 Want::Grasp => second::grasp(&study?)?,
                 Want::Relevance(rule) => relevance::reaching(&study?, rule)?,
                 Want::Synflow => {
-                    let (numbers, exact) = flow::synflow(analysis)?;
+                    let (numbers, exact) = flow::synflow(analysis, device)?;
                     gradients.notes.extend((!exact).then(|| flow::INEXACT.to_owned()));
                     numbers
                 }

@@ -29,7 +29,7 @@ pub fn reaching(study: &Study, rule: Rule) -> Result<Numbers, GradientError> {
             Some(known) => known,
             None => (feed.signature(), Trace::new(study.analysis, &feed, labels.as_ref())?),
         };
-        let relevance = trace.relevance(&study.analysis.model, &feed, labels.as_ref(), rule)?;
+        let relevance = trace.relevance(study.engine(), &study.analysis.model, &feed, labels.as_ref(), rule)?;
         add(&mut total, trace.units(&relevance), f64::abs);
         (study.done)();
         prepared = Some((signature, trace));
@@ -92,6 +92,7 @@ impl Trace {
     /// Runs the model, and traces back what its score is owed to.
     pub fn relevance(
         &self,
+        engine: Engine,
         model: &Model,
         feed: &Feed,
         labels: Option<&Tensor>,
@@ -99,7 +100,7 @@ impl Trace {
     ) -> Result<Relevance, GradientError> {
         let constant = |node| model.graph.constant(node).map(|c| &c.tensor);
         let bindings = Bindings { input: &|name| feed.get(name), constant: &constant };
-        let results = Engine::default().run(&self.program, bindings)?;
+        let results = engine.run(&self.program, bindings)?;
         let mut computed: Vec<Option<&Tensor>> = vec![None; self.program.steps.len()];
         self.program.results.iter().zip(&results).for_each(|(id, t)| computed[id.0 as usize] = Some(t));
         let value = |id: Id| match &self.program.step(id).op {
@@ -116,6 +117,7 @@ impl Trace {
             let step = self.program.step(id);
             let Some(mine) = relevance[id.0 as usize].clone().filter(|_| !step.operands.is_empty()) else { continue };
             let given = Given {
+                engine,
                 step,
                 operands: step.operands.iter().map(|&o| (self.program.step(o), value(o))).collect(),
                 made: step.operands.iter().map(|o| self.made[o.0 as usize]).collect(),

@@ -15,6 +15,7 @@ const EPSILON: f64 = 1e-6;
 
 /// A step with its operands.
 pub struct Given<'a> {
+    pub engine: Engine,
     pub step: &'a Step,
     /// The steps of the operands and their values; literals have none.
     pub operands: Vec<(&'a Step, Option<&'a Tensor>)>,
@@ -128,7 +129,7 @@ impl Given<'_> {
         program.results.push(result);
         let tensors = self.tensors(replaced);
         let bindings = Bindings { input: &|name| self.tensor(name, &tensors), constant: &|_| None };
-        numbers("a sum", &Engine::default().run(&program, bindings)?[0])
+        numbers("a sum", &self.engine.run(&program, bindings)?[0])
     }
 
     /// What changes of the result, weighted with these numbers, mean for operands: `Jᵀ · weights`.
@@ -151,7 +152,7 @@ impl Given<'_> {
         tensors.push(("weights".to_owned(), tensor(&step.shape, weights)));
         let bindings = Bindings { input: &|name| self.tensor(name, &tensors), constant: &|_| None };
         let leaves: Vec<Id> = slots.iter().map(|&slot| Id(slot as u32)).collect();
-        let derived = Engine::default().differentiate(&program, bindings, &leaves)?;
+        let derived = self.engine.differentiate(&program, bindings, &leaves)?;
         derived.gradients.iter().map(|t| numbers("a derivative", t)).collect()
     }
 

@@ -4,7 +4,7 @@ use super::loss::{Loss, numbers};
 use super::units::Units;
 use super::{GradientError, Numbers};
 use crate::analysis::Analysis;
-use crate::autograd::{Bindings, Engine, Precision};
+use crate::autograd::{Bindings, Device, Engine, Precision};
 use crate::feed::Feed;
 use crate::ir::{DType, Model, NodeId, Tensor};
 use crate::oracle::Signature;
@@ -18,6 +18,7 @@ pub struct Study<'a> {
     pub analysis: &'a Analysis,
     pub samples: &'a dyn Samples,
     pub seed: u64,
+    pub device: Device,
     pub done: &'a dyn Fn(),
 }
 
@@ -36,6 +37,7 @@ pub struct Batch<'a> {
     pub weights: &'a Weights<'a>,
     loss: &'a Loss,
     given: Vec<(String, Tensor)>,
+    device: Device,
 }
 
 impl Study<'_> {
@@ -58,13 +60,18 @@ impl Study<'_> {
                     (feed.signature(), loss, weights)
                 }
             };
-            let mut given = loss.targets(model, &feed, labels.as_ref(), &mut rng)?;
+            let mut given = loss.targets(self.engine(), model, &feed, labels.as_ref(), &mut rng)?;
             given.extend(feed.iter().cloned());
-            see(&Batch { weights: &weights, loss: &loss, given })?;
+            see(&Batch { weights: &weights, loss: &loss, given, device: self.device })?;
             (self.done)();
             prepared = Some((signature, loss, weights));
         }
         if prepared.is_some() { Ok(()) } else { Err(GradientError::Empty) }
+    }
+
+    /// What runs programs in single precision.
+    pub fn engine(&self) -> Engine {
+        Engine { device: self.device, ..Engine::default() }
     }
 
     /// Each feed with its labels, so many samples at a time.
@@ -97,7 +104,7 @@ impl<'a> Weights<'a> {
         program: &Program,
         given: &[(String, Tensor)],
         weights: Option<&[Vec<f64>]>,
-        precision: Precision,
+        engine: Engine,
     ) -> Result<(f64, Vec<Vec<f64>>), GradientError> {
         let original = |node: NodeId| self.model.graph.constant(node).map(|c| &c.tensor);
         let with = |(at, numbers): (usize, &Vec<f64>)| {
@@ -108,7 +115,6 @@ impl<'a> Weights<'a> {
         let place = |node: NodeId| self.nodes.iter().position(|&n| n == node);
         let constant = |node: NodeId| place(node).and_then(|at| others.get(at)).or_else(|| original(node));
         let input = |name: &str| given.iter().find(|(n, _)| n == name).map(|(_, t)| t);
-        let engine = Engine { precision, recompute: false };
         let bindings = Bindings { input: &input, constant: &constant };
         let derived = engine.differentiate(program, bindings, &self.leaves)?;
         let value = numbers("the loss", &derived.results[0])?.iter().sum();
@@ -120,15 +126,15 @@ impl<'a> Weights<'a> {
 impl Batch<'_> {
     /// The derivative of the loss, summed over the batch, by each weight.
     pub fn slopes(&self) -> Result<Vec<Vec<f64>>, GradientError> {
-        self.weights.derivative(&self.loss.program, &self.given, None, Precision::Single).map(|(_, slopes)| slopes)
+        let engine = Engine { device: self.device, ..Engine::default() };
+        self.weights.derivative(&self.loss.program, &self.given, None, engine).map(|(_, slopes)| slopes)
     }
 
     /// The same in double precision, with the weights moved by `step` times a direction.
     pub fn slopes_at(&self, direction: &[Vec<f64>], step: f64) -> Result<Vec<Vec<f64>>, GradientError> {
         let moved = |(w, d): (&Vec<f64>, &Vec<f64>)| w.iter().zip(d).map(|(w, d)| w + step * d).collect();
         let moved: Vec<Vec<f64>> = self.weights.numbers.iter().zip(direction).map(moved).collect();
-        self.weights
-            .derivative(&self.loss.program, &self.given, Some(&moved), Precision::Double)
-            .map(|(_, slopes)| slopes)
+        let engine = Engine { precision: Precision::Double, device: self.device, ..Engine::default() };
+        self.weights.derivative(&self.loss.program, &self.given, Some(&moved), engine).map(|(_, slopes)| slopes)
     }
 }

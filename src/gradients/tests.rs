@@ -2,6 +2,7 @@
 
 use super::relevance::Trace;
 use super::*;
+use crate::autograd::Engine;
 use crate::feed::Feed;
 use crate::ir::{Tensor, parse};
 use crate::stats::Labelled;
@@ -65,7 +66,7 @@ fn spread(count: usize) -> Vec<Feed> {
 /// The numbers of the first free group's units.
 fn measured(text: &str, want: Want, samples: Option<&dyn Samples>) -> Vec<f64> {
     let analysis = analysis(text);
-    let found = Gradients::measure(&analysis, &BTreeSet::from([want]), samples, 3, &|| ());
+    let found = Gradients::measure(&analysis, &BTreeSet::from([want]), samples, 3, Device::Cpu, &|| ());
     let group = analysis.groups.free().next().expect("a group is free");
     found.unwrap_or_else(|e| panic!("{e}")).of(want, group).expect("numbers").to_vec()
 }
@@ -167,8 +168,11 @@ fn flow_is_a_sum_over_paths() {
     let expected: Vec<f64> = (0..3).map(|u| (W[0][u].abs() + W[1][u].abs()) * V[u].abs()).collect();
     let ratios: Vec<f64> = found.iter().zip(&expected).map(|(f, e)| f / e).collect();
     close(&ratios, &[ratios[0]; 3], 1e-9);
-    let notes =
-        |text| Gradients::measure(&analysis(text), &BTreeSet::from([Want::Synflow]), None, 0, &|| ()).unwrap().notes;
+    let notes = |text| {
+        Gradients::measure(&analysis(text), &BTreeSet::from([Want::Synflow]), None, 0, Device::Cpu, &|| ())
+            .unwrap()
+            .notes
+    };
     assert!(notes(LINEAR).is_empty());
     assert_eq!(notes(DEAD), [flow::INEXACT]);
     // The scores that a softmax is taken of, and not its shares, which add up to 1.
@@ -181,7 +185,7 @@ fn flow_is_a_sum_over_paths() {
 fn traced(text: &str, feed: &Feed, rule: Rule) -> (f64, Vec<f64>) {
     let analysis = analysis(text);
     let trace = Trace::new(&analysis, feed, None).unwrap();
-    let relevance = trace.relevance(&analysis.model, feed, None, rule).unwrap();
+    let relevance = trace.relevance(Engine::default(), &analysis.model, feed, None, rule).unwrap();
     let units = trace.units(&relevance);
     let last = relevance.iter().rev().find_map(|r| r.as_ref()).expect("relevance begins somewhere");
     (last.iter().sum(), units.values().map(|u| u.iter().sum()).collect())
@@ -227,7 +231,7 @@ fn the_same_numbers_twice_and_others_with_another_seed() {
     let (analysis, samples) = (analysis(DEAD), spread(5));
     let group = analysis.groups.free().next().unwrap();
     let of = |want, seed| {
-        let found = Gradients::measure(&analysis, &wants, Some(&samples), seed, &|| ()).unwrap();
+        let found = Gradients::measure(&analysis, &wants, Some(&samples), seed, Device::Cpu, &|| ()).unwrap();
         found.of(want, group).unwrap().iter().map(|n| n.to_bits()).collect::<Vec<u64>>()
     };
     wants.iter().for_each(|&want| assert_eq!(of(want, 1), of(want, 1), "{want:?}"));
@@ -244,7 +248,8 @@ fn models_of_one_sample_at_a_time() {
 #[test]
 fn what_can_not_be_measured_is_told() {
     let fails = |text: &str, samples: &dyn Samples| {
-        let found = Gradients::measure(&analysis(text), &BTreeSet::from([Want::Taylor]), Some(samples), 0, &|| ());
+        let found =
+            Gradients::measure(&analysis(text), &BTreeSet::from([Want::Taylor]), Some(samples), 0, Device::Cpu, &|| ());
         found.expect_err("no gradients").to_string()
     };
     let odd = DEAD.replace("a = Relu(h)", "a = Wobble(h)");

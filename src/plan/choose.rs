@@ -7,6 +7,7 @@
 use super::budget::{self, Estimate};
 use super::{Cut, Patterns, Plan, PlanError, VERSION, architecture, places};
 use crate::analysis::Analysis;
+use crate::autograd::Device;
 use crate::axes::{Granularity, Group, GroupId, Shape, Var};
 use crate::cost::{Cost, OpenDims};
 use crate::gradients::{GradientError, Gradients};
@@ -120,6 +121,8 @@ pub struct Options {
     pub measured: Option<Arc<Measured>>,
     /// What was measured of gradients, for criteria that ask for it; those that need no samples measure it themselves.
     pub gradients: Option<Arc<Gradients>>,
+    /// Where gradients are computed.
+    pub device: Device,
     /// What pieces of the model cost on a machine, by width. Groups then keep no number of units at which the model
     /// costs as much as with more, whatever the budget counts.
     pub table: Option<Arc<Table>>,
@@ -145,6 +148,7 @@ impl Options {
             lossless: Some(Ranges::default()),
             measured: None,
             gradients: None,
+            device: Device::Cpu,
             table: None,
             energy: EnergyModel::default(),
         }
@@ -208,7 +212,7 @@ impl<'a> Ranking<'a> {
         };
         let measured = options.measured.as_deref().or(implied.as_ref());
         let weighed = match &options.gradients {
-            None => Gradients::wanted(&options.criterion, analysis, None, options.seed, &|| ())?,
+            None => Gradients::wanted(&options.criterion, analysis, None, options.seed, options.device, &|| ())?,
             known => known.clone(),
         };
         let context = Context { analysis, seed: options.seed, measured, gradients: weighed.as_deref() };

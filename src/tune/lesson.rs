@@ -22,7 +22,7 @@ pub fn lesson(
     let mut inner = vec![];
     let outputs = match teacher {
         Some(teacher) => {
-            let mut theirs = teacher.outputs(feed)?;
+            let mut theirs = teacher.outputs(options.engine(), feed)?;
             let told = theirs.split_off(theirs.len().saturating_sub(teacher.inner.len()));
             let values = model.graph.values_by_name();
             for (name, tensor) in told {

@@ -29,7 +29,7 @@ pub use teacher::Teacher;
 pub use trainer::{Keeping, Tick, Tuned, tune};
 pub use variables::{Running, Trained};
 
-use crate::autograd::EngineError;
+use crate::autograd::{Device, Engine, EngineError};
 use crate::feed::FeedError;
 use crate::judge::{EvalError, JudgeError};
 use crate::oracle::OracleError;
@@ -82,6 +82,8 @@ pub struct Options {
     pub keep_sparsity: bool,
     /// Compute cheap steps twice, for less memory.
     pub recompute: bool,
+    /// Where gradients are computed.
+    pub device: Device,
     pub seed: u64,
 }
 
@@ -110,8 +112,16 @@ impl Default for Options {
             penalties: vec![],
             keep_sparsity: false,
             recompute: false,
+            device: Device::Cpu,
             seed: 0,
         }
+    }
+}
+
+impl Options {
+    /// What runs the models.
+    fn engine(&self) -> Engine {
+        Engine { recompute: self.recompute, device: self.device, ..Engine::default() }
     }
 }
 

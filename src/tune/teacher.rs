@@ -50,13 +50,13 @@ impl Teacher {
     }
 
     /// The outputs for a feed, by name, and then the inner values.
-    pub fn outputs(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, TuneError> {
+    pub fn outputs(&self, engine: Engine, feed: &Feed) -> Result<Vec<(String, Tensor)>, TuneError> {
         let outputs = match &*self.ready(&feed.signature())? {
             Ready::Program(program, names) => {
                 let model = self.prepared.as_ref();
                 let constant = |node: NodeId| model?.graph.constant(node).map(|c| &c.tensor);
                 let bindings = Bindings { input: &|name| feed.get(name), constant: &constant };
-                names.iter().cloned().zip(Engine::default().run(program, bindings)?).collect()
+                names.iter().cloned().zip(engine.run(program, bindings)?).collect()
             }
             Ready::Runner(runner) => {
                 runner.lock().expect("no run breaks down").run(feed).map_err(TuneError::Teacher)?

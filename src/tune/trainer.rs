@@ -8,7 +8,7 @@ use super::student::{Graded, Lesson, given, target};
 use super::teacher::Kept;
 use super::variables::{Variable, place, variables};
 use super::{Options, PREPARE, Running, Schedule, State, Teacher, TuneError};
-use crate::autograd::{Bindings, Derived, Engine};
+use crate::autograd::{Bindings, Derived, Device, Engine};
 use crate::feed::{Feed, Samples};
 use crate::infer::infer;
 use crate::ir::{Model, NodeId, Tensor};
@@ -64,6 +64,7 @@ pub fn tune(
     keeping: &Keeping,
     tell: &dyn Fn(Tick),
 ) -> Result<Tuned, TuneError> {
+    options.device.check()?;
     let mut model = model.clone();
     run_passes(PREPARE, &mut model).map_err(Box::new)?;
     let mut trainer = Trainer::new(&model, teacher, samples, options)?;
@@ -124,8 +125,8 @@ impl<'a> Trainer<'a> {
             return Err(TuneError::Few { samples: samples.len(), held_out: options.held_out });
         }
         let whole = batch.min(learned.per_feed(options.batch) / learned.per_portion());
-        // Statistics of a batch are those of all of it.
-        let is_divisible = whole == batch && options.running != Running::Update;
+        // Statistics of a batch are those of all of it, and a GPU has work for its threads in any batch.
+        let is_divisible = whole == batch && options.running != Running::Update && options.device == Device::Cpu;
         let per_feed = if is_divisible { batch / parts(batch) } else { whole };
         let first: Vec<usize> = (0..per_feed).collect();
         let feed = learned.feed(&first)?;
@@ -141,7 +142,7 @@ impl<'a> Trainer<'a> {
         let constant = |node: NodeId| model.graph.constant(node).map(|c| (node, c.tensor.clone()));
         let statistics = graded.moments.iter().flat_map(|m| [m.0, m.1]).filter_map(constant).collect();
         let total = options.steps.unwrap_or(options.epochs * per_epoch);
-        let engine = Engine { recompute: options.recompute, ..Engine::default() };
+        let engine = options.engine();
         let (progress, best) = (Progress::default(), vec![]);
         Ok(Trainer {
             model,
@@ -317,7 +318,7 @@ impl<'a> Trainer<'a> {
         if let Some(targets) = self.kept.all(&known) {
             return Ok(targets);
         }
-        Ok(teacher.outputs(feed)?.into_iter().map(|(name, tensor)| (target(&name), tensor)).collect())
+        Ok(teacher.outputs(self.engine, feed)?.into_iter().map(|(name, tensor)| (target(&name), tensor)).collect())
     }
 
     /// The loss on what is held out, which decides what is best.

@@ -6,6 +6,7 @@ mod budgets;
 mod build;
 mod compared;
 mod criteria;
+mod device;
 mod driving;
 mod equivalence;
 mod eval;

@@ -33,6 +33,10 @@ pub trait Kernels: Backend {
     }
 }
 
+/// A GPU does better by itself.
+#[cfg(feature = "cuda")]
+impl Kernels for burn_cuda::Cuda {}
+
 impl Kernels for Flex {
     fn convolved(x: &FlexTensor, w: &FlexTensor, window: &Window) -> Option<FlexTensor> {
         let sizes = Sizes::new(&x.shape(), &w.shape(), window)?;

@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 type Recorded<C> = FloatTensor<Autodiff<Flex, C>>;
 
+#[cfg(feature = "cuda")]
+impl<C: CheckpointStrategy> Kernels for Autodiff<burn_cuda::Cuda, C> {}
+
 impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
     fn convolved(x: &Recorded<C>, w: &Recorded<C>, window: &Window) -> Option<Recorded<C>> {
         let made = Flex::convolved(x.primitive(), w.primitive(), window)?;
