@@ -7,6 +7,7 @@ use super::machine::{self, Tables};
 use super::progress::Progress;
 use super::show;
 use super::source::Dims;
+use super::training;
 use crate::analysis::Analysis;
 use crate::axes::Granularity;
 use crate::cost::{self, OpenDims};
@@ -97,6 +98,15 @@ pub fn failure(error: ChooseError) -> Failure {
         }
         _ => Failure::new(error),
     }
+}
+
+/// The formula of a criterion's name, if this build can work it out.
+pub fn formula(name: &str) -> Result<Formula, Failure> {
+    let formula: Formula = name.parse().map_err(Failure::usage)?;
+    if !formula.wants().is_empty() {
+        training::check(&format!("--criterion {name}"))?;
+    }
+    Ok(formula)
 }
 
 /// What a formula looks at of gradients, told of on the way.
@@ -300,7 +310,6 @@ impl Choice {
 }
 
 impl How {
-    /// What the plan is made by; `calibrated` has what was measured.
     /// What a plan is made by. `calibrated` has what was measured; without samples it becomes what the weights imply,
     /// where the criterion asks for that.
     pub fn options(
@@ -374,7 +383,7 @@ impl How {
     pub fn check(&self) -> Result<(), Failure> {
         self.ranges().map_err(Failure::usage)?;
         let Some(name) = &self.criterion else { return Ok(()) };
-        let criterion: Formula = name.parse().map_err(Failure::usage)?;
+        let criterion = formula(name)?;
         if criterion.needs_data() && !self.calibration.is_given() {
             let what = format!("--criterion {name}: it looks at what the model computes on samples");
             return Err(Failure::usage(what).hint("give some with --calib"));

@@ -10,6 +10,7 @@ mod data;
 mod features;
 mod loss;
 mod optimizer;
+mod quantized;
 mod regularize;
 mod schedule;
 mod state;
@@ -21,6 +22,7 @@ pub use data::Teacher;
 pub use features::{Feature, Wanted, features};
 pub use loss::{Loss, Meaning};
 pub use optimizer::{Memory, Optimizer};
+pub use quantized::Quantized;
 pub use regularize::{Penalized, Penalty};
 pub use schedule::Schedule;
 pub use state::{State, StateError};
@@ -139,6 +141,8 @@ pub enum TuneError {
     NothingToLearn,
     #[error("the model has no weights that could be trained")]
     NothingToTrain,
+    #[error("there is nothing to train: all {weights} weights in {tensors} tensors are whole numbers")]
+    WholeNumbers { weights: usize, tensors: usize },
     #[error("{0}: there is nothing that it could draw towards zero")]
     NothingToPenalize(Penalized),
     #[error("{samples} samples are too few: of every {held_out}, one is held out")]

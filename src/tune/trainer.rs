@@ -4,7 +4,7 @@ use super::data::{check, labels, order, strange};
 use super::loss::Meaning;
 use super::regularize::Regularizer;
 use super::state::{Progress, floats};
-use super::student::{Graded, Lesson, Target, given, target};
+use super::student::{Graded, Lesson, Target, first_output, given, target};
 use super::variables::{Variable, place, variables};
 use super::{Loss, Options, PREPARE, Schedule, State, Teacher, TuneError};
 use crate::autograd::{Bindings, Engine};
@@ -12,9 +12,8 @@ use crate::feed::{Feed, Samples};
 use crate::infer::infer;
 use crate::ir::{Model, NodeId, Tensor};
 use crate::judge::{Figure, Judge, Task};
-use crate::oracle::{Runner, Signature};
+use crate::oracle::Signature;
 use crate::prune::run_passes;
-use crate::save::to_bytes;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -124,7 +123,10 @@ impl<'a> Trainer<'a> {
         let first: Vec<usize> = (0..per_feed).collect();
         let feed = learned.feed(&first)?;
         let given = labels(&learned, &first, &feed, options.next_tokens)?;
-        let lesson = lesson(model, teacher, &feed, &first, given.is_some(), options)?;
+        // What the model itself says tells first whether it can be trained.
+        let own = first_output(model, &feed)?;
+        let own = given.is_some().then_some(own);
+        let lesson = lesson(model, teacher, &feed, &first, own, options)?;
         if let Some(axis) = lesson.outputs[0].meaning.classes() {
             check(samples, lesson.outputs[0].shape[axis])?;
         }
@@ -414,7 +416,7 @@ fn lesson(
     teacher: Option<&Teacher>,
     feed: &Feed,
     portions: &[usize],
-    labelled: bool,
+    own: Option<(String, Tensor)>,
     options: &Options,
 ) -> Result<Lesson, TuneError> {
     let of_tokens = feed.iter().any(|(_, t)| !t.dtype.is_float());
@@ -438,14 +440,11 @@ fn lesson(
             };
             names.iter().enumerate().map(goal).collect::<Result<Vec<_>, TuneError>>()?
         }
-        None if labelled => {
-            let bytes = to_bytes(model).map_err(|e| TuneError::Output(e.to_string()))?;
-            let outputs = Runner::new(&bytes, None, &feed.signature())?.run(feed)?;
-            let (name, tensor) = outputs.into_iter().next().ok_or_else(|| TuneError::NoOutput(String::new()))?;
+        None => {
+            let (name, tensor) = own.ok_or(TuneError::NothingToLearn)?;
             let meaning = Meaning::of(&tensor, options.loss, of_tokens)?;
             vec![Target { student: name.clone(), teacher: name, meaning, shape: tensor.shape }]
         }
-        None => return Err(TuneError::NothingToLearn),
     };
     match outputs.is_empty() {
         true => Err(TuneError::NoOutput(String::new())),

@@ -47,13 +47,38 @@ fn criteria_that_need_samples_say_so() {
 
 #[test]
 #[cfg(not(feature = "gradients"))]
-fn criteria_that_need_gradients_say_what_to_build() {
-    let (net, calib) = (fixture("digits_mlp"), fixture("digits_calib.npz"));
-    for options in [&["--criterion", "synflow"][..], &["--criterion", "obs*taylor", "--calib", &calib]] {
-        let args = [&["prune", &net, "-o", "o.onnx"], options].concat();
-        let assert = secateur(&args).code(1);
-        assert!(text(&assert.get_output().stderr).contains("build it with `--features gradients`"), "{options:?}");
+fn what_needs_gradients_says_what_to_build() {
+    let folder = Folder::new();
+    // Before anything is read: there are no such files.
+    let (net, output) = ("none.onnx", folder.path("o"));
+    let verbs: [&[&str]; 8] = [
+        &["prune", net, "--criterion", "synflow"],
+        &["prune", net, "--criterion", "obs*taylor", "--calib", "none.npz"],
+        &["prune", net, "--iterative", "2", "--tune-steps", "5", "--calib", "none.npz"],
+        &["plan", net, "--criterion", "synflow"],
+        &[
+            "sweep",
+            net,
+            "--criterion",
+            "lrp",
+            "--calib",
+            "none.npz",
+            "--judge",
+            "none.npz",
+            "--judge-labels",
+            "none.npz",
+        ],
+        &["sensitivity", net, "--criterion", "snip", "--calib", "none.npz"],
+        &["tune", net, "--data", "none.npz", "--labels", "none.npz"],
+        &["tune", net, "--data", "none.npz", "--teacher", net],
+    ];
+    for verb in verbs {
+        let to: &[&str] = if verb[0] == "sensitivity" { &[] } else { &["-o", &output] };
+        let assert = secateur(&[verb, to].concat()).code(2);
+        let stderr = text(&assert.get_output().stderr);
+        assert!(stderr.contains("build it with `--features gradients`"), "{verb:?}: {stderr}");
     }
+    assert!(!std::path::Path::new(&output).exists());
 }
 
 #[test]
