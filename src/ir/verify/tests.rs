@@ -1,6 +1,4 @@
-use super::super::{
-    Attribute, Call, Constant, DType, Form, Graph, Model, Node, Origin, Payload, Tensor, Use, ValueId, parse, verify,
-};
+use super::super::{Attribute, Call, DType, Graph, Model, Node, Payload, Tensor, Use, ValueId, parse, verify};
 
 fn read(text: &str) -> Model {
     parse(text, &|_| None).unwrap_or_else(|e| panic!("{e}\n{text}"))
