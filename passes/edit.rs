@@ -81,7 +81,7 @@ pub(crate) fn new_constant(ir_version: i64, name: String, tensor: Tensor) -> Nod
 
 /// The data of a constant operand, where it has data.
 pub(super) fn dense(graph: &Graph, value: ValueId) -> Option<&Constant> {
-    graph.constant(value.node).filter(|c| !matches!(c.form, Form::Sparse { .. }))
+    graph.constant(value.node).filter(|c| !c.is_opaque())
 }
 
 /// Asks something of a call with what is known around it.

@@ -20,7 +20,7 @@ mod types;
 
 pub(crate) use attribute::{attribute_proto, constant, kind, scalar};
 pub use tensor::TensorFault;
-pub(crate) use tensor::absent;
+pub(crate) use tensor::sparse;
 pub(crate) use types::{known, tensor_type};
 
 use crate::ir::{Model, Tensor};
@@ -80,6 +80,11 @@ impl LoadError {
         let name = if name.contains('"') { name.to_owned() } else { format!("{name:?}") };
         LoadError::Tensor { name, fault }
     }
+}
+
+/// An encoded `SparseTensorProto` with its zeros, where it has one; data in files beside a model is not read.
+pub fn sparse_tensor(bytes: &[u8]) -> Option<Tensor> {
+    sparse(&SparseTensorProto::decode(bytes).ok()?).ok().filter(|t| t.raw().is_ok())
 }
 
 /// Reads the model in a file, and in the data files beside it.

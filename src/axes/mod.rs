@@ -122,8 +122,8 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
                 axes.pin_values(graph.results(node), PinKind::Interface, node, why);
             }
             Node::Output(_) => axes.pin_operands(graph, node, 0, PinKind::Interface, "a model output"),
-            Node::Constant(c) if matches!(c.form, crate::ir::Form::Sparse { .. }) => {
-                axes.pin_values(graph.results(node), PinKind::Opaque, node, "a sparse initializer");
+            Node::Constant(c) if c.is_opaque() => {
+                axes.pin_values(graph.results(node), PinKind::Opaque, node, "a sparse initializer that can't be read");
             }
             Node::Constant(_) => {}
             Node::Call(_) if contradictory.contains(&node) => {

@@ -8,6 +8,7 @@ use super::machine::{self, Tables};
 use super::progress::Progress;
 use super::show;
 use super::source::Dims;
+use super::training;
 use crate::analysis::Analysis;
 use crate::autograd::{Device, EngineError};
 use crate::axes::Granularity;
@@ -101,6 +102,15 @@ pub fn failure(error: ChooseError) -> Failure {
         }
         _ => Failure::new(error),
     }
+}
+
+/// The formula of a criterion's name, if this build can work it out.
+pub fn formula(name: &str) -> Result<Formula, Failure> {
+    let formula: Formula = name.parse().map_err(Failure::usage)?;
+    if !formula.wants().is_empty() {
+        training::check(&format!("--criterion {name}"))?;
+    }
+    Ok(formula)
 }
 
 /// What a formula looks at of gradients, told of on the way.
@@ -309,7 +319,6 @@ impl Choice {
 }
 
 impl How {
-    /// What the plan is made by; `calibrated` has what was measured.
     /// What a plan is made by. `calibrated` has what was measured; without samples it becomes what the weights imply,
     /// where the criterion asks for that.
     pub fn options(
@@ -385,7 +394,7 @@ impl How {
         self.ranges().map_err(Failure::usage)?;
         self.on.check()?;
         let Some(name) = &self.criterion else { return Ok(()) };
-        let criterion: Formula = name.parse().map_err(Failure::usage)?;
+        let criterion = formula(name)?;
         if criterion.needs_data() && !self.calibration.is_given() {
             let what = format!("--criterion {name}: it looks at what the model computes on samples");
             return Err(Failure::usage(what).hint("give some with --calib"));

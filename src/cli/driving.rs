@@ -4,6 +4,7 @@ use super::Failure;
 use super::calibration::{Calibrated, Calibration, batches};
 use super::data::{Judging, TaskName, labels};
 use super::progress::Progress;
+use super::training::{self, tell_untrained};
 use super::tuning::Tuning;
 use crate::analysis::Analysis;
 use crate::drive::{self, Descended, DriveError, Driven, Jury, Promise, Rounds, Subject};
@@ -185,6 +186,7 @@ impl Drive<'_> {
         let labels = self.driving.court.calib_labels();
         let samples = self.calibration.labelled(self.model, labels)?.ok_or(DriveError::NoSamples)?;
         let teacher = Teacher::new(&inlined(self.model), None, vec![])?;
+        tell_untrained(self.model);
         let (progress, steps) = (Progress::training(), Cell::new(0));
         let tell = |tick: Tick| {
             steps.set(steps.get() + 1);
@@ -193,7 +195,10 @@ impl Drive<'_> {
         let options = self.driving.tuning.options(self.options.seed, self.options.device);
         let tuning = drive::Tuning { teacher: &teacher, samples: &samples, options, tell: &tell };
         let rounds = self.rounds(count, Some(&tuning));
-        Ok(drive::rounds(&self.subject(), self.options, self.options.budget, &rounds)?)
+        drive::rounds(&self.subject(), self.options, self.options.budget, &rounds).map_err(|error| match error {
+            DriveError::Tune(cause) => training::hinted(&cause, format!("tuning: {cause}")),
+            error => error.into(),
+        })
     }
 
     /// Looks for what keeps the promise, and for a better allocation of that budget.

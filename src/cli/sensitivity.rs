@@ -1,7 +1,7 @@
 //! `secateur sensitivity`: which groups do the outputs depend on?
 
 use super::calibration::read;
-use super::choice::gradients;
+use super::choice::{formula, gradients};
 use super::device::On;
 use super::progress::Progress;
 use super::source::check_folder;
@@ -9,7 +9,7 @@ use super::{Exit, Failure, show, source};
 use crate::axes::Group;
 use crate::draw::{Chart, Line};
 use crate::plan::places;
-use crate::score::{Context, Formula};
+use crate::score::Context;
 use crate::sensitivity::{Ablation, RATIOS, curve};
 use crate::stats::{Measured, Samples};
 use serde::Serialize;
@@ -73,7 +73,7 @@ struct Point {
 pub fn run(args: Args) -> super::Outcome {
     args.svg.as_deref().map_or(Ok(()), check_folder)?;
     args.on.check()?;
-    let formula: Formula = args.criterion.parse().map_err(Failure::usage)?;
+    let formula = formula(&args.criterion)?;
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
     let few = read(&args.calib, None, &model, args.run_samples as usize)?;

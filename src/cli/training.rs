@@ -1,9 +1,10 @@
 //! Arguments about training.
 
-use super::Failure;
 use super::device::On;
+use super::{Failure, show};
+use crate::ir::Model;
 use crate::program::LowerError;
-use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, StateError, Trained, TuneError};
+use crate::tune::{Loss, Optimizer, Options, Penalty, Quantized, Running, Schedule, StateError, Trained, TuneError};
 use clap::{Args, ValueEnum};
 use globset::Glob;
 use std::path::Path;
@@ -112,7 +113,7 @@ enum LossName {
 impl Training {
     /// Fails where the build can't train, or not on this device.
     pub fn check(&self) -> Result<(), Failure> {
-        check()?;
+        check("tune")?;
         self.on.check()
     }
 
@@ -167,22 +168,38 @@ impl Training {
     }
 }
 
-/// Fails where the build can't train.
-pub fn check() -> Result<(), Failure> {
+/// Fails where the build can't differentiate; `what` needs that.
+pub fn check(what: &str) -> Result<(), Failure> {
     match cfg!(feature = "gradients") {
         true => Ok(()),
         false => {
-            Err(Failure::usage("this build can't train")
-                .hint("build it with `cargo build --release --features gradients`"))
+            let failure = Failure::usage(format!("{what}: this build can't differentiate"));
+            Err(failure.hint("build it with `--features gradients`"))
         }
+    }
+}
+
+/// Says how much of a model is not trained because it is quantized.
+pub fn tell_untrained(model: &Model) {
+    let (weights, tensors) = Quantized::of(model).counts(model);
+    if tensors > 0 {
+        show::say(&format!(
+            "note: {weights} weights in {tensors} tensors are whole numbers (quantized), and are not trained"
+        ));
     }
 }
 
 /// Why a model could not be trained, with what can be done about it.
 pub fn failure(model: &Path, error: TuneError) -> Failure {
-    let hint = match &error {
+    hinted(&error, format!("{}: {error}", model.display()))
+}
+
+/// The failure of this text, with what can be done about the error.
+pub fn hinted(error: &TuneError, text: String) -> Failure {
+    let hint = match error {
         TuneError::NothingToLearn => "give the original model with --teacher, or labels with --labels, or both",
         TuneError::NothingToTrain => "see `secateur inspect`; patterns of --train and --freeze are for whole names",
+        TuneError::WholeNumbers { .. } => "train the model of floats, and quantize what comes out",
         TuneError::Few { .. } => "give more samples, or hold out more of them: `--hold-out 2` is every second one",
         TuneError::NoOutput(_) | TuneError::Outputs { .. } => "a teacher has the student's outputs, in the same order",
         TuneError::Teacher(_) => "a teacher has the student's inputs, by the same names",
@@ -197,10 +214,12 @@ pub fn failure(model: &Path, error: TuneError) -> Failure {
             "go on with the model, samples and options of that time, or leave out --resume to begin anew"
         }
         TuneError::State(StateError::Format { .. }) => "leave out --resume to begin anew; that writes over the file",
-        TuneError::Lower(LowerError::Call { .. }) => "see `secateur print`; what has no derivative can't be trained",
+        TuneError::Lower(LowerError::Call { .. }) => {
+            "export the model without it, or let `prune --calib` repair what it cuts, which needs no derivatives"
+        }
         _ => "",
     };
-    let failure = Failure::new(format!("{}: {error}", model.display()));
+    let failure = Failure::new(text);
     if hint.is_empty() { failure } else { failure.hint(hint) }
 }
 

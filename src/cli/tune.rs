@@ -118,6 +118,7 @@ pub fn run(args: Args) -> super::Outcome {
         every: args.checkpoint_every.map_or(0, |n| n as usize),
         resume: args.resume,
     };
+    training::tell_untrained(&model);
     let progress = Progress::training();
     let tuned = tune::tune(&model, teacher.as_ref(), &samples, &options, &keeping, &|tick| progress.tick(tick))
         .map_err(|e| training::failure(&args.model, e))?;

@@ -31,7 +31,7 @@ impl Tuning {
 
     /// Fails where the build can't train.
     pub fn check(&self) -> Result<(), Failure> {
-        if self.is_given() { training::check() } else { Ok(()) }
+        if self.is_given() { training::check("--tune-steps") } else { Ok(()) }
     }
 
     /// How each round trains, and where.

@@ -26,6 +26,16 @@ pub struct Loss {
     shapes: Vec<Vec<usize>>,
 }
 
+/// What samples without labels should come out as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlabeled {
+    /// Drawn from what the model says.
+    Drawn,
+    /// What the model says, all of it: the gradient is zero, and the curvature that of the divergence from the model
+    /// itself, of which draws are an estimate.
+    Expected,
+}
+
 /// What outputs stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
@@ -91,13 +101,14 @@ impl Loss {
         Ok(Loss { forward, program, reads, shapes: terms.iter().map(|t| t.shape()).collect() })
     }
 
-    /// What a feed should come out as, by its labels, or drawn from what the model says.
+    /// What a feed should come out as, by its labels, or by what the model says.
     pub fn targets(
         &self,
         engine: Engine,
         model: &Model,
         feed: &Feed,
         labels: Option<&Tensor>,
+        unlabeled: Unlabeled,
         rng: &mut ChaCha8Rng,
     ) -> Result<Vec<(String, Tensor)>, GradientError> {
         let targets = match labels {
@@ -106,7 +117,7 @@ impl Loss {
                 let constant = |node| model.graph.constant(node).map(|c| &c.tensor);
                 let bindings = Bindings { input: &|name| feed.get(name), constant: &constant };
                 let found = engine.run(&self.forward, bindings)?;
-                found.iter().map(|t| self.drawn(t, rng)).collect::<Result<_, _>>()?
+                found.iter().map(|t| self.said(t, unlabeled, rng)).collect::<Result<_, _>>()?
             }
         };
         let tensors = targets.into_iter().zip(&self.shapes).map(|(t, shape)| tensor(shape, &t));
@@ -130,21 +141,33 @@ impl Loss {
         Ok(target)
     }
 
-    fn drawn(&self, found: &Tensor, rng: &mut ChaCha8Rng) -> Result<Vec<f64>, GradientError> {
+    fn said(&self, found: &Tensor, unlabeled: Unlabeled, rng: &mut ChaCha8Rng) -> Result<Vec<f64>, GradientError> {
         let mut numbers = numbers("an output", found)?;
-        match self.reads {
-            Reads::Numbers => numbers.iter_mut().for_each(|n| *n += normal(rng)),
-            Reads::Scores(classes) => numbers.chunks_exact_mut(classes).for_each(|row| draw(row, rng)),
+        if let Reads::Scores(classes) = self.reads {
+            numbers.chunks_exact_mut(classes).for_each(distribution);
+        }
+        match (unlabeled, self.reads) {
+            (Unlabeled::Expected, _) => {}
+            (Unlabeled::Drawn, Reads::Numbers) => numbers.iter_mut().for_each(|n| *n += normal(rng)),
+            (Unlabeled::Drawn, Reads::Scores(classes)) => {
+                numbers.chunks_exact_mut(classes).for_each(|row| draw(row, rng));
+            }
         }
         Ok(numbers)
     }
 }
 
-/// Puts 1 at a class drawn by these scores, and 0 elsewhere.
-fn draw(scores: &mut [f64], rng: &mut ChaCha8Rng) {
+/// Scores as the chances of classes.
+fn distribution(scores: &mut [f64]) {
     let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     scores.iter_mut().for_each(|s| *s = (*s - largest).exp());
-    let mut left = rng.random_range(0.0..1.0) * scores.iter().sum::<f64>();
+    let sum: f64 = scores.iter().sum();
+    scores.iter_mut().for_each(|s| *s /= sum);
+}
+
+/// Puts 1 at a class drawn by these chances, and 0 elsewhere.
+fn draw(scores: &mut [f64], rng: &mut ChaCha8Rng) {
+    let mut left = rng.random_range(0.0..1.0);
     let place = scores.iter().position(|share| {
         left -= share;
         left < 0.0

@@ -25,6 +25,7 @@ use crate::program::LowerError;
 use crate::score::Formula;
 use crate::stats::Samples;
 use crate::verify::VerifyError;
+use loss::Unlabeled;
 use slopes::Study;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub enum Want {
     Taylor,
     /// `½ Σ w² E[g²]`.
     Fisher,
-    /// `½ Σ w² H`, with the diagonal of the Hessian.
+    /// `½ wᵀHw`, with the Hessian by the weights of the unit.
     Hessian,
     /// `Σ |g w|`.
     Snip,
@@ -136,8 +137,10 @@ impl Gradients {
         device.check()?;
         let mut gradients = Gradients::default();
         for &want in wants {
-            let study =
-                samples.map(|samples| Study { analysis, samples, seed, device, done }).ok_or(GradientError::Empty);
+            // Draws would only add noise to a curvature.
+            let unlabeled = if want == Want::Hessian { Unlabeled::Expected } else { Unlabeled::Drawn };
+            let study = samples.map(|samples| Study { analysis, samples, seed, device, unlabeled, done });
+            let study = study.ok_or(GradientError::Empty);
             let numbers = match want {
                 Want::Taylor => first::taylor(&study?)?,
                 Want::Fisher => first::fisher(&study?)?,

@@ -3,30 +3,37 @@
 use super::first::BATCH;
 use super::slopes::{Batch, Study};
 use super::{GradientError, Numbers, add};
+use crate::axes::GroupId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Random vectors for each batch.
-const PROBES: usize = 2;
+/// How many sets the groups are put into at most; those of a set are moved at a time. Each costs two gradients.
+const SETS: usize = 16;
 
 /// How far weights are moved, as a share of their root mean square. A kink of the loss (a ReLU) that lies further away
 /// does not count.
 const STEP: f64 = 1e-4;
 
-/// `½ Σ w² h`, where `h` is the diagonal of the Hessian as Hutchinson estimates it: the mean of `z ⊙ Hz` over random
-/// signs `z`, other ones for each batch.
+/// `½ wᵀHw` of all that belongs to a unit, estimated with random signs `z` of units (Hutchinson): the mean of
+/// `z w_uᵀH (Σ z w)` is that of the unit alone. What other units add to it is noise, so not many groups are moved at a
+/// time. Signs of single weights, which estimate the diagonal, drown it in that of all pairs of weights.
 pub fn hessian(study: &Study) -> Result<Numbers, GradientError> {
     let mut signs = ChaCha8Rng::seed_from_u64(study.seed);
     // Another stream than that of the targets.
     signs.set_stream(1);
     let mut total = Numbers::new();
     study.each(BATCH, |batch| {
-        for _ in 0..PROBES {
-            let z: Vec<Vec<f64>> = batch.weights.numbers.iter().map(|n| drawn(n.len(), &mut signs)).collect();
-            let hz = product(batch, &z)?;
-            let times = |(z, hz): (&Vec<f64>, Vec<f64>)| z.iter().zip(hz).map(|(z, h)| z * h).collect();
-            let diagonal: Vec<Vec<f64>> = z.iter().zip(hz).map(times).collect();
-            add(&mut total, batch.weights.sums(&diagonal, |w, h| 0.5 * w * w * h), |sum| sum / PROBES as f64);
+        let weights = batch.weights;
+        let counts: Vec<(GroupId, usize)> = weights.units.counts().collect();
+        for first in 0..SETS.min(counts.len()) {
+            let some = counts.iter().skip(first).step_by(SETS);
+            let z: Numbers = some.map(|&(group, count)| (group, drawn(count, &mut signs))).collect();
+            let moved = product(batch, &weights.of_units(&z))?;
+            for (group, mut found) in weights.sums(&moved, |w, hv| 0.5 * w * hv) {
+                let Some(z) = z.get(&group) else { continue };
+                found.iter_mut().zip(z).for_each(|(n, z)| *n *= z);
+                add(&mut total, Numbers::from([(group, found)]), |n| n);
+            }
         }
         Ok(())
     })?;

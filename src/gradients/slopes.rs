@@ -1,6 +1,6 @@
 //! Derivatives of the loss by weights, batch by batch.
 
-use super::loss::{Loss, numbers};
+use super::loss::{Loss, Unlabeled, numbers};
 use super::units::Units;
 use super::{GradientError, Numbers};
 use crate::analysis::Analysis;
@@ -19,6 +19,8 @@ pub struct Study<'a> {
     pub samples: &'a dyn Samples,
     pub seed: u64,
     pub device: Device,
+    /// What is asked of samples that have no labels.
+    pub unlabeled: Unlabeled,
     pub done: &'a dyn Fn(),
 }
 
@@ -29,7 +31,7 @@ pub struct Weights<'a> {
     pub nodes: Vec<NodeId>,
     /// The elements of each constant.
     pub numbers: Vec<Vec<f64>>,
-    units: Units,
+    pub units: Units,
 }
 
 /// A batch with all that its loss is computed from.
@@ -60,7 +62,7 @@ impl Study<'_> {
                     (feed.signature(), loss, weights)
                 }
             };
-            let mut given = loss.targets(self.engine(), model, &feed, labels.as_ref(), &mut rng)?;
+            let mut given = loss.targets(self.engine(), model, &feed, labels.as_ref(), self.unlabeled, &mut rng)?;
             given.extend(feed.iter().cloned());
             see(&Batch { weights: &weights, loss: &loss, given, device: self.device })?;
             (self.done)();
@@ -96,6 +98,16 @@ impl<'a> Weights<'a> {
     pub fn sums(&self, others: &[Vec<f64>], f: impl Fn(f64, f64) -> f64) -> Numbers {
         let of = |(w, o): (&Vec<f64>, &Vec<f64>)| w.iter().zip(o).map(|(&w, &o)| f(w, o)).collect();
         self.units.sums(&self.numbers.iter().zip(others).map(of).collect::<Vec<Vec<f64>>>())
+    }
+
+    /// The weights, each times the sum of what is given for the units that it belongs to.
+    pub fn of_units(&self, of_units: &Numbers) -> Vec<Vec<f64>> {
+        let mut factors: Vec<Vec<f64>> = self.numbers.iter().map(|n| vec![0.0; n.len()]).collect();
+        of_units.iter().for_each(|(&group, given)| self.units.spread(group, given, &mut factors));
+        for (factors, weights) in factors.iter_mut().zip(&self.numbers) {
+            factors.iter_mut().zip(weights).for_each(|(f, w)| *f *= w);
+        }
+        factors
     }
 
     /// A program's only number, and its derivative by each constant, with other numbers in place of the weights.

@@ -6,6 +6,7 @@ use crate::autograd::Engine;
 use crate::feed::Feed;
 use crate::ir::{Tensor, parse};
 use crate::stats::Labelled;
+use proptest::prelude::*;
 
 /// Two linear layers with three units between them.
 const LINEAR: &str = "g (f32[N,2] x) => (f32[N,1] y) {
@@ -112,9 +113,8 @@ fn first_derivatives_of_a_linear_net() {
 fn second_derivatives_of_a_squared_error() {
     let many: Vec<_> = ROWS.into_iter().cycle().take(600).collect();
     let found = measured(LINEAR, Want::Hessian, Some(&samples(&many)));
-    let expected = by_hand(|x, _, h, u| {
-        0.5 * ((x[0] * V[u] * W[0][u]).powi(2) + (x[1] * V[u] * W[1][u]).powi(2) + (h * V[u]).powi(2))
-    });
+    // By a unit's weights in both layers the output is bilinear: twice what it says, and twice that for the error.
+    let expected = by_hand(|_, e, h, u| 0.5 * ((2.0 * h * V[u]).powi(2) + e * 2.0 * h * V[u]));
     close(&found.iter().map(|f| f / 300.0).collect::<Vec<_>>(), &expected, 0.1);
 }
 
@@ -179,6 +179,27 @@ fn flow_is_a_sum_over_paths() {
     let shares = LINEAR.replace("f32[N,1] y", "f32[N,2] s").replace("f32[3,1] v = {", "f32[3,2] v = {0.5, 1.0, -2.0, ");
     let shares = shares.replace("y = MatMul(h, v)", "y = MatMul(h, v) s = Softmax(y)");
     assert!(measured(&shares, Want::Synflow, None).iter().all(|&f| f > 0.0) && notes(&shares).is_empty());
+}
+
+proptest! {
+    // Tanaka et al., theorem of layer-wise conservation: what flows in flows out, so no layer has less in all.
+    #[test]
+    fn as_much_flows_through_every_layer(widths in prop::collection::vec(1_usize..6, 3..6), seed in 0_usize..1000) {
+        let number = |i: usize| ((i * 37 + seed * 11) % 23) as f32 / 11.0 - 1.04;
+        let (mut lines, mut last, mut x) = (String::new(), 3, "x".to_owned());
+        for (at, &width) in widths.iter().chain(&[2]).enumerate() {
+            let weights: Vec<String> = (0..last * width).map(|i| number(i + 100 * at).to_string()).collect();
+            lines += &format!("f32[{last},{width}] w{at} = {{{}}}\n h{at} = MatMul({x}, w{at})\n", weights.join(", "));
+            lines += &format!("r{at} = Relu(h{at})\n");
+            (last, x) = (width, format!("r{at}"));
+        }
+        let analysis = analysis(&format!("g (f32[N,3] x) => (f32[N,2] {x}) {{ {lines} }}"));
+        let found = Gradients::measure(&analysis, &BTreeSet::from([Want::Synflow]), None, 0, Device::Cpu, &|| ()).unwrap();
+        let sums: Vec<f64> =
+            analysis.groups.free().filter_map(|g| Some(found.of(Want::Synflow, g)?.iter().sum())).collect();
+        prop_assert_eq!(sums.len(), widths.iter().filter(|&&w| w > 1).count());
+        prop_assert!(sums.iter().all(|s| (s / sums[0] - 1.0).abs() < 1e-9), "{:?}", sums);
+    }
 }
 
 /// The score of the largest class, and the sum of the relevance of each group's units.

@@ -48,6 +48,23 @@ impl Units {
         Units { groups }
     }
 
+    /// How many units each group has.
+    pub fn counts(&self) -> impl Iterator<Item = (GroupId, usize)> {
+        self.groups.iter().map(|(&group, (size, _))| (group, *size))
+    }
+
+    /// Adds to numbers of weights, a list for each constant, what is given for the unit of a group that each belongs to.
+    pub fn spread(&self, group: GroupId, of_units: &[f64], numbers: &mut [Vec<f64>]) {
+        let Some((_, places)) = self.groups.get(&group) else { return };
+        for place in places {
+            for (run, inner) in numbers[place.constant].chunks_exact_mut(place.inner.max(1)).enumerate() {
+                if let Some(unit) = place.units[run % place.units.len()] {
+                    inner.iter_mut().for_each(|n| *n += of_units[unit as usize]);
+                }
+            }
+        }
+    }
+
     /// Sums numbers of weights, a list for each constant, over all that belongs to a unit.
     pub fn sums(&self, numbers: &[Vec<f64>]) -> Numbers {
         let sum = |size: usize, places: &[Place]| {

@@ -1,6 +1,6 @@
 //! The four kinds of nodes.
 
-use super::{Attribute, Extra, Tensor, ValueInfo};
+use super::{Attribute, Extra, Payload, Tensor, ValueInfo};
 use indexmap::IndexMap;
 
 /// A node of the graph.
@@ -70,6 +70,11 @@ pub struct Trace {
 }
 
 impl Constant {
+    /// Whether it is a sparse initializer of which nothing is known but its type.
+    pub fn is_opaque(&self) -> bool {
+        matches!((&self.form, &self.tensor.payload), (Form::Sparse { .. }, Payload::Absent(_)))
+    }
+
     /// The constant's name in the input file, where it comes from there.
     pub fn source(&self) -> Option<&str> {
         match &self.origin {
@@ -89,7 +94,8 @@ pub enum Form {
     /// A node `Constant` with its encoded remainder (name, doc string) and the attribute that holds the value.
     /// `original` is that attribute as it was encoded, written again while the tensor is untouched.
     Node { extra: Extra, original: Option<Extra> },
-    /// A sparse initializer, as it was encoded. `tensor` then holds its type, and no data.
+    /// A sparse initializer. `original` is how it was encoded, written again while the tensor is untouched; it is empty
+    /// where that is not known. If it can't be made dense, the tensor holds its type, and no data.
     Sparse { original: Extra },
 }
 

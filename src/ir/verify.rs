@@ -21,7 +21,7 @@
 
 use super::print::Page;
 use super::tensor::element_count;
-use super::{Attribute, Call, DType, Form, Graph, Model, Node, NodeId, Payload, Tensor, TensorError, Use, ValueId};
+use super::{Attribute, Call, DType, Graph, Model, Node, NodeId, Payload, Tensor, TensorError, Use, ValueId};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -213,14 +213,7 @@ impl<'a> Checker<'a> {
                 }
                 self.check_tensor(node, "the default", input.default.as_ref());
             }
-            Node::Constant(c) => match &c.form {
-                Form::Sparse { .. } => match &c.tensor.payload {
-                    Payload::Absent(_) => {}
-                    Payload::Raw(data) if data.is_empty() => {}
-                    _ => self.report(node, "a sparse constant has data beside its encoded form"),
-                },
-                _ => self.check_tensor(node, "the constant", Some(&c.tensor)),
-            },
+            Node::Constant(c) => self.check_tensor(node, "the constant", Some(&c.tensor)),
             Node::Call(call) => self.check_call(node, call),
         }
     }

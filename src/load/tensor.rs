@@ -8,6 +8,9 @@ use bytes::Bytes;
 use std::io;
 use std::path::PathBuf;
 
+/// The most bytes that a sparse tensor is made dense for: as much as a file may have.
+const LARGEST: usize = 1 << 31;
+
 /// What is wrong with a tensor.
 #[derive(Debug, thiserror::Error)]
 pub enum TensorFault {
@@ -127,18 +130,51 @@ pub(super) fn inline(p: &mut TensorProto, files: &mut Files) -> Result<(), Tenso
     Ok(())
 }
 
-/// What stands for a sparse tensor: its type, and a hash in place of data.
-pub(super) fn sparse(p: &SparseTensorProto) -> Result<Tensor, TensorFault> {
+/// A sparse tensor with its zeros. If places and numbers do not make one, or it would be very large, what stands for
+/// it: its type, and a hash in place of data.
+pub(crate) fn sparse(p: &SparseTensorProto) -> Result<Tensor, TensorFault> {
     let code = p.values.as_ref().map_or(0, |v| v.data_type());
     let dtype = DType::from_code(code).ok_or(TensorFault::ElementType(code))?;
     let shape = shape(&p.dims)?;
-    match Tensor::new(dtype, shape.clone(), Bytes::new()) {
-        Err(e @ TensorError::Overflow(_)) => Err(e.into()),
-        _ => Ok(Tensor { dtype, shape, payload: absent(p), store: Store::Raw, extra: Default::default() }),
+    if let Err(e @ TensorError::Overflow(_)) = Tensor::new(dtype, shape.clone(), Bytes::new()) {
+        return Err(e.into());
     }
+    let payload = dense(p, dtype, &shape).map_or_else(|| absent(p), Payload::Raw);
+    Ok(Tensor { dtype, shape, payload, store: Store::Raw, extra: Default::default() })
+}
+
+/// The data of a sparse tensor, zeros and all. Places count elements, or are a row of indices each.
+fn dense(p: &SparseTensorProto, dtype: DType, shape: &[usize]) -> Option<Bytes> {
+    let part = |p: &Option<TensorProto>| tensor(p.clone()?, &mut Files::new(None)).ok();
+    let (values, places) = (part(&p.values)?, part(&p.indices)?);
+    let (size, count) = (dtype.bits() / 8, shape.iter().product::<usize>());
+    if dtype.bits() < 8 || dtype.bytes(count) > LARGEST || values.shape.len() != 1 {
+        return None;
+    }
+    let at = |indices: &[i64]| {
+        let index = indices.iter().zip(shape).try_fold(0, |at, (&index, &size)| {
+            usize::try_from(index).ok().filter(|&i| i < size).map(|i| at * size + i)
+        });
+        index.filter(|_| indices.len() == shape.len())
+    };
+    let numbers = places.to_i64().filter(|_| places.dtype == DType::I64)?;
+    let places: Vec<usize> = match places.shape[..] {
+        [_] => numbers.iter().map(|&at| usize::try_from(at).ok().filter(|&at| at < count)).collect::<Option<_>>()?,
+        [_, rank] if rank > 0 => numbers.chunks_exact(rank).map(at).collect::<Option<_>>()?,
+        _ => return None,
+    };
+    let values = values.raw().ok()?;
+    if places.len() * size != values.len() || !places.is_sorted_by(|a, b| a < b) {
+        return None;
+    }
+    let mut data = vec![0; count * size];
+    for (at, value) in places.into_iter().zip(values.chunks_exact(size)) {
+        data[at * size..(at + 1) * size].copy_from_slice(value);
+    }
+    Some(data.into())
 }
 
 /// The payload of a sparse tensor.
-pub(crate) fn absent(p: &SparseTensorProto) -> Payload {
+fn absent(p: &SparseTensorProto) -> Payload {
     Payload::Absent(xxhash_rust::xxh3::xxh3_64(&remainder(p)))
 }

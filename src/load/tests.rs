@@ -328,6 +328,31 @@ fn sparse_initializers_and_operator_sets_survive() {
 }
 
 #[test]
+fn sparse_initializers_have_their_zeros() {
+    let read = |places: &[i64], dims: &[i64]| {
+        let mut g = graph("", vec![], "s");
+        let indices = TensorProto {
+            dims: dims.to_vec(),
+            data_type: Some(DType::I64.code()),
+            int64_data: places.to_vec(),
+            ..TensorProto::default()
+        };
+        let values = Some(floats("s", &[1., -2.]));
+        g.sparse_initializer = vec![SparseTensorProto { values, indices: Some(indices), dims: vec![2, 3] }];
+        constant(&same(&file(g)).graph, "s").clone()
+    };
+    let dense = [0., 1., 0., 0., 0., -2.];
+    assert_eq!(read(&[1, 5], &[2]).tensor.to_f64().unwrap(), dense);
+    assert_eq!(read(&[0, 1, 1, 2], &[2, 2]).tensor.to_f64().unwrap(), dense);
+    // Places that are not there, twice there, in no order, or too few say nothing.
+    for (places, dims) in
+        [(&[1, 6][..], &[2][..]), (&[1, 1], &[2]), (&[5, 1], &[2]), (&[1], &[1]), (&[0, 1, 1, 3], &[2, 2])]
+    {
+        assert!(read(places, dims).is_opaque(), "{places:?}");
+    }
+}
+
+#[test]
 fn wiring_errors_name_node_and_value() {
     let fails = |nodes, output: &str| read(&file(graph("x", nodes, output))).unwrap_err().to_string();
     assert_eq!(

@@ -97,6 +97,16 @@ pub fn entering(call: &Call) -> usize {
     usize::from(call.arity).saturating_sub(call.graphs().map(|g| g.outputs().len()).sum())
 }
 
+/// The call whose open body gets its values from this one.
+pub fn owner(graph: &Graph, enter: NodeId) -> Option<NodeId> {
+    graph.call(enter).filter(|c| c.domain == DOMAIN && c.op == ENTER)?;
+    let uses = graph.results(enter).flat_map(|v| graph.uses(v)).map(|u| u.node);
+    uses.filter(|&n| graph.call(n).is_some_and(is_open)).find(|&n| {
+        let entering = graph.call(n).map_or(0, entering);
+        graph.operands(n).into_iter().take(entering).flatten().any(|v| v.node == enter)
+    })
+}
+
 /// The values that loops carry: as an iteration finds them, and as it leaves them.
 pub fn carried(graph: &Graph) -> Vec<(ValueId, ValueId)> {
     let calls = graph.calls().into_iter().filter(|&n| graph.call(n).is_some_and(|c| is_open(c) && c.op != "If"));

@@ -4,7 +4,7 @@ use super::blame::{self, Blame, blame};
 use super::convert::{datum_type, from_tract, to_tract};
 use super::examine::{self, Operators};
 use super::guarded as caught;
-use super::{OracleError, Plan, Signature, rewrite};
+use super::{OracleError, Plan, Signature, rewrite, sparse};
 use crate::feed::Feed;
 use crate::ir::Tensor;
 use prost::Message;
@@ -39,6 +39,7 @@ impl Engine {
         let opset = proto.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx"));
         let opset = opset.map_or(1, |o| o.version);
         let graph = proto.graph.as_mut().ok_or_else(|| OracleError::Decode("it has no graph".into()))?;
+        sparse::fill(graph);
         let operators = examine::operators(graph)?;
         rewrite::rewrite(graph, opset);
         examine::check_empty(graph, inputs)?;

@@ -29,6 +29,8 @@ mod onnxruntime;
 #[cfg(feature = "tract")]
 mod rewrite;
 #[cfg(feature = "tract")]
+mod sparse;
+#[cfg(feature = "tract")]
 mod steps;
 
 use crate::feed::Feed;

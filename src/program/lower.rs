@@ -209,15 +209,26 @@ fn lower_call<'b>(
 ) -> Result<(), LowerError> {
     let results: Vec<ValueId> = model.graph.results(node).collect();
     let known: Option<Vec<Term>> = results.iter().map(|&v| known(builder, facts.get(v))).collect();
-    let terms =
-        match known {
-            Some(terms) => terms,
-            None => by_rule(builder, model, facts, node, call, statistics, lowered).map_err(|why| {
-                LowerError::Call { operator: call.op.clone(), node: model.graph.label(node).to_owned(), why }
-            })?,
-        };
+    let terms = match known {
+        Some(terms) => terms,
+        None => by_rule(builder, model, facts, node, call, statistics, lowered)
+            .map_err(|why| failed(model, node, call, why))?,
+    };
     lowered.values.extend(results.into_iter().zip(terms));
     Ok(())
+}
+
+/// Why a call has no program. What an open body begins with is told as the call that the body is of.
+fn failed(model: &Model, node: NodeId, call: &Call, why: String) -> LowerError {
+    let (node, call) = match ops::body::owner(&model.graph, node) {
+        Some(owner) => (owner, model.graph.call(owner).unwrap_or(call)),
+        None => (node, call),
+    };
+    let why = match call.graphs().next() {
+        Some(_) => "which of its bodies runs, or how often, is known in a run only".into(),
+        None => why,
+    };
+    LowerError::Call { operator: call.op.clone(), node: model.graph.label(node).to_owned(), why }
 }
 
 /// Integers and booleans that are known before the run.

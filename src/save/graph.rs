@@ -3,7 +3,7 @@
 use super::tensor::{self, DataFile};
 use super::{SaveError, decode, types};
 use crate::ir::{Attribute, Call, Constant, Extra, Form, Graph, Input, Node, NodeId, Payload, Tensor, ValueId};
-use crate::load::{absent, attribute_proto, constant, kind, scalar};
+use crate::load::{self, attribute_proto, constant, kind, scalar};
 use crate::proto::*;
 use std::collections::{HashMap, HashSet};
 
@@ -106,10 +106,7 @@ impl Saver {
                 }
                 Node::Constant(Constant { name, tensor, form, .. }) => match form {
                     Form::Node { .. } => {}
-                    Form::Sparse { original } if matches!(tensor.payload, Payload::Absent(_)) => {
-                        p.sparse_initializer.push(sparse(original, name)?);
-                    }
-                    Form::Sparse { .. } | Form::Initializer => match self.thin(tensor, name) {
+                    Form::Sparse { .. } | Form::Initializer => match self.thin(tensor, form, name)? {
                         Some(sparse) => p.sparse_initializer.push(sparse),
                         None => p.initializer.push(self.tensor(tensor, Some(name), name)?),
                     },
@@ -136,9 +133,20 @@ impl Saver {
         Ok(())
     }
 
-    /// A tensor as a sparse one, where that is wanted and shorter.
-    fn thin(&self, t: &Tensor, name: &str) -> Option<SparseTensorProto> {
-        if self.sparse { super::sparse::sparse(t, name) } else { None }
+    /// An initializer as a sparse one: as it was, while it is untouched; else where that is shorter, and it was one or
+    /// such are wanted.
+    fn thin(&self, t: &Tensor, form: &Form, name: &str) -> Result<Option<SparseTensorProto>, SaveError> {
+        if let Form::Sparse { original } = form
+            && !original.is_empty()
+        {
+            let mut p: SparseTensorProto = decode(original, name)?;
+            if matches!(t.payload, Payload::Absent(_)) || load::sparse(&p).is_ok_and(|old| old.same(t)) {
+                p.values.get_or_insert_default().name = Some(name.to_owned());
+                return Ok(Some(p));
+            }
+        }
+        let wanted = self.sparse || matches!(form, Form::Sparse { .. });
+        Ok(if wanted { super::sparse::sparse(t, name) } else { None })
     }
 
     fn tensor(&mut self, t: &Tensor, name: Option<&str>, who: &str) -> Result<TensorProto, SaveError> {
@@ -249,17 +257,5 @@ fn still_says(odd: &AttributeProto, value: &Attribute) -> bool {
 
 /// Whether the attribute of a `Constant` node still stands for the tensor.
 fn holds(original: &AttributeProto, tensor: &Tensor) -> bool {
-    match (&tensor.payload, &original.sparse_tensor) {
-        (now @ Payload::Absent(_), Some(sparse)) => {
-            matches!((now, absent(sparse)), (Payload::Absent(a), Payload::Absent(b)) if *a == b)
-        }
-        _ => constant(original).is_ok_and(|old| old.is_some_and(|old| old.same(tensor))),
-    }
-}
-
-/// A sparse initializer as it was, under the name that it has now.
-fn sparse(original: &Extra, name: &str) -> Result<SparseTensorProto, SaveError> {
-    let mut p: SparseTensorProto = decode(original, name)?;
-    p.values.get_or_insert_default().name = Some(name.to_owned());
-    Ok(p)
+    constant(original).is_ok_and(|old| old.is_some_and(|old| old.same(tensor)))
 }

@@ -1,4 +1,9 @@
 //! `fisher`: what the loss says to second order, by squared gradients.
+//!
+//! Scores compare between groups, which is measured to be better than to scale them to the same mean in each (figures
+//! in brackets): without repair, at 50 and 35 % of the MACs, `digits_resnet` keeps 98.4 and 83.4 % (64.2 and 20.2),
+//! `digits_vgg` 90.4 and 65.2 % (77.8 and 26.2), `letters_mobilenet` 56.5 and 8.1 % (44.6 and 12.4). With the repair
+//! the two are at most 1.2 points apart.
 
 use super::Criterion;
 use super::gradient::measured;

@@ -16,7 +16,7 @@ pub use text::OptionError;
 
 use crate::analysis::Analysis;
 use crate::contraction::Contraction;
-use crate::ir::{Form, Model, NodeId, Tensor, TensorError};
+use crate::ir::{Model, NodeId, Tensor, TensorError};
 use crate::stats::{Moments, Samples, Stats, StatsError};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -151,7 +151,7 @@ fn matrices(analysis: &Analysis) -> Vec<Matrix> {
     let graph = &analysis.model.graph;
     let mut copies: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
     for node in graph.constants() {
-        if let Some(c) = graph.constant(node).filter(|c| !matches!(c.form, Form::Sparse { .. })) {
+        if let Some(c) = graph.constant(node).filter(|c| !c.is_opaque()) {
             copies.entry(c.source().unwrap_or(&c.name)).or_default().push(node);
         }
     }

@@ -4,9 +4,7 @@ use super::loss::Meaning;
 use super::student::{Lesson, Target};
 use super::{Loss, Options, Teacher, TuneError};
 use crate::feed::Feed;
-use crate::ir::Model;
-use crate::oracle::Runner;
-use crate::save::to_bytes;
+use crate::ir::{Model, Tensor};
 
 /// What there is to learn from: the student's outputs with those of the teacher that have their names, or else their
 /// places.
@@ -14,7 +12,7 @@ pub fn lesson(
     model: &Model,
     teacher: Option<&Teacher>,
     feed: &Feed,
-    labelled: bool,
+    own: Option<(String, Tensor)>,
     options: &Options,
 ) -> Result<Lesson, TuneError> {
     let of_tokens = feed.iter().any(|(_, t)| !t.dtype.is_float());
@@ -38,14 +36,11 @@ pub fn lesson(
             };
             names.iter().enumerate().map(goal).collect::<Result<Vec<_>, TuneError>>()?
         }
-        None if labelled => {
-            let bytes = to_bytes(model).map_err(|e| TuneError::Output(e.to_string()))?;
-            let outputs = Runner::new(&bytes, None, &feed.signature())?.run(feed)?;
-            let (name, tensor) = outputs.into_iter().next().ok_or_else(|| TuneError::NoOutput(String::new()))?;
+        None => {
+            let (name, tensor) = own.ok_or(TuneError::NothingToLearn)?;
             let meaning = Meaning::of(&tensor, options.loss, of_tokens)?;
             vec![Target { student: name.clone(), teacher: name, meaning, shape: tensor.shape }]
         }
-        None => return Err(TuneError::NothingToLearn),
     };
     match outputs.is_empty() {
         true => Err(TuneError::NoOutput(String::new())),

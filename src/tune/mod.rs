@@ -11,6 +11,7 @@ mod features;
 mod lesson;
 mod loss;
 mod optimizer;
+mod quantized;
 mod regularize;
 mod schedule;
 mod state;
@@ -22,6 +23,7 @@ mod variables;
 pub use features::{Feature, Wanted, features};
 pub use loss::{Loss, Meaning};
 pub use optimizer::{Memory, Optimizer};
+pub use quantized::Quantized;
 pub use regularize::{Penalized, Penalty};
 pub use schedule::Schedule;
 pub use state::{State, StateError};
@@ -151,6 +153,8 @@ pub enum TuneError {
     NothingToLearn,
     #[error("the model has no weights that could be trained")]
     NothingToTrain,
+    #[error("there is nothing to train: all {weights} weights in {tensors} tensors are whole numbers")]
+    WholeNumbers { weights: usize, tensors: usize },
     #[error("{0}: there is nothing that it could draw towards zero")]
     NothingToPenalize(Penalized),
     #[error("{samples} samples are too few: of every {held_out}, one is held out")]

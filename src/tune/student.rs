@@ -2,6 +2,7 @@
 
 use super::loss::Meaning;
 use super::{Options, Running, TuneError};
+use crate::autograd::{Bindings, Engine};
 use crate::feed::Feed;
 use crate::ir::{DType, Model, NodeId, Tensor, ValueId};
 use crate::oracle::Signature;
@@ -84,6 +85,18 @@ impl Graded {
         let moments = lowered.moments.iter().map(|m| (m.running.0, m.running.1, m.momentum)).collect();
         Ok(Graded { program, leaves, moments })
     }
+}
+
+/// What a student says of a feed in its first output that is made of numbers, and that output's name.
+pub fn first_output(engine: Engine, model: &Model, feed: &Feed) -> Result<(String, Tensor), TuneError> {
+    let builder = Builder::new();
+    let lowered = lower(&builder, model, &feed.signature(), Statistics::Running)?;
+    let (name, term) = lowered.outputs.into_iter().next().ok_or_else(|| TuneError::NoOutput(String::new()))?;
+    let program = builder.finish(&[term]).map_err(TuneError::Program)?;
+    let constant = |node| model.graph.constant(node).map(|c| &c.tensor);
+    let bindings = Bindings { input: &|name| feed.get(name), constant: &constant };
+    let found = engine.run(&program, bindings)?;
+    Ok((name, found.into_iter().next().expect("a program has its results")))
 }
 
 /// The student's output of this name.

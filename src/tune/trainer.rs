@@ -4,7 +4,7 @@ use super::data::{check, labels, order, strange};
 use super::lesson::lesson;
 use super::regularize::Regularizer;
 use super::state::{Progress, floats};
-use super::student::{Graded, Lesson, given, target};
+use super::student::{Graded, Lesson, first_output, given, target};
 use super::teacher::Kept;
 use super::variables::{Variable, place, variables};
 use super::{Options, PREPARE, Running, Schedule, State, Teacher, TuneError};
@@ -131,7 +131,10 @@ impl<'a> Trainer<'a> {
         let first: Vec<usize> = (0..per_feed).collect();
         let feed = learned.feed(&first)?;
         let given = labels(&learned, &first, &feed, options.next_tokens)?;
-        let lesson = lesson(model, teacher, &feed, given.is_some(), options)?;
+        // What the model itself says tells first whether it can be trained.
+        let own = first_output(options.engine(), model, &feed)?;
+        let own = given.is_some().then_some(own);
+        let lesson = lesson(model, teacher, &feed, own, options)?;
         if let Some(axis) = lesson.outputs[0].meaning.classes() {
             check(samples, lesson.outputs[0].shape[axis])?;
         }

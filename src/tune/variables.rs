@@ -1,7 +1,7 @@
 //! The weights that a training may change.
 
 use super::optimizer::{Memory, Optimizer};
-use super::{Options, TuneError};
+use super::{Options, Quantized, TuneError};
 use crate::infer::Facts;
 use crate::ir::{Model, Node, NodeId, Tensor};
 use crate::ops::{self, Site};
@@ -38,14 +38,14 @@ pub struct Variable {
 }
 
 /// The constants that are trained: all floats that the program reads, but for single numbers, masks (numbers beyond
-/// all weights), statistics, and what the options leave out.
+/// all weights), statistics, scales of quantized biases, and what the options leave out.
 pub fn variables(
     model: &Model,
     facts: &Facts,
     program: &Program,
     options: &Options,
 ) -> Result<Vec<Variable>, TuneError> {
-    let fixed = statistics(model, facts, options.running);
+    let (fixed, quantized) = (statistics(model, facts, options.running), Quantized::of(model));
     let mut found = vec![];
     for (node, _) in program.constants() {
         let Some(constant) = model.graph.constant(node) else { continue };
@@ -53,6 +53,7 @@ pub fn variables(
         let wanted = tensor.dtype.is_float()
             && tensor.count() > 1
             && !fixed.contains(&node)
+            && !quantized.holds(node)
             && Trained::allow(&options.trained, &constant.name);
         if !wanted {
             continue;
@@ -74,7 +75,13 @@ pub fn variables(
             values,
         });
     }
-    if found.is_empty() { Err(TuneError::NothingToTrain) } else { Ok(found) }
+    match quantized.counts(model) {
+        _ if !found.is_empty() => Ok(found),
+        (weights, tensors) if tensors > 0 && options.trained.is_empty() => {
+            Err(TuneError::WholeNumbers { weights, tensors })
+        }
+        _ => Err(TuneError::NothingToTrain),
+    }
 }
 
 /// Which constants are trained, by a pattern of names.

@@ -47,13 +47,38 @@ fn criteria_that_need_samples_say_so() {
 
 #[test]
 #[cfg(not(feature = "gradients"))]
-fn criteria_that_need_gradients_say_what_to_build() {
-    let (net, calib) = (fixture("digits_mlp"), fixture("digits_calib.npz"));
-    for options in [&["--criterion", "synflow"][..], &["--criterion", "obs*taylor", "--calib", &calib]] {
-        let args = [&["prune", &net, "-o", "o.onnx"], options].concat();
-        let assert = secateur(&args).code(1);
-        assert!(text(&assert.get_output().stderr).contains("build it with `--features gradients`"), "{options:?}");
+fn what_needs_gradients_says_what_to_build() {
+    let folder = Folder::new();
+    // Before anything is read: there are no such files.
+    let (net, output) = ("none.onnx", folder.path("o"));
+    let verbs: [&[&str]; 8] = [
+        &["prune", net, "--criterion", "synflow"],
+        &["prune", net, "--criterion", "obs*taylor", "--calib", "none.npz"],
+        &["prune", net, "--iterative", "2", "--tune-steps", "5", "--calib", "none.npz"],
+        &["plan", net, "--criterion", "synflow"],
+        &[
+            "sweep",
+            net,
+            "--criterion",
+            "lrp",
+            "--calib",
+            "none.npz",
+            "--judge",
+            "none.npz",
+            "--judge-labels",
+            "none.npz",
+        ],
+        &["sensitivity", net, "--criterion", "snip", "--calib", "none.npz"],
+        &["tune", net, "--data", "none.npz", "--labels", "none.npz"],
+        &["tune", net, "--data", "none.npz", "--teacher", net],
+    ];
+    for verb in verbs {
+        let to: &[&str] = if verb[0] == "sensitivity" { &[] } else { &["-o", &output] };
+        let assert = secateur(&[verb, to].concat()).code(2);
+        let stderr = text(&assert.get_output().stderr);
+        assert!(stderr.contains("build it with `--features gradients`"), "{verb:?}: {stderr}");
     }
+    assert!(!std::path::Path::new(&output).exists());
 }
 
 #[test]
@@ -89,6 +114,68 @@ fn gradients_in_rounds_and_folds() {
     }
     let (_, report) = prune(&folder, &net, "o.onnx", &["--macs", "50%", "--criterion", "synflow", "--iterative", "3"]);
     assert_eq!(report["plan"]["criterion"], "synflow");
+}
+
+/// A net as it is before any training: matrices drawn as He et al. (2015) do, vectors as they were.
+#[cfg(feature = "gradients")]
+fn untrained(name: &str) -> secateur::ir::Model {
+    let mut model = load(fixture(name));
+    let mut lots = 1_u64;
+    let mut uniform = || {
+        lots = lots.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (lots >> 40) as f32 / (1 << 24) as f32
+    };
+    for node in model.graph.constants() {
+        let tensor = &mut model.graph.constant_mut(node).unwrap().tensor;
+        if tensor.dtype == secateur::ir::DType::F32 && tensor.shape.len() > 1 {
+            let deviation = (2.0 / tensor.shape[1..].iter().product::<usize>() as f32).sqrt();
+            // Twelve lots have the variance 1.
+            let normal = |_| deviation * ((0..12).map(|_| uniform()).sum::<f32>() - 6.0);
+            let drawn: Vec<f32> = (0..tensor.count()).map(normal).collect();
+            *tensor = secateur::ir::Tensor::from_f32(tensor.shape.clone(), &drawn);
+        }
+    }
+    model
+}
+
+#[test]
+#[cfg(feature = "gradients")]
+fn nets_are_cut_before_any_training() {
+    let (folder, test) = (Folder::new(), fixture("digits_test.npz"));
+    let (input, output) = (folder.path("i.onnx"), folder.path("o.onnx"));
+    secateur::save::save(&untrained("digits_vgg"), input.as_ref(), &Default::default()).unwrap();
+    let by_labels = ["--calib", &test, "--labels", &test, "--samples", "64", "--no-compensate"];
+    for (name, more) in [("snip", &by_labels[..]), ("grasp", &by_labels), ("synflow", &["--iterative", "5"])] {
+        let args =
+            [&["prune", &input, "-o", &output, "--overwrite", "--macs", "30%", "--criterion", name], more].concat();
+        let report = json(&[&args[..], &["--json", "--repeats", "0"]].concat(), 0);
+        assert_eq!(report["verification"]["equal"], true, "{name}");
+        let cuts = report["plan"]["cuts"].as_array().unwrap();
+        assert!(!cuts.is_empty(), "{name}");
+    }
+}
+
+#[test]
+#[cfg(feature = "gradients")]
+fn relevance_does_not_depend_on_threads() {
+    let folder = Folder::new();
+    let (net, calib) = (fixture("digits_vgg"), fixture("digits_calib.npz"));
+    let plan = |name: &str, threads: &str, criterion: &str| {
+        let output = folder.path(name);
+        let usual =
+            ["--macs", "50%", "--calib", &calib, "--samples", "40", "--criterion", criterion, "--no-compensate"];
+        let args = [&["plan", &net, "-o", &output], &usual[..]].concat();
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_secateur"))
+            .args(args)
+            .env("RAYON_NUM_THREADS", threads)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        std::fs::read(output).unwrap()
+    };
+    for criterion in ["lrp", "lrp-epsilon", "hessian"] {
+        assert!(plan("a.json", "1", criterion) == plan("b.json", "2", criterion), "{criterion}");
+    }
 }
 
 #[test]

@@ -121,10 +121,40 @@ fn mostly_zeros_are_written_sparse() {
     assert!((read(&output).len() as f64) < 0.7 * read(&dense).len() as f64);
     // It loads, and what is sparse stays as it is.
     let shown = stdout(&["print", &output], 0);
-    assert_eq!(shown.matches("@sparse(").count(), 3, "{shown}");
+    assert_eq!(shown.matches("@sparse").count(), 3, "{shown}");
     let again = folder.path("again.onnx");
     stdout(&["opt", &output, "-o", &again, "--passes", ""], 0);
     assert!(read(&again) == read(&output));
+    // It computes the same, and can be cut; what is left has as many zeros, and is sparse.
+    json(&["verify", &dense, &output, "--json"], 0);
+    let cut = folder.path("cut.onnx");
+    let report = json(&["prune", &output, "-o", &cut, "--criterion", "random", "--json", "--repeats", "0"], 0);
+    assert_eq!(report["verification"]["equal"], true);
+    assert_eq!(stdout(&["print", &cut], 0).matches("@sparse").count(), 3);
+}
+
+#[cfg(feature = "gradients")]
+#[test]
+fn what_is_written_sparse_is_trained() {
+    let folder = Folder::new();
+    let sparse = ["--sparsity", "80%", "--sparse-initializers"];
+    let (input, _) = prune(&folder, &fixture("digits_mlp"), "sparse.onnx", &sparse);
+    let (data, output) = (fixture("digits_test.npz"), folder.path("tuned.onnx"));
+    let tune = |options: &[&str]| {
+        let usual = ["--data", &data, "--labels", &data, "--samples", "60", "--epochs", "1", "--hold-out", "2"];
+        json(&[&["tune", &input, "-o", &output, "--json"], &usual[..], options].concat(), 0)
+    };
+    let report = tune(&["--keep-sparsity"]);
+    assert!(report["held_out"][1].as_f64() < report["held_out"][0].as_f64(), "{report}");
+    assert_eq!(zeros(&load(&output)), zeros(&load(&input)));
+    assert_eq!(stdout(&["print", &output], 0).matches("@sparse").count(), 3);
+    // Those that need not stay zero do not, and then nothing is sparse.
+    tune(&[]);
+    assert!(zeros(&load(&output)) < zeros(&load(&input)) / 2);
+    assert_eq!(stdout(&["print", &output], 0).matches("@sparse").count(), 0);
+    // What gradients say is known of them too.
+    let by = ["--ratio", "0.3", "--criterion", "taylor", "--calib", &data, "--calib-samples", "20", "--overwrite"];
+    json(&[&["prune", &input, "-o", &output, "--json"], &by[..]].concat(), 0);
 }
 
 #[test]

@@ -220,6 +220,53 @@ fn weights_of_16_bits_stay_so() {
 }
 
 #[test]
+fn weights_of_bf16_stay_so() {
+    let source = "g (f32[N,1,8,8] input) => (f32[N,10] logits) {
+        bf16[64,10] w #0000000000000001
+        f = Flatten(input)
+        h = Cast<to=16>(f)
+        m = MatMul(h, w)
+        logits = Cast<to=1>(m)
+    }";
+    let weights: Vec<f64> = (0..640).map(|i| f64::from(i * 7 % 11) / 11.0 - 0.4).collect();
+    let model = parse(source, &|_| Tensor::from_f64(DType::BF16, vec![64, 10], &weights)).unwrap();
+    let (folder, data) = (Folder::new(), fixture(DATA));
+    let net = written(&folder, "net.onnx", &model);
+    let options = ["--data", &data, "--labels", &data, "--samples", "60", "--epochs", "2", "--lr", "0.01"];
+    let (tuned, report) = tune(&folder, &net, "tuned.onnx", &options);
+    assert!(losses(&report).1 < losses(&report).0, "{report}");
+    let model = load(&tuned);
+    assert_eq!(model.graph.tensor(model.graph.values_by_name()["w"]).unwrap().dtype, DType::BF16);
+    assert!(numbers(&tuned, "w") != numbers(&net, "w"));
+}
+
+#[test]
+fn whole_numbers_are_not_trained_and_that_is_told() {
+    let (folder, data, quantized) = (Folder::new(), fixture(DATA), fixture("odd/int8_qdq"));
+    let usual = ["--data", &data, "--labels", &data, "--samples", "60", "--epochs", "1", "--lr", "0.01"];
+    let output = folder.path("out.onnx");
+    // Its biases are whole numbers too: no scale may move.
+    let all = [&[&*quantized, "-o", &output], &usual[..]].concat();
+    refused(&all, 1, "all 3890 weights in 6 tensors are whole numbers", "quantize what comes out");
+    let source = "g (f32[N,1,8,8] input) => (f32[N,10] logits) {
+        i8[64,10] w #0000000000000001
+        f32[10] s = {0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01}
+        f32[10] b = {0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1}
+        f = Flatten(input)
+        d = DequantizeLinear<axis=1>(w, s)
+        logits = Gemm(f, d, b)
+    }";
+    let weights: Vec<u8> = (0..640).map(|i| (i * 7 % 256) as u8).collect();
+    let model = parse(source, &|_| Tensor::new(DType::I8, vec![64, 10], weights.clone()).ok()).unwrap();
+    let net = written(&folder, "net.onnx", &model);
+    let assert = secateur(&[&["tune", &net, "-o", &output], &usual[..]].concat()).code(0);
+    let stderr = text(&assert.get_output().stderr);
+    assert!(stderr.contains("640 weights in 1 tensors are whole numbers (quantized), and are not trained"), "{stderr}");
+    let moved = |name: &str| numbers(&output, name) != numbers(&net, name);
+    assert!(!moved("w") && moved("s") && moved("b"));
+}
+
+#[test]
 fn wrong_uses_are_told_with_what_to_do() {
     let folder = Folder::new();
     let (data, net, output) = (fixture(DATA), fixture("digits_mlp"), folder.path("out.onnx"));
@@ -234,6 +281,20 @@ fn wrong_uses_are_told_with_what_to_do() {
     let (calib, other) = (fixture("digits_calib.npz"), written(&folder, "other.onnx", &teacher_of_three()));
     refused(&[&[&*net][..], &usual, &["--teacher", &other]].concat(), 1, "the teacher's has [", "in the same order");
     refused(&[&*net, "-o", &output, "--data", &calib, "--labels", &data], 1, "500", "");
+    for (name, operator) in
+        [("odd/loop", r#"Loop "loop""#), ("odd/scan", r#"Scan "scan""#), ("odd/if_capture", "If \"")]
+    {
+        let (odd, random) = (fixture(name), "random:40");
+        refused(
+            &[&*odd, "-o", &output, "--data", random, "--teacher", &odd],
+            1,
+            operator,
+            "export the model without it",
+        );
+        let assert = secateur(&["prune", &odd, "-o", &output, "--criterion", "synflow"]).code(1);
+        let stderr = text(&assert.get_output().stderr);
+        assert!(stderr.contains(operator) && stderr.contains("that needs no gradients"), "{stderr}");
+    }
     let opaque = fixture("odd/opaque");
     let unknown = [&[&*opaque][..], &usual, &["--labels", &data]].concat();
     let assert = secateur(&[&["tune"], &unknown[..]].concat()).code(1);

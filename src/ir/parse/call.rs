@@ -39,6 +39,9 @@ impl Parser<'_> {
         if self.cursor.eat("@node") {
             return Ok(Form::Node { extra: Extra::new(), original: None });
         }
+        if self.cursor.eat("@sparse") {
+            return Ok(Form::Sparse { original: Extra::new() });
+        }
         if !self.cursor.eat("@input") {
             return Ok(Form::Initializer);
         }

@@ -34,6 +34,7 @@ main (f32[batch,1,8,8] input, i64[] n = {3}, f32[..] any) => (f32[batch,10] logi
   f16[2] h = {1.5, nan} @typed
   f32[16] b1 #0000000000000002 @input(3)
   f32[9,9] s @sparse(0aff)
+  f32[4] t = {0.0, 0.0, 1.5, 0.0} @sparse
   [/conv/Conv] y = Conv<pads=[1,1,1,1], strides=[1,1]>(input, w1, b1)
   [=] z, _ = com.microsoft.FusedConv<activation="Relu", alpha=0.01>(y, _, w2)
   logits = Reshape(z, target)

@@ -187,6 +187,7 @@ impl<'a> Page<'a> {
         match form {
             Form::Initializer => head + &literal::data(tensor, " = "),
             Form::Node { .. } => head + &literal::data(tensor, " = ") + " @node",
+            Form::Sparse { .. } if !constant.is_opaque() => head + &literal::data(tensor, " = ") + " @sparse",
             Form::Sparse { original } => {
                 format!("{head} @sparse({}){}", literal::opaque(original), literal::store(tensor))
             }
