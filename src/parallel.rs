@@ -3,13 +3,20 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// How many threads may run at once: as many as there are cores, or as `RAYON_NUM_THREADS` says, which the libraries
+/// follow, too.
+pub fn cores() -> usize {
+    let said = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
+    said.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 /// What `work` makes of each thing, in the order of the things. No more threads run than there are cores.
 ///
 /// # Panics
 ///
 /// If `work` does.
 pub fn side_by_side<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(things.len());
+    let threads = cores().min(things.len());
     if threads < 2 {
         return things.iter().map(work).collect();
     }

@@ -18,25 +18,29 @@ const STEP: f64 = 1e-4;
 /// `z w_uᵀH (Σ z w)` is that of the unit alone. What other units add to it is noise, so not many groups are moved at a
 /// time. Signs of single weights, which estimate the diagonal, drown it in that of all pairs of weights.
 pub fn hessian(study: &Study) -> Result<Numbers, GradientError> {
-    let mut signs = ChaCha8Rng::seed_from_u64(study.seed);
+    let (seed, mut total) = (study.seed, Numbers::new());
+    study.each(BATCH, |batch| curvature(batch, seed), |found| add(&mut total, found, |n| n))?;
+    Ok(total)
+}
+
+/// What one batch says.
+fn curvature(batch: &Batch, seed: u64) -> Result<Numbers, GradientError> {
+    let weights = &batch.weights;
+    let mut signs = ChaCha8Rng::seed_from_u64(seed);
     // Another stream than that of the targets.
-    signs.set_stream(1);
+    signs.set_stream(1 + batch.at as u64);
+    let counts: Vec<(GroupId, usize)> = weights.units.counts().collect();
     let mut total = Numbers::new();
-    study.each(BATCH, |batch| {
-        let weights = batch.weights;
-        let counts: Vec<(GroupId, usize)> = weights.units.counts().collect();
-        for first in 0..SETS.min(counts.len()) {
-            let some = counts.iter().skip(first).step_by(SETS);
-            let z: Numbers = some.map(|&(group, count)| (group, drawn(count, &mut signs))).collect();
-            let moved = product(batch, &weights.of_units(&z))?;
-            for (group, mut found) in weights.sums(&moved, |w, hv| 0.5 * w * hv) {
-                let Some(z) = z.get(&group) else { continue };
-                found.iter_mut().zip(z).for_each(|(n, z)| *n *= z);
-                add(&mut total, Numbers::from([(group, found)]), |n| n);
-            }
+    for first in 0..SETS.min(counts.len()) {
+        let some = counts.iter().skip(first).step_by(SETS);
+        let z: Numbers = some.map(|&(group, count)| (group, drawn(count, &mut signs))).collect();
+        let moved = product(batch, &weights.of_units(&z))?;
+        for (group, mut found) in weights.sums(&moved, |w, hv| 0.5 * w * hv) {
+            let Some(z) = z.get(&group) else { continue };
+            found.iter_mut().zip(z).for_each(|(n, z)| *n *= z);
+            total.insert(group, found);
         }
-        Ok(())
-    })?;
+    }
     Ok(total)
 }
 
@@ -49,20 +53,16 @@ fn drawn(count: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
 /// factor; `g` and `H` of all samples together.
 pub fn grasp(study: &Study) -> Result<Numbers, GradientError> {
     let mut gradient: Vec<Vec<f64>> = vec![];
-    study.each(BATCH, |batch| {
-        let slopes = batch.slopes()?;
+    study.each(BATCH, Batch::slopes, |slopes| {
         gradient.resize_with(slopes.len(), Vec::new);
         for (sum, slope) in gradient.iter_mut().zip(slopes) {
             sum.resize(slope.len(), 0.0);
             sum.iter_mut().zip(slope).for_each(|(s, g)| *s += g);
         }
-        Ok(())
     })?;
     let mut total = Numbers::new();
-    study.each(BATCH, |batch| {
-        add(&mut total, batch.weights.sums(&product(batch, &gradient)?, |w, hg| w * hg), |sum| sum);
-        Ok(())
-    })?;
+    let measure = |batch: &Batch| Ok(batch.weights.sums(&product(batch, &gradient)?, |w, hg| w * hg));
+    study.each(BATCH, measure, |found| add(&mut total, found, |sum| sum))?;
     Ok(total)
 }
 

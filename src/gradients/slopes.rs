@@ -8,10 +8,12 @@ use crate::autograd::{Bindings, Device, Engine, Precision};
 use crate::feed::Feed;
 use crate::ir::{DType, Model, NodeId, Tensor};
 use crate::oracle::Signature;
+use crate::parallel::{cores, side_by_side};
 use crate::program::{Id, Kind, Program};
 use crate::stats::Samples;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 /// A model and the samples that it is studied on.
 pub struct Study<'a> {
@@ -36,39 +38,59 @@ pub struct Weights<'a> {
 
 /// A batch with all that its loss is computed from.
 pub struct Batch<'a> {
-    pub weights: &'a Weights<'a>,
-    loss: &'a Loss,
+    /// Its number, from 0.
+    pub at: usize,
+    pub weights: Arc<Weights<'a>>,
+    loss: Arc<Loss>,
     given: Vec<(String, Tensor)>,
     device: Device,
 }
 
-impl Study<'_> {
-    /// Goes through the samples, so many at a time or as many as the model takes. What is drawn is the same each time.
-    pub fn each(
+impl<'a> Study<'a> {
+    /// Goes through the samples, so many at a time or as many as the model takes, and collects what is measured of each
+    /// batch in their order. Batches are measured side by side. What is drawn is the same each time.
+    pub fn each<T: Send>(
         &self,
         batch: usize,
-        mut see: impl FnMut(&Batch) -> Result<(), GradientError>,
+        measure: impl Fn(&Batch<'a>) -> Result<T, GradientError> + Sync,
+        mut collect: impl FnMut(T),
     ) -> Result<(), GradientError> {
+        let mut batches = self.batches(batch);
+        let mut count = 0;
+        loop {
+            let some = batches.by_ref().take(cores()).collect::<Result<Vec<Batch>, _>>()?;
+            if some.is_empty() {
+                break;
+            }
+            count += some.len();
+            for measured in side_by_side(&some, &measure) {
+                collect(measured?);
+                (self.done)();
+            }
+        }
+        if count > 0 { Ok(()) } else { Err(GradientError::Empty) }
+    }
+
+    /// The batches, each with a program of its loss for its size.
+    fn batches(&self, batch: usize) -> impl Iterator<Item = Result<Batch<'a>, GradientError>> + '_ {
         let model = &self.analysis.model;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let mut prepared: Option<(Vec<Signature>, Loss, Weights)> = None;
-        for feed in self.samples.labelled(batch) {
+        let mut prepared: Option<(Vec<Signature>, Arc<Loss>, Arc<Weights<'a>>)> = None;
+        self.samples.labelled(batch).enumerate().map(move |(at, feed)| {
             let (feed, labels) = feed?;
             let (signature, loss, weights) = match prepared.take().filter(|p| p.0 == feed.signature()) {
                 Some(known) => known,
                 None => {
                     let loss = Loss::new(model, &feed, labels.as_ref())?;
                     let weights = Weights::of(self.analysis, &loss.program)?;
-                    (feed.signature(), loss, weights)
+                    (feed.signature(), Arc::new(loss), Arc::new(weights))
                 }
             };
             let mut given = loss.targets(self.engine(), model, &feed, labels.as_ref(), self.unlabeled, &mut rng)?;
             given.extend(feed.iter().cloned());
-            see(&Batch { weights: &weights, loss: &loss, given, device: self.device })?;
-            (self.done)();
-            prepared = Some((signature, loss, weights));
-        }
-        if prepared.is_some() { Ok(()) } else { Err(GradientError::Empty) }
+            prepared = Some((signature, loss.clone(), weights.clone()));
+            Ok(Batch { at, weights, loss, given, device: self.device })
+        })
     }
 
     /// What runs programs in single precision.
