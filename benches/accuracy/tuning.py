@@ -37,9 +37,7 @@ SHARES = (0.5, 0.35, 0.25, 0.15)
 EPOCHS = (1, 3, 10)
 # Letters can be rendered without end; digits are no more than there are.
 SAMPLES = {"digits": 2000, "letters": 16000, "text": 2000}
-# Where less is lost, less is to be learned.
-RATES = {"secateur": 3e-4, "torch": 1e-3}
-BATCH, WARMUP, CLIP, TEMPERATURE, HELD_OUT = 32, 0.05, 5.0, 2.0, 10
+BATCH, RATE, WARMUP, CLIP, TEMPERATURE, HELD_OUT = 32, 1e-3, 0.05, 5.0, 2.0, 10
 THREADS = 2
 ROUNDS = 3
 
@@ -98,7 +96,7 @@ def ours(binary, task, made, folder, share):
 def tuned(binary, small, task, made, folder, epochs):
     out = folder / "tuned.onnx"
     run([binary, "tune", small, "--teacher", task.model, "--data", made, "-o", out, "--overwrite",
-         "--epochs", str(epochs), "--batch", str(BATCH), "--lr", str(RATES["secateur"])])  # fmt: skip
+         "--epochs", str(epochs), "--batch", str(BATCH), "--lr", str(RATE)])  # fmt: skip
     return out
 
 
@@ -154,7 +152,7 @@ def train(model, teacher, x, epochs):
     with torch.no_grad():
         goals, checks = (torch.cat([teacher(part) for part in data.split(BATCH)]) for data in (learned, held_out))
     groups = [[p for p in model.parameters() if p.squeeze().ndim >= 2], [p for p in model.parameters() if p.squeeze().ndim < 2]]
-    optimizer = torch.optim.AdamW([{"params": groups[0], "weight_decay": 1e-4}, {"params": groups[1], "weight_decay": 0}], lr=RATES["torch"])
+    optimizer = torch.optim.AdamW([{"params": groups[0], "weight_decay": 1e-4}, {"params": groups[1], "weight_decay": 0}], lr=RATE)
     steps = epochs * (len(learned) // BATCH)
     warm = int(WARMUP * steps)
     half = lambda at: (1 + math.cos(math.pi * at)) / 2  # noqa: E731
@@ -225,8 +223,7 @@ HEAD = """# Accuracy after tuning
 Written by `python benches/accuracy/tuning.py`; its head says how.
 
 Both tools prune and then learn from the whole model's answers to samples without labels (16000 letters, 2000 texts, all
-digits that are not for the test): AdamW, a cosine, batches of {batch}. The highest rate is {ours} for ours and {theirs} for
-Torch-Pruning's models, which have more to learn. Cells: accuracy in ONNX Runtime in percent. `+ 3` is after three
+digits that are not for the test): AdamW, {rate} at the highest, a cosine, batches of {batch}. Cells: accuracy in ONNX Runtime in percent. `+ 3` is after three
 epochs of a schedule made for three. The times are those of one epoch of the whole model on {threads} threads, teacher and
 judging included, in {rounds} turns of ours and PyTorch's; the ratio is the median of the turns'.
 
@@ -235,7 +232,7 @@ Aims: at 35 % of the MACs no loss after 3 epochs, at 25 % at most 1 point, an ep
 
 
 def page(data):
-    told = HEAD.format(ours=RATES["secateur"], theirs=RATES["torch"], batch=BATCH, threads=THREADS, rounds=ROUNDS, **{k: data[k] for k in ("date", "versions")})
+    told = HEAD.format(rate=RATE, batch=BATCH, threads=THREADS, rounds=ROUNDS, **{k: data[k] for k in ("date", "versions")})
     for name, rows in sorted(data["models"].items()):
         told += f"\n## {name}\n\nWhole: {100 * rows['whole']:.1f} %.{spent(rows.get('time'))}\n\n"
         told += "| MACs kept | tool | cut | " + " | ".join(f"+ {e}" for e in EPOCHS) + " |\n" + "|---" * (3 + len(EPOCHS)) + "|\n"

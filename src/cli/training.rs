@@ -21,7 +21,7 @@ pub struct Training {
     /// How weights follow gradients
     #[arg(long, value_enum, default_value = "adamw", value_name = "NAME")]
     optimizer: OptimizerName,
-    /// The highest learning rate [default: 0.0003 for adamw, 0.01 for sgd]
+    /// The highest learning rate [default: 0.001 for adamw, 0.01 for sgd]
     #[arg(long, value_name = "RATE", value_parser = positive)]
     lr: Option<f64>,
     /// How much weights are pulled towards zero; biases and scales are not

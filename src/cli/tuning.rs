@@ -15,7 +15,7 @@ pub struct Tuning {
     #[arg(requires_all = ["iterative", "calib"])]
     #[arg(conflicts_with_all = ["search", "folds", "lossless", "max_drift", "max_drop"])]
     tune_steps: Option<u32>,
-    /// The highest learning rate of --tune-steps [default: 0.0003]
+    /// The highest learning rate of --tune-steps [default: 0.001]
     #[arg(long, value_name = "RATE", value_parser = positive, requires = "tune_steps")]
     tune_lr: Option<f64>,
     /// Samples for one of --tune-steps [default: 32]

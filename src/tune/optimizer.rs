@@ -24,12 +24,11 @@ impl Optimizer {
     pub const SGD: Optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: true };
     pub const ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
-    /// The learning rate that suits most fine-tuning: less than in a training from nothing, for little is to be learned
-    /// after a repair.
+    /// The learning rate that suits most fine-tuning.
     pub fn usual_rate(self) -> f64 {
         match self {
             Optimizer::Sgd { .. } => 1e-2,
-            Optimizer::AdamW { .. } => 3e-4,
+            Optimizer::AdamW { .. } => 1e-3,
         }
     }
 
