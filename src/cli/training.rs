@@ -202,6 +202,7 @@ pub fn hinted(error: &TuneError, text: String) -> Failure {
         TuneError::WholeNumbers { .. } => "train the model of floats, and quantize what comes out",
         TuneError::Few { .. } => "give more samples, or hold out more of them: `--hold-out 2` is every second one",
         TuneError::NoOutput(_) | TuneError::Outputs { .. } => "a teacher has the student's outputs, in the same order",
+        TuneError::NoFloats => "give an output to what classes are told by: only floats can be moved by weights",
         TuneError::Teacher(_) => "a teacher has the student's inputs, by the same names",
         TuneError::Labels(..) => {
             "labels are classes, one for each position; for numbers give `--task regression` or `--loss mse`"

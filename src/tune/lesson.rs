@@ -30,11 +30,14 @@ pub fn lesson(
             }
             let goal = |(at, name): (usize, &String)| {
                 let named = theirs.iter().find(|(n, _)| n == name).or(theirs.get(at));
-                let (other, tensor) = named.ok_or_else(|| TuneError::NoOutput(name.clone()))?;
-                let (meaning, shape) = (Meaning::of(tensor, options.loss, of_tokens)?, tensor.shape.clone());
-                Ok(Target { student: name.clone(), teacher: other.clone(), meaning, shape })
+                let Some((other, tensor)) = named else { return Some(Err(TuneError::NoOutput(name.clone()))) };
+                // Indices and counts can't be moved by weights.
+                tensor.dtype.is_float().then(|| {
+                    let (meaning, shape) = (Meaning::of(tensor, options.loss, of_tokens)?, tensor.shape.clone());
+                    Ok(Target { student: name.clone(), teacher: other.clone(), meaning, shape })
+                })
             };
-            names.iter().enumerate().map(goal).collect::<Result<Vec<_>, TuneError>>()?
+            names.iter().enumerate().filter_map(goal).collect::<Result<Vec<_>, TuneError>>()?
         }
         None => {
             let (name, tensor) = own.ok_or(TuneError::NothingToLearn)?;
@@ -43,7 +46,7 @@ pub fn lesson(
         }
     };
     match outputs.is_empty() {
-        true => Err(TuneError::NoOutput(String::new())),
+        true => Err(TuneError::NoFloats),
         false => Ok(Lesson { outputs, inner, taught: teacher.is_some() }),
     }
 }

@@ -161,6 +161,8 @@ pub enum TuneError {
     Few { samples: usize, held_out: usize },
     #[error("the teacher has no output that corresponds to the student's output {0:?}")]
     NoOutput(String),
+    #[error("no output of the model is made of floats")]
+    NoFloats,
     #[error("the student's output {name:?} has shape {student:?}, but the teacher's has {teacher:?}")]
     Outputs { name: String, student: Vec<usize>, teacher: Vec<usize> },
     #[error("the inner value {0:?} can't be compared: {1}")]

@@ -87,11 +87,11 @@ impl Graded {
     }
 }
 
-/// What a student says of a feed in its first output that is made of numbers, and that output's name.
+/// What a student says of a feed in its first output that is made of floats, and that output's name.
 pub fn first_output(engine: Engine, model: &Model, feed: &Feed) -> Result<(String, Tensor), TuneError> {
     let builder = Builder::new();
     let lowered = lower(&builder, model, &feed.signature(), Statistics::Running)?;
-    let (name, term) = lowered.outputs.into_iter().next().ok_or_else(|| TuneError::NoOutput(String::new()))?;
+    let (name, term) = lowered.outputs.into_iter().find(|o| o.1.kind() == Kind::Float).ok_or(TuneError::NoFloats)?;
     let program = builder.finish(&[term]).map_err(TuneError::Program)?;
     let constant = |node| model.graph.constant(node).map(|c| &c.tensor);
     let bindings = Bindings { input: &|name| feed.get(name), constant: &constant };

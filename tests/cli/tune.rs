@@ -325,6 +325,29 @@ fn teacher_of_three() -> Model {
 }
 
 #[test]
+fn outputs_of_whole_numbers_are_not_learned() {
+    let folder = Folder::new();
+    let model = |outputs: &str| {
+        let text = format!(
+            "classes (f32[batch,1,8,8] input) => ({outputs}) {{
+                f32[64,3] w #0000000000000001
+                f = Flatten(input)
+                logits = MatMul(f, w)
+                class = ArgMax<axis=1, keepdims=0>(logits)
+            }}"
+        );
+        let weights = (0..192).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect::<Vec<_>>();
+        parse(&text, &|_| Some(Tensor::from_f32(vec![64, 3], &weights))).unwrap()
+    };
+    let both = written(&folder, "both.onnx", &model("i64[batch] class, f32[batch,3] logits"));
+    let output = folder.path("out.onnx");
+    secateur(&["tune", &both, "-o", &output, "--data", "random:40", "--teacher", &both, "--epochs", "1"]).code(0);
+    let only = written(&folder, "only.onnx", &model("i64[batch] class"));
+    let args = [&*only, "-o", &output, "--overwrite", "--data", "random:40", "--teacher", &only];
+    refused(&args, 1, "no output of the model is made of floats", "to what classes are told by");
+}
+
+#[test]
 fn labels_and_samples_that_can_not_be_learned_from() {
     let folder = Folder::new();
     let (data, net, output) = (fixture(DATA), fixture("digits_mlp"), folder.path("out.onnx"));

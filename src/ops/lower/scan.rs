@@ -3,11 +3,14 @@
 use super::elementwise::number;
 use super::select::{along, turned};
 use crate::ops::{Site, normalize_axis};
-use crate::program::{Args, Term};
+use crate::program::{Args, Kind, Term};
 
 /// Sums of all up to each element, with or without it, from either end.
 pub fn running_sum<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
+    if x.kind() == Kind::Bool {
+        return Err("it sums up booleans, which ONNX has no sum of".into());
+    }
     let axis = site.ints(1).and_then(|a| a.first().copied()).ok_or("its axis is computed at run time")?;
     let axis = normalize_axis(axis, x.rank())?;
     let reverse = site.call.int("reverse", 0) != 0;
