@@ -13,7 +13,7 @@ use crate::feed::{Feed, Samples};
 use crate::infer::infer;
 use crate::ir::{Model, NodeId, Tensor};
 use crate::judge::{Figure, Judge, Task};
-use crate::parallel::side_by_side;
+use crate::parallel::{cores, side_by_side};
 use crate::program::Id;
 use crate::prune::run_passes;
 use std::collections::HashMap;
@@ -217,17 +217,20 @@ impl<'a> Trainer<'a> {
     /// side by side and added up in their order, so the sum does not depend on threads.
     fn step(&mut self, portions: &[usize]) -> Result<f64, TuneError> {
         let parts: Vec<&[usize]> = portions.chunks(self.per_feed).collect();
-        let (constants, by) = (self.constants(), self.leaves());
-        let runs = side_by_side(&parts, |part| self.slope(part, &constants, &by));
-        drop(constants);
-        let (mut loss, mut sum) = (0.0, vec![]);
-        for (part, run) in parts.iter().zip(runs) {
-            let (targets, derived) = run?;
-            self.kept.keep(part, &targets);
-            self.move_statistics(&derived.results[2..]);
-            loss += number(&derived.results[0]) / parts.len() as f64;
-            let gradients = derived.gradients.iter().map(floats).collect();
-            sum = if sum.is_empty() { gradients } else { added(sum, &gradients) };
+        let (by, mut loss, mut sum) = (self.leaves(), 0.0, vec![]);
+        // Gradients of many parts would take much memory.
+        for some in parts.chunks(cores()) {
+            let constants = self.constants();
+            let runs = side_by_side(some, |part| self.slope(part, &constants, &by));
+            drop(constants);
+            for (part, run) in some.iter().zip(runs) {
+                let (targets, derived) = run?;
+                self.kept.keep(part, &targets);
+                self.move_statistics(&derived.results[2..]);
+                loss += number(&derived.results[0]) / parts.len() as f64;
+                let gradients = derived.gradients.iter().map(floats).collect();
+                sum = if sum.is_empty() { gradients } else { added(sum, &gradients) };
+            }
         }
         if parts.len() > 1 {
             sum.iter_mut().flatten().for_each(|g| *g /= parts.len() as f32);
