@@ -58,7 +58,7 @@ def main():
             if "secateur" in args.tools:
                 rows["secateur"] = [ours(args.bin, task, made, pathlib.Path(folder), share) for share in SHARES]
             if "torch" in args.tools:
-                rows["torch"] = theirs(task, made)
+                rows["torch"], rows["torch_samples"] = theirs(task, made), SAMPLES[task.name.split("_")[0]]
             if "time" in args.tools:
                 rows["time"] = timed(args.bin, task, made, pathlib.Path(folder))
         rows["samples"] = SAMPLES[task.name.split("_")[0]]
@@ -238,6 +238,7 @@ def page(data):
         told += "| MACs kept | tool | cut | " + " | ".join(f"+ {e}" for e in EPOCHS) + " |\n" + "|---" * (3 + len(EPOCHS)) + "|\n"
         for at, share in enumerate(SHARES):
             for tool, about in (("secateur", "secateur: obs + repair"), ("torch", "Torch-Pruning: Taylor")):
+                about += f" ({rows['torch_samples']} samples)" if tool == "torch" and rows.get("torch_samples") != rows["samples"] else ""
                 told += line(share, about, rows[tool][at]) if tool in rows else ""
     return told
 
