@@ -78,11 +78,12 @@ struct Sibling {
     latency: Option<LatencyMs>,
 }
 
-pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
+pub fn run(mut args: Args, given: &ArgMatches) -> super::Outcome {
     args.how.check()?;
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
-    let open = args.how.dims.open(&model)?;
+    let open = args.how.dims.open(&model)?.at(&analysis.model, &analysis.facts);
+    args.how.size();
     let (samples, held_out) = args.court.samples(&args.how.calibration, &model)?;
     std::fs::create_dir_all(&args.output).map_err(|e| Failure::new(format!("{}: {e}", args.output.display())))?;
     let calibrated = samples.map(|s| args.how.calibration.measured(s, &analysis)).transpose()?;
@@ -169,7 +170,7 @@ impl Args {
         };
         let (cut, pruned) = (pruned.cut.as_ref(), &pruned.model);
         let subjects = verify::Subjects { original: model, reference: Some(&reference), cut, pruned };
-        let (seed, sizes) = (self.how.seed, self.how.dims.sizes());
+        let (seed, sizes) = (self.how.seed, self.how.dims.given());
         let options = verify::Options {
             inputs: None,
             samples: 2,

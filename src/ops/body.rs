@@ -92,6 +92,12 @@ pub fn is_open(call: &Call) -> bool {
     call.domain == DOMAIN && call.op != ENTER
 }
 
+/// The regions of the bodies of an open call, and whether only one of them runs.
+pub fn regions(call: &Call) -> Option<(Vec<u32>, bool)> {
+    let numbers = call.ints(REGIONS).filter(|_| is_open(call))?;
+    Some((numbers.iter().filter_map(|&n| u32::try_from(n).ok()).collect(), call.op == "If"))
+}
+
 /// How many of an open call's operands enter, before those that its bodies return.
 pub fn entering(call: &Call) -> usize {
     usize::from(call.arity).saturating_sub(call.graphs().map(|g| g.outputs().len()).sum())
