@@ -34,7 +34,6 @@ pub struct Args {
 }
 
 pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
-    args.output.as_deref().map_or(Ok(()), source::check_folder)?;
     args.choice.check()?;
     if args.choice.driving.tuning.is_given() {
         let failure = Failure::usage("--tune-steps trains weights, and a plan has none");
@@ -56,7 +55,7 @@ pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     }
     if plan.is_empty() {
         let why = driven.as_ref().and_then(Driven::broken);
-        show::say(&why.unwrap_or_else(|| show::nothing(&analysis)));
+        show::say(&why.unwrap_or_else(|| show::nothing(&analysis, args.choice.how.inexact)));
         return Ok(Exit::Nothing);
     }
     if let Some(missed) = machine.as_ref().and_then(machine::missed) {
