@@ -44,6 +44,11 @@ pub struct OutputDifference {
     pub count: u64,
 }
 
+/// The largest of numbers from 0 up, and NaN where one of them is NaN: unlike [`f64::max`], which drops it.
+pub fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    numbers.into_iter().fold(0.0, |most, x| if x.is_nan() || x > most { x } else { most })
+}
+
 /// How far the outputs of a model are from those of its reference.
 #[derive(Clone, Debug, PartialEq, Default, serde::Serialize)]
 pub struct Difference {
@@ -53,12 +58,17 @@ pub struct Difference {
 impl Difference {
     /// The largest difference of any output: its `max_rel`, or the share that differs where elements are no floats.
     pub fn worst(&self) -> f64 {
-        self.outputs.iter().map(|o| o.differing.unwrap_or(o.max_rel)).fold(0.0, f64::max)
+        largest(self.outputs.iter().map(|o| o.differing.unwrap_or(o.max_rel)))
     }
 
     /// The largest |a−b| of any output.
     pub fn worst_abs(&self) -> f64 {
-        self.outputs.iter().map(|o| o.max_abs).fold(0.0, f64::max)
+        largest(self.outputs.iter().map(|o| o.max_abs))
+    }
+
+    /// The largest relative L2 distance of any output, or the share that differs where elements are no floats.
+    pub fn drift(&self) -> f64 {
+        largest(self.outputs.iter().map(|o| o.differing.unwrap_or(o.relative_l2)))
     }
 }
 
@@ -184,6 +194,7 @@ pub fn sensitivity(one: &Outputs, another: &Outputs) -> Result<Vec<(String, f64)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ir::DType;
 
     fn output(values: &[f32]) -> Vec<(String, Tensor)> {
         vec![("y".into(), Tensor::from_f32(vec![values.len()], values))]
@@ -220,6 +231,20 @@ mod tests {
         for (a, b) in [(inf, -inf), (nan, 1.0), (1.0, inf), (nan, inf)] {
             assert_eq!(difference(&[a], &[b]).max_rel, f64::INFINITY);
         }
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_never_dropped() {
+        assert_eq!(largest([0.5, 2.0, 1.0]), 2.0);
+        assert_eq!(largest([]), 0.0);
+        assert!(largest([f64::NAN, 1.0]).is_nan() && largest([1.0, f64::NAN, 2.0]).is_nan());
+        // Sums of squares that overflow leave no distance, which is not the same as none.
+        let huge = |x: f64| vec![("y".to_owned(), Tensor::from_f64(DType::F64, vec![2], &[x, -x]).unwrap())];
+        let mut comparison = Comparison::default();
+        comparison.add(&huge(1e200), &huge(1e199)).unwrap();
+        let difference = comparison.finish();
+        assert!(difference.drift().is_nan(), "{difference:?}");
+        assert!(difference.worst() > 0.8);
     }
 
     #[test]

@@ -2,18 +2,22 @@
 //!
 //! Costs come from facts alone, so the cost of a plan is known before anything is cut: [`Axes`] and keep-sets predict
 //! the shapes, and the same rules count.
+//!
+//! Of the branches of an If only the dearer counts ([`of_a_run`]), and a loop's body counts once.
 
+mod branches;
 mod peak;
 
+pub use branches::of_a_run;
 pub use peak::{Life, Walk};
 
 use crate::axes::{Axes, KeepSets};
 use crate::infer::{self, Fact, Facts};
 use crate::ir::{Atom, Dim, Graph, Model, Node, NodeId, ValueId};
-use crate::ops::{self, Site, body};
+use crate::ops::{self, Site};
 use crate::sizes::{self, Given, SizeError, Start};
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// What a model costs.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -111,8 +115,9 @@ pub fn cost(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
 /// The same without the peak, which takes a walk over the graph.
 pub fn sums(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
     let mut total = Cost::default();
-    for (_, node) in per_node(model, facts, open) {
-        total.macs += node.macs;
+    let nodes = per_node(model, facts, open);
+    total.macs = of_a_run(&model.graph, nodes.iter().map(|(n, cost)| (*n, cost.macs)));
+    for (_, node) in nodes {
         total.params += node.params;
         total.bytes += node.bytes;
         total.nodes += node.nodes;
@@ -120,8 +125,7 @@ pub fn sums(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
     total
 }
 
-/// The cost of each call and constant, in the file's order, without peaks. Of the branches of a condition only the one
-/// with more multiplications costs any.
+/// The cost of each call and constant, in the file's order, without peaks.
 pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, Cost)> {
     let graph = &model.graph;
     let unknowns = Cell::new(1 << 27);
@@ -140,52 +144,7 @@ pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, C
         }
         _ => None,
     };
-    let mut costs: Vec<(NodeId, Cost)> = graph.nodes().into_iter().filter_map(|n| Some((n, of(n)?))).collect();
-    let spared = cheaper_branches(graph, &costs);
-    costs.iter_mut().filter(|(n, _)| spared.contains(&graph.region(*n))).for_each(|(_, cost)| cost.macs = 0);
-    costs
-}
-
-/// Whether the model has conditions of which both branches multiply: their dearer ones are counted.
-pub fn has_branches(model: &Model) -> bool {
-    let choice = |n: NodeId| model.graph.call(n).and_then(body::regions).is_some_and(|(_, one)| one);
-    model.graph.calls().into_iter().any(choice)
-}
-
-/// The regions of branches that are not the dearest of their condition, with what is in them.
-fn cheaper_branches(graph: &Graph, costs: &[(NodeId, Cost)]) -> HashSet<u32> {
-    let bodies: Vec<(u32, Vec<u32>, bool)> = graph
-        .calls()
-        .into_iter()
-        .filter_map(|n| Some((graph.region(n), graph.call(n).and_then(body::regions)?)))
-        .map(|(around, (regions, one))| (around, regions, one))
-        .collect();
-    let mut spared = HashSet::new();
-    if bodies.is_empty() {
-        return spared;
-    }
-    let mut macs: HashMap<u32, u64> = HashMap::new();
-    for (node, cost) in costs {
-        *macs.entry(graph.region(*node)).or_default() += cost.macs;
-    }
-    // Regions are numbered from the outside in: what is inside is added up first.
-    let mut inner_first: Vec<&(u32, Vec<u32>, bool)> = bodies.iter().collect();
-    inner_first.sort_by_key(|(_, regions, _)| std::cmp::Reverse(regions.first().copied()));
-    for (around, regions, one) in inner_first {
-        let of = |r: &u32| macs.get(r).copied().unwrap_or(0);
-        let dearest = regions.iter().copied().max_by_key(|r| (of(r), std::cmp::Reverse(*r)));
-        let total = if *one { dearest.map_or(0, |r| of(&r)) } else { regions.iter().map(of).sum() };
-        spared.extend(regions.iter().filter(|r| *one && Some(**r) != dearest));
-        *macs.entry(*around).or_default() += total;
-    }
-    let mut outer_first = bodies;
-    outer_first.sort_by_key(|(_, regions, _)| regions.first().copied());
-    for (around, regions, _) in outer_first {
-        if spared.contains(&around) {
-            spared.extend(regions);
-        }
-    }
-    spared
+    graph.nodes().into_iter().filter_map(|n| Some((n, of(n)?))).collect()
 }
 
 /// A call with what it costs: its own, and the cost of the constants that it is the first to read.

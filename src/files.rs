@@ -9,8 +9,25 @@ pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Whether two paths lead to one file that is there, by whatever links.
+pub fn same_file(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |p: &Path| p.metadata().map(|m| (m.dev(), m.ino())).ok();
+        id(a).is_some_and(|found| Some(found) == id(b))
+    }
+    #[cfg(not(unix))]
+    {
+        a.canonicalize().is_ok_and(|found| b.canonicalize().is_ok_and(|other| found == other))
+    }
+}
+
 /// Whether two paths name one file, which need not be there yet.
 pub fn same_place(a: &Path, b: &Path) -> bool {
+    if same_file(a, b) {
+        return true;
+    }
     let place = |p: &Path| {
         let whole = p.canonicalize().ok();
         whole.or_else(|| Some(folder(p).canonicalize().ok()?.join(p.file_name()?)))

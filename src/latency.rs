@@ -44,20 +44,30 @@ pub struct Latency {
     pub second: Option<(Timing, Ratio)>,
 }
 
-/// Times `repeats` runs (at least one) of a model, in turns with those of a second one, after `warm_up` turns that
-/// do not count. `done` is told of each turn.
+/// How much is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Turns that do not count, before the first that does.
+    pub warm_up: usize,
+    /// Turns that count, at most; at least one is taken.
+    pub repeats: usize,
+    /// No turn is begun that would end later, as far as the last one tells; the first one is taken in any case.
+    pub budget: Duration,
+}
+
+/// The share of a time budget that goes into warming up, at most.
+const WARM_UP: u32 = 4;
+
+/// Times a model, in turns with a second one. `done` is told of each turn.
 pub fn measure(
     first: &Runner,
     second: Option<&Runner>,
     feed: &Feed,
-    warm_up: usize,
-    repeats: usize,
+    effort: Effort,
     done: &dyn Fn(),
 ) -> Result<Latency, OracleError> {
-    let mut turns = Turns { first, second, feed, times: (vec![], vec![]) };
-    turns.take(warm_up, done)?;
-    turns.times = (vec![], vec![]);
-    turns.take(repeats.max(1), done)?;
+    let mut turns = Turns::new(first, second, feed);
+    turns.take_within(effort, done)?;
     Ok(turns.latency())
 }
 
@@ -74,15 +84,13 @@ pub fn settle(
     warm_up: usize,
     repeats: usize,
 ) -> Result<Ratio, OracleError> {
-    let mut turns = Turns { first, second: Some(second), feed, times: (vec![], vec![]) };
-    turns.take(warm_up, &|| {})?;
-    turns.times = (vec![], vec![]);
-    let start = Instant::now();
+    let mut turns = Turns::new(first, Some(second), feed);
+    let end = Instant::now() + PATIENCE;
+    turns.take_within(Effort { warm_up, repeats, budget: PATIENCE }, &|| {})?;
     loop {
-        turns.take(repeats.max(1), &|| {})?;
         let ratio = Ratio::of(&turns.times.0, &turns.times.1);
         let narrow = ratio.confidence >= CONFIDENCE && ratio.interval.1 - ratio.interval.0 <= NARROW * ratio.median;
-        if narrow || start.elapsed() > PATIENCE {
+        if narrow || turns.take(repeats.max(1), Some(end), &|| {})? == 0 {
             return Ok(ratio);
         }
     }
@@ -94,13 +102,41 @@ struct Turns<'a> {
     second: Option<&'a Runner>,
     feed: &'a Feed,
     times: (Vec<Duration>, Vec<Duration>),
+    /// How long the last turn took.
+    last: Duration,
 }
 
-impl Turns<'_> {
-    /// Runs both models so often. Who goes first changes by turns: it finds other things in the caches.
-    fn take(&mut self, count: usize, done: &dyn Fn()) -> Result<(), OracleError> {
-        let Turns { first, second, feed, times: (a, b) } = self;
-        for turn in 0..count {
+impl<'a> Turns<'a> {
+    fn new(first: &'a Runner, second: Option<&'a Runner>, feed: &'a Feed) -> Turns<'a> {
+        Turns { first, second, feed, times: (vec![], vec![]), last: Duration::ZERO }
+    }
+
+    /// Warms up, and takes the turns that count. Where warming up takes all the time there is, it counts.
+    fn take_within(&mut self, Effort { warm_up, repeats, budget }: Effort, done: &dyn Fn()) -> Result<(), OracleError> {
+        let start = Instant::now();
+        if warm_up > 0 {
+            self.take(1, None, done)?;
+            self.take(warm_up - 1, Some(start + budget / WARM_UP), done)?;
+            if start.elapsed() + self.last > budget {
+                return Ok(());
+            }
+            self.times = (vec![], vec![]);
+        }
+        self.take(1, None, done)?;
+        self.take(repeats.saturating_sub(1), Some(start + budget), done)?;
+        Ok(())
+    }
+
+    /// Runs both models so often, as long as there is time; returns how often it was. Who goes first changes by turns:
+    /// it finds other things in the caches.
+    fn take(&mut self, count: usize, end: Option<Instant>, done: &dyn Fn()) -> Result<usize, OracleError> {
+        for taken in 0..count {
+            let begin = Instant::now();
+            if end.is_some_and(|end| begin + self.last > end) {
+                return Ok(taken);
+            }
+            let Turns { first, second, feed, times: (a, b), .. } = self;
+            let turn = a.len();
             if turn % 2 == 0 {
                 a.push(first.time(feed)?);
             }
@@ -108,9 +144,10 @@ impl Turns<'_> {
             if turn % 2 == 1 {
                 a.push(first.time(feed)?);
             }
+            self.last = begin.elapsed();
             done();
         }
-        Ok(())
+        Ok(count)
     }
 
     fn latency(&self) -> Latency {
@@ -135,6 +172,11 @@ impl Timing {
 }
 
 impl Ratio {
+    /// Whether there were turns enough for the interval to mean what it says.
+    pub fn is_sure(&self) -> bool {
+        self.confidence >= CONFIDENCE
+    }
+
     fn of(a: &[Duration], b: &[Duration]) -> Ratio {
         // A clock may be too coarse to see a tiny model run.
         let seconds = |d: &Duration| d.as_secs_f64().max(1e-9);

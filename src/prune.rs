@@ -156,6 +156,30 @@ pub enum PruneError {
     Json(#[from] serde_json::Error),
 }
 
+impl PruneError {
+    /// Whether it says that a rule is wrong, and nothing of what was asked for: other groups may be cut all the same.
+    pub fn is_defect(&self) -> bool {
+        matches!(self, PruneError::Apply(_))
+    }
+}
+
+/// What share of a model a cut saves: of multiply-accumulates, of parameters or of bytes, whichever is most.
+pub fn saved(before: &Cost, after: &Cost) -> f64 {
+    let share = |a: u64, b: u64| 1.0 - b as f64 / u64::max(a, 1) as f64;
+    let counts = [(before.macs, after.macs), (before.params, after.params), (before.bytes, after.bytes)];
+    counts.into_iter().map(|(a, b)| share(a, b)).fold(0.0, f64::max)
+}
+
+/// What is saved below this share of a model is nearly nothing.
+const TINY: f64 = 0.01;
+
+/// Whether what a cut saves is worth what it changes. Units that compute a share `s` of what a model computes account, if
+/// they are like the others, for `s` of the energy of its outputs, so that the outputs change by `√s` (relative L2) without
+/// them. A cut that saves nearly nothing and changes more than that takes out units that matter more than most.
+pub fn is_worth(saved: f64, drift: f64) -> bool {
+    saved >= TINY || drift <= saved.max(0.0).sqrt()
+}
+
 pub(crate) fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
     pipeline.parse::<Pipeline>()?.run(model, Settings::default())?;
     Ok(())

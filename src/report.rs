@@ -12,6 +12,7 @@ use crate::layers::LayerCut;
 use crate::lossless::Certificate;
 use crate::machine::{Host, Measured, Quantity, Round, Skipped};
 use crate::plan::{Estimate, Plan};
+use crate::prove::Failed;
 use crate::repair::{Repaired, Step};
 use crate::sparsity::Thinned;
 use crate::verify::{Verification, latency_in_ms};
@@ -35,6 +36,9 @@ pub struct Report {
     pub groups: Vec<GroupReport>,
     /// The groups that could not be cut, and why.
     pub pinned: Vec<PinReport>,
+    /// What became of a plan that failed its proof: `plan` is what was left of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unproved: Option<Failed>,
     /// The units that went without loss, with the proof. What follows is about the others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lossless: Vec<Certificate>,
@@ -115,6 +119,16 @@ impl Report {
     pub fn equivalence(&self) -> &'static str {
         // Under inexact groups the reference has its statistics restricted to the kept units, beside the zeros.
         if self.groups.iter().all(|g| g.exact) { "masked equivalence" } else { "restricted equivalence" }
+    }
+
+    /// The share of the multiply-accumulates that is left and the speed-up, where a budget of multiply-accumulates made
+    /// the model hardly faster: by less than a quarter of what fewer of them would make of it.
+    pub fn unmoved(&self) -> Option<(f64, f64)> {
+        let (_, ratio) = self.verification.latency()?.second.as_ref()?;
+        let left = self.after.cost.macs as f64 / u64::max(self.before.cost.macs, 1) as f64;
+        let hoped = 1.0 / left.max(f64::MIN_POSITIVE) - 1.0;
+        let slow = left < 0.95 && ratio.median - 1.0 < 0.25 * hoped;
+        (slow && self.plan.budget.starts_with("macs ")).then_some((left, ratio.median))
     }
 
     /// Whether the models were run and the result was found wanting.
@@ -257,6 +271,26 @@ pub enum Outcome {
     Unable { why: String, instead: String },
     /// Not asked for.
     Skipped,
+}
+
+impl Outcome {
+    /// How far the outputs are from the original's, where the models were run.
+    pub fn drift(&self) -> Option<&Difference> {
+        match self {
+            Outcome::Ran(v) => Some(&v.drift),
+            Outcome::NoReference { drift, .. } => Some(drift),
+            Outcome::Unable { .. } | Outcome::Skipped => None,
+        }
+    }
+
+    /// The times, where the models were timed.
+    pub fn latency(&self) -> Option<&Latency> {
+        match self {
+            Outcome::Ran(v) => v.latency.as_ref(),
+            Outcome::NoReference { latency, .. } => latency.as_ref(),
+            Outcome::Unable { .. } | Outcome::Skipped => None,
+        }
+    }
 }
 
 /// How good the model was and is, by labels.

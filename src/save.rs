@@ -12,7 +12,7 @@ mod tests;
 mod types;
 mod writer;
 
-use crate::files::{self, folder};
+use crate::files::{self, folder, same_file};
 use crate::ir::{Attribute, Graph, Model, Node, Store, Tensor};
 use crate::load::{entries, metadata_props, opset_import, opsets};
 use crate::proto::*;
@@ -220,20 +220,6 @@ fn data_name(target: &Path, sources: &BTreeSet<String>, input: Option<&Path>) ->
     };
     let mut names = std::iter::once(format!("{base}.data")).chain((1..).map(|i| format!("{base}.{i}.data")));
     names.find(|name| !taken(name)).unwrap_or(base)
-}
-
-/// Whether two paths lead to one file. A file that is not there is none.
-fn same_file(a: &Path, b: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let id = |p: &Path| p.metadata().map(|m| (m.dev(), m.ino())).ok();
-        id(a).is_some_and(|found| Some(found) == id(b))
-    }
-    #[cfg(not(unix))]
-    {
-        a.canonicalize().is_ok_and(|found| b.canonicalize().is_ok_and(|other| found == other))
-    }
 }
 
 /// Where the model's external tensors came from, as its file said: relative to the file. Not empty if there are any.

@@ -5,7 +5,7 @@
 use crate::analysis::Analysis;
 use crate::apply::{self, ApplyError};
 use crate::axes::{Group, KeepSets};
-use crate::compare::{CompareError, Comparison};
+use crate::compare::{CompareError, Comparison, largest};
 use crate::feed::Feed;
 use crate::ir::{Model, Tensor};
 use crate::oracle::{OracleError, Runner};
@@ -52,7 +52,7 @@ impl Ablation<'_> {
             comparison.add(before, &after)?;
         }
         let outputs = comparison.finish().outputs;
-        Ok(outputs.iter().filter(|o| o.differing.is_none()).map(|o| o.relative_l2).fold(0.0, f64::max))
+        Ok(largest(outputs.iter().filter(|o| o.differing.is_none()).map(|o| o.relative_l2)))
     }
 }
 

@@ -4,17 +4,24 @@
 //! what the pruned model computes. The *drift* says how far the pruned model is from the original as it was; that is
 //! the price of the cut, not an error. Equality of outputs that do not depend on the input proves nothing, so the
 //! *sensitivity* (how much another input changes the outputs) is measured too and must lie well above the tolerance.
+//!
+//! All of that is settled before anything is timed. Times say how fast, and nothing else: a run that fails while it is
+//! timed leaves the verdict as it is.
 
-use crate::compare::{CompareError, Comparison, Difference, sensitivity};
+mod rounding;
+
+use crate::compare::{CompareError, Comparison, Difference, largest, sensitivity};
 use crate::feed::{self, Feed, FeedError, InputSpec, Length, Samples};
-use crate::ir::{DType, Dim, Model};
-use crate::latency::{self, Latency};
+use crate::ir::{Dim, Model};
+use crate::latency::{self, Effort, Latency};
 use crate::oracle::{OracleError, Plan, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
 use crate::sizes::{self, Given, SizeError, Start};
 use serde::{Serialize, Serializer};
 use std::cell::Cell;
+use std::fmt;
+use std::time::Duration;
 
 /// How to verify.
 #[derive(Clone, Debug)]
@@ -34,7 +41,12 @@ pub struct Options {
     pub warmup: usize,
     /// Timed runs of each model; 0 measures no latency.
     pub repeats: usize,
+    /// How long timing takes at most: fewer runs are timed where they take longer.
+    pub time_budget: Duration,
 }
+
+/// How long timing takes at most, unless something else is asked for.
+pub const TIME_BUDGET: Duration = Duration::from_secs(10);
 
 impl Default for Options {
     /// Three random inputs in tract, and ten timed runs.
@@ -48,6 +60,7 @@ impl Default for Options {
             setup: Setup::default(),
             warmup: 2,
             repeats: 10,
+            time_budget: TIME_BUDGET,
         }
     }
 }
@@ -70,18 +83,51 @@ pub struct Verification {
     pub samples: usize,
     #[serde(serialize_with = "latency_in_ms")]
     pub latency: Option<Latency>,
+    /// Why no latency was measured, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untimed: Option<String>,
     /// How the oracle ran the models.
     #[serde(serialize_with = "as_text")]
     pub plan: Plan,
+}
+
+/// Which model something is said of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Original,
+    /// The original with zeros where units are gone: what the pruned model must equal.
+    Reference,
+    /// The pruned model, repaired or not.
+    Pruned,
+    /// One of two models that are compared or timed.
+    First,
+    Second,
+    /// A model that is looked at by itself.
+    Alone,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Role::Original => "original",
+            Role::Reference => "masked",
+            Role::Pruned => "pruned",
+            Role::First => "first",
+            Role::Second => "second",
+            Role::Alone => "given",
+        })
+    }
 }
 
 /// Why a model was not verified.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     #[error("the {which} model: {error}")]
-    Oracle { which: &'static str, error: OracleError },
+    Oracle { which: Role, error: OracleError },
+    #[error("the {which} model: {error}; {sizes}")]
+    Sizes { which: Role, error: OracleError, sizes: String },
     #[error("encoding the {which} model: {error}")]
-    Save { which: &'static str, error: SaveError },
+    Save { which: Role, error: SaveError },
     #[error(transparent)]
     Feed(#[from] FeedError),
     #[error("comparing outputs: {0}")]
@@ -96,9 +142,11 @@ pub enum VerifyError {
 
 impl VerifyError {
     /// Which of the models is to blame, if one is.
-    pub fn which(&self) -> Option<&'static str> {
+    pub fn which(&self) -> Option<Role> {
         match self {
-            VerifyError::Oracle { which, .. } | VerifyError::Save { which, .. } => Some(which),
+            VerifyError::Oracle { which, .. } | VerifyError::Sizes { which, .. } | VerifyError::Save { which, .. } => {
+                Some(*which)
+            }
             _ => None,
         }
     }
@@ -107,21 +155,39 @@ impl VerifyError {
     pub fn of_file(&self, path: &std::path::Path) -> String {
         match self {
             VerifyError::Oracle { error, .. } => format!("{}: {error}", path.display()),
+            VerifyError::Sizes { error, sizes, .. } => format!("{}: {error}; {sizes}", path.display()),
             VerifyError::Save { error, .. } => format!("{}: {error}", path.display()),
             other => other.to_string(),
         }
     }
 
     /// Whether it says something of the oracle's reach or of what can be made up as input, and nothing of the models:
-    /// they can't be run here. That the pruned model alone can't be run is no such case.
+    /// they can't be run here. That the pruned model alone can't be run, or makes other outputs, is no such case.
     pub fn is_inability(&self) -> bool {
         match self {
-            VerifyError::Oracle { which, error } => *which != "pruned" || matches!(error, OracleError::Absent),
+            VerifyError::Oracle { which, error } | VerifyError::Sizes { which, error, .. } => {
+                *which != Role::Pruned || error.is_about_the_runtime()
+            }
             VerifyError::Feed(e) => matches!(e, FeedError::ElementType(..) | FeedError::Size { .. }),
             VerifyError::Input(_) | VerifyError::NoFeed => true,
-            // Too large for one message, which is how the oracle takes a model.
+            // Too large for one message, which is how the oracle takes a model; the original is no smaller.
             VerifyError::Save { error: SaveError::TooLarge { .. }, .. } => true,
             VerifyError::Save { .. } | VerifyError::Compare(_) | VerifyError::Size(_) => false,
+        }
+    }
+
+    /// Whether it says that a pruned model is broken: it can't be encoded or run, or its outputs have other types.
+    pub fn is_of_the_result(&self) -> bool {
+        self.which() == Some(Role::Pruned) || matches!(self, VerifyError::Compare(_))
+    }
+
+    /// The same, with the sizes that the inputs were made up with.
+    fn with_sizes(self, sizes: Option<String>) -> VerifyError {
+        match (self, sizes) {
+            (VerifyError::Oracle { which: which @ Role::Original, error }, Some(sizes)) => {
+                VerifyError::Sizes { which, error, sizes }
+            }
+            (other, _) => other,
         }
     }
 }
@@ -178,13 +244,31 @@ pub fn feeds(model: &Model, options: &Options) -> Result<Vec<Feed>, VerifyError>
     if feeds.is_empty() { Err(VerifyError::NoFeed) } else { Ok(feeds) }
 }
 
+/// The open axes of inputs that were made up, with their sizes and how to say others.
+fn assumed(model: &Model, feed: &Feed) -> Option<String> {
+    const NAMED: usize = 4;
+    let specs = input_specs(model).ok()?;
+    let open = specs.iter().filter_map(|s| Some((s, &feed.get(&s.name)?.shape))).flat_map(|(spec, shape)| {
+        let axes = spec.shape.iter().zip(shape).enumerate().filter(|(_, (dim, _))| dim.fixed().is_none());
+        axes.map(|(axis, (dim, size))| {
+            let place = format!("{}[{axis}]", spec.name);
+            (dim.as_symbol().map_or_else(|| place.clone(), str::to_owned), format!("{place} = {size}"))
+        })
+    });
+    let open: Vec<(String, String)> = open.collect();
+    let first = &open.first()?.0;
+    let told: Vec<&str> = open.iter().take(NAMED).map(|(_, told)| told.as_str()).collect();
+    let more = if open.len() > NAMED { ", …" } else { "" };
+    Some(format!("its open axes were made up as {}{more}; say others with `--dim {first}=SIZE`", told.join(", ")))
+}
+
 /// A runner for a model in memory.
-pub fn runner(model: &Model, which: &'static str, feed: &Feed) -> Result<Runner, VerifyError> {
+pub fn runner(model: &Model, which: Role, feed: &Feed) -> Result<Runner, VerifyError> {
     runner_on(&Setup::default(), model, which, feed)
 }
 
 /// The same, with another runtime or more threads.
-pub fn runner_on(setup: &Setup, model: &Model, which: &'static str, feed: &Feed) -> Result<Runner, VerifyError> {
+pub fn runner_on(setup: &Setup, model: &Model, which: Role, feed: &Feed) -> Result<Runner, VerifyError> {
     // tract has no local functions.
     let bytes = save::to_bytes(&passes::inlined(model)).map_err(|error| VerifyError::Save { which, error })?;
     Runner::on(setup, &bytes, None, &feed.signature()).map_err(|error| VerifyError::Oracle { which, error })
@@ -202,63 +286,98 @@ pub struct Subjects<'a> {
 
 /// Verifies a pruned model: the cut against its reference, and the result against the original. `told` hears how many
 /// steps are done, and of how many.
+///
+/// Where there is a reference, only a result that equals it is timed.
 pub fn verify(
     subjects: &Subjects,
     options: &Options,
     told: &dyn Fn(usize, usize),
 ) -> Result<Verification, VerifyError> {
-    let Subjects { original, reference, cut, pruned } = *subjects;
-    let feeds = feeds(original, options)?;
+    let feeds = feeds(subjects.original, options)?;
     let turns = if options.repeats > 0 { options.warmup + options.repeats } else { 0 };
     let steps = Cell::new(0);
     let done = || {
         steps.set(steps.get() + 1);
         told(steps.get(), feeds.len() + turns);
     };
-    let run = |which: &'static str| move |error| VerifyError::Oracle { which, error };
-    let runner = |model, which| runner_on(&options.setup, model, which, &feeds[0]);
-    let (whole, small) = (runner(original, "original")?, runner(pruned, "pruned")?);
-    let bare = cut.map(|m| runner(m, "pruned")).transpose()?;
-    let reference = reference.map(|m| runner(m, "masked")).transpose()?;
-    let (mut equivalence, mut drift) = (Comparison::default(), Comparison::default());
-    let mut outputs = vec![];
-    for feed in &feeds {
-        let full = whole.run(feed).map_err(run("original"))?;
-        let result = small.run(feed).map_err(run("pruned"))?;
-        drift.add(&full, &result)?;
-        let cut = bare.as_ref().map(|r| r.run(feed).map_err(run("pruned"))).transpose()?;
-        let expected = reference.as_ref().map(|r| r.run(feed).map_err(run("masked"))).transpose()?;
-        equivalence.add(expected.as_ref().unwrap_or(&full), cut.as_ref().unwrap_or(&result))?;
-        outputs.push(full);
-        done();
-    }
-    let changes = match &outputs[..] {
-        [first, .., last] => sensitivity(first, last)?.into_iter().map(|(_, s)| s).fold(0.0, f64::max),
-        _ => f64::INFINITY,
+    let sizes = || options.inputs.is_none().then(|| assumed(subjects.original, &feeds[0])).flatten();
+    let runners = Runners::new(subjects, options, &feeds[0]).map_err(|e| e.with_sizes(sizes()))?;
+    let Compared { equivalence, drift, sensitivity } = runners.compare(&feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
+    let tolerance = options.tolerance.unwrap_or_else(|| rounding::tolerance(subjects.original));
+    let equal = equivalence.worst() <= tolerance;
+    let timed = turns > 0 && (equal || subjects.reference.is_none());
+    let timed = timed.then(|| runners.time(&feeds[0], options, &done));
+    let (latency, untimed) = match timed {
+        Some(Ok(latency)) => (Some(latency), None),
+        Some(Err(why)) => (None, Some(why.to_string())),
+        None => (None, None),
     };
-    let tolerance = options.tolerance.unwrap_or_else(|| tolerance(original));
-    let time = || latency::measure(&whole, Some(&small), &feeds[0], options.warmup, options.repeats, &done);
-    let timed = (turns > 0).then(time).transpose().map_err(run("timed"))?;
-    let equivalence = equivalence.finish();
     Ok(Verification {
-        equal: equivalence.worst() <= tolerance,
-        meaningful: changes > 10.0 * tolerance,
+        equal,
+        meaningful: sensitivity > 10.0 * tolerance,
         equivalence,
-        drift: drift.finish(),
-        sensitivity: changes,
+        drift,
+        sensitivity,
         tolerance,
         samples: feeds.len(),
-        latency: timed,
-        plan: whole.plan(),
+        latency,
+        untimed,
+        plan: runners.original.plan(),
     })
 }
 
-/// What rounding can do: 1e-3 in single precision, more where a model computes in 16 bits or in integers.
-fn tolerance(model: &Model) -> f64 {
-    let constants = model.graph.constants();
-    let types = constants.iter().filter_map(|&n| model.graph.constant(n)).map(|c| c.tensor.dtype);
-    let coarse = |d: DType| matches!(d, DType::F16 | DType::BF16 | DType::I8 | DType::U8);
-    if types.into_iter().any(coarse) { 3e-2 } else { 1e-3 }
+/// The models, ready to run.
+struct Runners {
+    original: Runner,
+    reference: Option<Runner>,
+    cut: Option<Runner>,
+    pruned: Runner,
+}
+
+/// What comes out of runs that nobody times.
+struct Compared {
+    equivalence: Difference,
+    drift: Difference,
+    sensitivity: f64,
+}
+
+impl Runners {
+    fn new(subjects: &Subjects, options: &Options, feed: &Feed) -> Result<Runners, VerifyError> {
+        let runner = |model, which| runner_on(&options.setup, model, which, feed);
+        Ok(Runners {
+            original: runner(subjects.original, Role::Original)?,
+            reference: subjects.reference.map(|m| runner(m, Role::Reference)).transpose()?,
+            cut: subjects.cut.map(|m| runner(m, Role::Pruned)).transpose()?,
+            pruned: runner(subjects.pruned, Role::Pruned)?,
+        })
+    }
+
+    fn compare(&self, feeds: &[Feed], done: &dyn Fn()) -> Result<Compared, VerifyError> {
+        let (mut equivalence, mut drift) = (Comparison::default(), Comparison::default());
+        let mut outputs = vec![];
+        for feed in feeds {
+            let run = |runner: &Runner, which| runner.run(feed).map_err(|error| VerifyError::Oracle { which, error });
+            let full = run(&self.original, Role::Original)?;
+            let expected = self.reference.as_ref().map(|r| run(r, Role::Reference)).transpose()?;
+            let result = run(&self.pruned, Role::Pruned)?;
+            let cut = self.cut.as_ref().map(|r| run(r, Role::Pruned)).transpose()?;
+            drift.add(&full, &result)?;
+            equivalence.add(expected.as_ref().unwrap_or(&full), cut.as_ref().unwrap_or(&result))?;
+            outputs.push(full);
+            done();
+        }
+        let sensitivity = match &outputs[..] {
+            [first, .., last] => largest(sensitivity(first, last)?.into_iter().map(|(_, s)| s)),
+            _ => f64::INFINITY,
+        };
+        Ok(Compared { equivalence: equivalence.finish(), drift: drift.finish(), sensitivity })
+    }
+
+    fn time(&self, feed: &Feed, options: &Options, done: &dyn Fn()) -> Result<Latency, OracleError> {
+        let Options { warmup, repeats, time_budget, .. } = *options;
+        let effort = Effort { warm_up: warmup, repeats, budget: time_budget };
+        latency::measure(&self.original, Some(&self.pruned), feed, effort, done)
+    }
 }
 
 fn as_text<S: Serializer>(plan: &Plan, s: S) -> Result<S::Ok, S::Error> {
@@ -322,3 +441,6 @@ impl TimingMs {
 pub(crate) fn latency_in_ms<S: Serializer>(latency: &Option<Latency>, s: S) -> Result<S::Ok, S::Error> {
     latency.as_ref().map(LatencyMs::of).serialize(s)
 }
+
+#[cfg(test)]
+mod tests;

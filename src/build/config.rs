@@ -4,6 +4,7 @@ use super::keys;
 use super::section::{At, Fault, Section, table, unknown};
 use super::target::Target;
 use crate::cli::flags::Flag;
+use crate::files;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -205,7 +206,7 @@ impl Config {
 
     fn no_two_alike(&self, targets: &[Target]) -> Result<(), ConfigError> {
         for (i, target) in targets.iter().enumerate() {
-            if let Some(other) = targets[..i].iter().find(|t| t.output == target.output) {
+            if let Some(other) = targets[..i].iter().find(|t| files::same_place(&t.output, &target.output)) {
                 let (a, b, file) = (&other.name, &target.name, target.shown_output());
                 let hint = "put {model} or {profile} into `output`";
                 return Err(self.whole(format!("`{a}` and `{b}` would both be written to {file}; {hint}")));

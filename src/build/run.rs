@@ -87,7 +87,7 @@ pub fn make(target: &Target, options: &Options) -> Built {
     if let Err(e) = std::fs::create_dir_all(files::folder(&target.output)) {
         return Built::because(target, State::Broken, format!("{}: {e}", files::folder(&target.output).display()));
     }
-    match job::make(target.args()) {
+    match job::make(target.args(), &target.documents()) {
         Err(e) => Built::because(target, if e.is_check() { State::Failed } else { State::Broken }, e.in_a_line()),
         Ok(done) => finish(target, why, done, &mut memo),
     }
@@ -115,16 +115,12 @@ fn finish(target: &Target, why: Why, done: Done, memo: &mut Memo) -> Built {
 /// Writes what tells of a model, beside it.
 fn documents(target: &Target, report: &Report) -> Result<Vec<PathBuf>, String> {
     let json = |value: serde_json::Result<String>| value.map(|text| text + "\n").map_err(|e| e.to_string());
-    let all = [
-        ("plan.json", json(serde_json::to_string_pretty(&report.plan))?),
-        ("report.json", json(serde_json::to_string_pretty(report))?),
-        ("report.html", page::html(report)),
-    ];
-    let write = |(extension, text): (&str, String)| {
-        let path = target.beside(extension);
+    let plan = json(serde_json::to_string_pretty(&report.plan))?;
+    let texts = [plan, json(serde_json::to_string_pretty(report))?, page::html(report)];
+    let write = |(path, text): (PathBuf, String)| {
         files::write(&path, text).map_err(|e| format!("{}: {e}", path.display())).map(|()| path)
     };
-    all.into_iter().map(write).collect()
+    target.documents().into_iter().zip(texts).map(write).collect()
 }
 
 fn record(target: &Target, data: &[String], outputs: Vec<PathBuf>, memo: &mut Memo) -> Result<(), String> {

@@ -87,6 +87,16 @@ impl Target {
         self.output.with_extension(extension)
     }
 
+    /// All files that it is made into, but for the model's data.
+    pub fn outputs(&self) -> Vec<PathBuf> {
+        [vec![self.output.clone()], self.documents()].concat()
+    }
+
+    /// What is written beside the output: plan, report and page; and the lock, which comes last.
+    pub(super) fn documents(&self) -> Vec<PathBuf> {
+        ["plan.json", "report.json", "report.html", "lock.json"].map(|extension| self.beside(extension)).into()
+    }
+
     /// All files and folders that it is made from, but for the model's data files.
     pub fn inputs(&self) -> Vec<PathBuf> {
         [&self.file, &self.input].into_iter().chain(self.sources.values()).cloned().collect()

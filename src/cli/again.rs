@@ -1,10 +1,11 @@
 //! A result that was written, compared with what its plan makes once more.
 
+use super::proof::{Checked, Proved};
 use super::prune::{Args, Done, Finish, Job};
 use super::{Failure, show, source};
 use crate::plan::Plan;
 use crate::prune::{self, Pruned, Stages};
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::{cost, infer, layers};
 
 /// Carries out a plan without choosing, repairing or writing, and verifies the result that is there.
@@ -35,6 +36,10 @@ pub fn again(args: &Args, plan: Plan) -> Result<Done, Failure> {
         thin,
         machine,
         options,
+        open: dims.open(&model)?,
+        replan: None,
+        unproved: None,
+        weighed: false,
     };
     args.finish.again(&job, refitted)
 }
@@ -43,20 +48,25 @@ impl Finish {
     /// `refitted`: the weights are others than the cut left.
     fn again(&self, job: &Job, refitted: bool) -> Result<Done, Failure> {
         let written = source::load(&self.output.output)?;
-        let open = job.dims.open(job.model)?;
         let analysis = &job.shortened.analysis;
-        let pruned = prune::execute(job.model, analysis, &job.plan, &self.rewriting.text(), &open, None)?;
+        let pruned = prune::execute(job.model, analysis, &job.plan, &self.rewriting.text(), &job.open, None)?;
         let whole = prune::unfolded(&written)?;
-        let after = cost::cost(&whole, &infer::infer(&whole), &open);
+        let after = cost::cost(&whole, &infer::infer(&whole), &job.open);
         // The proof is about the cut; a refit moved the weights since, and the drift tells by how much.
         let cut = refitted.then_some(pruned.model);
         let pruned = Pruned { cut, model: written, after, ..pruned };
         let mut stages = Stages::default();
-        let (verification, metrics) = self.look(job, &pruned, &mut stages)?;
-        let failed = matches!(&verification, report::Outcome::Ran(v) if !v.equal);
+        let (verification, failed) = match self.check_result(job, &pruned, &mut stages)? {
+            Checked::Right(verification) => (verification, false),
+            Checked::Wrong(_, Some(verification)) => (verification, true),
+            Checked::Wrong(why, None) => return Err(Failure::check_failed(why)),
+        };
+        let proved = Proved { pruned, verification, failed };
+        let metrics = self.metrics(job, &proved, &mut stages)?;
+        let Proved { pruned, verification, .. } = proved;
         let file = source::file_size(&self.output.output, &pruned.model);
         let report = Report { metrics, ..self.report(job, &pruned, verification, file) };
-        let nothing = job.is_nothing().then(|| show::nothing(analysis));
+        let nothing = job.is_nothing().then(|| show::nothing(analysis, job.inexact));
         Ok(Done { report, failed, nothing, data: vec![], written: vec![] })
     }
 }

@@ -56,7 +56,6 @@ pub fn plan(path: &Path) -> Result<Plan, Failure> {
 }
 
 pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
-    args.finish.check()?;
     args.finish.verification.check()?;
     let mut stages = Stages::default();
     let plan = plan(&args.plan)?;
@@ -73,7 +72,24 @@ pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let (input, model) = (args.model.as_path(), &model);
     let options = flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given);
     let (inexact, driven, trained, thin, machine) = (true, None, None, None, None);
-    let job =
-        Job { input, model, shortened, plan, seed, dims, inexact, calibrated, driven, trained, thin, machine, options };
+    let job = Job {
+        open: dims.open(model)?,
+        input,
+        model,
+        shortened,
+        plan,
+        seed,
+        dims,
+        inexact,
+        calibrated,
+        driven,
+        trained,
+        thin,
+        machine,
+        options,
+        replan: None,
+        unproved: None,
+        weighed: false,
+    };
     args.finish.run(job, stages)
 }

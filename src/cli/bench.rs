@@ -2,10 +2,11 @@
 
 use super::data::Inputs;
 use super::progress::Progress;
-use super::running::Running;
+use super::running::{Running, Seconds};
 use super::source::{self, Dims};
 use super::{Exit, Failure, show};
-use crate::{latency, verify};
+use crate::latency::{self, Effort};
+use crate::verify::{self, Role};
 use std::path::PathBuf;
 
 /// Time a model, or two in turns
@@ -24,6 +25,9 @@ pub struct Args {
     /// Runs before the first one that counts
     #[arg(long, alias = "warm-up", default_value_t = 3, value_name = "N")]
     warmup: usize,
+    /// Seconds that timing takes at most: fewer runs are timed where they take longer
+    #[arg(long, default_value = "10", value_name = "SECONDS")]
+    time_budget: Seconds,
     #[command(flatten)]
     running: Running,
     #[command(flatten)]
@@ -48,18 +52,20 @@ pub fn run(args: Args) -> super::Outcome {
         setup: args.running.setup()?,
         warmup: args.warmup,
         repeats: args.repeats as usize,
+        time_budget: args.time_budget.0,
     };
     let feeds = verify::feeds(&a, &options)?;
     let feed = feeds.first().ok_or_else(|| Failure::new("there is no input to run"))?;
     let blame = |path: &std::path::Path, e: verify::VerifyError| Failure::new(e.of_file(path));
-    let first = verify::runner_on(&options.setup, &a, "first", feed).map_err(|e| blame(&args.a, e))?;
+    let first = verify::runner_on(&options.setup, &a, Role::First, feed).map_err(|e| blame(&args.a, e))?;
     let runner = |(model, path): (_, &PathBuf)| {
-        verify::runner_on(&options.setup, model, "second", feed).map_err(|e| blame(path, e))
+        verify::runner_on(&options.setup, model, Role::Second, feed).map_err(|e| blame(path, e))
     };
     let second = b.as_ref().zip(args.b.as_ref()).map(runner).transpose()?;
     let progress = Progress::new("timing", options.warmup + options.repeats);
     let done = || progress.step(1);
-    let measured = latency::measure(&first, second.as_ref(), feed, options.warmup, options.repeats, &done)?;
+    let effort = Effort { warm_up: options.warmup, repeats: options.repeats, budget: options.time_budget };
+    let measured = latency::measure(&first, second.as_ref(), feed, effort, &done)?;
     drop(progress);
     if args.json {
         show::print_json(&verify::LatencyMs::of(&measured))?;

@@ -3,6 +3,7 @@
 use super::gating::Gating;
 use super::{Exit, Failure, show};
 use crate::build::{self, Built, Config, Options, State, Target};
+use crate::files;
 use crate::gates::{Gate, Suite, Verdict};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -69,7 +70,15 @@ impl Which {
     /// Does something with each target, and tells what came of it.
     pub fn each(&self, work: impl Fn(&Target) -> Built) -> super::Outcome {
         let mut all = vec![];
-        for mut target in self.targets()? {
+        let targets = self.targets()?;
+        if let Some(path) = self.gating.junit() {
+            let files = targets.iter().flat_map(|t| [t.inputs(), t.outputs()].concat());
+            if let Some(file) = files.into_iter().find(|file| files::same_place(file, path)) {
+                let what = format!("{}: --junit would overwrite a file of the build", file.display());
+                return Err(Failure::usage(what).hint("name another file"));
+            }
+        }
+        for mut target in targets {
             let gates: &[Gate] = self.gating.gates();
             target.gates.extend(gates.iter().map(|gate| (gate.kind, *gate)));
             let built = work(&target);

@@ -36,6 +36,9 @@ pub struct Choice {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(conflicts_with_all = ["max_drift", "max_drop"])]
     layers: Option<u32>,
+    /// With --ratio, cut even where that saves less than 1 % of the model and changes its outputs more than that
+    #[arg(long)]
+    allow_tiny: bool,
     #[command(flatten)]
     pub how: How,
     #[command(flatten)]
@@ -212,6 +215,8 @@ pub struct Chosen {
     pub trained: Option<Model>,
     /// What the machine takes, where a budget or a table asks.
     pub machine: Option<MachineReport>,
+    /// What the units were chosen by, where that was no search: they can be chosen again.
+    pub replan: Option<Options>,
 }
 
 impl Choice {
@@ -243,7 +248,7 @@ impl Choice {
         let layers = chosen.into_iter().map(|(_, cut)| cut).collect();
         if !self.budget.is_given() {
             let plan = Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples));
-            return Ok(Chosen { shortened, plan, calibrated: None, driven: None, trained: None, machine: None });
+            return Ok(Chosen { shortened, plan, calibrated: None, driven: None, trained: None, machine: None, replan: None });
         }
         self.units(model, shortened, open, whole, layers, settings)
     }
@@ -251,6 +256,12 @@ impl Choice {
     /// Whether units or layers are to go.
     pub fn is_given(&self) -> bool {
         self.budget.is_given() || self.layers.is_some() || self.driving.is_given()
+    }
+
+    /// Whether the cut is made only if it is worth what it changes: a share of the whole model was not asked for.
+    pub fn weighs(&self) -> bool {
+        let ratio = matches!(self.budget.budget(), Budget::Ratio(_)) && self.budget.promise().is_none();
+        ratio && !self.allow_tiny && self.layers.is_none()
     }
 
     /// Whether labels can be of use before a model is made: to judge what is tried, or for the loss that chooses.
@@ -262,7 +273,7 @@ impl Choice {
     pub fn nothing(&self, analysis: Analysis, open: &OpenDims) -> Result<Chosen, Failure> {
         let shortened = prune::shorten(analysis, &[], open)?;
         let plan = Plan::of_layers(&shortened.analysis, vec![], "none");
-        Ok(Chosen { shortened, plan, calibrated: None, driven: None, trained: None, machine: None })
+        Ok(Chosen { shortened, plan, calibrated: None, driven: None, trained: None, machine: None, replan: None })
     }
 
     fn units(
@@ -288,7 +299,10 @@ impl Choice {
         let analysis = &shortened.analysis;
         let open = options.open.at(&analysis.model, &analysis.facts);
         let options = Options { open, ..options };
-        let (plan, driven, trained, machine) = if promise.is_some() || self.driving.is_given() {
+        let searched = promise.is_some() || self.driving.is_given();
+        let measured = matches!(options.budget, Budget::Latency(_) | Budget::Energy(_)) || self.tables.are_given();
+        let replan = (!searched && !measured).then(|| options.clone());
+        let (plan, driven, trained, machine) = if searched {
             let (options, source) = self.tables.costed(analysis, options, settings)?;
             let drive = Drive {
                 driving: &self.driving,
@@ -307,7 +321,7 @@ impl Choice {
             let (plan, machine) = self.tables.plan(model, analysis, options, settings)?;
             (plan, None, None, machine)
         };
-        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, driven, trained, machine })
+        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, driven, trained, machine, replan })
     }
 
     /// Fails for what does not go together.
@@ -360,6 +374,7 @@ impl How {
             max_ratio: self.max_ratio.0,
             include: self.include.clone(),
             exclude: self.exclude.clone(),
+            leave: vec![],
             granularity: self.granularity.clone(),
             inexact: self.inexact,
             whole: None,

@@ -45,7 +45,7 @@ pub struct Driving {
 pub struct Court {
     /// Samples to judge by what is tried, as --calib takes them; else every fourth of --calib, which then has no part in
     /// the choice
-    #[arg(long, value_name = "SAMPLES")]
+    #[arg(long, value_name = "SAMPLES", value_hint = clap::ValueHint::AnyPath)]
     judge: Option<String>,
     /// Labels of --judge, or else of --calib
     #[arg(long, value_name = "FILE")]

@@ -28,7 +28,7 @@ pub struct Args {
     models: Vec<PathBuf>,
     /// Samples: a `.npz` file with an array per model input, a `.npy` file, a folder of PNG and JPEG images or of
     /// encoded tensors (`.pb`)
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath)]
     inputs: String,
     #[command(flatten)]
     judging: Judging,

@@ -92,7 +92,7 @@ fn flag(arg: &Arg) -> Option<Flag> {
 }
 
 /// Whether an argument's values are paths, by its type or its hint.
-fn is_path(arg: &Arg) -> bool {
+pub fn is_path(arg: &Arg) -> bool {
     matches!(arg.get_value_hint(), ValueHint::AnyPath | ValueHint::DirPath | ValueHint::FilePath)
 }
 

@@ -2,6 +2,7 @@
 
 use super::again;
 use super::flags::{self, Flag};
+use super::paths;
 use super::prune::{self, Args};
 pub use super::prune::{Done, NOT_EQUAL, NOT_EQUAL_NOW};
 use super::{Exit, Failure};
@@ -9,6 +10,7 @@ use crate::plan::Plan;
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, Args as _, Command, FromArgMatches};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// The flags of `prune`.
 pub fn flags() -> Vec<Flag> {
@@ -23,10 +25,13 @@ pub struct Wrong {
     pub what: String,
 }
 
+fn command() -> Command {
+    Args::augment_args(Command::new("prune").no_binary_name(true).disable_help_flag(true))
+}
+
 /// Reads the arguments of a `prune`.
 pub fn parse(args: Vec<OsString>) -> Result<(Args, ArgMatches), Wrong> {
-    let command = Args::augment_args(Command::new("prune").no_binary_name(true).disable_help_flag(true));
-    let parsed = command.try_get_matches_from(args).and_then(|given| Ok((Args::from_arg_matches(&given)?, given)));
+    let parsed = command().try_get_matches_from(args).and_then(|given| Ok((Args::from_arg_matches(&given)?, given)));
     parsed.map_err(|e| {
         let flag = e.get(ContextKind::InvalidArg).and_then(|arg| match arg {
             ContextValue::String(text) => flag_in(text),
@@ -46,9 +51,10 @@ fn flag_in(text: &str) -> Option<String> {
     Some(name.split([' ', '=', '<']).next().unwrap_or(name).to_owned())
 }
 
-/// Prunes.
-pub fn make(args: Vec<OsString>) -> Result<Done, Failure> {
+/// Prunes, and spares what it reads; `more` are files that the caller writes beside the result.
+pub fn make(args: Vec<OsString>, more: &[PathBuf]) -> Result<Done, Failure> {
     let (mut args, given) = parse(args).map_err(|w| Failure::usage(w.what))?;
+    paths::check_with(&command(), &given, more)?;
     prune::make(&mut args, &given)
 }
 

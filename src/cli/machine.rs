@@ -37,6 +37,11 @@ pub struct Tables {
 const TURNS: usize = 10;
 
 impl Tables {
+    /// Whether costs come from a file.
+    pub fn are_given(&self) -> bool {
+        self.latency_table.is_some() || self.energy_table.is_some()
+    }
+
     /// Chooses the units that go; under a budget of latency, of those plans the one that is measured to meet it.
     pub fn plan(
         &self,

@@ -25,10 +25,12 @@ mod layers;
 mod machine;
 mod man;
 mod opt;
+mod paths;
 mod plan;
 mod print;
 mod profile;
 mod progress;
+mod proof;
 mod prune;
 mod running;
 mod sensitivity;
@@ -150,8 +152,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     cli.talk.listen();
-    let given = matches.subcommand().map(|(_, of_verb)| of_verb).unwrap_or(&matches);
-    match run(cli.verb, given) {
+    let (name, given) = matches.subcommand().unwrap_or(("", &matches));
+    let command = Cli::command();
+    let verb = command.find_subcommand(name);
+    let whole = progress::Progress::waiting(name);
+    let ended = verb.map_or(Ok(()), |verb| paths::check(verb, given)).and_then(|()| run(cli.verb, given));
+    drop(whole);
+    match ended {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
             talk::failure(&failure.message, failure.hint.as_deref());

@@ -70,7 +70,6 @@ pub fn run(args: Args) -> super::Outcome {
     let (Some(path), Some(output)) = (&args.model, &args.output) else {
         return Err(Failure::usage("give a model and, with -o, where the result goes"));
     };
-    output.check(&[])?;
     let mut model = source::load(path)?;
     let mut after_each = |step: &Execution, model: &Model| {
         if args.print_after_all && step.change.happened() {

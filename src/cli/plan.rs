@@ -34,7 +34,6 @@ pub struct Args {
 }
 
 pub fn run(mut args: Args, given: &ArgMatches) -> super::Outcome {
-    args.output.as_deref().map_or(Ok(()), source::check_folder)?;
     args.choice.check()?;
     args.choice.how.size();
     if args.choice.driving.tuning.is_given() {
@@ -57,7 +56,7 @@ pub fn run(mut args: Args, given: &ArgMatches) -> super::Outcome {
     }
     if plan.is_empty() {
         let why = driven.as_ref().and_then(Driven::broken);
-        show::say(&why.unwrap_or_else(|| show::nothing(&analysis)));
+        show::say(&why.unwrap_or_else(|| show::nothing(&analysis, args.choice.how.inexact)));
         return Ok(Exit::Nothing);
     }
     if let Some(missed) = machine.as_ref().and_then(machine::missed) {

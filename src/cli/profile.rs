@@ -48,7 +48,6 @@ pub struct Args {
 const LINES: usize = 20;
 
 pub fn run(args: Args) -> super::Outcome {
-    args.output.as_deref().map_or(Ok(()), source::check_folder)?;
     let settings = Settings { setup: args.running.setup()?, warmup: args.warmup, repeats: args.repeats as usize };
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;

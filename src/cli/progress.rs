@@ -1,12 +1,14 @@
-//! A progress bar for what takes longer than a second, on a terminal; silent elsewhere.
+//! What goes on, for what takes longer than a moment: a bar on a terminal, elsewhere a line now and then.
 
-use super::talk;
+use super::talk::{self, Shows};
 use crate::tune::Tick;
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What takes no longer is not worth a bar.
 const SOON: Duration = Duration::from_secs(1);
@@ -14,10 +16,28 @@ const SOON: Duration = Duration::from_secs(1);
 /// How often a bar that is shown moves at least.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shows that something goes on, until it is dropped. One at a time: two would write over each other.
+/// How long it is silent at most where lines take the place of bars.
+const SILENCE: Duration = Duration::from_millis(1900);
+
+/// All bars that are shown.
+static BARS: LazyLock<MultiProgress> =
+    LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+
+/// How many there are, one within the other. Only the innermost one writes lines.
+static DEPTH: AtomicUsize = AtomicUsize::new(0);
+
+/// Shows that something goes on, until it is dropped.
 pub struct Progress {
     bar: ProgressBar,
     waits: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// Writes to stdout or stderr without bars in between.
+pub fn without_bars<T>(write: impl FnOnce() -> T) -> T {
+    match talk::shows() {
+        Shows::Bars => BARS.suspend(write),
+        Shows::Lines | Shows::Nothing => write(),
+    }
 }
 
 impl Progress {
@@ -51,19 +71,24 @@ impl Progress {
     }
 
     fn styled(what: &str, total: Option<u64>, template: &str) -> Progress {
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
-        if !talk::shows_progress() {
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_message(what.to_owned());
+        let shows = talk::shows();
+        if shows == Shows::Nothing {
             return Progress { bar, waits: None };
         }
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = bar.with_message(what.to_owned()).with_style(style.with_key("left", left));
-        let (done, waits) = mpsc::channel();
+        let bar = bar.with_style(style.with_key("left", left));
+        let depth = DEPTH.fetch_add(1, Ordering::Relaxed) + 1;
+        let (done, waits) = mpsc::channel::<()>();
         let shown = bar.clone();
-        let thread = std::thread::spawn(move || {
-            if waits.recv_timeout(SOON) == Err(RecvTimeoutError::Timeout) {
-                shown.set_draw_target(ProgressDrawTarget::stderr());
+        let over = move |time| waits.recv_timeout(time) != Err(RecvTimeoutError::Timeout);
+        let thread = std::thread::spawn(move || match shows {
+            Shows::Bars if !over(SOON) => {
+                BARS.add(shown.clone());
                 shown.enable_steady_tick(TICK);
             }
+            Shows::Lines => lines(&shown, depth, over),
+            Shows::Bars | Shows::Nothing => {}
         });
         Progress { bar, waits: Some((done, thread)) }
     }
@@ -80,6 +105,21 @@ impl Progress {
     }
 }
 
+/// Says how far it is whenever nothing was said for a while, until it is over.
+fn lines(bar: &ProgressBar, depth: usize, over: impl Fn(Duration) -> bool) {
+    let start = Instant::now();
+    while !over(SILENCE.saturating_sub(talk::silence()).max(TICK)) {
+        if talk::silence() >= SILENCE && DEPTH.load(Ordering::Relaxed) == depth {
+            let steps = match (bar.position(), bar.length()) {
+                (0, _) => String::new(),
+                (at, Some(of)) => format!(" {at} of {of},"),
+                (at, None) => format!(" {at} runs,"),
+            };
+            talk::say(&format!("{}:{steps} {} s", bar.message(), start.elapsed().as_secs()));
+        }
+    }
+}
+
 /// An estimate of the time that is left; nothing before the first step is done.
 fn left(state: &ProgressState, out: &mut dyn Write) {
     _ = match state.pos() {
@@ -93,6 +133,7 @@ impl Drop for Progress {
         if let Some((done, thread)) = self.waits.take() {
             drop(done);
             _ = thread.join();
+            DEPTH.fetch_sub(1, Ordering::Relaxed);
         }
         self.bar.finish_and_clear();
     }

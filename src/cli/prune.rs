@@ -5,27 +5,27 @@ use super::choice::{Choice, Chosen};
 use super::device::On;
 use super::gating::Gating;
 use super::machine;
-use super::progress::Progress;
+use super::proof::{self, Proved};
 use super::show;
 use super::source::{self, Dims, Output, Verification};
 use super::thinning::Thinning;
 use super::tuning::Tuning;
 use super::{Exit, Failure, flags};
+use crate::cost::OpenDims;
 use crate::drive::Driven;
+use crate::figures;
 use crate::gates::{Figures, Suite};
-use crate::ir::{self, Model};
-use crate::layers::silenced;
+use crate::ir::Model;
 use crate::page;
 use crate::passes::{Pipeline, SyntaxError};
-use crate::plan::Plan;
-use crate::prune::{self, After, Pruned, Shortened, Stages, Thin};
-use crate::reference::{ReferenceError, reference};
-use crate::report::{self, MachineReport, Metrics, Report, Size, SparsityReport, StageReport};
+use crate::plan::{self, Plan};
+use crate::prove::Failed;
+use crate::prune::{self, Pruned, Shortened, Stages, Thin};
+use crate::report::{self, MachineReport, Report, Size, SparsityReport, StageReport};
 use crate::save;
 use crate::sparsity;
 use crate::stats::Batches;
 use crate::stats::Samples;
-use crate::verify;
 use clap::ArgMatches;
 use std::path::{Path, PathBuf};
 
@@ -104,12 +104,12 @@ pub struct Finish {
     pub(super) rewriting: Rewriting,
     /// Do not run the models
     #[arg(long)]
-    no_verify: bool,
+    pub(super) no_verify: bool,
     #[command(flatten)]
     pub verification: Verification,
     /// Also write the model that the pruned one must equal: the original with zeros where units are gone
     #[arg(long, value_name = "FILE")]
-    reference: Option<PathBuf>,
+    pub(super) reference: Option<PathBuf>,
     /// Write everything that was found and done as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -130,7 +130,6 @@ pub fn run(args: &mut Args, given: &ArgMatches) -> super::Outcome {
 
 /// Does the job and writes the model, without a word.
 pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
-    args.finish.check()?;
     // Labels without inputs are those of the samples that trials are judged by.
     match args.finish.verification.judging_without_inputs() {
         Some(judging) if args.choice.judges() => args.choice.driving.court.or(judging),
@@ -155,7 +154,7 @@ pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
         Some(options) => Some((options, how.calibration.samples(&model)?)),
         None => None,
     };
-    let Chosen { shortened, plan, calibrated, driven, trained, machine } = chosen;
+    let Chosen { shortened, plan, calibrated, driven, trained, machine, replan } = chosen;
     let flags = flags::of::<Args>();
     let plan = Plan { options: flags::given(&flags::among::<Choice>(&flags), given), ..plan };
     let job = Job {
@@ -172,6 +171,10 @@ pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
         thin,
         machine,
         options: flags::given(&flags::among::<Decisive>(&flags), given),
+        open: how.dims.open(&model)?,
+        replan,
+        unproved: None,
+        weighed: args.choice.weighs(),
     };
     args.finish.make(job, stages)
 }
@@ -212,6 +215,14 @@ pub struct Job<'a> {
     pub machine: Option<MachineReport>,
     /// The options that the result depends on, as text.
     pub options: String,
+    /// Sizes of open dimensions, to count costs.
+    pub open: OpenDims,
+    /// What the plan was chosen by, where one can be chosen again.
+    pub replan: Option<plan::Options>,
+    /// What became of a plan that failed its proof.
+    pub unproved: Option<Failed>,
+    /// Whether the plan is only carried out if it is worth it.
+    pub weighed: bool,
 }
 
 impl Job<'_> {
@@ -220,23 +231,13 @@ impl Job<'_> {
         self.plan.is_empty() && self.thin.is_none()
     }
 
-    fn thin(&self) -> Option<Thin<'_>> {
+    pub(super) fn thin(&self) -> Option<Thin<'_>> {
         let (options, samples) = self.thin.as_ref()?;
         Some(Thin { options, samples: samples.as_ref().map(|s| s as &dyn Samples) })
     }
 }
 
 impl Finish {
-    /// Fails before any work is done where the results could not be written in the end.
-    pub fn check(&self) -> Result<(), Failure> {
-        self.output.check(&[
-            ("--report", self.report.as_deref()),
-            ("--html", self.html.as_deref()),
-            ("--reference", self.reference.as_deref()),
-            ("--junit", self.gating.junit()),
-        ])
-    }
-
     /// Does the job, and tells of it.
     pub fn run(&self, job: Job, stages: Stages) -> super::Outcome {
         let done = self.make(job, stages)?;
@@ -244,31 +245,17 @@ impl Finish {
     }
 
     /// Carries out a plan and writes the model, without a word.
-    pub fn make(&self, job: Job, mut stages: Stages) -> Result<Done, Failure> {
-        let simplify = self.rewriting.text();
-        let open = job.dims.open(job.model)?;
-        let progress = match &job.calibrated {
-            Some(_) => Progress::open("repairing"),
-            None => Progress::waiting("cutting"),
-        };
-        let done = || progress.step(1);
-        let repair = job.calibrated.as_ref().filter(|_| job.trained.is_none()).and_then(|c| c.repair(&done));
-        let cut = if repair.is_some() { "cut and repair" } else { "cut" };
-        let analysis = &job.shortened.analysis;
-        let after = After { simplify: &simplify, repair, trained: job.trained.as_ref(), thin: job.thin() };
-        let execute = || prune::finish(job.model, analysis, &job.plan, &open, after);
-        let mut pruned = stages.time(cut, execute)?;
-        drop(progress);
-        if !job.is_nothing() {
-            let input = source::hash(job.input, job.model)?;
-            prune::sign(&mut pruned.model, &[("input", input), ("options", job.options.clone())]);
-            let tuned = job.driven.as_ref().and_then(Driven::training);
-            tuned.iter().for_each(|text| prune::sign(&mut pruned.model, &[("tuned", text.clone())]));
+    pub fn make(&self, mut job: Job, mut stages: Stages) -> Result<Done, Failure> {
+        let mut proved = self.proved(&mut job, &mut stages)?;
+        let unworthy = unworthy(&job, &proved);
+        if unworthy.is_some() {
+            job.plan.cuts.clear();
+            proved = self.proved(&mut job, &mut stages)?;
         }
+        let metrics = self.metrics(&job, &proved, &mut stages)?;
+        let Proved { pruned, verification, failed } = proved;
         // With nothing to prune the file is written as it was read.
         let result = if job.is_nothing() { job.model } else { &pruned.model };
-        let (verification, metrics) = self.look(&job, &pruned, &mut stages)?;
-        let failed = matches!(&verification, report::Outcome::Ran(v) if !v.equal);
         // What failed its check is not written and has no size.
         let file = if failed { 0 } else { self.output.size(result, job.input)? };
         let mut report = Report { metrics, ..self.report(&job, &pruned, verification, file) };
@@ -282,24 +269,10 @@ impl Finish {
         report.stages =
             stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect();
         let broken = job.driven.as_ref().and_then(Driven::broken);
-        let nothing = job.is_nothing().then(|| broken.unwrap_or_else(|| show::nothing(&job.shortened.analysis)));
+        let why = || unworthy.or(broken).unwrap_or_else(|| show::nothing(&job.shortened.analysis, job.inexact));
+        let nothing = job.is_nothing().then(why);
         let data = save::data_files(job.model)?.into_iter().collect();
         Ok(Done { report, failed, nothing, data, written })
-    }
-
-    /// Runs a result and what it is compared with, and judges both where there are labels.
-    pub(super) fn look(
-        &self,
-        job: &Job,
-        pruned: &Pruned,
-        stages: &mut Stages,
-    ) -> Result<(report::Outcome, Option<Metrics>), Failure> {
-        let reference = self.reference(job, pruned)?;
-        let verification = stages.time("verify", || self.verify(job, pruned, reference))?;
-        let ran = matches!(&verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
-        let judged = || self.verification.metrics(job.seed, job.dims, job.model, &pruned.model);
-        let metrics = if ran && self.verification.judges() { stages.time("judge", judged)? } else { None };
-        Ok((verification, metrics))
     }
 
     /// Writes and prints what was found and done.
@@ -322,6 +295,7 @@ impl Finish {
         if *failed {
             return Ok(Exit::CheckFailed);
         }
+        report.unproved.iter().for_each(|f| proof::warn(f, &self.output.output));
         if missed {
             show::say("the model was not written");
             return Ok(Exit::CheckFailed);
@@ -335,66 +309,6 @@ impl Finish {
             return Ok(Exit::CheckFailed);
         }
         Ok(Exit::Done)
-    }
-
-    /// What the pruned model is compared with, or why there is nothing; `None` where nobody asks.
-    fn reference(&self, job: &Job, pruned: &Pruned) -> Result<Option<Result<Model, String>>, Failure> {
-        let verified = !self.no_verify && !job.is_nothing();
-        if !verified && self.reference.is_none() {
-            return Ok(None);
-        }
-        let mut silenced = silenced(job.model, &job.plan.layers);
-        sparsity::set_zero(&mut silenced, &pruned.zeroed)?;
-        let model = match reference(&silenced, &job.shortened.analysis, &pruned.keep, &pruned.removed) {
-            Err(e @ ReferenceError::Unsayable { .. }) if self.reference.is_none() => {
-                return Ok(Some(Err(e.to_string())));
-            }
-            other => other?,
-        };
-        if let Some(path) = &self.reference {
-            source::save_beside(&model, path, job.input)?;
-        }
-        Ok(verified.then_some(Ok(model)))
-    }
-
-    fn verify(
-        &self,
-        job: &Job,
-        pruned: &Pruned,
-        reference: Option<Result<Model, String>>,
-    ) -> Result<report::Outcome, Failure> {
-        let Some(reference) = reference else { return Ok(report::Outcome::Skipped) };
-        let options = self.verification.options(job.seed, job.dims)?;
-        let subjects = verify::Subjects {
-            original: job.model,
-            reference: reference.as_ref().ok(),
-            cut: pruned.cut.as_ref(),
-            pruned: &pruned.model,
-        };
-        let progress = Progress::new("verifying", options.samples);
-        match verify::verify(&subjects, &options, &|done, total| progress.at(done, total)) {
-            Ok(v) => Ok(match reference {
-                Ok(_) => report::Outcome::Ran(Box::new(v)),
-                Err(why) => report::Outcome::NoReference { why, drift: v.drift, latency: v.latency },
-            }),
-            Err(e) if e.is_inability() => {
-                let broken = ir::verify(&pruned.model);
-                if let Some(first) = broken.first() {
-                    return Err(Failure::new(format!(
-                        "the result breaks an invariant at {}: {}",
-                        first.at, first.what
-                    )));
-                }
-                let instead = "every type inferred after the cut is the one predicted before it, and the result's \
-                               invariants hold";
-                Ok(report::Outcome::Unable { why: e.to_string(), instead: instead.into() })
-            }
-            // What ran before the cut and does not run after it is a broken result.
-            Err(e @ verify::VerifyError::Oracle { .. }) => {
-                Err(Failure::check_failed(format!("{e}; the original model runs; nothing was written")))
-            }
-            Err(e) => Err(Failure::new(e)),
-        }
     }
 
     pub(super) fn report(&self, job: &Job, pruned: &Pruned, verification: report::Outcome, file: u64) -> Report {
@@ -411,6 +325,7 @@ impl Finish {
             groups: pruned.groups.clone(),
             lossless: pruned.lossless.clone(),
             pinned: prune::pins(&job.shortened.analysis, job.inexact),
+            unproved: job.unproved.clone(),
             removed: [job.shortened.zeroing.clone(), pruned.removed.clone()].concat(),
             repaired: pruned.repaired.clone(),
             sparsity: pruned
@@ -427,4 +342,18 @@ impl Finish {
             stages: vec![],
         }
     }
+}
+
+/// Why a plan is not worth what it changes, where that is so.
+fn unworthy(job: &Job, proved: &Proved) -> Option<String> {
+    let drift = proved.verification.drift().filter(|_| job.weighed && !job.plan.cuts.is_empty() && !proved.failed)?;
+    let saved = prune::saved(&proved.pruned.before, &proved.pruned.after);
+    (!prune::is_worth(saved, drift.drift())).then(|| {
+        format!(
+            "nothing worth pruning: the cut saves {} of the model and changes the outputs by {:.2} (relative L2); \
+             --allow-tiny makes it all the same",
+            figures::share(saved),
+            drift.drift()
+        )
+    })
 }

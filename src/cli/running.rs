@@ -3,6 +3,8 @@
 use super::Failure;
 use crate::oracle::{OracleError, Runtime, Setup};
 use clap::Args;
+use std::str::FromStr;
+use std::time::Duration;
 
 /// What runs models.
 #[derive(Args)]
@@ -30,5 +32,19 @@ impl Running {
             ),
             e => Failure::new(e),
         })
+    }
+}
+
+/// A time in seconds, as arguments say it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds(pub Duration);
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Seconds, String> {
+        let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
+        let time = seconds.filter(|s| *s >= 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
+        time.map(Seconds).ok_or_else(|| format!("`{text}` is not a number of seconds"))
     }
 }

@@ -4,7 +4,6 @@ use super::calibration::read;
 use super::choice::{formula, gradients};
 use super::device::On;
 use super::progress::Progress;
-use super::source::check_folder;
 use super::{Exit, Failure, show, source};
 use crate::axes::Group;
 use crate::draw::{Chart, Line};
@@ -71,7 +70,6 @@ struct Point {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    args.svg.as_deref().map_or(Ok(()), check_folder)?;
     args.on.check()?;
     let formula = formula(&args.criterion)?;
     let model = source::load(&args.model)?;

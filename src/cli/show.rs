@@ -1,6 +1,6 @@
 //! How results are shown: JSON for machines, tables and sentences for people.
 
-use super::{Failure, figures, machine, trials};
+use super::{Failure, figures, machine, progress, trials};
 use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
@@ -10,6 +10,7 @@ use crate::gates::Verdict;
 use crate::latency::{Latency, Timing};
 use crate::lossless::{Certificate, Proof};
 use crate::oracle::Setup;
+use crate::prove::Failed;
 use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
 use crate::verify::Verification;
@@ -34,7 +35,7 @@ const NAMES: usize = 3;
 
 /// Prints text to stdout. A reader that has gone away is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match progress::without_bars(|| std::io::stdout().write_all(text.as_bytes())) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format!("stdout: {e}"))),
         _ => Ok(()),
     }
@@ -84,6 +85,7 @@ pub fn summary(report: &Report) -> String {
     if report.sparsity.is_none() || !report.groups.is_empty() {
         out += &pinned(&report.pinned);
     }
+    out += &report.unproved.as_ref().map_or_else(String::new, unproved);
     out += &report.driven.as_ref().map_or_else(String::new, trials::told);
     out += &lossless(&report.lossless);
     out += &repaired(report);
@@ -101,6 +103,7 @@ pub fn summary(report: &Report) -> String {
         }
         Outcome::Skipped => "  skipped\n".to_owned(),
     };
+    out += &unmoved(report);
     out += &report.metrics.as_ref().map_or_else(String::new, figures::metrics);
     out += &gates(&report.gates);
     out + &stages(&report.stages)
@@ -256,14 +259,23 @@ fn pinned(pins: &[PinReport]) -> String {
     out
 }
 
-/// Why nothing is cut.
-pub fn nothing(analysis: &Analysis) -> String {
-    let whole = if analysis.groups.all.iter().any(Group::is_free) {
-        "nothing to prune: the options leave every group whole"
-    } else {
-        "nothing to prune: no group may be cut (`secateur explain` says why)"
-    };
-    whole.to_owned()
+/// Why nothing is cut; `inexact` says whether inexact groups could be.
+pub fn nothing(analysis: &Analysis, inexact: bool) -> String {
+    let count = |is: &dyn Fn(&&Group) -> bool| analysis.groups.all.iter().filter(is).count();
+    let free = count(&|g| g.is_free() && (inexact || g.inexact.is_empty()));
+    let more = count(&|g| g.is_free()) - free;
+    match (free, more) {
+        (0, 0) => "nothing to prune: no group may be cut (`secateur explain` says why)".to_owned(),
+        (0, n) => format!(
+            "nothing to prune exactly: cutting {} would change what survives; --inexact allows that",
+            if n == 1 { "the one group there is".to_owned() } else { format!("any of the {n} groups") }
+        ),
+        (_, 0) => "nothing to prune: the options leave every group whole".to_owned(),
+        (_, n) => format!(
+            "nothing to prune: the options leave every group whole; {} more would be cut with --inexact",
+            plural(n, "group")
+        ),
+    }
 }
 
 /// A group that stays whole, and why.
@@ -293,7 +305,43 @@ pub fn verification(v: &Verification, against: &str) -> String {
     if let Some(l) = &v.latency {
         out += &latency(l, "before", "after");
     }
+    if let Some(why) = &v.untimed {
+        out += &wrap(&format!("  not timed: {why}"), 6);
+    }
     out
+}
+
+/// What a proof that failed left whole.
+fn unproved(failed: &Failed) -> String {
+    let mut out = format!("\nnot exact ({})\n", plural(failed.groups.len(), "group"));
+    out += &wrap(&format!("  the whole plan fails its proof: {}", failed.why), 6);
+    for group in failed.groups.iter().take(LINES) {
+        let (label, size, places) = (&group.label, group.size, list(&group.places));
+        out += &wrap(&format!("  {label}, {size} units ({places}): {}", group.reason.text()), 6);
+    }
+    if failed.groups.len() > LINES {
+        _ = writeln!(out, "  … {} more", failed.groups.len() - LINES);
+    }
+    let rest = match (failed.groups.is_empty(), failed.replanned) {
+        (true, _) => "nothing of it was carried out",
+        (false, true) => "they stay whole, and others lose more to meet the budget; that was cut and is proved",
+        (false, false) => "they stay whole, so that more is left than was asked for; the rest was cut and is proved",
+    };
+    out += &wrap(&format!("  {rest} ({} in between)", plural(failed.runs, "proof")), 6);
+    failed.dropped.iter().for_each(|what| out += &wrap(&format!("  dropped: {what}"), 6));
+    out
+}
+
+/// That a budget of multiply-accumulates made the model hardly faster.
+fn unmoved(report: &Report) -> String {
+    report.unmoved().map_or_else(String::new, |(left, speedup)| {
+        let what = format!(
+            "  the time did not follow: {} of the MACs are left, and a run is {speedup:.2} times as fast. --latency keeps a \
+             share of what is measured, and --round-to 8 keeps widths that kernels are made for",
+            share(left)
+        );
+        wrap(&what, 6)
+    })
 }
 
 /// How far outputs are from the original's, a line each.
@@ -321,13 +369,13 @@ pub fn latency(l: &Latency, first: &str, second: &str) -> String {
     if let Some((t, ratio)) = &l.second {
         _ = writeln!(out, "  latency {second}: {}", timing(t));
         let ((low, high), sure) = (ratio.interval, 100.0 * ratio.confidence);
+        let sure = match ratio.is_sure() {
+            true => format!("{low:.2} – {high:.2} with {sure:.0} % confidence"),
+            false => format!("{low:.2} – {high:.2}, of too few runs to be sure"),
+        };
         let Setup { runtime, threads } = l.setup;
         let threads = if threads > 1 { format!(" on {threads} threads") } else { String::new() };
-        _ = writeln!(
-            out,
-            "  {:.2} times as fast ({low:.2} – {high:.2} with {sure:.0} % confidence), in {runtime}{threads} on this machine",
-            ratio.median
-        );
+        _ = writeln!(out, "  {:.2} times as fast ({sure}), in {runtime}{threads} on this machine", ratio.median);
     }
     out
 }

@@ -3,10 +3,10 @@
 use super::Failure;
 use super::data::{Inputs, Judging};
 use super::progress::Progress;
-use super::running::Running;
+use super::running::{Running, Seconds};
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
-use crate::files::{self, folder, same_place};
+use crate::files::{self, folder};
 use crate::ir::Model;
 use crate::machine::Settings;
 use crate::report::Metrics;
@@ -137,19 +137,6 @@ impl Output {
         save::save(model, &self.output, &self.options(input)).map_err(why_not_saved)
     }
 
-    /// Fails before any work is done if the result would replace the input unasked, or its folder can't be written.
-    pub fn check_spares(&self, input: &Path) -> Result<(), Failure> {
-        if !self.overwrite && same_place(&self.output, input) {
-            return Err(why_not_saved(SaveError::In {
-                path: self.output.clone(),
-                cause: Box::new(SaveError::IsInput),
-            }));
-        }
-        let folder = folder(&self.output);
-        let unwritable = |e| Failure::new(format!("{}: nothing can be written there: {e}", folder.display()));
-        tempfile::tempfile_in(folder).map(drop).map_err(unwritable)
-    }
-
     /// How many bytes [`save`](Output::save) would write.
     pub fn size(&self, model: &Model, input: &Path) -> Result<u64, Failure> {
         save::size(model, &self.output, &self.options(input)).map_err(why_not_saved)
@@ -167,20 +154,6 @@ impl Output {
             overwrite_input: self.overwrite,
             sparse: self.sparse_initializers,
         }
-    }
-
-    /// Fails before any work is done where the result, or what is written beside it, could not be written in the end.
-    pub fn check(&self, beside: &[(&str, Option<&Path>)]) -> Result<(), Failure> {
-        check_folder(&self.output)?;
-        let mut files = vec![("--output", self.output.as_path())];
-        for (flag, path) in beside.iter().filter_map(|(flag, path)| Some((*flag, (*path)?))) {
-            if let Some((other, _)) = files.iter().find(|(_, f)| same_place(f, path)) {
-                return Err(Failure::usage(format!("{}: {flag} and {other} name the same file", path.display())));
-            }
-            check_folder(path)?;
-            files.push((flag, path));
-        }
-        Ok(())
     }
 }
 
@@ -232,6 +205,9 @@ pub struct Verification {
     /// Timed runs of each model; 0 for none
     #[arg(long, default_value_t = 10, value_name = "N")]
     repeats: usize,
+    /// Seconds that timing takes at most: fewer runs are timed where they take longer
+    #[arg(long, default_value = "10", value_name = "SECONDS")]
+    time_budget: Seconds,
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {
@@ -274,6 +250,7 @@ impl Verification {
             setup: self.running.setup()?,
             warmup: self.warmup,
             repeats: self.repeats,
+            time_budget: self.time_budget.0,
         })
     }
 

@@ -4,18 +4,20 @@ use super::calibration::Calibration;
 use super::choice::How;
 use super::driving::Court;
 use super::progress::Progress;
-use super::{Exit, Failure, flags, show, source};
-use crate::analysis::Analysis;
+use super::running::Seconds;
+use super::{Exit, Failure, flags, paths, show, source};
 use crate::draw::{Chart, Line};
-use crate::drive::{self, POINTS, Subject, Trial};
+use crate::drive::{self, Jury, POINTS, Subject, Trial};
 use crate::ir::Model;
-use crate::plan::{Budget, Ranking, Share};
+use crate::plan::{Budget, Plan, Ranking, Share};
+use crate::prove::{self, Left, Prover, Settled};
 use crate::prune::{self, Pruned};
 use crate::reference::{ReferenceError, reference};
 use crate::save::{self, SaveOptions};
 use crate::verify::{self, LatencyMs, Verification};
-use clap::ArgMatches;
+use clap::{ArgMatches, Args as _, Command};
 use serde::Serialize;
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 /// Make a family of models of many sizes from one calibration, with a table and a curve
@@ -46,6 +48,9 @@ pub struct Args {
     /// Timed runs of each model; 0 for none
     #[arg(long, default_value_t = 10, value_name = "N")]
     repeats: usize,
+    /// Seconds that timing takes at most for each model
+    #[arg(long, default_value = "10", value_name = "SECONDS")]
+    time_budget: Seconds,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -63,6 +68,9 @@ struct Family {
     models: Vec<Sibling>,
     /// Budgets that can't be met.
     beyond: Vec<Budget>,
+    /// Groups that stay whole because a proof failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<Left>,
 }
 
 /// One model of the family.
@@ -79,6 +87,7 @@ struct Sibling {
 }
 
 pub fn run(mut args: Args, given: &ArgMatches) -> super::Outcome {
+    paths::check_with(&Args::augment_args(Command::new("sweep")), given, &args.files())?;
     args.how.check()?;
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
@@ -103,16 +112,20 @@ pub fn run(mut args: Args, given: &ArgMatches) -> super::Outcome {
         whole: prune::whole(&model, &options.open)?,
         models: vec![],
         beyond: vec![],
+        left: vec![],
     };
     // What the weights depend on beside the plan.
     let refits = flags::given(&flags::among::<Calibration>(&flags::of::<Args>()), given);
     let refits = if subject.repair.is_some() { refits } else { String::new() };
-    let plan = |budget| Ok(ranking.plan(budget, &ranking.level())?);
+    let left = RefCell::new(vec![]);
+    let plan = |budget| Ok(without(ranking.plan(budget, &ranking.level())?, &left.borrow()));
     family.beyond = drive::sweep(&subject, &jury, &budgets, &plan, &mut |trial, pruned| {
-        family.models.push(args.written(&model, &analysis, trial, &pruned, &refits)?);
+        let made = args.proved(&subject, &jury, (trial, pruned), &mut left.borrow_mut())?;
+        family.models.push(args.written(&model, made, &refits)?);
         progress.step(1);
         Ok::<(), Failure>(())
     })?;
+    family.left = left.into_inner();
     drop(progress);
     args.finish(&family)
 }
@@ -130,29 +143,55 @@ impl Args {
         shares.into_iter().map(Budget::Macs).collect()
     }
 
-    /// Proves a model and writes it, with its plan.
-    fn written(
+    /// The files that are written.
+    fn files(&self) -> Vec<PathBuf> {
+        let shares = self.budgets().into_iter().map(|b| self.name(b.share().unwrap_or(1.0)));
+        let models = shares.flat_map(|name| ["onnx", "onnx.data", "json"].map(|end| format!("{name}.{end}")));
+        let all = models.chain(["sweep.json", "sweep.svg"].map(str::to_owned));
+        all.map(|name| self.output.join(name)).collect()
+    }
+
+    /// Proves a model. Where the proof fails, the groups to blame stay whole, in this model and in those to come.
+    fn proved(
         &self,
-        model: &Model,
-        analysis: &Analysis,
-        trial: Trial,
-        pruned: &Pruned,
-        refits: &str,
-    ) -> Result<Sibling, Failure> {
-        let verified = self.verified(model, analysis, pruned)?;
-        if verified.as_ref().is_some_and(|v| !v.equal) {
-            let what = format!("with {}, the pruned model does not compute what its reference computes", trial.budget);
-            return Err(Failure::check_failed(what));
+        subject: &Subject,
+        jury: &Jury,
+        (trial, pruned): (Trial, Pruned),
+        left: &mut Vec<Left>,
+    ) -> Result<Made, Failure> {
+        match self.verified(subject, &pruned)? {
+            Verified::Right(found) => return Ok(Made { trial, pruned, found }),
+            Verified::Wrong => {}
         }
+        let Subject { original, analysis, open, simplify, .. } = *subject;
+        let prover = Prover { original, analysis, open, simplify, options: Some(self.options()) };
+        let holds = &mut |plan: &Plan| prover.holds(plan);
+        let Settled { plan, groups, .. } = prove::settle(&trial.plan, analysis, holds, &mut |_| None)?;
+        left.extend(groups);
+        let pruned = subject.carried_out(&plan)?;
+        let score = jury.score(&pruned.model)?;
+        let trial = Trial { after: pruned.after.clone(), score, plan, ..trial };
+        match self.verified(subject, &pruned)? {
+            Verified::Right(found) => Ok(Made { trial, pruned, found }),
+            Verified::Wrong => {
+                let what = "the pruned model does not compute what its reference computes";
+                Err(Failure::check_failed(format!("with {}, {what}", trial.budget)))
+            }
+        }
+    }
+
+    /// Writes a model with its plan.
+    fn written(&self, model: &Model, made: Made, refits: &str) -> Result<Sibling, Failure> {
+        let Made { trial, pruned, found } = made;
         let name = self.name(trial.budget.share().unwrap_or(1.0));
         let (file, plan) = (format!("{name}.onnx"), format!("{name}.json"));
         let options = SaveOptions { input: Some(self.model.clone()), ..SaveOptions::default() };
-        let mut signed = pruned.model.clone();
+        let mut signed = pruned.model;
         prune::sign(&mut signed, &[("input", source::hash(&self.model, model)?), ("options", refits.to_owned())]);
         save::save(&signed, &self.output.join(&file), &options)?;
         show::write_json(&self.output.join(&plan), &trial.plan)?;
-        let proved = verified.as_ref().map(|v| v.equal);
-        let latency = verified.and_then(|v| v.latency).map(|l| LatencyMs::of(&l));
+        let proved = found.as_ref().map(|v| v.equal);
+        let latency = found.and_then(|v| v.latency).map(|l| LatencyMs::of(&l));
         Ok(Sibling { model: file, plan, trial, proved, latency })
     }
 
@@ -162,28 +201,32 @@ impl Args {
         format!("{stem}-{}", (share * 1e4).round() / 1e2)
     }
 
+    fn options(&self) -> verify::Options {
+        verify::Options {
+            samples: 2,
+            seed: self.how.seed,
+            sizes: self.how.dims.given(),
+            repeats: self.repeats,
+            time_budget: self.time_budget.0,
+            ..verify::Options::default()
+        }
+    }
+
     /// Runs original, reference and result, if they can be run.
-    fn verified(&self, model: &Model, analysis: &Analysis, pruned: &Pruned) -> Result<Option<Verification>, Failure> {
-        let reference = match reference(model, analysis, &pruned.keep, &pruned.removed) {
-            Err(ReferenceError::Unsayable { .. }) => return Ok(None),
+    fn verified(&self, subject: &Subject, pruned: &Pruned) -> Result<Verified, Failure> {
+        let original = subject.original;
+        let reference = match reference(original, subject.analysis, &pruned.keep, &pruned.removed) {
+            Err(ReferenceError::Unsayable { .. }) => return Ok(Verified::Right(None)),
             other => other?,
         };
         let (cut, pruned) = (pruned.cut.as_ref(), &pruned.model);
-        let subjects = verify::Subjects { original: model, reference: Some(&reference), cut, pruned };
-        let (seed, sizes) = (self.how.seed, self.how.dims.given());
-        let options = verify::Options {
-            inputs: None,
-            samples: 2,
-            seed,
-            sizes,
-            tolerance: None,
-            repeats: self.repeats,
-            ..verify::Options::default()
-        };
-        match verify::verify(&subjects, &options, &|_, _| {}) {
-            Ok(found) => Ok(Some(found)),
-            Err(e) if e.is_inability() => Ok(None),
-            Err(e) => Err(Failure::check_failed(e)),
+        let subjects = verify::Subjects { original, reference: Some(&reference), cut, pruned };
+        match verify::verify(&subjects, &self.options(), &|_, _| {}) {
+            Ok(found) if !found.equal => Ok(Verified::Wrong),
+            Ok(found) => Ok(Verified::Right(Some(found))),
+            Err(e) if e.is_inability() => Ok(Verified::Right(None)),
+            Err(e) if e.is_of_the_result() => Ok(Verified::Wrong),
+            Err(e) => Err(Failure::new(e)),
         }
     }
 
@@ -195,11 +238,35 @@ impl Args {
             true => show::print_json(family)?,
             false => show::print(&told(family))?,
         }
+        for group in &family.left {
+            let (label, places, why) = (&group.label, show::list(&group.places), group.reason.text());
+            show::say(&format!("warning: a proof failed: {label} ({places}) stays whole: {why}"));
+        }
         for budget in &family.beyond {
             show::say(&format!("a budget of {budget} can't be met; there is no such model"));
         }
         Ok(if family.models.is_empty() { Exit::Nothing } else { Exit::Done })
     }
+}
+
+/// A plan without the cuts of these groups.
+fn without(mut plan: Plan, left: &[Left]) -> Plan {
+    plan.cuts.retain(|cut| left.iter().all(|group| group.label != cut.group));
+    plan
+}
+
+/// A model that was proved as far as it can be run.
+struct Made {
+    trial: Trial,
+    pruned: Pruned,
+    found: Option<Verification>,
+}
+
+/// What a check comes to: nothing where the models can't be run.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
+enum Verified {
+    Right(Option<Verification>),
+    Wrong,
 }
 
 fn told(family: &Family) -> String {

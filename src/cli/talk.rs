@@ -3,9 +3,12 @@
 //! The library emits events (`tracing`); here is the one who listens. Warnings, errors and hints go the same way, so that
 //! with `--log-format json` every line on stderr is an object.
 
+use super::progress;
 use clap::ValueEnum;
 use std::io::{IsTerminal, Write, stderr};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
+use std::time::{Duration, Instant};
 use tracing::Level;
 
 /// How much is said, and how; flags of every verb.
@@ -60,10 +63,39 @@ impl Talk {
     }
 }
 
-/// Whether progress may be shown: on a terminal, where nobody asked for silence and nothing else is written between.
-pub fn shows_progress() -> bool {
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// As bars: on a terminal where nothing else is written.
+    Bars,
+    /// As a line now and then.
+    Lines,
+    /// Not at all: somebody asked for silence, or the process has a command line of its own.
+    Nothing,
+}
+
+/// How progress is shown.
+pub fn shows() -> Shows {
     let Talk { quiet, verbose, log_format } = talk();
-    is_command_line() && !quiet && verbose == 0 && log_format == Format::Text && stderr().is_terminal()
+    let bars = verbose == 0 && log_format == Format::Text && stderr().is_terminal();
+    match is_command_line() && !quiet {
+        true if bars => Shows::Bars,
+        true => Shows::Lines,
+        false => Shows::Nothing,
+    }
+}
+
+/// When the last line was written, since the first time that anybody asked.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+fn clock() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
+}
+
+/// How long nothing was said.
+pub fn silence() -> Duration {
+    clock().saturating_sub(Duration::from_millis(LAST.load(Ordering::Relaxed)))
 }
 
 /// Says that the verb failed, and what can be done about it.
@@ -82,11 +114,15 @@ pub fn say(text: &str) {
     match talk() {
         Talk { quiet: true, .. } => {}
         _ if !is_command_line() => tracing::warn!("{text}"),
-        Talk { log_format: Format::Json, .. } => tracing::warn!("{text}"),
+        Talk { log_format: Format::Json, .. } => {
+            LAST.store(clock().as_millis() as u64, Ordering::Relaxed);
+            tracing::warn!("{text}");
+        }
         _ => line(text),
     }
 }
 
 fn line(text: &str) {
-    _ = stderr().write_all(format!("{text}\n").as_bytes());
+    LAST.store(clock().as_millis() as u64, Ordering::Relaxed);
+    _ = progress::without_bars(|| stderr().write_all(format!("{text}\n").as_bytes()));
 }

@@ -97,14 +97,8 @@ struct Report {
 
 pub fn run(args: Args) -> super::Outcome {
     args.training.check()?;
-    args.output.check(&[
-        ("--checkpoint", args.checkpoint.as_deref()),
-        ("--report", args.report.as_deref()),
-        ("--html", args.html.as_deref()),
-    ])?;
     let model = source::load(&args.model)?;
     args.dims.check(&model)?;
-    args.output.check_spares(&args.model)?;
     let task = args.task.map_or(Task::default(), TaskName::task);
     if args.teacher.is_none() && args.labels.is_none() && task != Task::Perplexity {
         let failure = Failure::usage("there is nothing to learn from");

@@ -54,7 +54,7 @@ pub fn run(args: Args) -> super::Outcome {
     let options = verify::Options { repeats: if timed { given.repeats } else { 0 }, ..given };
     args.dims.check(&a)?;
     let blame = |e: verify::VerifyError| {
-        let path = if e.which() == Some("pruned") { &args.b } else { &args.a };
+        let path = if e.which() == Some(verify::Role::Pruned) { &args.b } else { &args.a };
         Failure::new(e.of_file(path))
     };
     let subjects = verify::Subjects { original: &a, reference: None, cut: None, pruned: &b };

@@ -10,7 +10,7 @@ use crate::judge::{self, Figure, Judgement, Task};
 use crate::oracle::{Runner, Setup, Signature};
 use crate::plan::{Budget, Plan};
 use crate::prune::{self, Pruned, Repair};
-use crate::verify;
+use crate::verify::{self, Role};
 use serde::Serialize;
 use std::fmt;
 
@@ -128,7 +128,7 @@ impl Jury<'_> {
             return Err(DriveError::NoSamples);
         }
         let (mut known, mut bytes) = (vec![], 0);
-        let mut runs = Runs::of(original, "original");
+        let mut runs = Runs::of(original, Role::Original);
         for feed in samples.feeds(BATCH) {
             let outputs = runs.run(&feed?)?;
             bytes += outputs.iter().map(|(_, t)| t.byte_len()).sum::<usize>();
@@ -156,7 +156,7 @@ impl Jury<'_> {
     /// How good a model is, which has the original's inputs and outputs.
     pub fn score(&self, model: &Model) -> Result<Score, DriveError> {
         let mut comparison = Comparison::default();
-        let (mut before, mut after) = (Runs::of(self.original, "original"), Runs::of(model, "pruned"));
+        let (mut before, mut after) = (Runs::of(self.original, Role::Original), Runs::of(model, Role::Pruned));
         for (i, feed) in self.samples.feeds(BATCH).enumerate() {
             let feed = feed?;
             let outputs = after.run(&feed)?;
@@ -165,8 +165,7 @@ impl Jury<'_> {
                 None => comparison.add(&before.run(&feed)?, &outputs)?,
             }
         }
-        let outputs = comparison.finish().outputs;
-        let drift = outputs.iter().map(|o| o.differing.unwrap_or(o.relative_l2)).fold(0.0, f64::max);
+        let drift = comparison.finish().drift();
         let metric = match &self.by_labels {
             Some((options, before)) => {
                 let after = judge::evaluate(model, self.samples, options, &|_| ())?;
@@ -181,12 +180,12 @@ impl Jury<'_> {
 /// Runs of a model on feeds of which the last may be smaller: it needs a runner of its own.
 struct Runs<'a> {
     model: &'a Model,
-    which: &'static str,
+    which: Role,
     ready: Option<(Vec<Signature>, Runner)>,
 }
 
 impl Runs<'_> {
-    fn of<'a>(model: &'a Model, which: &'static str) -> Runs<'a> {
+    fn of<'a>(model: &'a Model, which: Role) -> Runs<'a> {
         Runs { model, which, ready: None }
     }
 

@@ -63,7 +63,7 @@ impl Figures {
         equal: Result<bool, String>,
     ) -> Figures {
         Figures {
-            drift: drift.map(largest),
+            drift: drift.map(Difference::drift),
             accuracy: accuracy(report.metrics.as_ref()),
             latency: times(latency),
             size: (report.before.file, report.after.file),
@@ -74,7 +74,7 @@ impl Figures {
 
     /// What a comparison of two models tells, with the bytes of their files and their numbers of nodes.
     pub fn compared(v: &Verification, metrics: Option<&Metrics>, size: (u64, u64), nodes: (u64, u64)) -> Figures {
-        let (drift, latency) = (Ok(largest(&v.drift)), times(v.latency.as_ref()));
+        let (drift, latency) = (Ok(v.drift.drift()), times(v.latency.as_ref()));
         Figures { drift, accuracy: accuracy(metrics), latency, size, nodes, equal: proof(v) }
     }
 
@@ -121,12 +121,6 @@ impl Figures {
             Kind::Equivalence => self.equal.clone().map(|equal| f64::from(u8::from(equal))),
         }
     }
-}
-
-/// How far the output that fared worst is from the original's.
-fn largest(drift: &Difference) -> f64 {
-    let outputs = drift.outputs.iter().map(|o| o.differing.unwrap_or(o.relative_l2));
-    outputs.fold(0.0, |most, x| if x.is_nan() || x > most { x } else { most })
 }
 
 /// Whether the proof holds and says something.

@@ -4,7 +4,7 @@ use super::{Judge, JudgeError, Judgement, Task, next_tokens};
 use crate::feed::{Feed, FeedError, Samples};
 use crate::ir::{Model, Tensor};
 use crate::oracle::{OracleError, Runner, Setup, Signature};
-use crate::verify::{self, VerifyError};
+use crate::verify::{self, Role, VerifyError};
 
 /// How to judge.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub fn evaluate(
         // A smaller or longer feed needs a runner of its own.
         let runner = match prepared.take().filter(|(signature, _)| *signature == feed.signature()) {
             Some((_, runner)) => runner,
-            None => verify::runner_on(&options.setup, model, "evaluated", &feed)?,
+            None => verify::runner_on(&options.setup, model, Role::Alone, &feed)?,
         };
         let mut outputs = runner.run(&feed)?;
         let (name, output) = outputs.swap_remove(chosen(&outputs, options.output.as_deref())?);

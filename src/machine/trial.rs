@@ -9,7 +9,7 @@ use crate::latency;
 use crate::oracle::{OracleError, Runner};
 use crate::plan::Plan;
 use crate::prune::{self, PruneError};
-use crate::verify::{self, VerifyError};
+use crate::verify::{self, Role, VerifyError};
 
 /// The original, ready to be run beside others.
 pub struct Trial<'a> {
@@ -43,7 +43,7 @@ impl<'a> Trial<'a> {
         settings: Settings,
     ) -> Result<Trial<'a>, TrialError> {
         let feed = feed(original, open)?;
-        let whole = verify::runner_on(&settings.setup, original, "original", &feed)?;
+        let whole = verify::runner_on(&settings.setup, original, Role::Original, &feed)?;
         Ok(Trial { original, analysis, open, settings, feed, whole })
     }
 
@@ -51,7 +51,7 @@ impl<'a> Trial<'a> {
     /// their numbers change no time.
     pub fn measure(&self, plan: &Plan) -> Result<Measured, TrialError> {
         let pruned = prune::execute(self.original, self.analysis, plan, prune::SIMPLIFY, self.open, None)?;
-        let small = verify::runner_on(&self.settings.setup, &pruned.model, "pruned", &self.feed)?;
+        let small = verify::runner_on(&self.settings.setup, &pruned.model, Role::Pruned, &self.feed)?;
         let Settings { warmup, repeats, .. } = self.settings;
         let ratio = latency::settle(&small, &self.whole, &self.feed, warmup, repeats)?;
         Ok(Measured { share: ratio.median, interval: ratio.interval })

@@ -25,13 +25,26 @@ pub fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
     std::iter::successors(Some(error), |e: &&(dyn Error + 'static)| (*e).source()).map(ToString::to_string).collect()
 }
 
-/// The innermost sentence, cut to a length that a person reads.
+/// The innermost sentence, in plain words and cut to a length that a person reads.
 pub fn root(chain: &[String]) -> String {
     let words = chain.last().map_or("", |s| s.trim());
+    if let Some(plain) = plain(words) {
+        return plain;
+    }
     match words.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}…", &words[..at]),
         None => words.to_owned(),
     }
+}
+
+/// What tract says of two sizes that should be one: `Impossible to unify Val(16) with Val(3).`
+fn plain(words: &str) -> Option<String> {
+    let (a, b) = words.strip_prefix("Impossible to unify ")?.split_once(" with ")?;
+    let size = |text: &str| {
+        let inner = text.trim_end_matches(['.', ',']).strip_suffix(')').and_then(|t| t.split_once('('));
+        inner.map_or_else(|| text.trim_end_matches('.').to_owned(), |(_, size)| size.to_owned())
+    };
+    Some(format!("a size of {} meets one of {}, and they must be the same", size(a), size(b)))
 }
 
 /// The node in a sentence: `#12 "name" Operator`, `node "name", ..` or `Building node name (Operator)`.
@@ -67,5 +80,13 @@ mod tests {
         assert_eq!(said.as_deref(), Some("Conv a.conv: no"));
         assert_eq!(says(&["Building node x (If)", "no body"]).as_deref(), Some("If x: no body"));
         assert_eq!(says(&["whatever"]), None);
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_are_said_in_plain_words() {
+        let root = |words: &str| root(&[words.to_owned()]);
+        assert_eq!(root("Impossible to unify Val(16) with Val(3)."), "a size of 16 meets one of 3, and they must be the same");
+        assert_eq!(root("Impossible to unify Sym(n) with Val(3)"), "a size of n meets one of 3, and they must be the same");
+        assert_eq!(root("Impossible to unify"), "Impossible to unify");
     }
 }

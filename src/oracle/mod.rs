@@ -16,6 +16,8 @@ pub use setup::{Runtime, RuntimeError, Setup};
 #[cfg(feature = "tract")]
 mod blame;
 #[cfg(feature = "tract")]
+mod branch;
+#[cfg(feature = "tract")]
 mod convert;
 #[cfg(feature = "tract")]
 mod engine;
@@ -64,7 +66,7 @@ impl fmt::Display for Plan {
 /// Why the oracle gives no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum OracleError {
-    #[error("this build has no oracle (feature tract)")]
+    #[error("this build has no runtime to run models with (feature tract)")]
     Absent,
     #[error("this build has no ONNX Runtime; build it with `--features ort`")]
     NoOrt,
@@ -74,9 +76,9 @@ pub enum OracleError {
     Threads(usize),
     #[error("the bytes are no ONNX model: {0}")]
     Decode(String),
-    #[error("the oracle can't run {operator} {node:?}: {message}")]
+    #[error("tract can't run {operator} {node:?}: {message}")]
     Unsupported { operator: String, node: String, message: String },
-    #[error("the oracle can't prepare the model: {0}")]
+    #[error("the runtime can't prepare the model: {0}")]
     Prepare(String),
     #[error("the run failed at {operator} {node:?}: {message}")]
     Run { operator: String, node: String, message: String },
@@ -86,10 +88,17 @@ pub enum OracleError {
     NoInput { name: String, given: Vec<String> },
     #[error("the input {name:?} is {expected} but {found} is given")]
     Input { name: String, expected: String, found: String },
-    #[error("the oracle has no elements of type {dtype}, which {value:?} has")]
+    #[error("the runtime has no elements of type {dtype}, which {value:?} has")]
     ElementType { value: String, dtype: String },
-    #[error("the oracle broke down: {0}")]
+    #[error("the runtime broke down: {0}")]
     Panic(String),
+}
+
+impl OracleError {
+    /// Whether it says that there is no such runtime here, and nothing of a model.
+    pub fn is_about_the_runtime(&self) -> bool {
+        matches!(self, OracleError::Absent | OracleError::NoOrt | OracleError::NoLibrary(_) | OracleError::Threads(_))
+    }
 }
 
 /// A panic of the runtime as an error.
@@ -216,7 +225,7 @@ mod tests {
     #[test]
     fn without_tract_the_error_says_so() {
         let error = Runner::new(&[], None, &[]).err().expect("there is no oracle");
-        assert_eq!(error.to_string(), "this build has no oracle (feature tract)");
+        assert_eq!(error.to_string(), "this build has no runtime to run models with (feature tract)");
     }
 }
 

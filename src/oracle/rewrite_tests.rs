@@ -75,7 +75,7 @@ fn what_tract_ignores_is_refused() {
     assert!(output(text, &[0, 2], &[]).unwrap_err().to_string().ends_with("tract has no extremes of no elements"));
     let why = |r: Result<Vec<f64>, OracleError>| r.unwrap_err().to_string();
     let message = why(recurrence(", activations=[\"Relu\"]", "y"));
-    assert_eq!(message, "the oracle can't run RNN \"y\": tract has no other activations");
+    assert_eq!(message, "tract can't run RNN \"y\": tract has no other activations");
     assert!(why(recurrence(", clip=1.0", "y")).ends_with("tract does not clip"));
     let text = "g (f32[1,1,2,2] x) => (f32[..] y) { y = SpaceToDepth<blocksize=2, mode=\"CRD\">(x) }";
     assert!(why(output(text, &[1, 1, 2, 2], &[1.; 4])).ends_with("tract has no mode CRD"));

@@ -105,21 +105,21 @@ fn wrong_inputs_are_named() {
     assert_eq!(error, "the input \"x\" is f32 but i64 is given");
     let strings = [("x".to_owned(), DType::String, vec![1, 2])];
     let error = Runner::new(&encoded(small()), None, &strings).err().unwrap().to_string();
-    assert_eq!(error, "the oracle has no elements of type string, which \"x\" has");
+    assert_eq!(error, "the runtime has no elements of type string, which \"x\" has");
 }
 
 #[test]
 fn what_tract_would_get_wrong_is_refused() {
     let mut graph = small();
     graph.node[1].domain = "my.domain".into();
-    assert_eq!(refusal(graph), "the oracle can't run my.domain.Relu \"relu\": tract has no such operator");
+    assert_eq!(refusal(graph), "tract can't run my.domain.Relu \"relu\": tract has no such operator");
     let mut graph = small();
     graph.node[1].op_type = "Loop".into();
-    assert_eq!(refusal(graph), "the oracle can't run Loop \"relu\": tract has no such operator");
+    assert_eq!(refusal(graph), "tract can't run Loop \"relu\": tract has no such operator");
     // Nobody computes the running statistics of a BatchNormalization in training mode.
     let mut graph = training();
     graph.output.push(value("mean", DType::F32, &["3"]));
-    assert_eq!(refusal(graph), "the oracle can't run BatchNormalization \"bn\": tract has no training mode");
+    assert_eq!(refusal(graph), "tract can't run BatchNormalization \"bn\": tract has no training mode");
 }
 
 /// y = batchnorm(x · w) by the statistics of the batch itself.
@@ -170,11 +170,11 @@ fn a_failure_names_its_node() {
     let mut graph = small();
     graph.initializer[0] = tensor("w", &[5, 3], &[0.; 15]);
     let message = refusal(graph);
-    assert!(message.starts_with("the oracle can't run MatMul \"product\": "), "{message}");
+    assert!(message.starts_with("tract can't run MatMul \"product\": "), "{message}");
     let mut graph = small();
     graph.node[1] = node("Concat", "concat", &["h", "w"], &["y"]);
     let message = refusal(graph);
-    assert!(message.starts_with("the oracle can't run Concat \"concat\": "), "{message}");
+    assert!(message.starts_with("tract can't run Concat \"concat\": "), "{message}");
 }
 
 #[test]

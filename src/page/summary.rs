@@ -54,11 +54,7 @@ fn speed(report: &Report) -> Markup {
 
 /// The times, wherever the models were run.
 pub(super) fn latency(report: &Report) -> Option<&Latency> {
-    match &report.verification {
-        Outcome::Ran(v) => v.latency.as_ref(),
-        Outcome::NoReference { latency, .. } => latency.as_ref(),
-        Outcome::Unable { .. } | Outcome::Skipped => None,
-    }
+    report.verification.latency()
 }
 
 /// The first figure of the judgement, which matters most.

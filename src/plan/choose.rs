@@ -108,6 +108,8 @@ pub struct Options {
     pub include: Vec<String>,
     /// No group that reaches a constant or node whose name fits one of these.
     pub exclude: Vec<String>,
+    /// No group of these.
+    pub leave: Vec<GroupId>,
     /// Only groups of these sorts; all where there is none.
     pub granularity: Vec<Granularity>,
     /// Whether groups may be cut although what survives changes.
@@ -141,6 +143,7 @@ impl Options {
             max_ratio: 0.9,
             include: vec![],
             exclude: vec![],
+            leave: vec![],
             granularity: vec![],
             inexact: false,
             whole: None,
@@ -306,7 +309,8 @@ fn candidates<'a>(analysis: &'a Analysis, options: &Options) -> Result<Vec<&'a G
     for group in &analysis.groups.all {
         let wanted = patterns.let_in(&names(analysis, group));
         let sort = options.granularity.is_empty() || options.granularity.contains(&group.kind);
-        if wanted && sort && group.is_free() && (group.inexact.is_empty() || options.inexact) {
+        let left = options.leave.contains(&group.id);
+        if wanted && sort && !left && group.is_free() && (group.inexact.is_empty() || options.inexact) {
             chosen.push(group);
         }
     }

@@ -168,17 +168,31 @@ fn kept(cut: &Cut, group: &Group) -> Result<Vec<usize>, PlanError> {
 /// Names and weights do not matter.
 pub fn architecture(analysis: &Analysis) -> String {
     let mut text = String::new();
-    let graph = &analysis.model.graph;
     for group in &analysis.groups.all {
         _ = write!(text, "{}:{}:{};", group.id, group.size, group.is_free());
-        for member in &group.members {
-            for user in graph.uses(member.constant) {
-                let op = graph.call(user.node).map_or("", |c| c.op.as_str());
-                _ = write!(text, "{op}.{}.{};", user.slot, member.axis);
-            }
-        }
+        readers(analysis, group, &mut text);
     }
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+}
+
+/// The operators, slots and axes at which a group's constants are read.
+fn readers(analysis: &Analysis, group: &Group, text: &mut String) {
+    let graph = &analysis.model.graph;
+    for member in &group.members {
+        for user in graph.uses(member.constant) {
+            let op = graph.call(user.node).map_or("", |c| c.op.as_str());
+            _ = write!(text, "{op}.{}.{};", user.slot, member.axis);
+        }
+    }
+}
+
+/// A number that groups share which are read alike and have units of one sort, however many: what is wrong with one is
+/// likely to be wrong with the others.
+pub fn class(analysis: &Analysis, group: &Group) -> u64 {
+    let mut text = String::new();
+    readers(analysis, group, &mut text);
+    let readers: std::collections::BTreeSet<&str> = text.split(';').collect();
+    xxhash_rust::xxh3::xxh3_64(format!("{};{readers:?}", group.kind).as_bytes())
 }
 
 /// Where a group is, for the reader: `conv1.weight[0]`.

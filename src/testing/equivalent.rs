@@ -3,7 +3,7 @@
 use crate::compare::CompareError;
 use crate::feed::{Feed, FeedError, Sizes};
 use crate::ir::{Model, Tensor};
-use crate::verify::{self, VerifyError};
+use crate::verify::{self, Role, VerifyError};
 use std::fmt;
 
 /// How many inputs are run.
@@ -66,11 +66,11 @@ pub fn mismatch(first: &Model, second: &Model, tolerance: f64) -> Result<Option<
     let specs = verify::input_specs(first)?;
     let feeds = (0..FEEDS).map(|seed| Feed::random_sized(&specs, &Sizes::assume(&specs), seed));
     let feeds: Vec<Feed> = feeds.collect::<Result<_, FeedError>>()?;
-    let (a, b) = (verify::runner(first, "first", &feeds[0])?, verify::runner(second, "second", &feeds[0])?);
+    let (a, b) = (verify::runner(first, Role::First, &feeds[0])?, verify::runner(second, Role::Second, &feeds[0])?);
     let mut worst: Option<Mismatch> = None;
     for (seed, feed) in feeds.iter().enumerate() {
         let run = |which| move |error| VerifyError::Oracle { which, error };
-        let (left, right) = (a.run(feed).map_err(run("first"))?, b.run(feed).map_err(run("second"))?);
+        let (left, right) = (a.run(feed).map_err(run(Role::First))?, b.run(feed).map_err(run(Role::Second))?);
         if left.len() != right.len() {
             let extra = right.iter().find(|(n, _)| left.iter().all(|(m, _)| m != n));
             let name = extra.map_or_else(String::new, |(n, _)| n.clone());

@@ -17,7 +17,7 @@ fn drift(model: &str) -> f64 {
     let specs = verify::input_specs(&before).unwrap();
     let samples = Samples::open(&fixture("digits_test.npz"), &specs, &how).unwrap();
     let feed = samples.feeds(40).next().unwrap().unwrap();
-    let run = |model| verify::runner(model, "tested", &feed).unwrap().run(&feed).unwrap();
+    let run = |model| verify::runner(model, verify::Role::Alone, &feed).unwrap().run(&feed).unwrap();
     let mut comparison = Comparison::default();
     comparison.add(&run(&before), &run(&after)).unwrap();
     comparison.finish().outputs[0].relative_l2

@@ -69,7 +69,7 @@ fn feeds(model: &Model, seeds: std::ops::Range<u64>) -> Vec<Feed> {
 /// The largest difference of two models, relative to the largest output.
 pub fn difference(a: &Model, b: &Model) -> f64 {
     let feeds = feeds(a, 5..7);
-    let run = |model| verify::runner(model, "tested", &feeds[0]).unwrap();
+    let run = |model| verify::runner(model, verify::Role::Alone, &feeds[0]).unwrap();
     let (a, b) = (run(a), run(b));
     let mut comparison = Comparison::default();
     feeds.iter().for_each(|f| comparison.add(&a.run(f).unwrap(), &b.run(f).unwrap()).unwrap());
