@@ -51,6 +51,9 @@ pub mod testing;
 mod window;
 
 pub use interval::{Interval, bounds};
+pub use movement::known_margins;
+pub use random::is_random;
+pub use reshape::reshape_target;
 pub use scales::Scales;
 pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};
 
