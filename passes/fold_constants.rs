@@ -16,7 +16,8 @@
 
 use super::edit::{is_listed, new_constant};
 use super::fold_shapes::number;
-use super::foldable::{self, SMALL};
+use super::foldable;
+pub(super) use super::foldable::SMALL;
 use super::{Change, Context, OptionError, Options, Pass, PassError, dce};
 use crate::feed::Feed;
 use crate::infer::{Fact, Facts};
@@ -58,9 +59,13 @@ impl Pass for FoldConstants {
     }
 }
 
-/// All calls that can be computed, however large that makes the model.
-pub(super) fn foldable(model: &Model, facts: &Facts) -> HashSet<NodeId> {
-    foldable::computable(model, facts).into_iter().collect()
+/// The calls that can be computed; if `smaller`, those whose results make the model no larger.
+pub(super) fn foldable(model: &Model, facts: &Facts, smaller: bool) -> HashSet<NodeId> {
+    let computable = foldable::computable(model, facts);
+    match smaller {
+        true => foldable::without_growth(&model.graph, facts, &computable, SMALL),
+        false => computable.into_iter().collect(),
+    }
 }
 
 /// Results of foldable calls that others use, in the order of the data.

@@ -36,7 +36,7 @@ impl Pass for FoldWeights {
         let facts = cx.facts(model);
         let axes = cx.axes(model);
         let graph = &model.graph;
-        let computable = foldable(model, &facts);
+        let computable = foldable(model, &facts, false);
         let blocking: HashSet<NodeId> =
             computable.iter().copied().filter(|&n| is_weight(graph, &facts, n) && blocks(graph, &axes, n)).collect();
         if blocking.is_empty() {
