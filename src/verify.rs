@@ -232,12 +232,14 @@ fn assumed(model: &Model, feed: &Feed) -> Option<String> {
         let axes = spec.shape.iter().zip(shape).enumerate().filter(|(_, (dim, _))| dim.fixed().is_none());
         axes.map(|(axis, (dim, size))| {
             let place = format!("{}[{axis}]", spec.name);
-            (dim.as_symbol().map_or_else(|| place.clone(), str::to_owned), format!("{place} = {size}"))
+            let name = dim.as_symbol().map_or_else(|| place.clone(), str::to_owned);
+            (axis, name, format!("{place} = {size}"))
         })
     });
-    let open: Vec<(String, String)> = open.collect();
-    let first = &open.first()?.0;
-    let told: Vec<&str> = open.iter().take(NAMED).map(|(_, told)| told.as_str()).collect();
+    let open: Vec<(usize, String, String)> = open.collect();
+    // A batch of any size will do, mostly.
+    let (_, first, _) = open.iter().find(|(axis, ..)| *axis > 0).or(open.first())?;
+    let told: Vec<&str> = open.iter().take(NAMED).map(|(.., told)| told.as_str()).collect();
     let more = if open.len() > NAMED { ", …" } else { "" };
     Some(format!("its open axes were made up as {}{more}; say others with `--dim {first}=SIZE`", told.join(", ")))
 }
@@ -282,7 +284,8 @@ pub fn verify(
     };
     let sizes = || options.inputs.is_none().then(|| assumed(subjects.original, &feeds[0])).flatten();
     let runners = Runners::new(subjects, options, &feeds[0]).map_err(|e| e.with_sizes(sizes()))?;
-    let Compared { equivalence, drift, sensitivity } = runners.compare(&feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
+    let Compared { equivalence, drift, sensitivity } =
+        runners.compare(&feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
     let tolerance = options.tolerance.unwrap_or_else(|| rounding::tolerance(subjects.original));
     let equal = equivalence.worst() <= tolerance;
     let timed = turns > 0 && (equal || subjects.reference.is_none());

@@ -247,7 +247,15 @@ impl Choice {
         let layers = chosen.into_iter().map(|(_, cut)| cut).collect();
         if !self.budget.is_given() {
             let plan = Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples));
-            return Ok(Chosen { shortened, plan, calibrated: None, driven: None, trained: None, machine: None, replan: None });
+            return Ok(Chosen {
+                shortened,
+                plan,
+                calibrated: None,
+                driven: None,
+                trained: None,
+                machine: None,
+                replan: None,
+            });
         }
         self.units(model, shortened, open, whole, layers, settings)
     }

@@ -313,7 +313,9 @@ pub fn verification(v: &Verification, against: &str) -> String {
 
 /// What a proof that failed left whole.
 fn unproved(failed: &Failed) -> String {
-    let mut out = format!("\nnot exact ({})\n", plural(failed.groups.len(), "group"));
+    let count = failed.groups.len();
+    let mut out =
+        format!("\nnot exact{}\n", if count > 0 { format!(" ({})", plural(count, "group")) } else { String::new() });
     out += &wrap(&format!("  the whole plan fails its proof: {}", failed.why), 6);
     for group in failed.groups.iter().take(LINES) {
         let (label, size, places) = (&group.label, group.size, list(&group.places));

@@ -49,6 +49,28 @@ pub(super) fn pins(report: &Report) -> Markup {
     section("pins", "What could not be cut", "And what asks for that.", (!all.is_empty()).then_some(content))
 }
 
+/// What a proof that failed left whole.
+pub(super) fn unproved(report: &Report) -> Markup {
+    let content = report.unproved.as_ref().map(|failed| {
+        html! {
+            p.warn { "The whole plan fails its proof: " (failed.why) ". The groups below stay whole; the rest is proved. Please report this." }
+            table {
+                thead { tr { th { "group" } th.number { "units" } th { "where" } th { "why" } } }
+                tbody {
+                    @for group in failed.groups.iter().take(ROWS) {
+                        tr {
+                            td { (group.label) } td.number { (group.size) } td.places { (places(&group.places)) }
+                            td { (group.reason.text()) }
+                        }
+                    }
+                }
+            }
+            (more(failed.groups.len().saturating_sub(ROWS), "groups"))
+        }
+    });
+    section("unproved", "What is not exact here", "", content)
+}
+
 pub(super) fn repaired(report: &Report) -> Markup {
     let mut all: Vec<_> = report.refitted().collect();
     all.sort_by(|a, b| b.before.total_cmp(&a.before));

@@ -30,6 +30,7 @@ fn verification() -> Verification {
         count: 30,
     };
     Verification {
+        untimed: None,
         equivalence: Difference { outputs: vec![output(1e-7)] },
         drift: Difference {
             outputs: vec![output(0.2), OutputDifference { max_abs: f64::INFINITY, ..output(f64::NAN) }],
@@ -78,6 +79,7 @@ pub(super) fn report(n: usize) -> Report {
     let repaired =
         |i: usize| Repaired { step: Step::Refit, node: name(i), weight: name(i), before: 0.4, after: 0.01 * i as f64 };
     Report {
+        unproved: None,
         secateur: "0.0.0",
         input: HOSTILE.into(),
         output: "small.onnx".into(),

@@ -16,7 +16,8 @@ const BATCH: usize = 50;
 fn right(net: &str) -> usize {
     let (model, images) = (load(net), fixture("digits_test.npz"));
     let feeds = Feed::from_npz(images.as_ref(), &verify::input_specs(&model).unwrap(), Some(BATCH)).unwrap();
-    let (labels, runner) = (labels(images.as_ref()).unwrap(), verify::runner(&model, verify::Role::Alone, &feeds[0]).unwrap());
+    let (labels, runner) =
+        (labels(images.as_ref()).unwrap(), verify::runner(&model, verify::Role::Alone, &feeds[0]).unwrap());
     let logits = feeds[..4].iter().flat_map(|f| runner.run(f).unwrap()[0].1.to_f64().unwrap()).collect::<Vec<_>>();
     let is_right = |(row, label): (&[f64], &i64)| row.iter().all(|&x| x <= row[*label as usize]);
     logits.chunks(10).zip(&labels).filter(|&(row, label)| is_right((row, label))).count()

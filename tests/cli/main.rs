@@ -17,7 +17,9 @@ mod layers;
 mod lossless;
 mod machine;
 mod odd;
+mod paths;
 mod plans;
+mod proof;
 mod ready;
 mod sparsity;
 #[cfg(feature = "gradients")]
