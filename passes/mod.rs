@@ -48,6 +48,7 @@ pub use bias::bias_constant;
 pub use close_bodies::closed;
 pub(crate) use edit::new_constant;
 pub use inline_functions::inlined;
+pub use open_bodies::opened;
 pub use materialize::Materializer;
 pub use options::{OptionError, Options};
 pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};

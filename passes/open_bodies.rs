@@ -21,10 +21,13 @@
 
 use super::assume;
 use super::bodies::{Names, bring_in, can_come_in, declare, hand_over_captures};
+use super::fold_if::FoldIf;
+use super::inline_functions::InlineFunctions;
 use super::{Change, Context, Pass, PassError};
 use crate::infer::{self, Facts};
 use crate::ir::{Attribute, Call, Graph, Model, Node, NodeId, Use, ValueId};
 use crate::ops::body::{self, AXES, CHANGING, DOMAIN, ENTER, Layout, REGIONS, STATES};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 pub struct OpenBodies;
@@ -53,6 +56,19 @@ impl Pass for OpenBodies {
         assume::assume(model);
         Ok(Change(opened))
     }
+}
+
+/// The model with all that it computes in its main graph, as far as that can be: functions, conditions and bodies.
+pub fn opened(model: &Model) -> Cow<'_, Model> {
+    let has_graphs = |n: NodeId| model.graph.call(n).is_some_and(|c| c.graphs().next().is_some());
+    if model.functions.is_empty() && !model.graph.calls().into_iter().any(has_graphs) {
+        return Cow::Borrowed(model);
+    }
+    let (mut whole, mut context) = (model.clone(), Context::default());
+    let passes: [&dyn Pass; 3] = [&InlineFunctions, &FoldIf, &OpenBodies];
+    // What fails leaves a call as it is.
+    passes.into_iter().for_each(|pass| _ = pass.run(&mut whole, &mut context));
+    Cow::Owned(whole)
 }
 
 fn openable(model: &Model, node: NodeId) -> Option<Layout> {

@@ -42,7 +42,7 @@ fn outputs(model: &Model) -> Result<Vec<(String, Tensor)>, OracleError> {
     let spec = |n| match model.graph.node(n) {
         Node::Input(input) => {
             let ty = input.info.ty.tensor()?;
-            Some(InputSpec { name: input.info.name.clone(), dtype: ty.dtype, shape: ty.shape.clone()? })
+            Some(InputSpec::new(input.info.name.clone(), ty.dtype, ty.shape.clone()?))
         }
         _ => None,
     };

@@ -12,11 +12,12 @@ pub use branches::of_a_run;
 pub use peak::{Life, Walk};
 
 use crate::axes::{Axes, KeepSets};
-use crate::infer::{Fact, Facts};
+use crate::infer::{self, Fact, Facts};
 use crate::ir::{Atom, Dim, Graph, Model, Node, NodeId, ValueId};
 use crate::ops::{self, Site};
+use crate::sizes::{self, Given, SizeError, Start};
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What a model costs.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -36,31 +37,70 @@ pub struct Cost {
 /// Numbers for the dimensions that the model leaves open, so that costs can be counted.
 #[derive(Clone, Debug, Default)]
 pub struct OpenDims {
-    /// Sizes of named dimensions.
-    pub named: HashMap<String, i64>,
-    first: Vec<Atom>,
+    /// Of what the inputs leave open.
+    sizes: BTreeMap<Atom, i64>,
+    /// Of what inference left unknown, in the facts of one model.
+    unknown: BTreeMap<Atom, i64>,
 }
 
-/// An open dimension that is nobody's first axis counts as this long.
+/// A dimension of which nothing is known counts as this long.
 const OPEN_LENGTH: i64 = 64;
 
 impl OpenDims {
-    /// The model's open dimensions: 1 for the first axis of an input (a batch of one), 64 for others, unless named.
+    /// The model's open dimensions: 1 for the first axis of an input (a batch of one) and 64 for others, or what else
+    /// the model asks for, unless named. Names that it does not have say nothing.
     pub fn of(model: &Model, named: HashMap<String, i64>) -> OpenDims {
-        let first = model.graph.inputs().into_iter().filter_map(|n| match model.graph.node(n) {
-            Node::Input(i) => i.info.ty.tensor()?.shape.as_ref()?.first()?.as_atom().cloned(),
-            _ => None,
-        });
-        OpenDims { first: first.collect(), named }
+        let known = |given: Given, (name, size): (&String, &i64)| {
+            let more = given.clone().with(name, *size);
+            if sizes::check(model, &more).is_ok() { more } else { given }
+        };
+        OpenDims::given(model, &named.iter().fold(Given::default(), known)).unwrap_or_default()
+    }
+
+    /// The same, where sizes are given that must be the model's.
+    pub fn given(model: &Model, given: &Given) -> Result<OpenDims, SizeError> {
+        let lengths = sizes::fit(model, given, Start::COUNT)?;
+        let sizes = lengths.atoms().map(|(atom, n)| (atom.clone(), n)).collect();
+        Ok(OpenDims { sizes, unknown: BTreeMap::new() })
+    }
+
+    /// The same, with numbers for what these facts leave unknown of a model with the same inputs: a batch that is sliced
+    /// or broadcast, say, so that nobody knows it for one.
+    pub fn at(&self, model: &Model, facts: &Facts) -> OpenDims {
+        let values = || model.graph.nodes().into_iter().flat_map(|n| model.graph.results(n));
+        let unknown = |d: &Dim| matches!(d.as_atom(), Some(atom @ Atom::Unknown(_)) if !self.sizes.contains_key(atom));
+        let mut found = OpenDims { sizes: self.sizes.clone(), unknown: BTreeMap::new() };
+        if !values().any(|v| facts.shape(v).is_some_and(|s| s.iter().any(unknown))) {
+            return found;
+        }
+        let fixed = |d: &Dim| self.number(d).map_or_else(|| d.clone(), Dim::Fixed);
+        let inputs = sizes::inputs(&model.graph).into_iter().flatten();
+        let shapes = inputs.map(|i| (i.node, i.shape.iter().map(fixed).collect())).collect();
+        let sized = infer::infer_sized(model, &shapes, &mut |_, _| true);
+        for value in values() {
+            let (Some(open), Some(shape)) = (facts.shape(value), sized.shape(value)) else { continue };
+            for (dim, number) in open.iter().zip(shape).filter(|(d, _)| unknown(d)) {
+                if let (Some(atom), Some(n)) = (dim.as_atom(), number.fixed()) {
+                    found.unknown.entry(atom.clone()).or_insert(n);
+                }
+            }
+        }
+        found
+    }
+
+    /// The number of a dimension that is made of known ones.
+    fn number(&self, dim: &Dim) -> Option<i64> {
+        dim.eval(&|atom| self.sizes.get(atom).copied())
     }
 
     /// The number that stands for a dimension.
     pub fn eval(&self, dim: &Dim) -> u64 {
         let value = dim.eval(&|atom| match atom {
-            Atom::Symbol(s) if self.named.contains_key(&**s) => Some(self.named[&**s]),
             Atom::Floor(..) => None,
-            _ if self.first.contains(atom) => Some(1),
-            _ => Some(OPEN_LENGTH),
+            atom => {
+                let known = self.sizes.get(atom).or_else(|| self.unknown.get(atom));
+                Some(known.copied().unwrap_or(OPEN_LENGTH))
+            }
         });
         value.and_then(|v| u64::try_from(v).ok()).unwrap_or(0)
     }
@@ -68,6 +108,7 @@ impl OpenDims {
 
 /// Counts a model's cost from the facts of its values.
 pub fn cost(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
+    let open = &open.at(model, facts);
     Cost { peak: Walk::new(&model.graph, facts, open).peak(), ..sums(model, facts, open) }
 }
 

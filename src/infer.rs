@@ -144,13 +144,36 @@ pub fn infer(model: &Model) -> Facts {
 
 /// Infers the facts of a graph's values, given those of the values that it captures, by name.
 pub fn infer_graph(model: &Model, graph: &Graph, outer: &HashMap<String, Fact>) -> Facts {
+    walk(model, graph, outer, &HashMap::new(), &mut |_, _| true)
+}
+
+/// Infers the facts of the main graph's values, where inputs have these shapes in place of those that they declare.
+/// `go_on` hears of each node with the facts so far, and ends the walk by `false`.
+pub fn infer_sized(
+    model: &Model,
+    shapes: &HashMap<NodeId, Vec<Dim>>,
+    go_on: &mut dyn FnMut(NodeId, &Facts) -> bool,
+) -> Facts {
+    walk(model, &model.graph, &HashMap::new(), shapes, go_on)
+}
+
+fn walk(
+    model: &Model,
+    graph: &Graph,
+    outer: &HashMap<String, Fact>,
+    shapes: &HashMap<NodeId, Vec<Dim>>,
+    go_on: &mut dyn FnMut(NodeId, &Facts) -> bool,
+) -> Facts {
     let mut facts = Facts::default();
     let unknowns = Cell::new(1 << 20);
     let declared = declared_types(graph);
     for node in graph.topological() {
         let inferred = match graph.node(node) {
             Node::Input(i) if i.captured => vec![outer.get(&i.info.name).cloned().unwrap_or_default()],
-            Node::Input(_) => vec![Fact::default()],
+            Node::Input(i) => {
+                let declared = || i.info.ty.tensor().and_then(|t| t.shape.clone());
+                vec![Fact::maybe(None, shapes.get(&node).cloned().or_else(declared))]
+            }
             Node::Constant(c) => vec![Fact::of_tensor(&c.tensor)],
             Node::Output(_) => continue,
             Node::Call(call) => {
@@ -169,6 +192,9 @@ pub fn infer_graph(model: &Model, graph: &Graph, outer: &HashMap<String, Fact>) 
                 refine(&mut fact, ty, &unknowns);
             }
             facts.set(value, fact);
+        }
+        if !go_on(node, &facts) {
+            break;
         }
     }
     facts

@@ -128,6 +128,7 @@ pub mod report;
 pub mod save;
 pub mod score;
 pub mod sensitivity;
+pub mod sizes;
 pub mod sparsity;
 pub mod stats;
 #[cfg(any(test, feature = "testing"))]

@@ -21,7 +21,7 @@ mod types;
 pub(crate) use attribute::{attribute_proto, constant, kind, scalar};
 pub use tensor::TensorFault;
 pub(crate) use tensor::sparse;
-pub(crate) use types::{known, tensor_type};
+pub(crate) use types::{file_name, known, tensor_type};
 
 use crate::ir::{Model, Tensor};
 use crate::ops::body::DOMAIN;

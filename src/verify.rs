@@ -11,15 +11,15 @@
 mod rounding;
 
 use crate::compare::{CompareError, Comparison, Difference, largest, sensitivity};
-use crate::feed::{self, Feed, FeedError, InputSpec, Samples, Sizes};
-use crate::ir::{Model, Node};
+use crate::feed::{self, Feed, FeedError, InputSpec, Length, Samples};
+use crate::ir::{Dim, Model};
 use crate::latency::{self, Effort, Latency};
 use crate::oracle::{OracleError, Plan, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
+use crate::sizes::{self, Given, SizeError, Start};
 use serde::{Serialize, Serializer};
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ pub struct Options {
     /// How many different inputs are run.
     pub samples: usize,
     pub seed: u64,
-    /// Sizes of named open dimensions.
-    pub sizes: HashMap<String, i64>,
+    /// Sizes of open dimensions.
+    pub sizes: Given,
     /// The largest relative difference that counts as equal; chosen by the element type where absent.
     pub tolerance: Option<f64>,
     /// What runs the models.
@@ -55,7 +55,7 @@ impl Default for Options {
             inputs: None,
             samples: 3,
             seed: 0,
-            sizes: HashMap::new(),
+            sizes: Given::default(),
             tolerance: None,
             setup: Setup::default(),
             warmup: 2,
@@ -134,6 +134,8 @@ pub enum VerifyError {
     Compare(#[from] CompareError),
     #[error("the model has inputs that are no tensors, or of unknown rank: `{0}`")]
     Input(String),
+    #[error(transparent)]
+    Size(#[from] SizeError),
     #[error("there is no input to run")]
     NoFeed,
 }
@@ -170,7 +172,7 @@ impl VerifyError {
             VerifyError::Input(_) | VerifyError::NoFeed => true,
             // Too large for one message, which is how the oracle takes a model; the original is no smaller.
             VerifyError::Save { error: SaveError::TooLarge { .. }, .. } => true,
-            VerifyError::Save { .. } | VerifyError::Compare(_) => false,
+            VerifyError::Save { .. } | VerifyError::Compare(_) | VerifyError::Size(_) => false,
         }
     }
 
@@ -192,16 +194,30 @@ impl VerifyError {
 
 /// The inputs that a run needs.
 pub fn input_specs(model: &Model) -> Result<Vec<InputSpec>, VerifyError> {
-    let inputs = model.graph.inputs().into_iter().filter_map(|n| match model.graph.node(n) {
-        Node::Input(i) if i.default.is_none() => Some(&i.info),
-        _ => None,
-    });
-    let spec = |info: &crate::ir::ValueInfo| {
-        let ty = info.ty.tensor().and_then(|t| Some((t.dtype, t.shape.clone()?)));
-        let (dtype, shape) = ty.ok_or_else(|| VerifyError::Input(info.name.clone()))?;
-        Ok(InputSpec { name: info.name.clone(), dtype, shape })
+    sized_specs(model, &Given::default())
+}
+
+/// The inputs that a run needs, with what is made up for them where these sizes are given.
+pub fn sized_specs(model: &Model, given: &Given) -> Result<Vec<InputSpec>, VerifyError> {
+    let whole = passes::opened(model);
+    let inputs = sizes::inputs(&whole.graph).into_iter().collect::<Result<Vec<_>, _>>().map_err(VerifyError::Input)?;
+    let lengths = sizes::fit(&whole, given, Start::RUN)?;
+    let facts = lengths.facts(&whole);
+    let values = sizes::values(&whole, &facts, &inputs);
+    let states = sizes::states(&whole, &facts, &inputs);
+    let spec = |input: &sizes::Input| {
+        let length = |d: &Dim| Length { size: lengths.of(d).unwrap_or(Start::RUN.other), given: lengths.is_given(d) };
+        InputSpec {
+            name: input.name.clone(),
+            dtype: input.dtype,
+            lengths: input.shape.iter().map(length).collect(),
+            shape: input.shape.clone(),
+            values: values[&input.name],
+            batch: sizes::batch_axis(input, &inputs, given),
+            state: states.contains(&input.name),
+        }
     };
-    inputs.map(spec).collect()
+    Ok(inputs.iter().map(spec).collect())
 }
 
 /// How many given samples go into one input, where the model leaves that open.
@@ -209,16 +225,20 @@ const BATCH: usize = 8;
 
 /// The inputs to run: given samples, or random ones.
 pub fn feeds(model: &Model, options: &Options) -> Result<Vec<Feed>, VerifyError> {
-    let specs = input_specs(model)?;
+    let specs = sized_specs(model, &options.sizes)?;
     let feeds = match &options.inputs {
         Some((spec, how)) => {
             let samples = Samples::open(spec, &specs, how)?;
-            samples.full_feeds(BATCH).take(options.samples.max(1)).collect::<Result<_, _>>()?
+            let mut feeds: Vec<Feed> =
+                samples.full_feeds(BATCH).take(options.samples.max(1)).collect::<Result<_, _>>()?;
+            // Models are prepared for one length.
+            let signature = feeds.first().map(Feed::signature);
+            feeds.retain(|feed| Some(feed.signature()) == signature);
+            feeds
         }
         None => {
-            let sizes = options.sizes.iter().fold(Sizes::assume(&specs), |s, (name, size)| s.with(name, *size));
             let seeds = (0..options.samples.max(2) as u64).map(|i| options.seed.wrapping_add(i));
-            seeds.map(|seed| Feed::random_sized(&specs, &sizes, seed)).collect::<Result<Vec<_>, _>>()?
+            seeds.map(|seed| Feed::random(&specs, seed)).collect::<Result<Vec<_>, _>>()?
         }
     };
     if feeds.is_empty() { Err(VerifyError::NoFeed) } else { Ok(feeds) }

@@ -64,7 +64,8 @@ pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let (seed, dims) = (args.shared.seed, &args.shared.dims);
     let layers = layers::resolve(&analysis, &plan.layers)?;
     let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;
-    let calibrated = stages.time("calibrate", || args.shared.calibration.measure(&model, &shortened.analysis))?;
+    let calibration = args.shared.calibration.clone().sized(dims);
+    let calibrated = stages.time("calibrate", || calibration.measure(&model, &shortened.analysis))?;
     // A plan of folds folds.
     let implied = plan.criterion.parse::<Formula>().is_ok_and(|f| f.implies()) && !plan.cuts.is_empty();
     let calibrated = calibrated.or_else(|| implied.then(|| args.shared.calibration.imply(&shortened.analysis).0));

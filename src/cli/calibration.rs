@@ -1,18 +1,19 @@
 //! Arguments about calibration: samples on which statistics are measured, and whether there is a repair.
 
-use super::Failure;
 use super::progress::Progress;
+use super::source::Dims;
+use super::{Failure, data};
 use crate::analysis::Analysis;
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::prune::Repair;
 use crate::stats::{self, Batches, Implied, Measured};
-use crate::verify;
+use crate::sizes::Given;
 use clap::Args;
 use std::sync::Arc;
 
 /// Samples to measure on.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Calibration {
     /// Unlabeled samples to choose layers and units and to repair by: an `.npz` or `.npy` file, a folder of images or of
     /// encoded tensors, or `random:N`
@@ -28,6 +29,9 @@ pub struct Calibration {
     /// Do not refit what is left of the model
     #[arg(long)]
     no_compensate: bool,
+    /// Sizes of the model's open dimensions, which are given by other arguments.
+    #[arg(skip)]
+    given: Given,
 }
 
 /// How many samples are run at a time.
@@ -44,6 +48,11 @@ impl Calibration {
     /// Whether there are samples.
     pub fn is_given(&self) -> bool {
         self.calib.is_some()
+    }
+
+    /// The same for a model whose open dimensions are so long.
+    pub fn sized(self, dims: &Dims) -> Calibration {
+        Calibration { given: dims.given(), ..self }
     }
 
     /// Where the samples are.
@@ -68,7 +77,9 @@ impl Calibration {
 
     /// As many samples of another source, read in the same way.
     pub fn open(&self, spec: &str, model: &Model, labels: Option<Labels>) -> Result<Samples, Failure> {
-        open(spec, self.calib_preprocess.clone(), model, self.samples as usize, labels)
+        let (preprocess, limit) = (self.calib_preprocess.clone(), Some(self.samples as usize));
+        let options = feed::Options { preprocess, labels, limit, ..feed::Options::default() };
+        data::opened(spec, model, &self.given, &options)
     }
 
     /// Runs the model on the samples, if there are any.
@@ -95,24 +106,13 @@ impl Calibration {
 
 /// The first samples of a source, a few at a time.
 pub fn read(spec: &str, preprocess: Option<String>, model: &Model, count: usize) -> Result<Batches, Failure> {
-    Ok(batches(open(spec, preprocess, model, count, None)?))
+    let options = feed::Options { preprocess, limit: Some(count), ..feed::Options::default() };
+    Ok(batches(data::opened(spec, model, &Given::default(), &options)?))
 }
 
 /// Samples, a few at a time.
 pub fn batches(samples: Samples) -> Batches {
     Batches { samples, batch: BATCH }
-}
-
-fn open(
-    spec: &str,
-    preprocess: Option<String>,
-    model: &Model,
-    count: usize,
-    labels: Option<Labels>,
-) -> Result<Samples, Failure> {
-    let specs = verify::input_specs(model).map_err(Failure::new)?;
-    let options = feed::Options { preprocess, labels, limit: Some(count), ..feed::Options::default() };
-    Samples::open(spec, &specs, &options).map_err(Failure::new)
 }
 
 impl Calibrated {

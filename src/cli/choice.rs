@@ -228,6 +228,7 @@ impl Choice {
         open: OpenDims,
         settings: &Settings,
     ) -> Result<Chosen, Failure> {
+        let open = open.at(&analysis.model, &analysis.facts);
         let Some(count) = self.layers else {
             let shortened = prune::shorten(analysis, &[], &open)?;
             return self.units(model, shortened, open, None, vec![], settings);
@@ -304,6 +305,8 @@ impl Choice {
         let (calibrated, options) = self.how.options(self.budget.budget(), open, &shortened.analysis, calibrated)?;
         let options = Options { whole, ..options };
         let analysis = &shortened.analysis;
+        let open = options.open.at(&analysis.model, &analysis.facts);
+        let options = Options { open, ..options };
         let searched = promise.is_some() || self.driving.is_given();
         let measured = matches!(options.budget, Budget::Latency(_) | Budget::Energy(_)) || self.tables.are_given();
         let replan = (!searched && !measured).then(|| options.clone());
@@ -341,6 +344,11 @@ impl Choice {
 }
 
 impl How {
+    /// Lets samples that are made up be of the sizes that are given.
+    pub fn size(&mut self) {
+        self.calibration = self.calibration.clone().sized(&self.dims);
+    }
+
     /// What a plan is made by. `calibrated` has what was measured; without samples it becomes what the weights imply,
     /// where the criterion asks for that.
     pub fn options(

@@ -1,15 +1,15 @@
 //! Arguments for samples: where they come from, and how they are read.
 
-use super::Failure;
+use super::{Failure, show};
 use super::progress::Progress;
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::judge::{self, Task};
 use crate::oracle::Setup;
 use crate::report::Metrics;
+use crate::sizes::Given;
 use crate::verify;
 use clap::{Args, ValueEnum};
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// Inputs to run; without any, random ones.
@@ -32,10 +32,21 @@ impl Inputs {
     }
 
     /// Where samples come from, and how they are read.
-    pub fn source(&self, seed: u64, sizes: &HashMap<String, i64>) -> Option<(String, feed::Options)> {
-        let (preprocess, sizes) = (self.preprocess.clone(), sizes.clone());
-        Some((self.inputs.clone()?, feed::Options { preprocess, seed, sizes, ..feed::Options::default() }))
+    pub fn source(&self, seed: u64) -> Option<(String, feed::Options)> {
+        let preprocess = self.preprocess.clone();
+        Some((self.inputs.clone()?, feed::Options { preprocess, seed, ..feed::Options::default() }))
     }
+}
+
+/// Samples for a model whose open dimensions are so long; what is left out of them is told.
+pub fn opened(spec: &str, model: &Model, given: &Given, how: &feed::Options) -> Result<Samples, Failure> {
+    let specs = verify::sized_specs(model, given)?;
+    let samples = Samples::open(spec, &specs, how).map_err(Failure::new)?;
+    if !samples.left_out().is_empty() {
+        let names: Vec<String> = samples.left_out().iter().map(|name| format!("`{name}`")).collect();
+        show::say(&format!("{spec} has nothing for {}: zeros are fed", names.join(", ")));
+    }
+    Ok(samples)
 }
 
 /// What outputs are judged by.
@@ -99,6 +110,7 @@ impl Judging {
     pub fn compare(
         &self,
         source: Option<(String, feed::Options)>,
+        given: &Given,
         (before, after): (&Model, &Model),
         setup: Setup,
     ) -> Result<Option<Metrics>, Failure> {
@@ -106,7 +118,7 @@ impl Judging {
             return Ok(None);
         };
         let how = feed::Options { labels: self.labels(), ..how };
-        let samples = Samples::open(&spec, &verify::input_specs(before)?, &how)?;
+        let samples = opened(&spec, before, given, &how)?;
         let options = judge::Options { task: self.task(), output: None, batch: BATCH as usize, setup };
         let progress = Progress::new("judging", 2 * samples.len());
         let judged = |model| judge::evaluate(model, &samples, &options, &|n| progress.step(n));

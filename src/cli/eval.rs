@@ -1,6 +1,6 @@
 //! `secateur eval`: how good is a model?
 
-use super::data::{BATCH, Judging};
+use super::data::{self, BATCH, Judging};
 use super::progress::Progress;
 use super::running::Running;
 use super::source::{self, Dims};
@@ -8,7 +8,6 @@ use super::{Exit, Failure, figures, show};
 use crate::drive::Spread;
 use crate::feed::{self, Samples};
 use crate::judge::{self, ClassesReport, Figure, Judgement, Task};
-use crate::verify;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -95,8 +94,7 @@ impl Args {
         let model = source::load(path)?;
         self.dims.check(&model)?;
         let blame = |e: &dyn std::fmt::Display| Failure::new(format!("{}: {e}", path.display()));
-        let inputs = verify::input_specs(&model).map_err(|e| blame(&e))?;
-        let samples = Samples::open(&self.inputs, &inputs, &self.reading()).map_err(Failure::new)?;
+        let samples = data::opened(&self.inputs, &model, &self.dims.given(), &self.reading())?;
         let task = self.judging.task();
         if task != Task::Perplexity && samples.labels().is_none() {
             let failure = Failure::usage("there is nothing to judge by: no labels are given");
@@ -121,7 +119,6 @@ impl Args {
             labels: self.judging.labels(),
             limit: self.samples.map(|n| n as usize),
             seed: self.seed,
-            sizes: self.dims.sizes(),
         }
     }
 }

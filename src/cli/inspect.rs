@@ -49,7 +49,7 @@ pub fn run(args: Args) -> super::Outcome {
     let model = source::load(&args.model)?;
     let model = prune::unfolded(&model)?;
     let facts = infer::infer(&model);
-    let open = args.dims.open(&model)?;
+    let open = args.dims.open(&model)?.at(&model, &facts);
     let mut layers = layers(&model, &facts, &open);
     // Both are in topological order.
     let peaks = Walk::new(&model.graph, &facts, &open).bytes();

@@ -33,8 +33,9 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
+pub fn run(mut args: Args, given: &ArgMatches) -> super::Outcome {
     args.choice.check()?;
+    args.choice.how.size();
     if args.choice.driving.tuning.is_given() {
         let failure = Failure::usage("--tune-steps trains weights, and a plan has none");
         return Err(failure.hint("give it to `secateur prune`, or carry the plan out and use `secateur tune`"));

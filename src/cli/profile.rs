@@ -50,8 +50,8 @@ const LINES: usize = 20;
 pub fn run(args: Args) -> super::Outcome {
     let settings = Settings { setup: args.running.setup()?, warmup: args.warmup, repeats: args.repeats as usize };
     let model = source::load(&args.model)?;
-    let open = args.dims.open(&model)?;
     let analysis = source::prepare(&model)?;
+    let open = args.dims.open(&model)?.at(&analysis.model, &analysis.facts);
     let meter = match (args.energy, &args.energy_table) {
         (false, _) => Meter::Clock,
         (true, Some(path)) => Meter::Model(EnergyModel::read(path)?),

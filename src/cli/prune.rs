@@ -136,6 +136,7 @@ pub fn make(args: &mut Args, given: &ArgMatches) -> Result<Done, Failure> {
         _ => args.finish.verification.check()?,
     }
     args.choice.check()?;
+    args.choice.how.size();
     let how = &args.choice.how;
     let thin = args.thinning.options(&how.calibration)?;
     let mut stages = Stages::default();

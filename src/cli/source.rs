@@ -7,13 +7,13 @@ use super::running::{Running, Seconds};
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
 use crate::files::{self, folder};
-use crate::ir::{Model, Node};
+use crate::ir::Model;
 use crate::machine::Settings;
 use crate::report::Metrics;
 use crate::save::{ExternalData, SaveError, SaveOptions, Saved};
-use crate::{content, load, prune, save, verify};
+use crate::sizes::{self, Given};
+use crate::{content, load, passes, prune, save, verify};
 use clap::{Args, ValueEnum};
-use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Loads a model, with a hint where it is none.
@@ -47,50 +47,61 @@ pub fn hash(path: &Path, model: &Model) -> Result<String, Failure> {
 /// Sizes of dimensions that the model leaves open.
 #[derive(Args)]
 pub struct Dims {
-    /// Size of an open dimension, for costs and for runs (`--dim batch=8`); may be repeated. Without it, costs are
-    /// counted for a batch of 1 and runs take 2; other open dimensions count as 64 and run with 16
+    /// Size of an open dimension, for costs and for runs, by its name or by an input's axis (`--dim batch=8`,
+    /// `--dim x[1]=16000`); may be repeated. Without it costs are counted for a batch of 1 and runs take 2, and other open
+    /// dimensions count as 64 and run with 16, or with as many as the model asks for
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dim)]
     dims: Vec<(String, i64)>,
+    /// Shape of an input, in place of a --dim for each axis (`--shape x=1,3,640,640`); may be repeated
+    #[arg(long = "shape", value_name = "INPUT=SIZES", value_parser = shape)]
+    shapes: Vec<Shape>,
+    /// Which axis of an input counts samples, from 0 (`--batch-axis state=1`), where its dimension's name does not tell;
+    /// may be repeated
+    #[arg(long = "batch-axis", value_name = "INPUT=AXIS", value_parser = batch_axis)]
+    batch_axes: Vec<(String, usize)>,
 }
+
+/// An input's name and its shape.
+type Shape = (String, Vec<i64>);
 
 impl Dims {
-    pub fn sizes(&self) -> HashMap<String, i64> {
-        self.dims.iter().cloned().collect()
+    pub fn given(&self) -> Given {
+        let given = self.dims.iter().fold(Given::default(), |given, (name, size)| given.with(name, *size));
+        let given = self.shapes.iter().fold(given, |given, (name, shape)| given.with_shape(name, shape.clone()));
+        self.batch_axes.iter().fold(given, |given, (name, axis)| given.with_batch(name, *axis))
     }
 
-    /// The sizes for counting costs; a name that the model does not have is a mistake.
+    /// The sizes for counting costs; one that the model does not have is a mistake.
     pub fn open(&self, model: &Model) -> Result<OpenDims, Failure> {
-        self.check(model)?;
-        Ok(OpenDims::of(model, self.sizes()))
+        OpenDims::given(&passes::opened(model), &self.given()).map_err(Failure::usage)
     }
 
-    /// Fails if a name is no open dimension of the model.
+    /// Fails if something is no size of the model.
     pub fn check(&self, model: &Model) -> Result<(), Failure> {
-        let known = symbols(model);
-        let Some((name, _)) = self.dims.iter().find(|(name, _)| !known.contains(name)) else { return Ok(()) };
-        let known: Vec<String> = known.into_iter().map(|s| format!("`{s}`")).collect();
-        let there = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        Err(Failure::usage(format!("--dim: the model has no open dimension `{name}`; it has {there}")))
+        sizes::check(model, &self.given()).map_err(Failure::usage)
     }
-}
-
-/// The names of all open dimensions that the model declares.
-fn symbols(model: &Model) -> BTreeSet<String> {
-    let graph = &model.graph;
-    let infos = graph.nodes().into_iter().filter_map(|n| match graph.node(n) {
-        Node::Input(i) => Some(&i.info),
-        Node::Output(o) => Some(&o.info),
-        _ => None,
-    });
-    let types = infos.chain(&graph.value_info).filter_map(|info| info.ty.tensor());
-    let dims = types.filter_map(|t| t.shape.as_ref()).flatten();
-    dims.filter_map(|d| d.as_symbol()).map(str::to_owned).collect()
 }
 
 fn dim(text: &str) -> Result<(String, i64), String> {
-    let (name, size) = text.split_once('=').ok_or("give NAME=SIZE")?;
-    match size.parse() {
-        Ok(size) if size > 0 => Ok((name.to_owned(), size)),
+    let (name, size) = text.rsplit_once('=').ok_or("give NAME=SIZE")?;
+    Ok((name.to_owned(), positive(size)?))
+}
+
+fn shape(text: &str) -> Result<Shape, String> {
+    let (name, sizes) = text.rsplit_once('=').ok_or("give INPUT=SIZES, such as x=1,3,640,640")?;
+    let sizes = sizes.split([',', 'x']).map(positive).collect::<Result<_, _>>()?;
+    Ok((name.to_owned(), sizes))
+}
+
+fn batch_axis(text: &str) -> Result<(String, usize), String> {
+    let (name, axis) = text.rsplit_once('=').ok_or("give INPUT=AXIS")?;
+    let axis = axis.parse().map_err(|_| format!("`{axis}` is no number of an axis"))?;
+    Ok((name.to_owned(), axis))
+}
+
+fn positive(size: &str) -> Result<i64, String> {
+    match size.trim().parse() {
+        Ok(size) if size > 0 => Ok(size),
         _ => Err(format!("`{size}` is not a positive number")),
     }
 }
@@ -225,16 +236,16 @@ impl Verification {
 
     /// How good two models are, if there are labels to tell.
     pub fn metrics(&self, seed: u64, dims: &Dims, before: &Model, after: &Model) -> Result<Option<Metrics>, Failure> {
-        let source = self.inputs.source(seed, &dims.sizes());
-        self.judging.compare(source, (before, after), self.running.setup()?)
+        let source = self.inputs.source(seed);
+        self.judging.compare(source, &dims.given(), (before, after), self.running.setup()?)
     }
 
     pub fn options(&self, seed: u64, dims: &Dims) -> Result<verify::Options, Failure> {
         Ok(verify::Options {
-            inputs: self.inputs.source(seed, &dims.sizes()),
+            inputs: self.inputs.source(seed),
             samples: self.verify_samples as usize,
             seed,
-            sizes: dims.sizes(),
+            sizes: dims.given(),
             tolerance: self.tolerance,
             setup: self.running.setup()?,
             warmup: self.warmup,

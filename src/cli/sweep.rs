@@ -86,12 +86,13 @@ struct Sibling {
     latency: Option<LatencyMs>,
 }
 
-pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
+pub fn run(mut args: Args, given: &ArgMatches) -> super::Outcome {
     paths::check_with(&Args::augment_args(Command::new("sweep")), given, &args.files())?;
     args.how.check()?;
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
-    let open = args.how.dims.open(&model)?;
+    let open = args.how.dims.open(&model)?.at(&analysis.model, &analysis.facts);
+    args.how.size();
     let (samples, held_out) = args.court.samples(&args.how.calibration, &model)?;
     std::fs::create_dir_all(&args.output).map_err(|e| Failure::new(format!("{}: {e}", args.output.display())))?;
     let calibrated = samples.map(|s| args.how.calibration.measured(s, &analysis)).transpose()?;
@@ -204,7 +205,7 @@ impl Args {
         verify::Options {
             samples: 2,
             seed: self.how.seed,
-            sizes: self.how.dims.sizes(),
+            sizes: self.how.dims.given(),
             repeats: self.repeats,
             time_budget: self.time_budget.0,
             ..verify::Options::default()

@@ -1,7 +1,7 @@
 //! `secateur tune`: train a model on the file.
 
 use super::apply;
-use super::data::{TaskName, labels};
+use super::data::{self, TaskName, labels};
 use super::progress::Progress;
 use super::source::{self, Dims, Output};
 use super::training::{self, Training};
@@ -10,7 +10,7 @@ use crate::feed::{self, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
 use crate::tune::{self, Curve, Keeping, Loss, Options, Teacher, TuneError, Tuned, Wanted};
-use crate::{files, page, prune, verify};
+use crate::{files, page, prune};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -147,9 +147,8 @@ impl Args {
             labels: self.labels.clone().map(|path| labels(path, task)),
             limit: self.samples.map(|n| n as usize),
             seed: self.seed,
-            sizes: self.dims.sizes(),
         };
-        Samples::open(&self.data, &verify::input_specs(model)?, &options).map_err(Failure::new)
+        data::opened(&self.data, model, &self.dims.given(), &options)
     }
 
     fn page(&self, report: &Report, labelled: bool) -> String {

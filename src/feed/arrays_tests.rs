@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 fn input(name: &str, dtype: DType, shape: Vec<Dim>) -> InputSpec {
-    InputSpec { name: name.into(), dtype, shape }
+    InputSpec::new(name, dtype, shape)
 }
 
 /// A file with 5 samples of `x` (f64, 3 each), of `ids` (i32) and a table that is none.

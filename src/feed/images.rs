@@ -54,7 +54,7 @@ pub(super) fn open(dir: &Path, inputs: &[InputSpec], options: &Options) -> Resul
     let together = input.shape[0].size().map_or(Together::Any, |n| Together::Just(n.max(1)));
     let samples = files.len();
     let source = Images { name: input.name.clone(), dtype: input.dtype, files, preprocess, together };
-    Ok(Opened { source: Arc::new(source), samples, together, labels })
+    Ok(Opened { source: Arc::new(source), samples, together, labels, left_out: vec![] })
 }
 
 struct Images {

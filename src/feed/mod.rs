@@ -19,16 +19,49 @@ pub use source::{Options, Samples};
 
 use crate::ir::{Atom, DType, Dim, Payload, Tensor};
 use crate::oracle::Signature;
+use crate::sizes::{Start, Values};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 
-/// An input as the model declares it.
+/// An input: what the model declares of it, and what is fed where there are no samples.
 #[derive(Clone, Debug)]
 pub struct InputSpec {
     pub name: String,
     pub dtype: DType,
     pub shape: Vec<Dim>,
+    /// How long each axis is in what is made up.
+    pub lengths: Vec<Length>,
+    pub values: Values,
+    /// The axis that counts samples.
+    pub batch: usize,
+    /// Whether it is a state that the model returns as well, so that samples may lack it: it begins with zeros.
+    pub state: bool,
+}
+
+/// How long an axis is in what is made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Length {
+    pub size: i64,
+    /// Whether the user said so.
+    pub given: bool,
+}
+
+impl InputSpec {
+    /// An input of which nothing but its declaration is known: an open first axis is 2 long in what is made up, others
+    /// are 16.
+    pub fn new(name: impl Into<String>, dtype: DType, shape: Vec<Dim>) -> InputSpec {
+        let (name, first) = (name.into(), Start::RUN.first);
+        let length = |axis: usize| Length { size: if axis == 0 { first } else { Start::RUN.other }, given: false };
+        let lengths = (0..shape.len()).map(length).collect();
+        InputSpec { values: Values::of(&name, dtype), name, dtype, shape, lengths, batch: 0, state: false }
+    }
+
+    /// The shape in words, `x [batch, 3, 64]`.
+    pub fn describe(&self) -> String {
+        let dims: Vec<String> = self.shape.iter().map(Dim::to_string).collect();
+        format!("{} [{}]", self.name, dims.join(", "))
+    }
 }
 
 /// A tensor for each input, by name.
@@ -73,20 +106,13 @@ pub enum FeedError {
 pub struct Sizes(BTreeMap<Atom, i64>);
 
 impl Sizes {
-    /// Of a symbol that begins some input, mostly the batch.
-    const FIRST: i64 = 2;
-    /// Of all others: long enough for a few halvings.
-    const OTHER: i64 = 16;
-
-    /// A size for every symbol and unknown in the inputs, the same wherever it occurs: 2 where it is met first as
-    /// a first axis, else 16.
+    /// A size for every symbol and unknown in the inputs, the same wherever it occurs: the length that its axis is said
+    /// to have, where it is met first alone.
     pub fn assume(inputs: &[InputSpec]) -> Sizes {
         let mut sizes = Sizes::default();
-        for input in inputs {
-            for (axis, dim) in input.shape.iter().enumerate() {
-                sizes.learn(dim, if axis == 0 { Sizes::FIRST } else { Sizes::OTHER });
-            }
-        }
+        let axes = || inputs.iter().flat_map(|i| i.shape.iter().zip(&i.lengths));
+        axes().filter(|(d, _)| d.as_atom().is_some()).for_each(|(d, length)| sizes.learn(d, length.size));
+        axes().for_each(|(d, _)| sizes.learn(d, Start::RUN.other));
         sizes
     }
 
@@ -125,9 +151,8 @@ impl Feed {
         Feed::random_sized(inputs, &Sizes::assume(inputs), seed)
     }
 
-    /// Random numbers: floats from the standard normal distribution, integers from 3 to 99 (they may be tokens, of
-    /// which the first are special), booleans true; and ones for everything called a mask. One seed, one feed, and
-    /// what an input gets depends on nothing but the seed and its position.
+    /// Random numbers of the kind that each input asks for ([`InputSpec::values`]). One seed, one feed, and what an input
+    /// gets depends on nothing but the seed and its position.
     pub fn random_sized(inputs: &[InputSpec], sizes: &Sizes, seed: u64) -> Result<Feed, FeedError> {
         let mut tensors = Vec::with_capacity(inputs.len());
         for (stream, input) in inputs.iter().enumerate() {
@@ -137,11 +162,13 @@ impl Feed {
             let count = shape.iter().product();
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(stream as u64);
-            let one = input.dtype == DType::Bool || input.name.to_lowercase().contains("mask");
-            let values: Vec<f64> = match input.dtype {
-                _ if one => vec![1.0; count],
-                d if d.is_float() => (0..count).map(|_| normal(&mut rng)).collect(),
-                _ => (0..count).map(|_| (3 + rng.next_u64() % 97) as f64).collect(),
+            let values: Vec<f64> = match input.values {
+                Values::Just(n) => vec![n as f64; count],
+                Values::Normal => (0..count).map(|_| normal(&mut rng)).collect(),
+                Values::Between(low, high) => {
+                    let span = high.abs_diff(low).saturating_add(1);
+                    (0..count).map(|_| (low + (rng.next_u64() % span) as i64) as f64).collect()
+                }
             };
             let tensor = Tensor::from_f64(input.dtype, shape, &values);
             let tensor = tensor.ok_or_else(|| FeedError::ElementType(input.name.clone(), input.dtype))?;
@@ -188,20 +215,36 @@ impl Feed {
     }
 }
 
-/// The feeds one after the other along the first axis. They have the same inputs, and the same shapes behind it.
-fn stack(mut feeds: Vec<Feed>) -> Feed {
+/// The feeds one after the other along the axis of each input that counts samples. They have the inputs in this order,
+/// and the same shapes but for that axis.
+fn stack(mut feeds: Vec<Feed>, inputs: &[InputSpec]) -> Feed {
     if feeds.len() < 2 {
         return feeds.pop().unwrap_or_default();
     }
     let column = |at: usize| {
         let parts: Vec<&Tensor> = feeds.iter().map(|f| &f.0[at].1).collect();
-        let mut whole = parts[0].clone();
-        whole.shape[0] = parts.iter().map(|t| t.shape[0]).sum();
-        let data: Vec<u8> = parts.iter().filter_map(|t| t.raw().ok()).flat_map(|b| b.iter().copied()).collect();
-        whole.payload = Payload::Raw(data.into());
-        (feeds[0].0[at].0.clone(), whole)
+        (feeds[0].0[at].0.clone(), joined(&parts, inputs.get(at).map_or(0, |i| i.batch)))
     };
     Feed((0..feeds[0].0.len()).map(column).collect())
+}
+
+/// Tensors of whole bytes one after the other along an axis; the first one where it has no such axis.
+fn joined(parts: &[&Tensor], axis: usize) -> Tensor {
+    let mut whole = parts[0].clone();
+    if axis >= whole.shape.len() {
+        return whole;
+    }
+    whole.shape[axis] = parts.iter().map(|t| t.shape[axis]).sum();
+    let blocks: usize = whole.shape[..axis].iter().product();
+    let mut data = Vec::new();
+    for block in 0..blocks {
+        for bytes in parts.iter().filter_map(|t| t.raw().ok()) {
+            let length = bytes.len() / blocks;
+            data.extend_from_slice(&bytes[block * length..(block + 1) * length]);
+        }
+    }
+    whole.payload = Payload::Raw(data.into());
+    whole
 }
 
 /// A number from the standard normal distribution (Box and Muller).
@@ -216,7 +259,7 @@ mod tests {
     use super::*;
 
     fn spec(name: &str, dtype: DType, shape: Vec<Dim>) -> InputSpec {
-        InputSpec { name: name.into(), dtype, shape }
+        InputSpec::new(name, dtype, shape)
     }
 
     #[test]

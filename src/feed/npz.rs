@@ -44,11 +44,16 @@ impl Archive {
         Ok(Archive { path: path.into(), zip })
     }
 
+    /// The names of all arrays.
+    pub fn names(&mut self) -> Result<Vec<String>, NpzError> {
+        let path = self.path.clone();
+        self.zip.names().map_err(|e| NpzError::Read { path, message: e.to_string() })
+    }
+
     pub fn array(&mut self, name: &str) -> Result<Tensor, NpzError> {
-        let path = || self.path.clone();
-        let found = self.zip.names().map_err(|e| NpzError::Read { path: path(), message: e.to_string() })?;
+        let found = self.names()?;
         if !found.iter().any(|n| n == name) {
-            return Err(NpzError::Missing { path: path(), name: name.into(), found });
+            return Err(NpzError::Missing { path: self.path.clone(), name: name.into(), found });
         }
         let read = tensor(&mut Entry { zip: &mut self.zip, name });
         read.map_err(|e| NpzError::Array { path: self.path.clone(), name: name.into(), message: e.to_string() })

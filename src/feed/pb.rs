@@ -7,9 +7,9 @@
 use super::arrays::{self, ArrayError, Serves, Symbols};
 use super::source::{Opened, Source, Together};
 use super::{Feed, FeedError, InputSpec, stack};
+use std::collections::BTreeMap;
 use crate::ir::{DType, Payload, Tensor};
 use crate::load::{LoadError, tensor_from_bytes};
-use crate::oracle::Signature;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub enum PbError {
     ElementType { path: PathBuf, name: String, expected: DType, found: DType },
     #[error("{}: {cause}", dir.display())]
     Misfit { dir: PathBuf, cause: ArrayError },
-    #[error("{} has other shapes than {}", dir.display(), first.display())]
+    #[error("{} has another number of samples than {}", dir.display(), first.display())]
     Ragged { dir: PathBuf, first: PathBuf },
 }
 
@@ -45,49 +45,66 @@ pub(super) fn is_layout(dir: &Path) -> Result<bool, PbError> {
 
 /// Opens a folder as samples. A set is a feed; where all sets are single samples of an open batch, any number of them
 /// can go into one.
-pub(super) fn open(dir: &Path, inputs: &[InputSpec]) -> Result<Opened, FeedError> {
+pub(super) fn open(dir: &Path, inputs: &[InputSpec], limit: Option<usize>) -> Result<Opened, FeedError> {
     let mut sets = sets(dir)?;
     // Files in the folder itself are the inputs of one sample, or samples of the one input.
     if inputs.len() == 1 && sets[0].dir == dir {
         sets = sets.into_iter().flat_map(Set::singles).collect();
     }
     let first = feed(&sets[0], inputs)?;
-    let rows = first.iter().next().and_then(|(_, t)| t.shape.first()).copied().unwrap_or(1);
-    let mut symbols = Symbols::default();
+    let rows = |feed: &Feed| {
+        let mut counts = inputs.iter().filter_map(|i| feed.get(&i.name)?.shape.get(i.batch).copied());
+        counts.next().unwrap_or(1)
+    };
+    let per_set = rows(&first);
+    let (mut kinds, mut signatures) = (vec![], BTreeMap::<Vec<Vec<usize>>, usize>::new());
     let mut together = Together::Any;
-    for (input, (_, tensor)) in inputs.iter().zip(first.iter()) {
-        let misfit = |cause| PbError::Misfit { dir: sets[0].dir.clone(), cause };
-        let serves = arrays::serves(input, tensor, &mut symbols).map_err(misfit)?;
-        if matches!(serves, Serves::By(_)) {
-            return Err(misfit(ArrayError::misfit(input, tensor)).into());
+    // What is beyond the limit is not read.
+    let wanted = limit.map_or(sets.len(), |n| n.div_ceil(per_set.max(1)).clamp(1, sets.len()));
+    for set in &sets[..wanted] {
+        let feed = feed(set, inputs)?;
+        let mut symbols = Symbols::default();
+        for (input, (_, tensor)) in inputs.iter().zip(feed.iter()) {
+            let misfit = |cause| PbError::Misfit { dir: set.dir.clone(), cause };
+            let serves = arrays::serves(input, tensor, &mut symbols).map_err(misfit)?;
+            if matches!(serves, Serves::By(_)) {
+                return Err(misfit(ArrayError::misfit(input, tensor)).into());
+            }
+            let is_one = tensor.shape.get(input.batch).is_none_or(|&n| n == 1);
+            let single = serves == Serves::Free && is_one && matches!(tensor.payload, Payload::Raw(_));
+            // A scalar is the same for all.
+            if !(single || tensor.shape.is_empty()) || tensor.dtype.bits() < 8 {
+                together = Together::Just(per_set);
+            }
         }
-        let single = serves == Serves::Free && tensor.shape[0] == 1 && matches!(tensor.payload, Payload::Raw(_));
-        if !single || tensor.dtype.bits() < 8 {
-            together = Together::Just(rows);
+        if rows(&feed) != per_set {
+            return Err(PbError::Ragged { dir: set.dir.clone(), first: sets[0].dir.clone() }.into());
         }
+        let shapes = feed.iter().map(|(_, t)| t.shape.clone()).collect();
+        let next = signatures.len();
+        kinds.push(*signatures.entry(shapes).or_insert(next));
     }
-    let samples = sets.len() * rows;
-    let source = Folder { inputs: inputs.to_vec(), signature: first.signature(), sets };
-    Ok(Opened { source: Arc::new(source), samples, together, labels: None })
+    let samples = sets.len() * per_set;
+    let left_out = inputs.iter().filter(|i| i.state && lacks(&sets[0], inputs, i)).map(|i| i.name.clone()).collect();
+    let source = Folder { inputs: inputs.to_vec(), kinds, sets };
+    Ok(Opened { source: Arc::new(source), samples, together, labels: None, left_out })
 }
 
 struct Folder {
     inputs: Vec<InputSpec>,
-    signature: Vec<Signature>,
+    /// A number for each set, the same for those of the same shapes.
+    kinds: Vec<usize>,
     sets: Vec<Set>,
 }
 
 impl Source for Folder {
     fn feed(&self, portions: &[usize]) -> Result<Feed, FeedError> {
-        let one = |&p: &usize| {
-            let set = &self.sets[p];
-            let feed = feed(set, &self.inputs)?;
-            match feed.signature() == self.signature {
-                true => Ok(feed),
-                false => Err(PbError::Ragged { dir: set.dir.clone(), first: self.sets[0].dir.clone() }),
-            }
-        };
-        Ok(stack(portions.iter().map(one).collect::<Result<_, _>>()?))
+        let one = |&p: &usize| feed(&self.sets[p], &self.inputs);
+        Ok(stack(portions.iter().map(one).collect::<Result<_, _>>()?, &self.inputs))
+    }
+
+    fn kind(&self, portion: usize) -> usize {
+        self.kinds[portion]
     }
 }
 
@@ -134,7 +151,39 @@ fn read((number, path): &(usize, PathBuf)) -> Result<PbFile, PbError> {
     Ok(PbFile { number: *number, path: path.clone(), name, tensor })
 }
 
+/// Whether a set of fewer files than inputs has none for this one.
+fn lacks(set: &Set, inputs: &[InputSpec], input: &InputSpec) -> bool {
+    let at = inputs.iter().position(|i| i.name == input.name);
+    set.files.len() < inputs.len() && at.is_some_and(|at| !set.files.iter().any(|(number, _)| *number == at))
+}
+
+/// The feed of a set; states that it lacks are zeros.
 fn feed(set: &Set, inputs: &[InputSpec]) -> Result<Feed, PbError> {
+    let (lacking, there): (Vec<&InputSpec>, Vec<&InputSpec>) =
+        inputs.iter().partition(|i| i.state && lacks(set, inputs, i));
+    if lacking.is_empty() || there.is_empty() {
+        return whole_feed(set, inputs, &inputs.iter().collect::<Vec<_>>());
+    }
+    let given = whole_feed(set, inputs, &there)?;
+    let mut symbols = Symbols::default();
+    let misfit = |cause| PbError::Misfit { dir: set.dir.clone(), cause };
+    for (input, (_, tensor)) in there.iter().zip(given.iter()) {
+        arrays::serves(input, tensor, &mut symbols).map_err(misfit)?;
+    }
+    let samples = there.iter().find_map(|i| given.get(&i.name)?.shape.get(i.batch).copied()).unwrap_or(1);
+    let tensor = |input: &InputSpec| {
+        if let Some(tensor) = given.get(&input.name) {
+            return Ok((input.name.clone(), tensor.clone()));
+        }
+        let shape = arrays::zeros_of(input, samples, &|dim| symbols.of(dim));
+        let zeros = Tensor::from_f64(input.dtype, shape.clone(), &vec![0.0; shape.iter().product()]);
+        Ok((input.name.clone(), zeros.ok_or_else(|| misfit(ArrayError::State(input.name.clone())))?))
+    };
+    Ok(Feed::new(inputs.iter().map(tensor).collect::<Result<_, _>>()?))
+}
+
+/// The tensors for some of the inputs.
+fn whole_feed(set: &Set, inputs: &[InputSpec], wanted: &[&InputSpec]) -> Result<Feed, PbError> {
     if set.files.is_empty() && !inputs.is_empty() {
         return Err(PbError::Empty(set.dir.clone()));
     }
@@ -151,7 +200,8 @@ fn feed(set: &Set, inputs: &[InputSpec]) -> Result<Feed, PbError> {
         }
         Ok((input.name.clone(), tensor.clone()))
     };
-    Ok(Feed::new(inputs.iter().enumerate().map(tensor).collect::<Result<_, _>>()?))
+    let wanted = inputs.iter().enumerate().filter(|(_, i)| wanted.iter().any(|w| w.name == i.name));
+    Ok(Feed::new(wanted.map(tensor).collect::<Result<_, _>>()?))
 }
 
 /// What a folder holds that is called `<start><number><end>`, by number.
@@ -183,7 +233,7 @@ mod tests {
     }
 
     fn input(name: &str, dtype: DType) -> InputSpec {
-        InputSpec { name: name.into(), dtype, shape: vec![Dim::symbol("n")] }
+        InputSpec::new(name, dtype, vec![Dim::symbol("n")])
     }
 
     #[test]

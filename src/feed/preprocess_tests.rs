@@ -3,7 +3,7 @@ use crate::ir::DType;
 
 fn input(dtype: DType, shape: &[i64]) -> InputSpec {
     let dim = |(i, &n): (usize, &i64)| if n == 0 { Dim::unknown(i as u32) } else { Dim::Fixed(n) };
-    InputSpec { name: "x".into(), dtype, shape: shape.iter().enumerate().map(dim).collect() }
+    InputSpec::new("x", dtype, shape.iter().enumerate().map(dim).collect())
 }
 
 fn of(shape: &[i64], text: &str) -> Result<Preprocess, PreprocessError> {

@@ -6,7 +6,6 @@
 use super::labels::{self, Labels};
 use super::{Feed, FeedError, InputSpec, arrays, images, made_up, pb};
 use crate::ir::Tensor;
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,8 +19,6 @@ pub struct Options {
     pub limit: Option<usize>,
     /// Seed of the first sample that is made up; the next one has the next number.
     pub seed: u64,
-    /// Sizes of named open dimensions of samples that are made up.
-    pub sizes: HashMap<String, i64>,
 }
 
 /// Samples for a model's inputs, perhaps with labels.
@@ -33,12 +30,20 @@ pub struct Samples {
     together: Together,
     /// One row for each sample of the source.
     labels: Option<Tensor>,
+    /// Inputs for which there is nothing; they are fed zeros.
+    left_out: Vec<String>,
 }
 
 /// Where samples come from. It is cut into portions, numbered from 0.
 pub(super) trait Source: Send + Sync {
-    /// The feed of these portions, one after the other along the first axis.
+    /// The feed of these portions, one after the other along the axis that counts samples.
     fn feed(&self, portions: &[usize]) -> Result<Feed, FeedError>;
+
+    /// A number that portions share which may go into one feed: they are equally long.
+    fn kind(&self, portion: usize) -> usize {
+        let _ = portion;
+        0
+    }
 }
 
 /// How many samples go into a feed.
@@ -67,6 +72,8 @@ pub(super) struct Opened {
     pub together: Together,
     /// Labels that it brings along.
     pub labels: Option<Tensor>,
+    /// Inputs that it lacks: states, which begin with zeros.
+    pub left_out: Vec<String>,
 }
 
 impl Samples {
@@ -77,11 +84,12 @@ impl Samples {
     /// - a folder of images, in sub-folders or not, in the order of their paths;
     /// - `random:N`: N samples made up as [`Feed::random_sized`] does.
     ///
-    /// Where an input's first dimension is open, the first axis counts samples. Where it is a number k, each feed has
-    /// k samples. An array of just the shape of an input of fixed shape is the same in every feed, if other inputs
-    /// have samples.
+    /// An axis of each input counts samples ([`InputSpec::batch`]). Where it is a number k, each feed has k samples. An
+    /// array of just the shape of an input of fixed shape is the same in every feed, if other inputs have samples.
+    /// States ([`InputSpec::state`]) may be left out. Samples of different lengths are sorted by length; those of one
+    /// length go into a feed.
     pub fn open(spec: &str, inputs: &[InputSpec], options: &Options) -> Result<Samples, FeedError> {
-        let Opened { source, samples, together, labels } = opened(spec, inputs, options)?;
+        let Opened { source, samples, together, labels, left_out } = opened(spec, inputs, options)?;
         if let Some(labels) = labels.as_ref().filter(|l| l.shape.first() != Some(&samples)) {
             return Err(FeedError::Labels { labels: labels.shape.first().copied().unwrap_or(1), samples });
         }
@@ -89,8 +97,17 @@ impl Samples {
         match count {
             0 => Err(FeedError::Empty(spec.into())),
             _ if count % portion != 0 => Err(FeedError::Portion { portion, samples: count }),
-            _ => Ok(Samples { source, portions: (0..count / portion).collect(), together, labels }),
+            _ => {
+                let mut portions: Vec<usize> = (0..count / portion).collect();
+                portions.sort_by_key(|&p| source.kind(p));
+                Ok(Samples { source, portions, together, labels, left_out })
+            }
         }
+    }
+
+    /// The inputs that the samples lack, which are fed zeros.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// How many samples there are.
@@ -105,13 +122,35 @@ impl Samples {
 
     /// The samples in feeds of `batch` each, or of as many as the model takes. The last one may be smaller.
     pub fn feeds(&self, batch: usize) -> impl Iterator<Item = Result<Feed, FeedError>> + '_ {
-        self.portions.chunks(self.portions_of(batch)).map(|some| self.source.feed(some))
+        self.parts(batch).into_iter().map(|part| self.feed(&part))
     }
 
-    /// The same without a smaller last feed: one signature for all. With fewer samples than `batch`, one feed of all.
+    /// The portions that go into each of these feeds, counted from 0.
+    pub fn parts(&self, batch: usize) -> Vec<Vec<usize>> {
+        let batch = self.portions_of(batch);
+        self.alike().iter().flat_map(|some| some.chunks(batch).map(<[usize]>::to_vec)).collect()
+    }
+
+    /// The same without smaller feeds: of each length as many samples as fill feeds, or one feed of all.
+    pub fn full_parts(&self, batch: usize) -> Vec<Vec<usize>> {
+        let batch = self.portions_of(batch);
+        let full = |some: &Vec<usize>| {
+            let batch = batch.min(some.len());
+            some.chunks_exact(batch).map(<[usize]>::to_vec).collect::<Vec<_>>()
+        };
+        self.alike().iter().flat_map(full).collect()
+    }
+
+    /// Portions of one length each, which may go into one feed.
+    fn alike(&self) -> Vec<Vec<usize>> {
+        let all: Vec<usize> = (0..self.portions.len()).collect();
+        let kind = |at: usize| self.source.kind(self.portions[at]);
+        all.chunk_by(|&a, &b| kind(a) == kind(b)).map(<[usize]>::to_vec).collect()
+    }
+
+    /// The same without smaller feeds ([`full_parts`](Samples::full_parts)): one signature for all of a length.
     pub fn full_feeds(&self, batch: usize) -> impl Iterator<Item = Result<Feed, FeedError>> + '_ {
-        let batch = self.portions_of(batch).min(self.portions.len().max(1));
-        self.portions.chunks_exact(batch).map(|some| self.source.feed(some))
+        self.full_parts(batch).into_iter().map(|part| self.feed(&part))
     }
 
     /// How many samples [`feeds`](Samples::feeds) puts into a feed.
@@ -176,7 +215,7 @@ fn opened(spec: &str, inputs: &[InputSpec], options: &Options) -> Result<Opened,
     }
     let mut opened = match path.extension().and_then(|e| e.to_str()) {
         _ if spec.starts_with("random:") => made_up::open(spec, inputs, options)?,
-        _ if tensors => pb::open(path, inputs)?,
+        _ if tensors => pb::open(path, inputs, options.limit)?,
         _ if folder => return images::open(path, inputs, options),
         Some("npz" | "npy") => arrays::open(path, inputs)?,
         _ => return Err(FeedError::Source(spec.into())),

@@ -7,7 +7,7 @@ use ndarray_npy::{NpzWriter, write_npy};
 use std::fs::{self, File};
 
 fn input(name: &str, dtype: DType, shape: &[Dim]) -> InputSpec {
-    InputSpec { name: name.into(), dtype, shape: shape.to_vec() }
+    InputSpec::new(name, dtype, shape.to_vec())
 }
 
 fn n() -> Dim {

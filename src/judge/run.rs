@@ -47,29 +47,25 @@ pub fn evaluate(
     options: &Options,
     step: &dyn Fn(usize),
 ) -> Result<Judgement, EvalError> {
-    let labels = samples.labels();
     let mut judge = Judge::new(options.task);
     let mut prepared: Option<(Vec<Signature>, Runner)> = None;
-    let (mut at, total, per_feed) = (0, samples.len(), samples.per_feed(options.batch));
-    for feed in samples.feeds(options.batch) {
-        let (feed, to) = (feed?, total.min(at + per_feed));
-        // A smaller last feed needs a runner of its own.
+    for part in samples.parts(options.batch) {
+        let feed = samples.feed(&part)?;
+        // A smaller or longer feed needs a runner of its own.
         let runner = match prepared.take().filter(|(signature, _)| *signature == feed.signature()) {
             Some((_, runner)) => runner,
             None => verify::runner_on(&options.setup, model, Role::Alone, &feed)?,
         };
         let mut outputs = runner.run(&feed)?;
         let (name, output) = outputs.swap_remove(chosen(&outputs, options.output.as_deref())?);
-        let rows: Vec<usize> = (at..to).collect();
-        let labels = match &labels {
-            Some(labels) => labels.select(0, &rows).map_err(JudgeError::from),
+        let labels = match samples.labels_of(&part) {
+            Some(labels) => Ok(labels),
             None if options.task == Task::Perplexity => Ok(following(&feed)?),
             None => return Err(EvalError::NoLabels),
         };
         labels.and_then(|l| judge.add(&output, &l)).map_err(|cause| EvalError::Judge { name, cause })?;
         prepared = Some((feed.signature(), runner));
-        step(to - at);
-        at = to;
+        step(part.len() * samples.per_portion());
     }
     Ok(judge.finish())
 }

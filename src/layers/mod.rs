@@ -99,6 +99,7 @@ impl Layer {
 /// What goes with each of these layers, and what that costs.
 pub fn reports(analysis: &Analysis, layers: &[(Layer, LayerCut)], open: &OpenDims) -> Vec<LayerReport> {
     let graph = &analysis.model.graph;
+    let open = &open.at(&analysis.model, &analysis.facts);
     let costs: HashMap<NodeId, Cost> = cost::per_node(&analysis.model, &analysis.facts, open).into_iter().collect();
     let report = |(layer, cut): &(Layer, LayerCut)| {
         let gone = || layer.gone.iter().filter_map(|n| costs.get(n));

@@ -18,7 +18,7 @@ pub(super) struct Loader {
     files: Files,
     ir_version: i64,
     /// How many dimensions without a size or a name there were.
-    unknowns: u32,
+    open: types::OpenSizes,
     /// The names that the graph at hand and each one around it define, outermost first.
     scopes: Vec<HashSet<String>>,
 }
@@ -35,7 +35,7 @@ struct Body {
 
 impl Loader {
     pub fn new(dir: Option<&Path>, ir_version: i64) -> Loader {
-        Loader { files: Files::new(dir), ir_version, unknowns: 0, scopes: vec![] }
+        Loader { files: Files::new(dir), ir_version, open: types::OpenSizes::default(), scopes: vec![] }
     }
 
     pub fn tensor(&mut self, p: TensorProto, name: &str) -> Result<Tensor, LoadError> {
@@ -71,7 +71,7 @@ impl Loader {
     }
 
     fn info(&mut self, p: &ValueInfoProto) -> ValueInfo {
-        types::value_info(p, &mut self.unknowns)
+        types::value_info(p, &mut self.open)
     }
 }
 

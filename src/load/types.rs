@@ -4,11 +4,20 @@ use crate::ir::{DType, Dim, TensorType, Type, ValueInfo};
 use crate::proto::tensor_shape_proto::Dimension;
 use crate::proto::tensor_shape_proto::dimension::Value;
 use crate::proto::*;
+use std::collections::HashMap;
 
-/// Reads a declared value. `unknowns` counts the dimensions that the file leaves open.
-pub(super) fn value_info(p: &ValueInfoProto, unknowns: &mut u32) -> ValueInfo {
+/// The sizes that a file leaves open, told apart.
+#[derive(Default)]
+pub(super) struct OpenSizes {
+    unnamed: u32,
+    /// How often a name has been met that says nothing.
+    placeholders: HashMap<String, u32>,
+}
+
+/// Reads a declared value.
+pub(super) fn value_info(p: &ValueInfoProto, open: &mut OpenSizes) -> ValueInfo {
     let ty = p.r#type.as_ref().and_then(tensor_type).map_or(Type::Other, |t| {
-        let shape = t.shape.as_ref().map(|s| s.dim.iter().map(|d| dim(d, unknowns)).collect());
+        let shape = t.shape.as_ref().map(|s| s.dim.iter().map(|d| open.dim(d)).collect());
         Type::Tensor(TensorType { dtype: DType::from_code(t.elem_type()).unwrap_or(DType::F32), shape })
     });
     ValueInfo { name: p.name().to_owned(), ty, extra: remainder(p) }
@@ -22,15 +31,54 @@ pub(crate) fn tensor_type(p: &TypeProto) -> Option<&type_proto::Tensor> {
     }
 }
 
-fn dim(p: &Dimension, unknowns: &mut u32) -> Dim {
-    match known(p) {
-        Some(Value::DimValue(n)) => Dim::Fixed(*n),
-        Some(Value::DimParam(s)) => Dim::symbol(s),
-        None => {
-            *unknowns += 1;
-            Dim::unknown(*unknowns - 1)
+impl OpenSizes {
+    fn dim(&mut self, p: &Dimension) -> Dim {
+        match known(p) {
+            Some(Value::DimValue(n)) => Dim::Fixed(*n),
+            Some(Value::DimParam(s)) => self.symbol(s),
+            None => {
+                self.unnamed += 1;
+                Dim::unknown(self.unnamed - 1)
+            }
         }
     }
+
+    /// The size of a name. One that an exporter puts wherever it knows nothing (`?`, `unk__12`, `None`) is another size
+    /// each time: from the second on, a number behind the name tells them apart.
+    fn symbol(&mut self, name: &str) -> Dim {
+        if !is_placeholder(name) {
+            return Dim::symbol(name);
+        }
+        let count = self.placeholders.entry(name.to_owned()).or_insert(0);
+        *count += 1;
+        if *count == 1 && file_name(name) == name { Dim::symbol(name) } else { Dim::symbol(&format!("{name}#{count}")) }
+    }
+}
+
+/// The name that the file has for a symbol.
+pub fn file_name(symbol: &str) -> &str {
+    numbered(symbol).filter(|name| is_placeholder(name)).unwrap_or(symbol)
+}
+
+/// What comes before a number at the end, `name#2`.
+fn numbered(symbol: &str) -> Option<&str> {
+    let (name, number) = symbol.rsplit_once('#')?;
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    is_number.then_some(name)
+}
+
+/// Whether a name says nothing: no letters in it, or only words for what is not known.
+fn is_placeholder(name: &str) -> bool {
+    const NOTHING: [&str; 9] = ["unk", "unknown", "none", "null", "dyn", "dynamic", "any", "undef", "undefined"];
+    const SIZE: [&str; 4] = ["dim", "dimension", "axis", "axes"];
+    let name = name.to_lowercase();
+    let mut words = name.split(|c: char| !c.is_alphabetic()).filter(|w| !w.is_empty()).peekable();
+    if words.peek().is_none() {
+        return true;
+    }
+    let (said, sizes): (Vec<&str>, Vec<&str>) = words.partition(|word| !SIZE.contains(word));
+    let is_size = sizes.len() <= 1 && said.len() == 1;
+    is_size && NOTHING.contains(&said[0])
 }
 
 /// What a dimension says: negative numbers and empty names say nothing.

@@ -3,8 +3,8 @@
 use super::{Measured, Settings};
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
-use crate::feed::{Feed, FeedError, Sizes};
-use crate::ir::{Atom, Dim, Model};
+use crate::feed::{Feed, FeedError};
+use crate::ir::Model;
 use crate::latency;
 use crate::oracle::{OracleError, Runner};
 use crate::plan::Plan;
@@ -60,13 +60,11 @@ impl<'a> Trial<'a> {
 
 /// Made-up inputs of the sizes that costs are counted for.
 fn feed(model: &Model, open: &OpenDims) -> Result<Feed, TrialError> {
-    let specs = verify::input_specs(model)?;
-    let mut sizes = Sizes::assume(&specs);
-    let atoms = specs.iter().flat_map(|s| &s.shape).flat_map(Dim::terms).flat_map(|(_, factors)| factors);
-    for atom in atoms {
-        if let Atom::Symbol(name) = &atom {
-            sizes = sizes.with(name, open.eval(&Dim::symbol(name)) as i64);
+    let mut specs = verify::input_specs(model)?;
+    for spec in &mut specs {
+        for (dim, length) in spec.shape.iter().zip(&mut spec.lengths) {
+            length.size = open.eval(dim) as i64;
         }
     }
-    Ok(Feed::random_sized(&specs, &sizes, 0)?)
+    Ok(Feed::random(&specs, 0)?)
 }

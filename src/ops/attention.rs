@@ -80,6 +80,14 @@ const ROTARY_EMBEDDING: Rule = Rule {
     axes: rotary_axes,
     zero: zero::first,
     refit: |site, cut| Ok(refit_heads(site, Refit::default(), "num_heads", cut.size("h"))),
+    indices: |site| {
+        let (positions, table) = if site.call.domain == "com.microsoft" { (1, 2) } else { (3, 1) };
+        let Some(rows) = site.dim(table, 0).filter(|_| site.rank(table) == Some(2)) else { return vec![] };
+        // One position is that of the first token.
+        let length = site.rank(0).and_then(|rank| site.dim(0, rank - 2)).filter(|_| site.rank(positions) == Some(1));
+        let rows = length.map_or_else(|| rows.clone(), |n| rows.clone() - n.clone() + Dim::Fixed(1));
+        vec![(positions, rows)]
+    },
     lower: lower::rotary::rotary,
     ..Rule::OPAQUE
 };

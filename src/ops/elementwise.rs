@@ -198,9 +198,21 @@ const CAST: Rule = Rule {
     infer: |site| Ok(vec![cast(site, cast_type(site))]),
     axes: |site| pass(site).map(AxisRule::carries),
     is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == cast_type(site),
+    bounds: |site, at| cast_bounds(*at.first()?, site.result(0).dtype?),
     lower: lower::elementwise::cast,
     ..map!(zero::first)
 };
+
+/// What numbers are as another element type, if none of them is out of its reach.
+fn cast_bounds(x: Interval, to: DType) -> Option<Interval> {
+    match to {
+        DType::Bool => Some(Interval::new(0.0, 1.0)),
+        DType::F32 | DType::F64 => Some(x),
+        // 2^31: beyond it integers wrap around.
+        DType::I32 | DType::I64 if x.lo.abs().max(x.hi.abs()) < 2_147_483_648.0 => Some(x.rising(f64::trunc)),
+        _ => None,
+    }
+}
 
 /// CastLike: the element type of the second operand.
 const CAST_LIKE: Rule = Rule {

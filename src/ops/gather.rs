@@ -54,6 +54,11 @@ const GATHER: Rule = Rule {
     zero: zero::first,
     refit: |site, cut| Ok(reindexed(site, cut).unwrap_or_default()),
     moves: true,
+    indices: |site| {
+        let rank = site.rank(0).unwrap_or(0);
+        let axis = site.axis("axis", 0, rank).ok().and_then(|axis| site.dim(0, axis));
+        axis.map(|size| (1, size.clone())).into_iter().collect()
+    },
     lower: lower::indices::gathered,
     ..Rule::OPAQUE
 };

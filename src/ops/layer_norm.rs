@@ -100,6 +100,10 @@ const EMBED_LAYER_NORMALIZATION: Rule = Rule {
         let sum = on(at, 2) && on(at, 3) && vanishes(site, at, 4);
         on(at, 5) && on(at, 6) && (sum || !wants(site, 2))
     },
+    indices: |site| {
+        let rows = |(ids, table): (usize, usize)| site.dim(table, 0).map(|n| (ids, n.clone()));
+        [(0, 2), (1, 4), (8, 3)].into_iter().filter_map(rows).collect()
+    },
     lower: lower::layer_norm::embedded,
     ..Rule::OPAQUE
 };

@@ -85,6 +85,8 @@ pub struct Rule {
     pub scale: fn(usize) -> Option<usize>,
     /// Whether all numbers of the results are numbers of the operands: then `zero` holds of any number.
     pub moves: bool,
+    /// The operands whose elements are indices, by slot, each with the length of the axis that they point into.
+    pub indices: fn(&Site) -> Vec<(usize, Dim)>,
     /// What has to change beside the constants once axes got shorter: attributes and shape operands.
     pub refit: fn(&Site, &Cut) -> Result<Refit, String>,
     /// Multiply-accumulate operations of one run.
@@ -168,6 +170,7 @@ impl Rule {
         zero_point: |_| None,
         scale: |_| None,
         moves: false,
+        indices: |_| vec![],
         refit: |_, _| Ok(Refit::default()),
         cost: |_| Dim::Fixed(0),
         is_identity: |_| false,

@@ -36,6 +36,7 @@ const GATHER_ELEMENTS: Rule = Rule {
         Some(AxisRule::new(format!("{data}, {index} @e -> {index}")).why(INDEXED).carries())
     },
     zero: zero::first,
+    indices: along_axis,
     lower: lower::indices::gathered_each,
     ..Rule::OPAQUE
 };
@@ -49,6 +50,7 @@ const SCATTER_ELEMENTS: Rule = Rule {
         Some(AxisRule::new(format!("{data}, {index} @e, {index} -> {data}")).why(INDEXED))
     },
     zero: both,
+    indices: along_axis,
     lower: lower::indices::scattered_each,
     ..Rule::OPAQUE
 };
@@ -69,8 +71,27 @@ const TENSOR_SCATTER: Rule = Rule {
         Some(AxisRule::new(format!("{labels}, {labels}, x0 -> {labels}")).why(INDEXED))
     },
     zero: |_, z| z.first() == Some(&true) && z.get(1) == Some(&true),
+    indices: |site| {
+        let axis = site.rank(0).and_then(|rank| site.axis("axis", -2, rank).ok());
+        // All that is written has to fit behind the first position.
+        let room = axis.and_then(|a| Some(site.dim(0, a)?.clone() - site.dim(1, a)?.clone() + Dim::Fixed(1)));
+        room.map(|room| (2, room)).into_iter().collect()
+    },
     ..Rule::OPAQUE
 };
+
+/// Indices along the attribute's axis, in the second operand.
+fn along_axis(site: &Site) -> Vec<(usize, Dim)> {
+    let axis = site.rank(0).and_then(|rank| site.axis("axis", 0, rank).ok());
+    axis.and_then(|axis| site.dim(0, axis)).map(|size| (1, size.clone())).into_iter().collect()
+}
+
+/// Index tuples in the second operand, which stay within the shortest of the axes that they point into.
+fn in_tuples(site: &Site) -> Vec<(usize, Dim)> {
+    let (Ok(Some((batch, depth))), Some(data)) = (tuples(site), site.shape(0)) else { return vec![] };
+    let shortest = data.iter().skip(batch).take(depth).filter_map(Dim::fixed).min();
+    shortest.map(|size| (1, Dim::Fixed(size))).into_iter().collect()
+}
 
 /// Data overwritten with updates: zero where both are.
 fn both(_: &Site, z: &[bool]) -> bool {
@@ -115,6 +136,7 @@ const GATHER_ND: Rule = Rule {
         Some(AxisRule::new(text).why(INDEXED).carries())
     },
     zero: zero::first,
+    indices: in_tuples,
     lower: |site, at| {
         let (batch, depth) = tuples(site)?.ok_or("the length of its index tuples is not known")?;
         lower::indices::gathered_tuples(site, at, batch, depth)
@@ -149,6 +171,7 @@ const SCATTER_ND: Rule = Rule {
         let text = format!("{0}{rest}, _*, {1}{rest} -> {0}{rest}", pinned(depth), pinned(index - 1));
         Some(AxisRule::new(text).why(INDEXED))
     },
+    indices: in_tuples,
     zero: both,
     lower: |site, at| {
         let (_, depth) = tuples(site)?.ok_or("the length of its index tuples is not known")?;

@@ -101,6 +101,7 @@ const ONE_HOT: Rule = Rule {
         let depth = site.result_shape(0)?.get(axis)?.clone();
         Some(rule.size("e", depth).why("it tells indices apart"))
     },
+    indices: |site| depth_of(site).map(|depth| (0, depth)).into_iter().collect(),
     refit: |site, cut| match cut.size("e") {
         Some(depth) if depth_of(site).is_some_and(|before| before != depth) => Ok(Refit::default().scalar(1, depth)),
         _ => Ok(Refit::default()),

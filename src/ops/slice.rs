@@ -87,8 +87,8 @@ struct Range {
     step: Option<i64>,
 }
 
-/// From here on an end means "to the end".
-const FAR: i64 = i32::MAX as i64;
+/// From here on an end means "to the end": no axis is longer.
+const FAR: i64 = 1_000_000_000;
 
 /// The ranges; `None` where not even their axes are known.
 fn ranges(site: &Site, rank: usize) -> Result<Option<Vec<Range>>, String> {

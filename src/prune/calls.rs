@@ -12,14 +12,15 @@ type Key<'a> = (Option<u32>, u32, &'a str);
 /// The calls that cost something, before and after, in topological order. Those that only the second model has come
 /// from a rewrite of the others; they are not listed.
 pub(super) fn report(before: (&Model, &Facts), after: (&Model, &Facts), open: &OpenDims) -> Vec<CallReport> {
+    let at = |(model, facts): (&Model, &Facts)| open.at(model, facts);
     let mut now: HashMap<Key, CallSize> =
-        cost::per_call(after.0, after.1, open).iter().map(|c| (key(after.0, c.node), size(after.1, c))).collect();
+        cost::per_call(after.0, after.1, &at(after)).iter().map(|c| (key(after.0, c.node), size(after.1, c))).collect();
     let report = |c: &CallCost| {
         let call = before.0.graph.call(c.node).filter(|_| c.cost.macs + c.cost.params > 0)?;
         let after = now.remove(&key(before.0, c.node));
         Some(CallReport { name: call.label().to_owned(), op: call.qualified(), before: size(before.1, c), after })
     };
-    cost::per_call(before.0, before.1, open).iter().filter_map(report).collect()
+    cost::per_call(before.0, before.1, &at(before)).iter().filter_map(report).collect()
 }
 
 fn key(model: &Model, node: NodeId) -> Key<'_> {

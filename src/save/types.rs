@@ -2,7 +2,7 @@
 
 use super::SaveError;
 use crate::ir::{Dim, TensorType, Type, ValueInfo};
-use crate::load::{known, tensor_type};
+use crate::load::{file_name, known, tensor_type};
 use crate::proto::tensor_shape_proto::Dimension;
 use crate::proto::tensor_shape_proto::dimension::Value;
 use crate::proto::*;
@@ -43,7 +43,7 @@ fn value(dim: &Dim) -> Option<Value> {
         Dim::Fixed(n) => Some(Value::DimValue(*n)),
         _ if dim.has_unknown() => None,
         _ => Some(Value::DimParam(match dim.as_symbol() {
-            Some(name) => name.to_owned(),
+            Some(name) => file_name(name).to_owned(),
             None => dim.to_string(),
         })),
     }

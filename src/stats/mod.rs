@@ -15,13 +15,13 @@ use crate::analysis::Analysis;
 use crate::contraction::{Contraction, View};
 use crate::feed::{self, Feed, FeedError};
 use crate::ir::{Model, Tensor, TensorError, ValueId};
-use crate::oracle::{OracleError, Runner};
+use crate::oracle::{OracleError, Runner, Signature};
 use crate::passes::{self, PassError};
 use crate::save::{self, SaveError};
 use faer::Mat;
 use std::collections::BTreeMap;
 
-/// Samples to measure on: feeds of one signature, which can be gone through again and again.
+/// Samples to measure on: feeds which can be gone through again and again.
 pub trait Samples {
     /// The feeds, from the first on.
     fn feeds(&self) -> Box<dyn Iterator<Item = Result<Feed, FeedError>> + '_>;
@@ -66,10 +66,8 @@ impl Samples for Batches {
     }
 
     fn labelled(&self, batch: usize) -> Box<dyn Iterator<Item = Result<Labelled, FeedError>> + '_> {
-        let (labels, per_feed) = (self.samples.labels(), self.samples.per_feed(batch).min(self.samples.len()));
-        let rows = move |at: usize| (at * per_feed..(at + 1) * per_feed).collect::<Vec<usize>>();
-        let of = move |at| labels.as_ref().and_then(|l| l.select(0, &rows(at)).ok());
-        Box::new(self.samples.full_feeds(batch).enumerate().map(move |(at, feed)| Ok((feed?, of(at)))))
+        let parts = self.samples.full_parts(batch).into_iter();
+        Box::new(parts.map(|part| Ok((self.samples.feed(&part)?, self.samples.labels_of(&part)))))
     }
 }
 
@@ -216,7 +214,8 @@ fn samples_in(feed: &Feed) -> usize {
 pub struct Probe {
     bytes: Vec<u8>,
     names: BTreeMap<ValueId, String>,
-    runner: Option<Runner>,
+    /// For feeds of the last signature.
+    runner: Option<(Vec<Signature>, Runner)>,
 }
 
 impl Probe {
@@ -226,14 +225,17 @@ impl Probe {
         Ok(Probe { bytes: save::to_bytes(&passes::closed(model)?)?, names, runner: None })
     }
 
-    /// The values on a feed. All feeds have one signature.
+    /// The values on a feed. Feeds of one signature should follow one another.
     pub fn run(&mut self, feed: &Feed) -> Result<BTreeMap<ValueId, Tensor>, StatsError> {
-        if self.runner.is_none() {
-            let names: Vec<String> = self.names.values().cloned().collect();
-            self.runner = Some(Runner::inside(&self.bytes, None, &feed.signature(), &names)?);
-            self.bytes = vec![];
-        }
-        let Some(runner) = &self.runner else { return Err(StatsError::Empty) };
+        let signature = feed.signature();
+        let (_, runner) = match self.runner.take().filter(|(other, _)| *other == signature) {
+            Some(ready) => self.runner.insert(ready),
+            None => {
+                let names: Vec<String> = self.names.values().cloned().collect();
+                let runner = Runner::inside(&self.bytes, None, &signature, &names)?;
+                self.runner.insert((signature, runner))
+            }
+        };
         let mut found: std::collections::HashMap<String, Tensor> = runner.run(feed)?.into_iter().collect();
         let value = |(&value, name): (&ValueId, &String)| found.remove(name).map(|tensor| (value, tensor));
         Ok(self.names.iter().filter_map(value).collect())

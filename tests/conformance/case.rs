@@ -78,9 +78,7 @@ pub fn outputs(model: &Model) -> impl Iterator<Item = &ValueInfo> {
 
 fn specs(model: &Model) -> Option<Vec<InputSpec>> {
     let spec = |info: &ValueInfo| match &info.ty {
-        Type::Tensor(t) => {
-            Some(InputSpec { name: info.name.clone(), dtype: t.dtype, shape: t.shape.clone().unwrap_or_default() })
-        }
+        Type::Tensor(t) => Some(InputSpec::new(info.name.clone(), t.dtype, t.shape.clone().unwrap_or_default())),
         Type::Other => None,
     };
     inputs(model).map(|(_, info)| spec(info)).collect()
