@@ -18,7 +18,7 @@ use super::{Change, Context, Pass, PassError};
 use crate::infer::Facts;
 use crate::ir::{Call, Constant, Form, Graph, Input, Model, Node, NodeId, Output, Type, Use, ValueId, ValueInfo};
 use crate::ops;
-use crate::ops::body::{self, DOMAIN, ENTER, REGIONS};
+use crate::ops::body::{self, ASSUMED, DOMAIN, ENTER, REGIONS};
 use std::collections::{HashMap, HashSet};
 
 pub struct CloseBodies;
@@ -54,7 +54,7 @@ impl Pass for CloseBodies {
         let mut order = open;
         order.sort_by_key(|&n| std::cmp::Reverse(regions.depth(homes[&n])));
         for &node in &order {
-            closer.close(&mut model.graph, node);
+            closer.close(&mut model.graph, node)?;
         }
         model.graph.nodes().into_iter().for_each(|n| model.graph.set_region(n, 0));
         Ok(Change(order.len()))
@@ -64,18 +64,45 @@ impl Pass for CloseBodies {
 /// Which body is in which.
 struct Regions {
     outer: HashMap<u32, u32>,
-    /// The regions of each open call's bodies.
-    of: HashMap<NodeId, Vec<u32>>,
+    of: HashMap<NodeId, Opened>,
+}
+
+/// What is known of an open call.
+struct Opened {
+    /// The regions of its bodies.
+    regions: Vec<u32>,
+    /// How many operands enter.
+    entering: usize,
+    /// How many values each body returns.
+    returned: Vec<usize>,
+}
+
+impl Opened {
+    fn of(call: &Call) -> Opened {
+        let returned = call.graphs().map(|g| g.outputs().len()).collect();
+        Opened { regions: body::regions(call), entering: body::entering(call), returned }
+    }
+
+    /// Which body a slot belongs to; what enters belongs to the first.
+    fn body_of(&self, slot: u16) -> Option<usize> {
+        let Some(mut at) = usize::from(slot).checked_sub(self.entering) else {
+            // With a choice of bodies it is the condition.
+            return (self.returned.len() == 1).then_some(0);
+        };
+        for (which, &count) in self.returned.iter().enumerate() {
+            if at < count {
+                return Some(which);
+            }
+            at -= count;
+        }
+        None
+    }
 }
 
 impl Regions {
     fn new(graph: &Graph, open: &[NodeId]) -> Regions {
-        let numbers = |n: NodeId| -> Vec<u32> {
-            let list = graph.call(n).and_then(|c| c.ints(REGIONS)).unwrap_or_default();
-            list.iter().filter_map(|&r| u32::try_from(r).ok()).collect()
-        };
-        let of: HashMap<NodeId, Vec<u32>> = open.iter().map(|&n| (n, numbers(n))).collect();
-        let outer = of.iter().flat_map(|(&n, inner)| inner.iter().map(move |&r| (r, graph.region(n)))).collect();
+        let of: HashMap<NodeId, Opened> = open.iter().filter_map(|&n| Some((n, Opened::of(graph.call(n)?)))).collect();
+        let outer = of.iter().flat_map(|(&n, own)| own.regions.iter().map(move |&r| (r, graph.region(n)))).collect();
         Regions { outer, of }
     }
 
@@ -103,10 +130,10 @@ impl Regions {
     }
 
     /// Where a use reads its value: what a body gets and returns is in the body.
-    fn of_use(&self, graph: &Graph, homes: &HashMap<NodeId, u32>, at: Use) -> u32 {
+    fn of_use(&self, homes: &HashMap<NodeId, u32>, at: Use) -> u32 {
         let own = homes.get(&at.node).copied().unwrap_or(0);
-        let (Some(regions), Some(call)) = (self.of.get(&at.node), graph.call(at.node)) else { return own };
-        body_of(call, at.slot).map_or(own, |(which, _)| regions.get(which).copied().unwrap_or(own))
+        let Some(opened) = self.of.get(&at.node) else { return own };
+        opened.body_of(at.slot).and_then(|which| opened.regions.get(which)).copied().unwrap_or(own)
     }
 
     /// The region that each node goes to.
@@ -123,11 +150,9 @@ impl Regions {
                     home = homes[&call];
                     self.check_inside(graph, node, call, &users, &homes)?;
                 }
-                None => {
-                    home = users.into_iter().fold(home, |home, at| self.common(home, self.of_use(graph, &homes, at)))
-                }
+                None => home = users.into_iter().fold(home, |home, at| self.common(home, self.of_use(&homes, at))),
             }
-            for &inner in self.of.get(&node).into_iter().flatten() {
+            for &inner in self.of.get(&node).iter().flat_map(|o| &o.regions) {
                 self.outer.insert(inner, home);
             }
             homes.insert(node, home);
@@ -154,29 +179,12 @@ impl Regions {
         homes: &HashMap<NodeId, u32>,
     ) -> Result<(), PassError> {
         let inside =
-            |u: &Use| self.of[&call].first().is_some_and(|r| self.path(self.of_use(graph, homes, *u)).contains(r));
+            |u: &Use| self.of[&call].regions.first().is_some_and(|r| self.path(self.of_use(homes, *u)).contains(r));
         match users.iter().all(inside) {
             true => Ok(()),
             false => Err(PassError::new(format!("`{}` is used outside of its body", graph.label(enter)))),
         }
     }
-}
-
-/// Which body a slot of an open call belongs to, and which of its outputs is there; what enters belongs to the first.
-fn body_of(call: &Call, slot: u16) -> Option<(usize, Option<usize>)> {
-    let entering = body::entering(call);
-    let Some(mut at) = usize::from(slot).checked_sub(entering) else {
-        // With a choice of bodies it is the condition.
-        return (call.graphs().count() == 1).then_some((0, None));
-    };
-    for (which, graph) in call.graphs().enumerate() {
-        let count = graph.outputs().len();
-        if at < count {
-            return Some((which, Some(at)));
-        }
-        at -= count;
-    }
-    None
 }
 
 struct Closer<'a> {
@@ -187,10 +195,10 @@ struct Closer<'a> {
 }
 
 impl Closer<'_> {
-    fn close(&mut self, graph: &mut Graph, node: NodeId) {
-        let Some(call) = graph.call(node) else { return };
+    fn close(&mut self, graph: &mut Graph, node: NodeId) -> Result<(), PassError> {
+        let Some(call) = graph.call(node) else { return Ok(()) };
         let entering = body::entering(call);
-        let regions: Vec<u32> = call.ints(REGIONS).unwrap_or_default().iter().map(|&r| r as u32).collect();
+        let regions = body::regions(call);
         let shells: Vec<Graph> = call.graphs().cloned().collect();
         let operands = graph.operands(node);
         let single = shells.len() == 1;
@@ -211,15 +219,21 @@ impl Closer<'_> {
             captured.extend(&body.captured);
             let new = body.new;
             declare_inside(graph, &nodes, new, &mut bodies);
-            nodes.into_iter().for_each(|n| _ = graph.remove(n));
+            // Wires are found fastest in this order.
+            nodes.into_iter().rev().for_each(|n| _ = graph.remove(n));
         }
         let own = match enter {
             Some(enter) => graph.operands(enter),
             None => operands[..entering.min(operands.len())].to_vec(),
         };
         let arity = enter.and_then(|n| graph.call(n)).map_or(entering as u16, |c| c.arity);
+        if usize::from(arity) + captured.len() > usize::from(u16::MAX) {
+            let what = format!("the bodies of `{}` use {} values from outside", graph.label(node), captured.len());
+            return Err(PassError::new(format!("{what}; {} operands are the most", u16::MAX)));
+        }
         enter.into_iter().for_each(|n| forget(graph, n));
         restore(graph, node, own, arity, captured, bodies);
+        Ok(())
     }
 }
 
@@ -250,12 +264,13 @@ fn restore(
     captured: Vec<ValueId>,
     bodies: Vec<Graph>,
 ) {
-    for slot in 0..graph.operands(node).len() {
+    for slot in (0..graph.operands(node).len()).rev() {
         graph.disconnect(Use { node, slot: slot as u16 });
     }
     if let Some(call) = graph.call_mut(node) {
         call.domain.clear();
         call.attributes.shift_remove(REGIONS);
+        call.attributes.shift_remove(ASSUMED);
         let places = call.attributes.values_mut().flat_map(|a| a.graphs_mut());
         places.zip(bodies).for_each(|(place, body)| *place = body);
         call.arity = arity;

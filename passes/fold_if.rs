@@ -13,9 +13,11 @@
 
 use super::bodies::{Names, bring_in, can_come_in, hand_over_captures};
 use super::splice::take_over;
-use super::{Change, Context, Pass, PassError};
-use crate::infer::{Element, Facts};
-use crate::ir::{Model, NodeId};
+use super::{Change, Context, Pass, PassError, dce};
+use crate::infer::Facts;
+use crate::ir::{Call, Graph, Model, NodeId, ValueId};
+use crate::ops::body;
+use std::collections::HashSet;
 
 pub struct FoldIf;
 
@@ -25,8 +27,7 @@ impl Pass for FoldIf {
     }
 
     fn run(&self, model: &mut Model, cx: &mut Context) -> Result<Change, PassError> {
-        let is_if = |n: &NodeId| model.graph.call(*n).is_some_and(|c| c.op == "If" && c.domain.is_empty());
-        if !model.graph.calls().iter().any(is_if) {
+        if !model.graph.calls().iter().any(|&n| model.graph.call(n).is_some_and(is_if)) {
             return Ok(Change(0));
         }
         let mut changed = 0;
@@ -41,10 +42,12 @@ impl Pass for FoldIf {
             let mut names = Names::of(model);
             for &(node, which) in &known {
                 let graph = &mut model.graph;
-                hand_over_captures(graph, node);
-                graph.call(node).into_iter().for_each(|c| names.release(c));
-                let (_, returned) = bring_in(graph, node, which, &[], &mut names);
-                take_over(graph, node, &returned);
+                // It may have been in a branch that is gone.
+                let Some(call) = graph.contains(node).then(|| graph.call(node)).flatten() else { continue };
+                match body::is_open(call) {
+                    true => keep_open(graph, node, which),
+                    false => replace(graph, node, which, &mut names),
+                }
             }
             changed += known.len();
             cx.changed();
@@ -52,16 +55,48 @@ impl Pass for FoldIf {
     }
 }
 
-/// Which of an If's subgraphs is taken, where that is known.
+/// Whether a call is an If, with its bodies closed or open.
+fn is_if(call: &Call) -> bool {
+    call.op == "If" && (call.domain.is_empty() || body::is_open(call))
+}
+
+/// Which of an If's subgraphs is taken, where that is known and it can take the call's place.
 fn taken(model: &Model, facts: &Facts, node: NodeId) -> Option<usize> {
-    let call = model.graph.call(node).filter(|c| c.op == "If" && c.domain.is_empty() && !model.is_local(c))?;
-    let condition = facts.get(model.graph.operand(node, 0)?).content.as_ref()?;
-    let [Element::Bool(condition)] = condition.0[..] else { return None };
-    let wanted = if condition { "then_branch" } else { "else_branch" };
-    let graphs = call.attributes.iter().flat_map(|(key, a)| a.graphs().iter().map(move |g| (key, g)));
-    let (which, (_, branch)) = graphs.enumerate().find(|(_, (key, _))| *key == wanted)?;
+    let call = model.graph.call(node).filter(|c| is_if(c) && !model.is_local(c))?;
+    let which = body::branch(call, facts.get(model.graph.operand(node, 0)?))?;
+    let branch = call.graphs().nth(which)?;
     let fits = branch.inputs().is_empty() && branch.outputs().len() == call.results.len();
-    (fits && can_come_in(&model.graph, node)).then_some(which)
+    (body::is_open(call) || fits && can_come_in(&model.graph, node)).then_some(which)
+}
+
+/// Puts a branch in the place of the call.
+fn replace(graph: &mut Graph, node: NodeId, which: usize, names: &mut Names) {
+    hand_over_captures(graph, node);
+    graph.call(node).into_iter().for_each(|c| names.release(c));
+    let (_, returned) = bring_in(graph, node, which, &[], names);
+    take_over(graph, node, &returned);
+}
+
+/// Makes one of the branches that are there a part of the graph around them, and removes the other.
+fn keep_open(graph: &mut Graph, node: NodeId, which: usize) {
+    let Some(call) = graph.call(node) else { return };
+    let operands = graph.operands(node);
+    let returned: Vec<Option<ValueId>> =
+        body::returned(call, which).map(|slot| operands.get(slot).copied().flatten()).collect();
+    let (home, regions) = (graph.region(node), body::regions(call));
+    take_over(graph, node, &returned);
+    for n in graph.nodes().into_iter().filter(|&n| regions.get(which) == Some(&graph.region(n))).collect::<Vec<_>>() {
+        graph.set_region(n, home);
+    }
+    let mut gone: HashSet<u32> = regions.iter().enumerate().filter(|(at, _)| *at != which).map(|(_, r)| *r).collect();
+    // Bodies in it are gone as well; a call stands behind the nodes of its bodies.
+    for n in graph.topological().into_iter().rev() {
+        if let Some(call) = graph.call(n).filter(|c| body::is_open(c) && gone.contains(&graph.region(n))) {
+            gone.extend(body::regions(call));
+        }
+    }
+    let dead = dce::dead(graph).into_iter().filter(|&n| gone.contains(&graph.region(n)));
+    dead.collect::<Vec<_>>().into_iter().for_each(|n| _ = graph.remove(n));
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Passes change the main graph. What its calls' subgraphs capture are operands like any other, and stay; what they
 //! hold comes into the main graph and goes back (`open-bodies`, `close-bodies`).
 
+mod assume;
 mod bias;
 mod bodies;
 mod close_bodies;

@@ -19,6 +19,7 @@
 //! A call stays closed if its bodies do not fit it, or if the report could not say of a captured constant where it is
 //! used.
 
+use super::assume;
 use super::bodies::{Names, bring_in, can_come_in, declare, hand_over_captures};
 use super::{Change, Context, Pass, PassError};
 use crate::infer::{self, Facts};
@@ -49,6 +50,7 @@ impl Pass for OpenBodies {
             }
         }
         settle(model);
+        assume::assume(model);
         Ok(Change(opened))
     }
 }
@@ -56,6 +58,9 @@ impl Pass for OpenBodies {
 fn openable(model: &Model, node: NodeId) -> Option<Layout> {
     let call = model.graph.call(node).filter(|c| !model.is_local(c) && c.graphs().next().is_some())?;
     let layout = body::layout(call, model.opset(""))?;
+    // What enters and what each body returns are operands then.
+    let operands = usize::from(call.arity) + call.graphs().map(|g| g.outputs().len()).sum::<usize>();
+    u16::try_from(operands).ok()?;
     can_come_in(&model.graph, node).then_some(layout)
 }
 
@@ -117,7 +122,7 @@ fn add_enter(graph: &mut Graph, node: NodeId, layout: Layout, names: &mut Names)
 
 /// Makes the call the end of its bodies: of these, only the interface is left in it.
 fn become_boundary(graph: &mut Graph, node: NodeId, operands: Vec<Option<ValueId>>, regions: Vec<i64>) {
-    for slot in 0..graph.operands(node).len() {
+    for slot in (0..graph.operands(node).len()).rev() {
         graph.disconnect(Use { node, slot: slot as u16 });
     }
     if let Some(call) = graph.call_mut(node) {

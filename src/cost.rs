@@ -2,9 +2,13 @@
 //!
 //! Costs come from facts alone, so the cost of a plan is known before anything is cut: [`Axes`] and keep-sets predict
 //! the shapes, and the same rules count.
+//!
+//! Of the branches of an If only the dearer counts ([`of_a_run`]), and a loop's body counts once.
 
+mod branches;
 mod peak;
 
+pub use branches::of_a_run;
 pub use peak::{Life, Walk};
 
 use crate::axes::{Axes, KeepSets};
@@ -70,8 +74,9 @@ pub fn cost(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
 /// The same without the peak, which takes a walk over the graph.
 pub fn sums(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
     let mut total = Cost::default();
-    for (_, node) in per_node(model, facts, open) {
-        total.macs += node.macs;
+    let nodes = per_node(model, facts, open);
+    total.macs = of_a_run(&model.graph, nodes.iter().map(|(n, cost)| (*n, cost.macs)));
+    for (_, node) in nodes {
         total.params += node.params;
         total.bytes += node.bytes;
         total.nodes += node.nodes;

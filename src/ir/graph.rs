@@ -6,10 +6,10 @@
 
 use super::{Call, Constant, Extra, Input, Node, Output, Place, ValueInfo};
 use petgraph::Direction::{Incoming, Outgoing};
-use petgraph::stable_graph::{NodeIndex, StableDiGraph};
+use petgraph::stable_graph::{EdgeIndex, NodeIndex, StableDiGraph};
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 
 /// A node of a graph.
 pub type NodeId = NodeIndex<u32>;
@@ -46,6 +46,36 @@ struct Entry {
     region: u32,
 }
 
+/// Slots and ports from this one on have an index; the few before it are looked for among the node's wires.
+const FAR: u16 = 4;
+
+/// The wires at far slots and ports, so that calls with thousands of operands or results take no longer for each.
+#[derive(Clone, Debug, Default)]
+struct Far {
+    to: BTreeMap<Use, EdgeIndex<u32>>,
+    from: BTreeSet<(ValueId, EdgeIndex<u32>)>,
+}
+
+impl Far {
+    fn add(&mut self, from: ValueId, to: Use, wire: EdgeIndex<u32>) {
+        if to.slot >= FAR {
+            self.to.insert(to, wire);
+        }
+        if from.port >= FAR {
+            self.from.insert((from, wire));
+        }
+    }
+
+    fn remove(&mut self, from: ValueId, to: Use, wire: EdgeIndex<u32>) {
+        if self.to.get(&to) == Some(&wire) {
+            self.to.remove(&to);
+        }
+        if from.port >= FAR {
+            self.from.remove(&(from, wire));
+        }
+    }
+}
+
 /// A graph of nodes and wires.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
@@ -57,6 +87,7 @@ pub struct Graph {
     /// Names of constants that the quantization annotations mention. They stay, though no wire may use them.
     pub mentioned: HashSet<String>,
     net: StableDiGraph<Entry, Wire>,
+    far: Far,
     next_position: u32,
     fresh_names: u32,
 }
@@ -85,6 +116,10 @@ impl Graph {
 
     /// Removes a node and its wires.
     pub fn remove(&mut self, node: NodeId) -> Option<Node> {
+        for e in self.net.edges_directed(node, Incoming).chain(self.net.edges_directed(node, Outgoing)) {
+            let (from, to) = ends(&e);
+            self.far.remove(from, to, e.id());
+        }
         self.net.remove_node(node).map(|e| e.node)
     }
 
@@ -235,23 +270,32 @@ impl Graph {
     /// Connects a value to an operand slot, instead of whatever was there.
     pub fn connect(&mut self, value: ValueId, to: Use) {
         self.disconnect(to);
-        self.net.add_edge(value.node, to.node, Wire { from: value.port, to: to.slot });
+        let wire = self.net.add_edge(value.node, to.node, Wire { from: value.port, to: to.slot });
+        self.far.add(value, to, wire);
     }
 
     /// Leaves an operand slot empty.
     pub fn disconnect(&mut self, from: Use) {
-        let old = self.net.edges_directed(from.node, Incoming).find(|e| e.weight().to == from.slot).map(|e| e.id());
-        if let Some(e) = old {
-            self.net.remove_edge(e);
+        if let Some((wire, value)) = self.wire_to(from) {
+            self.net.remove_edge(wire);
+            self.far.remove(value, from, wire);
         }
+    }
+
+    /// The wire at an operand slot, and the value that it carries.
+    fn wire_to(&self, to: Use) -> Option<(EdgeIndex<u32>, ValueId)> {
+        if to.slot >= FAR {
+            let wire = *self.far.to.get(&to)?;
+            let (node, _) = self.net.edge_endpoints(wire)?;
+            return Some((wire, ValueId { node, port: self.net[wire].from }));
+        }
+        let e = self.net.edges_directed(to.node, Incoming).find(|e| e.weight().to == to.slot)?;
+        Some((e.id(), ends(&e).0))
     }
 
     /// All wires: the value that each carries, and where to.
     pub fn wires(&self) -> impl Iterator<Item = (ValueId, Use)> {
-        self.net.edge_references().map(|e| {
-            let Wire { from, to } = *e.weight();
-            (ValueId { node: e.source(), port: from }, Use { node: e.target(), slot: to })
-        })
+        self.net.edge_references().map(|e| ends(&e))
     }
 
     /// Connects a value beside whatever is in the slot, as no code but a test of the verifier may.
@@ -262,8 +306,7 @@ impl Graph {
 
     /// The value at an operand slot.
     pub fn operand(&self, node: NodeId, slot: usize) -> Option<ValueId> {
-        let e = self.net.edges_directed(node, Incoming).find(|e| usize::from(e.weight().to) == slot)?;
-        Some(ValueId { node: e.source(), port: e.weight().from })
+        Some(self.wire_to(Use { node, slot: u16::try_from(slot).ok()? })?.1)
     }
 
     /// All operand slots of a node up to the last one in use; empty ones are `None`.
@@ -281,8 +324,17 @@ impl Graph {
 
     /// The uses of one value, by place and slot.
     pub fn uses(&self, value: ValueId) -> Vec<Use> {
-        let from = self.net.edges_directed(value.node, Outgoing).filter(|e| e.weight().from == value.port);
-        let mut uses: Vec<Use> = from.map(|e| Use { node: e.target(), slot: e.weight().to }).collect();
+        let mut uses: Vec<Use> = match value.port {
+            FAR.. => {
+                let all = (value, EdgeIndex::new(0))..=(value, EdgeIndex::end());
+                let to = |e| Some(Use { node: self.net.edge_endpoints(e)?.1, slot: self.net[e].to });
+                self.far.from.range(all).filter_map(|(_, e)| to(*e)).collect()
+            }
+            _ => {
+                let from = self.net.edges_directed(value.node, Outgoing).filter(|e| e.weight().from == value.port);
+                from.map(|e| Use { node: e.target(), slot: e.weight().to }).collect()
+            }
+        };
         uses.sort_by_key(|u| (self.net[u.node].place, u.node, u.slot));
         uses
     }
@@ -370,4 +422,10 @@ impl Graph {
         self.connect(value, Use { node, slot: 0 });
         node
     }
+}
+
+/// The value that a wire carries, and where to.
+fn ends(e: &impl EdgeRef<NodeId = NodeId, Weight = Wire>) -> (ValueId, Use) {
+    let Wire { from, to } = *e.weight();
+    (ValueId { node: e.source(), port: from }, Use { node: e.target(), slot: to })
 }

@@ -13,10 +13,12 @@
 //! rules here say what the axes of all these have to do with each other: what is carried from one iteration to the next
 //! has the same axes before, between and after; what is scanned loses an axis inside; what branches return is the same.
 
+use super::dims;
 use super::site::normalize_axis;
 use super::{AxisRule, Rule, Site, zero};
-use crate::infer::Fact;
+use crate::infer::{Element, Fact};
 use crate::ir::{Attribute, Call, DType, Dim, Graph, NodeId, ValueId};
+use std::ops::Range;
 
 /// The domain of the boundaries. It is never written to a file.
 pub const DOMAIN: &str = "secateur.body";
@@ -26,11 +28,12 @@ pub const ENTER: &str = "Enter";
 
 /// Attributes of boundaries: of `Enter`, how many values are carried, and where slices are taken; and which axes of
 /// which carried values change their length, as pairs (all axes where the second is -1). Of the call, the numbers of
-/// its bodies' regions.
+/// its bodies' regions, and which of its branches runs wherever the model runs at all.
 pub const STATES: &str = "states";
 pub const AXES: &str = "axes";
 pub const CHANGING: &str = "changing";
 pub const REGIONS: &str = "regions";
+pub const ASSUMED: &str = "assumed";
 
 pub const RULES: super::Family = &[
     ("secateur.body.Enter", Rule { infer: infer_enter, axes: enter_axes, zero: zero::all, ..Rule::OPAQUE }),
@@ -90,6 +93,12 @@ pub fn is_boundary(call: &Call) -> bool {
 /// Whether the call is one with open bodies.
 pub fn is_open(call: &Call) -> bool {
     call.domain == DOMAIN && call.op != ENTER
+}
+
+/// The numbers of an open call's bodies ([`Graph::region`]), in the order of its subgraphs.
+pub fn regions(call: &Call) -> Vec<u32> {
+    let numbers = call.ints(REGIONS).unwrap_or_default();
+    numbers.iter().filter_map(|&r| u32::try_from(r).ok()).collect()
 }
 
 /// How many of an open call's operands enter, before those that its bodies return.
@@ -217,16 +226,56 @@ fn common(site: &Site, a: &Fact, b: &Fact) -> Fact {
     Fact::maybe(dtype, shapes.map(|(a, b)| a.iter().zip(b).map(dim).collect()))
 }
 
-fn infer_if(site: &Site) -> Result<Vec<Fact>, String> {
-    let count = site.call.results.len();
-    Ok((0..count).map(|i| common(site, site.fact(1 + i), site.fact(1 + count + i))).collect())
+/// Which of an If's subgraphs runs, where the condition is known.
+pub fn branch(call: &Call, condition: &Fact) -> Option<usize> {
+    let [Element::Bool(condition)] = condition.content.as_ref()?.0[..] else { return None };
+    let wanted = if condition { "then_branch" } else { "else_branch" };
+    call.attributes.iter().flat_map(|(key, a)| a.graphs().iter().map(move |_| key)).position(|key| key == wanted)
 }
 
+/// The slots of what an open call's subgraph returns.
+pub fn returned(call: &Call, which: usize) -> Range<usize> {
+    let outputs = |count: usize| call.graphs().take(count).map(|g| g.outputs().len()).sum::<usize>();
+    let first = entering(call);
+    first + outputs(which)..first + outputs(which + 1)
+}
+
+/// The slots of the branch that an open If takes, where its condition or [`ASSUMED`] says which.
+fn taken(site: &Site) -> Option<Range<usize>> {
+    let assumed = || usize::try_from(site.call.int(ASSUMED, -1)).ok();
+    Some(returned(site.call, branch(site.call, site.fact(0)).or_else(assumed)?))
+}
+
+fn infer_if(site: &Site) -> Result<Vec<Fact>, String> {
+    let count = site.call.results.len();
+    if let Some(slots) = taken(site) {
+        return Ok(slots.map(|slot| site.fact(slot).clone()).collect());
+    }
+    let merged = |i: usize| {
+        let (a, b) = (site.fact(1 + i), site.fact(1 + count + i));
+        let same = a.shape == b.shape && a.content == b.content;
+        Fact { content: a.content.clone().filter(|_| same), ..common(site, a, b) }
+    };
+    Ok((0..count).map(merged).collect())
+}
+
+/// What a branch returns that does not run has nothing to do with the result.
 fn if_axes(site: &Site) -> Option<AxisRule> {
     let count = site.call.results.len();
-    let row = |i: usize| row(&format!("s{i}"), &[site.shape(1 + i), site.shape(1 + count + i), site.result_shape(i)]);
-    let rows = (0..count).map(row).collect::<Vec<_>>().join(", ");
-    Some(AxisRule::new(format!("_*, {rows}, {rows} -> {rows}")).apart().why(WHY))
+    let taken = taken(site);
+    let mut left = vec!["_*".to_owned(); 1 + 2 * count];
+    let mut right = vec![];
+    for i in 0..count {
+        let (runs, idle): (Vec<usize>, Vec<usize>) =
+            [1 + i, 1 + count + i].into_iter().partition(|slot| taken.as_ref().is_none_or(|t| t.contains(slot)));
+        let shapes = runs.iter().map(|&slot| site.shape(slot)).chain([site.result_shape(i)]);
+        let own = row(&format!("s{i}"), &shapes.collect::<Vec<_>>());
+        idle.into_iter()
+            .for_each(|slot| left[slot] = dims::row(site.rank(slot).unwrap_or(0), |axis| format!("~u{slot}_{axis}")));
+        runs.into_iter().for_each(|slot| left[slot].clone_from(&own));
+        right.push(own);
+    }
+    Some(AxisRule::new(format!("{} -> {}", left.join(", "), right.join(", "))).apart().why(WHY))
 }
 
 fn infer_loop(site: &Site) -> Result<Vec<Fact>, String> {

@@ -1,6 +1,7 @@
 //! tract: parse, prepare, run.
 
 use super::blame::{self, Blame, blame};
+use super::branch;
 use super::convert::{datum_type, from_tract, to_tract};
 use super::examine::{self, Operators};
 use super::guarded as caught;
@@ -35,7 +36,8 @@ impl Engine {
         extra: &[String],
     ) -> Result<Engine, OracleError> {
         let mut proto = ModelProto::decode(model).map_err(|e| OracleError::Decode(e.to_string()))?;
-        let onnx = tract_onnx::onnx();
+        let mut onnx = tract_onnx::onnx();
+        onnx.op_register.insert("If", branch::branches);
         let opset = proto.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx"));
         let opset = opset.map_or(1, |o| o.version);
         let graph = proto.graph.as_mut().ok_or_else(|| OracleError::Decode("it has no graph".into()))?;

@@ -16,6 +16,8 @@ pub use setup::{Runtime, RuntimeError, Setup};
 #[cfg(feature = "tract")]
 mod blame;
 #[cfg(feature = "tract")]
+mod branch;
+#[cfg(feature = "tract")]
 mod convert;
 #[cfg(feature = "tract")]
 mod engine;

@@ -1,8 +1,9 @@
 //! What tract gets wrong, said in operators that it gets right. Every rewrite keeps the node's name at its last
 //! node and appends to it for the others, so that messages still name the node that the file has.
 
+use super::examine::label;
 use super::steps::{Steps, attribute, int64s, of_type, scalar};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_shape_proto, type_proto};
 
@@ -30,6 +31,22 @@ pub fn rewrite(graph: &mut GraphProto, opset: i64) {
             "Swish" => scaled_sigmoid(node),
             _ => vec![node],
         });
+    }
+    tell_apart(graph);
+}
+
+/// Gives each node a name of its own. tract makes nodes of inputs and initializers too, under their names.
+fn tell_apart(graph: &mut GraphProto) {
+    let others = graph.input.iter().map(|i| &i.name).chain(graph.initializer.iter().map(|t| &t.name));
+    let mut taken: HashMap<String, usize> = others.map(|name| (name.clone(), 0)).collect();
+    for node in &mut graph.node {
+        let mut name = label(node).to_owned();
+        while let Some(count) = taken.get_mut(&name) {
+            *count += 1;
+            name = format!("{name}.~n{count}");
+        }
+        taken.insert(name.clone(), 0);
+        node.name = name;
     }
 }
 

@@ -72,6 +72,9 @@ impl<'a> Measure<'a> {
         match self {
             Measure::Table(prices) => prices.total(keep),
             Measure::Peak => Walk::new(&analysis.model.graph, &facts(), open).peak() as f64,
+            Measure::Macs | Measure::Energy(_) => {
+                cost::of_a_run(&analysis.model.graph, self.per_node(analysis, &facts(), open).into_iter())
+            }
             _ => self.per_node(analysis, &facts(), open).into_iter().map(|(_, cost)| cost).sum(),
         }
     }
