@@ -1,0 +1,130 @@
+"""Judges a pruned model with onnx and ONNX Runtime alone."""
+
+import itertools
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+
+TOLERANCE = 2e-3, 3e-2  # of floats; with weights of 8 or 16 bits
+TYPES = {
+    "float": np.float32, "double": np.float64, "float16": np.float16, "bool": np.bool_, "string": np.str_,
+    **{kind: np.dtype(kind).type for kind in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")},
+}  # fmt: skip
+
+
+class Unfit(Exception):
+    """The original model can't be run with made-up inputs."""
+
+
+def judge(original, pruned, removed, given):
+    """(valid, largest difference from the masked original or why there is none)"""
+    model = onnx.load(original)
+    onnx.checker.check_model(str(pruned))
+    before, after = session(str(original)), session(str(pruned))
+    if interface(before) != interface(after):
+        return False, "its interface changed"
+    try:
+        feed, whole = fitting(before, given)
+    except Unfit as error:
+        return True, str(error)
+    masked, missing = zeroed(model, removed)
+    if missing:
+        return True, f"{missing} is not in the main graph"
+    want, got = session(masked.SerializeToString()).run(None, feed), after.run(None, feed)
+    if [np.shape(x) for x in got] != [np.shape(x) for x in whole]:
+        return False, "its outputs' shapes changed"
+    return True, max((apart(a, b) for a, b in zip(want, got)), default=0.0)
+
+
+def tolerance(model):
+    """By the types of the constants."""
+    few_bits = any(t.data_type in (2, 3, 10, 16, 21, 22) and t.dims for t in model.graph.initializer)
+    return TOLERANCE[few_bits]
+
+
+def session(model):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def interface(it):
+    return [(x.name, x.type, [d if isinstance(d, int) else None for d in x.shape]) for x in (*it.get_inputs(), *it.get_outputs())]
+
+
+def fitting(it, given):
+    """A feed that the model takes, and what it answers: open sizes and ranges of integers are tried."""
+    cause = "it takes nothing"
+    for size, top in itertools.product((16, 64, 96, 32, 128, 320, 512, 1024, 16000, 1, 4, 8), (100, 2, 1)):
+        try:
+            feed = {i.name: made_up(i, size, top, given) for i in it.get_inputs()}
+            return feed, it.run(None, feed)
+        except Exception as error:  # ONNX Runtime's errors have no class of their own
+            cause = str(error).splitlines()[0]
+    raise Unfit(f"no made-up input fits: {cause[:120]}")
+
+
+def made_up(entry, size, top, given):
+    kind = TYPES[entry.type.removeprefix("tensor(").removesuffix(")")]
+    shape = [d if isinstance(d, int) else 1 if k == 0 else size for k, d in enumerate(entry.shape)]
+    fill = None
+    for word in given:
+        if word.startswith(entry.name + "="):
+            shape = [int(d) for d in word.split("=")[1].split("x")]
+        if word.startswith(entry.name + ":"):
+            shape, fill = list(entry.shape), int(word.split(":")[1])
+    random = np.random.default_rng(1)
+    if fill is not None:
+        return np.full(shape, fill, kind)
+    if kind is np.str_:
+        return np.full(shape, "a", object)
+    if kind is np.bool_ or "mask" in entry.name:
+        return np.ones(shape, kind)
+    if np.issubdtype(kind, np.integer):
+        return random.integers(0, top, shape).astype(kind)
+    return random.standard_normal(shape).astype(kind)
+
+
+def zeroed(model, removed):
+    """The model with the removed slices at zero, for all uses of a tensor or for those named; and what was not found."""
+    masked = onnx.ModelProto()
+    masked.CopyFrom(model)
+    found, changed = tensors(masked.graph), {}
+    for cut in removed:
+        uses = tuple(map(tuple, cut.get("uses") or ()))
+        if cut["tensor"] not in found:
+            return None, cut["tensor"]
+        array = changed.setdefault((cut["tensor"], uses), numpy_helper.to_array(found[cut["tensor"]]).copy())
+        array[(slice(None),) * cut["axis"] + (cut["indices"],)] = 0
+    for number, ((name, uses), array) in enumerate(changed.items()):
+        if not uses:
+            found[name].CopyFrom(numpy_helper.from_array(array, found[name].name))
+            continue
+        copy = f"{name}/zeroed/{number}"
+        masked.graph.initializer.append(numpy_helper.from_array(array, copy))
+        for node, slot in uses:
+            masked.graph.node[node].input[slot] = copy
+    return masked, None
+
+
+def tensors(graph):
+    """Every constant of the graph by name: initializers and Constant nodes."""
+    found = {t.name: t for t in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            found.update({node.output[0]: a.t for a in node.attribute if a.name == "value"})
+    return found
+
+
+def apart(a, b):
+    """The largest difference over the largest number; of anything but numbers, the share that differs."""
+    if not isinstance(a, np.ndarray) or a.dtype.kind not in "fiu" or a.shape != b.shape:
+        return float(repr(a) != repr(b)) if np.shape(a) == np.shape(b) else float("inf")
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    if not (np.isfinite(a) == np.isfinite(b)).all():
+        return float("inf")
+    finite = np.isfinite(a)
+    return float(np.abs(a - b)[finite].max(initial=0) / max(np.abs(a)[finite].max(initial=0), 1e-6))
