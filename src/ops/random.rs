@@ -3,7 +3,7 @@
 
 use super::{Rule, Site, lower};
 use crate::infer::Fact;
-use crate::ir::{DType, Dim};
+use crate::ir::{Call, DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[
     ("RandomNormal", SHAPED),
@@ -14,6 +14,12 @@ pub const RULES: &[(&str, Rule)] = &[
     ("EyeLike", Rule { lower: lower::shape::eye, ..LIKE }),
     ("Multinomial", MULTINOMIAL),
 ];
+
+/// Whether a call draws random numbers.
+pub(super) fn draws(call: &Call) -> bool {
+    let drawing = RULES.iter().any(|(name, _)| *name == call.op && *name != "EyeLike");
+    call.domain.is_empty() && (drawing || call.op == "Dropout")
+}
 
 /// RandomNormal, RandomUniform: the shape is an attribute.
 const SHAPED: Rule = Rule {

@@ -62,6 +62,8 @@ impl<'a> Context<'a> {
 pub struct Criterion {
     /// The name on the command line.
     pub name: &'static str,
+    /// Other names that papers and other tools have for it.
+    pub aliases: &'static [&'static str],
     /// What it measures, in a line.
     pub about: &'static str,
     /// Where it is from.
@@ -118,9 +120,9 @@ pub const CRITERIA: &[Criterion] = &[
 ];
 
 impl Criterion {
-    /// The criterion with this name.
+    /// The criterion with this name, or with this alias.
     pub fn named(name: &str) -> Result<&'static Criterion, ScoreError> {
-        CRITERIA.iter().find(|c| c.name == name).ok_or_else(|| {
+        CRITERIA.iter().find(|c| c.name == name || c.aliases.contains(&name)).ok_or_else(|| {
             let names: Vec<String> = CRITERIA.iter().map(|c| format!("`{}`", c.name)).collect();
             ScoreError::Unknown(name.to_owned(), names.join(", "))
         })
