@@ -12,12 +12,8 @@ use crate::layers::LayerCut;
 use crate::lossless::Certificate;
 use crate::machine::{Host, Measured, Quantity, Round, Skipped};
 use crate::plan::{Estimate, Plan};
-<<<<<<< HEAD
 use crate::prove::Failed;
-use crate::repair::{Repaired, Step};
-=======
 use crate::repair::{Repaired, Step, Unrepaired};
->>>>>>> 6368bb5 (Repair weights that are computed, and tell what is not repaired)
 use crate::sparsity::Thinned;
 use crate::verify::{Verification, latency_in_ms};
 use serde::Serialize;

@@ -29,6 +29,11 @@ pub fn widened_feed(feed: &Feed) -> Cow<'_, Feed> {
     Cow::Owned(Feed::new(wide.collect()))
 }
 
+/// The tensor in 32 bits, where it has 16-bit floats.
+pub fn widened_tensor(tensor: Tensor) -> Tensor {
+    wide(&tensor).unwrap_or(tensor)
+}
+
 /// Attributes that name the type of what is computed.
 const TYPES: &[&str] = &["to", "dtype", "output_dtype", "output_datatype", "softmax_precision", "stash_type"];
 

@@ -323,6 +323,9 @@ pub fn verification(v: &Verification, against: &str) -> String {
          (tolerance {:.0e}, {} inputs)",
         v.tolerance, v.samples
     );
+    if let Some(rounding) = v.rounding {
+        _ = writeln!(out, "  that is in 32 bits; the 16 of the model change its outputs by {rounding:.1e} (relative)");
+    }
     if !v.meaningful {
         _ = writeln!(
             out,

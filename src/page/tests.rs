@@ -36,6 +36,7 @@ fn verification() -> Verification {
             outputs: vec![output(0.2), OutputDifference { max_abs: f64::INFINITY, ..output(f64::NAN) }],
         },
         sensitivity: 0.5,
+        rounding: None,
         tolerance: 1e-3,
         equal: true,
         meaningful: true,
