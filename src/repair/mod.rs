@@ -20,6 +20,8 @@ mod rematch;
 mod stage;
 mod store;
 #[cfg(test)]
+mod store_tests;
+#[cfg(test)]
 mod tests;
 mod trace;
 mod write;
