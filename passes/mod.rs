@@ -44,7 +44,7 @@ mod split_constants;
 mod subset;
 mod text;
 
-pub use bias::bias_constant;
+pub use bias::bias_operand;
 pub use close_bodies::closed;
 pub(crate) use edit::new_constant;
 pub use inline_functions::inlined;

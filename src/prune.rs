@@ -16,7 +16,7 @@ use crate::layers::{self, Layer, LayerCut};
 use crate::lossless::{self, Certificate, Merged};
 use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Budget, Plan};
-use crate::repair::{self, RepairError, Repaired};
+use crate::repair::{self, RepairError, Repaired, Repairs, Unrepaired};
 use crate::report::{CallReport, GroupReport, LayerReport, PinReport};
 use crate::sparsity::{self, SparsityError, Thinned, Zeroed};
 use crate::stats::{Measured, Samples};
@@ -53,6 +53,8 @@ pub struct Pruned {
     pub cut: Option<Model>,
     /// How the contractions fared that were repaired.
     pub repaired: Vec<Repaired>,
+    /// The calls that lost units they sum over, and were not repaired though a repair was asked for.
+    pub unrepaired: Vec<Unrepaired>,
     /// What the model cost as it was read.
     pub before: Cost,
     /// What it costs now.
@@ -224,7 +226,7 @@ pub struct Cut {
     /// The same before it was repaired.
     pub bare: Model,
     /// How the contractions fared that were repaired, if there was a repair.
-    pub repaired: Option<Vec<Repaired>>,
+    pub repaired: Option<Repairs>,
     /// The slices of the input file's constants that are gone, but for those of units that went without loss.
     pub removed: Vec<apply::Removed>,
     /// The units that stayed.
@@ -295,13 +297,13 @@ pub fn finish(
     // Weights that took others over are none of the file's either.
     let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t).filter(|_| merged.is_empty()));
     // What was refitted is no more what zeros make of the file; then the proof is about the model before that.
-    let mut unrepaired = None;
+    let mut proved = None;
     if refitted || zeroed == Some(None) {
         run_passes(simplify, &mut bare)?;
         run_passes(FOLD, &mut bare)?;
-        unrepaired = Some(bare);
+        proved = Some(bare);
     }
-    let zeroed = zeroed.flatten().filter(|_| unrepaired.is_none()).unwrap_or_default();
+    let zeroed = zeroed.flatten().filter(|_| proved.is_none()).unwrap_or_default();
     run_passes(simplify, &mut model)?;
     if !plan.is_empty() || thinned.is_some() {
         sign_with(&mut model, plan, thin.map(|t| t.options), simplify)?;
@@ -310,11 +312,26 @@ pub fn finish(
     apply::refresh_declarations(&mut model.graph, &facts);
     let (after, groups) = (cost::cost(&model, &facts, open), cut_groups(analysis, plan));
     let calls = calls::report((&whole, &whole_facts), (&model, &facts), open);
-    let repaired = repaired.unwrap_or_default();
+    let unrepaired = repaired.as_ref().map_or_else(Vec::new, |r| repair::unrepaired(analysis, &keep, r, open));
+    let repaired = repaired.map_or_else(Vec::new, |r| r.done);
     let lossless = merged.certificates(analysis);
     run_passes(FOLD, &mut model)?;
-    let (cut, keep) = (unrepaired, merged.with(analysis, &keep));
-    Ok(Pruned { model, cut, repaired, before, after, calls, groups, lossless, removed, keep, thinned, zeroed })
+    let (cut, keep) = (proved, merged.with(analysis, &keep));
+    Ok(Pruned {
+        model,
+        cut,
+        repaired,
+        unrepaired,
+        before,
+        after,
+        calls,
+        groups,
+        lossless,
+        removed,
+        keep,
+        thinned,
+        zeroed,
+    })
 }
 
 /// Fails where a trained model is not the one that the plan cuts: the proof is about the cut alone.

@@ -13,7 +13,7 @@ use crate::lossless::Certificate;
 use crate::machine::{Host, Measured, Quantity, Round, Skipped};
 use crate::plan::{Estimate, Plan};
 use crate::prove::Failed;
-use crate::repair::{Repaired, Step};
+use crate::repair::{Repaired, Step, Unrepaired};
 use crate::sparsity::Thinned;
 use crate::verify::{Verification, latency_in_ms};
 use serde::Serialize;
@@ -47,6 +47,9 @@ pub struct Report {
     pub removed: Vec<Removed>,
     /// How the contractions fared that were refitted.
     pub repaired: Vec<Repaired>,
+    /// The calls that lost units they sum over and were not refitted, though a repair was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unrepaired: Vec<Unrepaired>,
     /// The matrices that have single weights at zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<SparsityReport>,
@@ -112,7 +115,21 @@ impl Report {
     pub fn repair(&self) -> Option<(&Repaired, &Repaired)> {
         let mut order: Vec<&Repaired> = self.refitted().collect();
         order.sort_by(|a, b| a.after.total_cmp(&b.after));
-        Some((order.get(order.len() / 2)?, order.last()?))
+        // Of an even number the lower of the two in the middle.
+        Some((order.get(order.len().saturating_sub(1) / 2)?, order.last()?))
+    }
+
+    /// What share of the MACs lost units of a sum and was not refitted, by the reason: calls, MACs, the first name.
+    pub fn unrepaired_by_reason(&self) -> Vec<(&str, usize, f64, &str)> {
+        let mut reasons: Vec<(&str, usize, u64, &str)> = vec![];
+        for one in &self.unrepaired {
+            match reasons.iter_mut().find(|r| r.0 == one.why) {
+                Some(reason) => (reason.1, reason.2) = (reason.1 + 1, reason.2 + one.macs),
+                None => reasons.push((&one.why, 1, one.macs, &one.node)),
+            }
+        }
+        let all = self.before.cost.macs.max(1) as f64;
+        reasons.into_iter().map(|(why, calls, macs, first)| (why, calls, macs as f64 / all, first)).collect()
     }
 
     /// What kind of equality the verification is about.

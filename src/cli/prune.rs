@@ -331,6 +331,7 @@ impl Finish {
             unproved: job.unproved.clone(),
             removed: [job.shortened.zeroing.clone(), pruned.removed.clone()].concat(),
             repaired: pruned.repaired.clone(),
+            unrepaired: pruned.unrepaired.clone(),
             sparsity: pruned
                 .thinned
                 .clone()

@@ -364,6 +364,13 @@ pub fn factors(model: &Model, facts: &Facts, node: NodeId) -> Vec<u16> {
     (0..call.arity).filter(is_factor).collect()
 }
 
+/// Whether a call makes the same of the same operands each time, and nothing else decides: no random numbers, no body, no
+/// operator that nobody knows.
+pub fn is_function(model: &Model, call: &Call) -> bool {
+    let known = rule(&call.domain, &call.op).is_some() && !model.is_local(call);
+    known && call.graphs().next().is_none() && call.domain != body::DOMAIN && !random::is_random(call)
+}
+
 /// The names of all operators that have a rule, sorted.
 pub fn known() -> Vec<&'static str> {
     let mut names: Vec<&str> = FAMILIES.iter().flat_map(|f| f.iter()).map(|(name, _)| *name).collect();

@@ -90,10 +90,13 @@ pub(super) fn repaired(report: &Report) -> Markup {
             }
         }
         (more(all.len().saturating_sub(ROWS), "layers, with smaller errors"))
+        @for (why, calls, macs, first) in report.unrepaired_by_reason().into_iter().take(ROWS) {
+            p.about { "Not repaired: " (figures::plural(calls, "call")) ", " (share(macs)) " of the MACs (" (short(first)) "): " (short(why)) "." }
+        }
     };
     let about = match report.repair() {
         Some((median, worst)) => format!(
-            "Error of what each layer computes from what is left, as a share of its output's variance: median {} → {}, worst {} → {}.",
+            "Error of what each layer computes from what is left, on samples that the fit did not see, as a share of its output's variance: median {} → {}, worst {} → {}.",
             share(median.before),
             share(median.after),
             share(worst.before),
@@ -101,7 +104,7 @@ pub(super) fn repaired(report: &Report) -> Markup {
         ),
         None => String::new(),
     };
-    section("repaired", "Repair", &about, (!all.is_empty()).then_some(content))
+    section("repaired", "Repair", &about, (!all.is_empty() || !report.unrepaired.is_empty()).then_some(content))
 }
 
 pub(super) fn sparsity(report: &Report) -> Markup {
