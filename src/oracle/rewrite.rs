@@ -2,6 +2,7 @@
 //! node and appends to it for the others, so that messages still name the node that the file has.
 
 use super::steps::{Steps, attribute, int64s, of_type, scalar};
+use super::{features, quantized_lstm};
 use std::collections::HashSet;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_shape_proto, type_proto};
@@ -12,6 +13,10 @@ pub fn rewrite(graph: &mut GraphProto, opset: i64) {
     let used: HashSet<String> = used.cloned().collect();
     let nodes = std::mem::take(&mut graph.node);
     for mut node in nodes {
+        // tract counts operands that are listed and left out.
+        while node.input.last().is_some_and(String::is_empty) {
+            node.input.pop();
+        }
         for body in node.attribute.iter_mut().filter_map(|a| a.g.as_mut()) {
             forget_names(body);
             rewrite(body, opset);
@@ -19,6 +24,8 @@ pub fn rewrite(graph: &mut GraphProto, opset: i64) {
         let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
         let several = node.output.iter().skip(1).any(|o| used.contains(o));
         graph.node.extend(match node.op_type.as_str() {
+            "DynamicQuantizeLSTM" if node.domain == "com.microsoft" => quantized_lstm::written_out(node),
+            _ if node.domain == "ai.onnx.ml" => features::arithmetic(node, opset),
             _ if !standard => vec![node],
             "BatchNormalization" if !several => batch_statistics(node, opset),
             "Celu" => scaled_elu(node),
