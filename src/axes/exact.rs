@@ -238,13 +238,24 @@ impl At<'_> {
             }
             (self.rule.zero)(self.site, &operands)
         };
-        if vanishes(self.zero_at(&binding.operands, leaf)) {
+        let mut zero = self.zero_at(&binding.operands, leaf);
+        for (slot, zero) in zero.iter_mut().enumerate() {
+            // What is one zero for all units is zero at these.
+            *zero |= !binding.operands.contains(&(slot as u16)) && self.is_one_zero(slot);
+        }
+        if vanishes(zero) {
             return Verdict::Zero;
         }
         // What only moves its operand about does with any number what it does with zero.
         let levels = binding.operands.iter().filter(|_| self.rule.moves).filter_map(|&slot| self.level(slot, leaf));
         let same = |level: &Level| vanishes(self.which(&binding.operands, |s| self.level(s, leaf) == Some(*level)));
         levels.into_iter().find(same).map_or(Verdict::Unknown, Verdict::Same)
+    }
+
+    /// Whether an operand is a constant of one element, the number 0.
+    fn is_one_zero(&self, slot: usize) -> bool {
+        let single = self.site.tensor(slot).filter(|t| t.count() == 1 && t.dtype.is_float());
+        single.and_then(|t| t.to_f64().ok()).is_some_and(|numbers| numbers == [0.0])
     }
 
     /// Adds the leaves at which an operand is 0 while its zero point is another number.

@@ -283,3 +283,57 @@ fn shortened(site: &Site, cut: &Cut, names: &[&'static str]) -> Refit {
     }
     refit
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::{Case, show};
+    use insta::assert_snapshot;
+
+    #[test]
+    fn features_pass_one_by_one() {
+        let scaler = |attributes: &str, x: &str| show("ai.onnx.ml.Scaler", 1, attributes, &[x]);
+        assert_snapshot!(scaler("offset=[0.5] scale=[2.5]", "f64:=5 4"), @"[c0:5, c1:4] -> f32[c0:5, c1:4]");
+        assert_snapshot!(scaler("offset=[0.5,1.5] scale=[2.5,1.5]", "=2"), @"[c0:2] -> f32[c0:2]");
+        assert_snapshot!(
+            scaler("offset=[0.5,1.5] scale=[2.5,1.5]", "=5 4"),
+            @"error: `offset` has 2 numbers but there are 4 features"
+        );
+        let imputer = show("ai.onnx.ml.Imputer", 1, "imputed_value_int64s=[1,2,3]", &["i64:=5 3"]);
+        assert_snapshot!(imputer, @"[c0:5, c1:3] -> i64[c0:5, c1:3]");
+        let binarizer = show("ai.onnx.ml.Binarizer", 1, "threshold=0.5", &["=5 3"]);
+        assert_snapshot!(binarizer, @"[c0:5, c1:3] -> f32[c0:5, c1:3]");
+        let joined = show("ai.onnx.ml.FeatureVectorizer", 1, "inputdimensions=[3,2]", &["i64:=5 3", "i64:=5 2"]);
+        assert_snapshot!(joined, @"[c0:5, c1:3], [c0:5, c2:2] -> f32[c0:5, c1:3+c2:2]");
+        let normal = show("ai.onnx.ml.Normalizer", 1, "norm=L2", &["=5 3"]);
+        assert_snapshot!(normal, @"[c0:5, c1!:3] -> f32[c0:5, c1!:3]");
+    }
+
+    #[test]
+    fn attributes_of_features_are_cut_along() {
+        let case = Case::new("ai.onnx.ml.Scaler", 1, "offset=[0.5,1.5,2.5] scale=[2.5]", &["=5 3"], 1);
+        assert_snapshot!(case.refit("c", &[0, 2]), @"offset=Floats([0.5, 2.5])");
+        assert!(!case.zero(&[true]));
+        assert!(Case::new("ai.onnx.ml.Scaler", 1, "offset=[0.0] scale=[2.5]", &["=5 3"], 1).zero(&[true]));
+        let case = Case::new("ai.onnx.ml.Imputer", 1, "imputed_value_int64s=[1,2,3]", &["i64:=5 3"], 1);
+        assert_snapshot!(case.refit("c", &[0, 2]), @"imputed_value_int64s=[1, 3]");
+        assert!(!case.zero(&[true]));
+    }
+
+    #[test]
+    fn what_knows_features_by_number_is_typed() {
+        let of = |op: &str, attributes: &str, operands: &[&str], results: usize| {
+            Case::new(&format!("ai.onnx.ml.{op}"), 1, attributes, operands, results).show()
+        };
+        assert_snapshot!(of("LinearRegressor", "targets=2", &["=5 3"], 1), @"[c0:5, 3] -> f32[c0:5, 2]");
+        assert_snapshot!(of("SVMRegressor", "", &["=3"], 1), @"[3] -> f32[1, 1]");
+        assert_snapshot!(of("TreeEnsembleRegressor", "", &["f64:N 3"], 1), @"[N, 3] -> f32[N, 1]");
+        assert_snapshot!(
+            of("TreeEnsembleClassifier", "classlabels_strings=[a,b]", &["=5 3"], 2),
+            @"[c0:5, 3] -> string[c0:5], f32[c0:5, ?0]"
+        );
+        assert_snapshot!(of("OneHotEncoder", "cats_int64s=[1,2,3]", &["i64:=5 3"], 1), @"[c0:5, c1:3] -> f32[c0:5, c1:3, 3]");
+        assert_snapshot!(of("ArrayFeatureExtractor", "", &["=5 3", "i64:=1 2"], 1), @"[c0:5, 3], [1, 2] -> f32[c0:5, 2]");
+        assert_snapshot!(of("LabelEncoder", "values_int64s=[1,2]", &["string:5 1"], 1), @"[5, 1] -> i64[5, 1]");
+        assert_snapshot!(of("ZipMap", "", &["=5 3"], 1), @"[c0:5, 3] -> ?[..]");
+    }
+}
