@@ -22,6 +22,7 @@ mod layer_norm;
 mod loss;
 mod lower;
 mod matmul;
+mod ml;
 mod movement;
 #[cfg(test)]
 mod nets;
@@ -304,6 +305,7 @@ const FAMILIES: &[Family] = &[
     layer_norm::RULES,
     loss::RULES,
     matmul::RULES,
+    ml::RULES,
     movement::RULES,
     norm::RULES,
     packed::RULES,
