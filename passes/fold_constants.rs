@@ -58,7 +58,7 @@ const LEFT_ALONE: &[&str] = &[
 ];
 
 /// Results of at most so many bytes are welcome, whatever they are made of.
-const SMALL: usize = 1024;
+pub(super) const SMALL: usize = 1024;
 
 /// The calls that can be computed; if `smaller`, those whose results take no more bytes than what goes with them.
 pub(super) fn foldable(model: &Model, facts: &Facts, smaller: bool) -> HashSet<NodeId> {
@@ -98,7 +98,7 @@ fn is_computable(model: &Model, call: &Call) -> bool {
 }
 
 /// Bytes of the constants that nothing outside a set of nodes uses.
-fn freed(graph: &Graph, cone: &HashSet<NodeId>) -> usize {
+pub(super) fn freed(graph: &Graph, cone: &HashSet<NodeId>) -> usize {
     let inside = |v: ValueId| graph.uses(v).iter().all(|u| cone.contains(&u.node));
     let values = cone.iter().map(|&node| ValueId { node, port: 0 }).filter(|&v| graph.constant(v.node).is_some());
     values.filter(|&v| inside(v)).filter_map(|v| graph.tensor(v)).map(Tensor::byte_len).sum()
