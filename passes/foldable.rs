@@ -127,6 +127,13 @@ impl Choice<'_> {
     }
 }
 
+/// Bytes of the constants that nothing outside a set of nodes uses.
+pub(super) fn freed(graph: &Graph, cone: &HashSet<NodeId>) -> usize {
+    let inside = |v: ValueId| graph.uses(v).iter().all(|u| cone.contains(&u.node));
+    let values = cone.iter().map(|&node| ValueId { node, port: 0 }).filter(|&v| graph.constant(v.node).is_some());
+    values.filter(|&v| inside(v)).filter_map(|v| graph.tensor(v)).map(Tensor::byte_len).sum()
+}
+
 /// The bytes of a value; as many as there can be where that is not known.
 fn bytes(facts: &Facts, value: ValueId) -> usize {
     let known = || Some((facts.get(value).dtype?, count(facts.shape(value)?)?));

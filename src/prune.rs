@@ -287,7 +287,8 @@ pub fn finish(
     let whole_facts = infer::infer(&whole);
     let before = cost::cost(&whole, &whole_facts, open);
     let repair = repair.filter(|_| trained.is_none());
-    let Cut { mut model, mut bare, repaired, removed, keep, merged } = cut(analysis, plan, before.macs, repair)?;
+    let Cut { mut model, mut bare, repaired, mut removed, keep, merged } = cut(analysis, plan, before.macs, repair)?;
+    apply::leave_out_uses(original, &mut removed);
     if let Some(trained) = trained {
         check_shapes(&bare, trained)?;
         model = trained.clone();

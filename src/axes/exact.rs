@@ -39,24 +39,25 @@ pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
     let (levels, inexact, offsets) = settled(model, facts, axes);
     axes.levels = levels;
     for (node, leaves) in inexact {
-        for &leaf in &leaves {
-            let why = match offsets.get(&leaf) {
+        for (leaf, why) in leaves {
+            let why = match offsets.get(&leaf).filter(|_| why == COMBINES) {
                 Some((at, why)) => axes.intern(PinKind::Inexact, *at, why.clone()),
-                None => axes.intern(PinKind::Inexact, node, NOT_ZERO),
+                None => axes.intern(PinKind::Inexact, node, why),
             };
             axes.solver.mark(leaf, Mark::Inexact(why));
+            axes.inexact_at.entry(node).or_default().push(leaf);
         }
-        axes.inexact_at.entry(node).or_default().extend(leaves);
     }
 }
-
-const NOT_ZERO: &str = "it combines units that do not become zero when their weights do";
 
 /// Where weights of 0 stand for another number than zero, by leaf, and what to say of it.
 type Offsets = HashMap<Var, (NodeId, String)>;
 
-/// The leaves along which calls are not exact.
-type Inexact = Vec<(NodeId, Vec<Var>)>;
+/// The leaves along which calls are not exact, and why.
+type Inexact = Vec<(NodeId, Vec<(Var, &'static str)>)>;
+
+const COMBINES: &str = "it combines units that do not become zero when their weights do";
+const POLE: &str = "where weights become zero it is infinite or no number";
 
 /// Leaves at which values have no level, whatever the rules say.
 type Spoilt = HashMap<ValueId, HashSet<Var>>;
@@ -279,26 +280,36 @@ impl At<'_> {
         }
     }
 
-    /// The leaves of contractions that nothing keeps at zero.
-    fn inexact(&self) -> Vec<Var> {
+    /// The leaves of contractions that nothing keeps at zero, and those at whose zeros the call has a pole.
+    fn inexact(&self) -> Vec<(Var, &'static str)> {
         let mut inexact = vec![];
         for binding in self.axes.bindings(self.node).iter().filter(|b| !b.unread) {
+            for leaf in self.countable(binding) {
+                if (self.rule.pole)(self.site, &self.zero_at(&binding.operands, leaf)) {
+                    inexact.push((leaf, POLE));
+                }
+            }
             // A label of all results is contracted only inside, by the operands that carry it twice.
             let everywhere = binding.in_result && !binding.missed;
             let slots = if everywhere { &binding.repeated } else { &binding.operands };
             if slots.is_empty() {
                 continue;
             }
-            for leaf in self.axes.solver.leaves(binding.var) {
-                let countable = self.axes.solver.size(leaf).size().is_some_and(|n| n > 1);
+            for leaf in self.countable(binding) {
                 let nothing = (self.rule.adds_nothing)(self.site, &self.zero_at(slots, leaf));
                 // What a recurrence contracts are its own results.
                 let silent = || everywhere && self.verdict(binding, leaf) == Verdict::Zero;
-                if countable && !nothing && !silent() {
-                    inexact.push(leaf);
+                if !nothing && !silent() {
+                    inexact.push((leaf, COMBINES));
                 }
             }
         }
         inexact
+    }
+
+    /// The leaves of a label that have more than one unit.
+    fn countable(&self, binding: &Binding) -> impl Iterator<Item = Var> {
+        let leaves = self.axes.solver.leaves(binding.var).into_iter();
+        leaves.filter(|&leaf| self.axes.solver.size(leaf).size().is_some_and(|n| n > 1))
     }
 }

@@ -79,6 +79,9 @@ pub struct Rule {
     /// Whether a contraction adds nothing at a unit where these operands are zero (`true` as for `zero`). Any factor
     /// does, unless something is added to a factor first: a zero point, a bias inside an attention.
     pub adds_nothing: fn(&Site, &[bool]) -> bool,
+    /// Whether the results may be infinite, or no numbers, at a unit where these operands are zero (`true` as for
+    /// `zero`): the masked model has no meaning there.
+    pub pole: fn(&Site, &[bool]) -> bool,
     /// Where the zero point of a quantized operand or result stands; `None` for one whose zero is the number 0. The
     /// laws of zeros speak of what numbers stand for, so they need not ask for zero points.
     pub zero_point: fn(End) -> Option<End>,
@@ -168,6 +171,7 @@ impl Rule {
         axes: |_| None,
         zero: |_, _| false,
         adds_nothing: zero::any,
+        pole: |_, _| false,
         zero_point: |_| None,
         scale: |_| None,
         moves: false,
@@ -277,6 +281,11 @@ pub mod zero {
     /// Zero where the first operand is; the others only say how.
     pub fn first(_: &Site, operands: &[bool]) -> bool {
         operands.first() == Some(&true)
+    }
+
+    /// Zero where the second operand is: a divisor.
+    pub fn second(_: &Site, operands: &[bool]) -> bool {
+        operands.get(1) == Some(&true)
     }
 
     /// A weighted sum with a bias: `(x · w) + b`.
