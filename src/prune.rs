@@ -5,6 +5,7 @@
 //! Only then is the model simplified: folding before would lose where a weight came from.
 
 mod calls;
+mod slim;
 
 use crate::analysis::Analysis;
 use crate::apply::{self, Applied, ApplyError};
@@ -300,12 +301,12 @@ pub fn finish(
     // What was refitted is no more what zeros make of the file; then the proof is about the model before that.
     let mut proved = None;
     if refitted || zeroed == Some(None) {
-        run_passes(simplify, &mut bare)?;
+        slim::simplified(&mut bare, simplify, &before, open)?;
         run_passes(FOLD, &mut bare)?;
         proved = Some(bare);
     }
     let zeroed = zeroed.flatten().filter(|_| proved.is_none()).unwrap_or_default();
-    run_passes(simplify, &mut model)?;
+    let simplify = slim::simplified(&mut model, simplify, &before, open)?;
     if !plan.is_empty() || thinned.is_some() {
         sign_with(&mut model, plan, thin.map(|t| t.options), simplify)?;
     }

@@ -148,6 +148,14 @@ impl Report {
         (slow && self.plan.budget.starts_with("macs ")).then_some((left, ratio.median))
     }
 
+    /// What the result has more of than the input, of bytes and parameters: nothing, but where many calls share a weight
+    /// that is cut differently for each, or the passes that somebody asked for do that.
+    pub fn grown(&self) -> Option<String> {
+        let rows = self.sizes().into_iter().filter(|r| matches!(r.name, "parameters" | "file") && r.after > r.before);
+        let texts: Vec<String> = rows.map(|r| format!("{} {} → {}", r.name, r.show(r.before), r.show(r.after))).collect();
+        (!texts.is_empty()).then(|| texts.join(", "))
+    }
+
     /// Whether the models were run and the result was found wanting.
     pub fn failed(&self) -> bool {
         matches!(&self.verification, Outcome::Ran(v) if !v.equal)

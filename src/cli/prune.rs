@@ -303,6 +303,7 @@ impl Finish {
             show::say("the model was not written");
             return Ok(Exit::CheckFailed);
         }
+        report.grown().iter().for_each(|what| show::say(&format!("note: the result is larger than the input: {what}")));
         if let Some(why) = nothing {
             show::say(&format!("{why}; the model is unchanged"));
             return Ok(Exit::Nothing);
