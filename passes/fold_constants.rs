@@ -10,21 +10,34 @@
 //! without one, what inference knows of small tensors is used. Exact, because the same operators are applied to the
 //! same numbers.
 //!
-//! A call is left alone if its result may take more bytes than the constants that go away with it, if its operator is
-//! unknown, has subgraphs or is not the same each time, and if it feeds a graph output or a subgraph.
+//! A call is left alone if its operator is unknown, has subgraphs or is not the same each time, and if it feeds a graph
+//! output or a subgraph. So are calls that would make the model larger ([`super::foldable`]); the option `max-bytes`
+//! says up to how many bytes a result is welcome all the same.
 
-use super::edit::{dense, is_listed, new_constant};
+use super::edit::{is_listed, new_constant};
 use super::fold_shapes::number;
-use super::{Change, Context, Pass, PassError, dce};
+use super::foldable;
+pub(super) use super::foldable::{SMALL, freed};
+use super::{Change, Context, OptionError, Options, Pass, PassError, dce};
 use crate::feed::Feed;
-use crate::infer::{Fact, Facts, count};
-use crate::ir::{Call, Extra, Graph, Model, Node, NodeId, Origin, Tensor, Trace, Type, ValueId, ValueInfo};
-use crate::ops;
+use crate::infer::{Fact, Facts};
+use crate::ir::{Extra, Graph, Model, Node, NodeId, Origin, Tensor, Trace, Type, ValueId, ValueInfo};
 use crate::oracle::Runner;
 use crate::save;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-pub struct FoldConstants;
+/// Computes calls whose operands are all constant.
+pub struct FoldConstants {
+    /// Results of at most so many bytes are computed, whatever they are made of.
+    max_bytes: usize,
+}
+
+impl FoldConstants {
+    /// Options: `max-bytes`.
+    pub fn new(options: &mut Options) -> Result<FoldConstants, OptionError> {
+        Ok(FoldConstants { max_bytes: options.take_or("max-bytes", SMALL)? })
+    }
+}
 
 impl Pass for FoldConstants {
     fn name(&self) -> &'static str {
@@ -33,7 +46,9 @@ impl Pass for FoldConstants {
 
     fn run(&self, model: &mut Model, cx: &mut Context) -> Result<Change, PassError> {
         let facts = cx.facts(model);
-        let values = frontier(&model.graph, &foldable(model, &facts, true));
+        let computable = foldable::computable(model, &facts);
+        let chosen = foldable::without_growth(&model.graph, &facts, &computable, self.max_bytes);
+        let values = frontier(&model.graph, &chosen);
         let tensors = evaluate(model, &facts, &values, cx);
         let mut taken = if tensors.is_empty() { HashSet::new() } else { model.graph.all_names() };
         let changed = tensors.len();
@@ -44,64 +59,13 @@ impl Pass for FoldConstants {
     }
 }
 
-/// Operators that give something else each time, and the one by which runtimes know weights that they keep in few
-/// bits.
-const LEFT_ALONE: &[&str] = &[
-    "Bernoulli",
-    "DequantizeLinear",
-    "Dropout",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-];
-
-/// Results of at most so many bytes are welcome, whatever they are made of.
-const SMALL: usize = 1024;
-
-/// The calls that can be computed; if `smaller`, those whose results take no more bytes than what goes with them.
+/// The calls that can be computed; if `smaller`, those whose results make the model no larger.
 pub(super) fn foldable(model: &Model, facts: &Facts, smaller: bool) -> HashSet<NodeId> {
-    let graph = &model.graph;
-    // What each of them is made of: constants and calls.
-    let mut made_of: HashMap<NodeId, HashSet<NodeId>> = HashMap::new();
-    for node in graph.topological() {
-        let Some(call) = graph.call(node) else { continue };
-        let operands: Vec<ValueId> = graph.operands(node).into_iter().flatten().collect();
-        let is_constant =
-            |v: &ValueId| made_of.contains_key(&v.node) || dense(graph, *v).is_some_and(|c| c.tensor.raw().is_ok());
-        if operands.is_empty() || !is_computable(model, call) || !operands.iter().all(is_constant) {
-            continue;
-        }
-        let mut cone: HashSet<NodeId> = HashSet::from([node]);
-        for v in operands {
-            cone.insert(v.node);
-            cone.extend(made_of.get(&v.node).into_iter().flatten());
-        }
-        let bytes = |v| Some(facts.get(v).dtype?.bytes(count(facts.shape(v)?)?));
-        let used = graph.results(node).filter(|&v| !graph.uses(v).is_empty());
-        let size = used.map(bytes).sum::<Option<usize>>();
-        if !smaller || size.is_some_and(|size| size <= SMALL.max(freed(graph, &cone))) {
-            made_of.insert(node, cone);
-        }
+    let computable = foldable::computable(model, facts);
+    match smaller {
+        true => foldable::without_growth(&model.graph, facts, &computable, SMALL),
+        false => computable.into_iter().collect(),
     }
-    made_of.into_keys().collect()
-}
-
-fn is_computable(model: &Model, call: &Call) -> bool {
-    let known = ops::rule(&call.domain, &call.op).is_some() && !model.is_local(call);
-    // What an iteration gets is no constant, even if it begins with one.
-    known
-        && call.domain != ops::body::DOMAIN
-        && call.graphs().next().is_none()
-        && !LEFT_ALONE.contains(&call.op.as_str())
-}
-
-/// Bytes of the constants that nothing outside a set of nodes uses.
-fn freed(graph: &Graph, cone: &HashSet<NodeId>) -> usize {
-    let inside = |v: ValueId| graph.uses(v).iter().all(|u| cone.contains(&u.node));
-    let values = cone.iter().map(|&node| ValueId { node, port: 0 }).filter(|&v| graph.constant(v.node).is_some());
-    values.filter(|&v| inside(v)).filter_map(|v| graph.tensor(v)).map(Tensor::byte_len).sum()
 }
 
 /// Results of foldable calls that others use, in the order of the data.
@@ -206,19 +170,63 @@ mod tests {
         "#);
     }
 
+    /// 36 numbers: more than what is small.
+    const WEIGHT: &str =
+        "f32[12,3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
+        25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36}";
+
+    /// The operators that are left when constants are folded.
+    #[cfg(feature = "tract")]
+    fn left(pipeline: &str, text: &str) -> Vec<String> {
+        let text = after(&format!("{pipeline},dce"), text);
+        text.lines().filter_map(|l| l.split_once(" = ")?.1.split_once(['(', '<'])).map(|l| l.0.to_owned()).collect()
+    }
+
     #[test]
     #[cfg(feature = "tract")]
     fn the_oracle_computes_the_rest() {
-        let text = "g (f32[2,3] x) => (f32[2,9] y, f32[2,9] z) {
-            f32[9,3] w = {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0,
-                18.0, 19.0, 20.0, 21.0, 22.0, 23.0, 24.0, 25.0, 26.0, 27.0}
-            t = Transpose<perm=[1,0]>(w)
-            n = Neg(t)
-            y = MatMul(x, t)
-            z = MatMul(x, n)
-        }";
-        let text = after("fold-constants,dce", text);
-        assert!(!text.contains("Transpose") && !text.contains("Neg"), "{text}");
+        let text = format!(
+            "g (f32[2,3] x) => (f32[2,12] y, f32[2,12] z) {{
+                {WEIGHT}
+                t = Transpose<perm=[1,0]>(w)
+                y = MatMul(x, t)
+                n = Neg(t)
+                z = MatMul(x, n)
+            }}"
+        );
+        // Both would take twice the bytes of the file's constant; one takes as many.
+        assert_eq!(left("fold-constants", &text), ["MatMul", "Neg", "MatMul"]);
+        assert_eq!(left("fold-constants{max_bytes=144}", &text), ["MatMul", "MatMul"]);
+    }
+
+    #[test]
+    #[cfg(feature = "tract")]
+    fn what_gets_larger_on_the_way_may_be_small_in_the_end() {
+        let text = format!(
+            "g (f32[2,3] x) => (f32[2,3] y) {{
+                {WEIGHT}
+                i64[3] n = {{4, 12, 3}}
+                big = Expand(w, n)
+                s = ReduceSum<keepdims=0>(big)
+                y = Mul(x, s)
+            }}"
+        );
+        assert_eq!(left("fold-constants", &text), ["Mul"]);
+    }
+
+    #[test]
+    fn a_constant_that_is_read_twice_is_not_stored_twice() {
+        nothing_to_do(
+            "fold-constants",
+            &format!(
+                "g (f32[2,3] x, f32[2,12] v) => (f32[2,12] y, f32[2,3] z) {{
+                    {WEIGHT}
+                    t = Transpose<perm=[1,0]>(w)
+                    y = MatMul(x, t)
+                    z = MatMul(v, w)
+                }}"
+            ),
+        );
     }
 
     #[test]

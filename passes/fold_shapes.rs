@@ -14,24 +14,46 @@
 //! Either way nothing reads an inner tensor's shape any more, so pruning that tensor can't go unnoticed by a target
 //! that was computed elsewhere.
 //!
+//! With `shorter` open targets are only changed where fewer calls are left: the shape of a tensor that is there anyway is
+//! one `Shape` of it, which a target computed from the inputs' sizes may be too long for. This is for models that are not
+//! cut any more.
+//!
 //! Exact, because for every input that the declared types allow the operands hold the same, or make the call do the
 //! same. The arithmetic that nobody needs then is left to `dce`. What depends on nothing but the inputs' shapes already
 //! stays as it is, and so do values that graph outputs or subgraphs look at.
 
 use super::edit::{ask, is_listed, new_constant};
-use super::{Change, Context, Materializer, Pass, PassError};
+use super::shorter::Shorter;
+use super::{Change, Context, Materializer, OptionError, Options, Pass, PassError};
 use crate::axes::Axes;
 use crate::infer::{Element, Fact, Facts, count};
 use crate::ir::{DType, Dim, Graph, Model, Node, NodeId, Tensor, Use, ValueId};
 use crate::ops::{self, Cut};
 use std::collections::{HashMap, HashSet};
 
-pub struct FoldShapes;
+/// Replaces run-time shape arithmetic.
+pub struct FoldShapes {
+    /// Whether open targets are only changed where fewer calls are left.
+    shorter: bool,
+}
+
+impl FoldShapes {
+    /// Options: `shorter`.
+    pub fn new(options: &mut Options) -> Result<FoldShapes, OptionError> {
+        Ok(FoldShapes { shorter: options.take_or("shorter", false)? })
+    }
+}
 
 /// What an operand has to be instead.
-enum Target {
+pub(super) enum Target {
     Constant(Tensor),
-    Computed { dims: Vec<Dim>, scalar: bool },
+    /// Dimensions, some of them open: one axis of them or, where `scalar`, a single one in none.
+    Computed {
+        dims: Vec<Dim>,
+        scalar: bool,
+    },
+    /// The shape of a value.
+    ShapeOf(ValueId),
 }
 
 impl Pass for FoldShapes {
@@ -41,7 +63,7 @@ impl Pass for FoldShapes {
 
     fn run(&self, model: &mut Model, cx: &mut Context) -> Result<Change, PassError> {
         let facts = cx.facts(model);
-        let uses = computed(model, &facts);
+        let uses = computed(model, &facts, self.shorter);
         let axes = if uses.iter().any(|u| number(facts.get(u.1)).is_none()) { Some(cx.axes(model)) } else { None };
         let mut targets = vec![];
         for (at, value) in uses {
@@ -52,13 +74,16 @@ impl Pass for FoldShapes {
             };
             targets.extend(target.map(|t| (at, value, t)));
         }
+        if self.shorter {
+            Shorter::new(model, &facts).choose(&mut targets);
+        }
         Ok(Change(apply(model, targets)))
     }
 }
 
 /// Listed operands that are computed at run time, and of which something may be known. What feeds only other values
-/// that are known in numbers is left out: nobody will need it.
-fn computed(model: &Model, facts: &Facts) -> Vec<(Use, ValueId)> {
+/// that are known in numbers is left out: nobody will need it. What is `steady` already is left out unless asked for.
+fn computed(model: &Model, facts: &Facts, steady_too: bool) -> Vec<(Use, ValueId)> {
     let graph = &model.graph;
     let mut steady = HashMap::new();
     let is_known = |v: ValueId| number(facts.get(v)).is_some() && !is_weight(graph, facts.get(v), v);
@@ -71,7 +96,7 @@ fn computed(model: &Model, facts: &Facts) -> Vec<(Use, ValueId)> {
             let Some(value) = value.filter(|v| graph.call(v.node).is_some() && is_listed(graph, at)) else { continue };
             let fact = facts.get(value);
             let small = fact.dtype == Some(DType::I64) && fact.rank().is_some_and(|r| r < 2);
-            let wanted = is_known(value) || (small && !is_steady(graph, value, &mut steady));
+            let wanted = is_known(value) || (small && (steady_too || !is_steady(graph, value, &mut steady)));
             if wanted && !(inner && graph.is_used(node)) {
                 found.push((at, value));
             }
@@ -170,6 +195,7 @@ fn apply(model: &mut Model, targets: Vec<(Use, ValueId, Target)>) -> usize {
         let graph = &mut model.graph;
         let new = match target {
             Target::Computed { dims, scalar } => materializer.value(graph, &dims, scalar, at.node),
+            Target::ShapeOf(value) => Some(materializer.shape_of(graph, value, at.node)),
             Target::Constant(_) if constants.contains_key(&old) => constants.get(&old).copied(),
             Target::Constant(tensor) => {
                 let name = materializer.fresh_name(graph, old);

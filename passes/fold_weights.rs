@@ -6,24 +6,27 @@
 //! y = MatMul(x, w)
 //! ```
 //!
-//! Some exporters leave in the graph what makes a weight out of a constant: standardization, weight norm. Cutting what
-//! the statistic is taken over would change what is left of the weight, so the label is pinned there. Computed first,
-//! the weight can be cut like any other. Exact: the same operators are applied to the same numbers.
+//! Some exporters leave in the graph what makes a weight out of a constant: standardization, weight norm, spectral
+//! norm. Cutting what a statistic is taken over would change what is left of the weight, so the label is pinned there;
+//! and zeroing what it divides by makes it no number. Computed first, the weight can be cut like any other. Exact: the
+//! same operators are applied to the same numbers.
 //!
 //! The plan has to be told in terms of the input file. So the computed constant is traced: an axis that goes through
-//! the expression unit by unit, with zeros to zeros, stays an axis of the constant it came from. Where slices along
-//! another axis go, nothing has to be zero in the masked model, and exactness rests on what they are multiplied with.
+//! the expression unit by unit, with zeros to zeros, stays an axis of the constants it came from, or of that one
+//! which alone makes it zero. Where slices along another axis go, nothing has to be zero in the masked model, and
+//! exactness rests on what they are multiplied with. What the expression makes on the way for others, too, is no trace: the
+//! zeros would reach them.
 //!
-//! Only expressions in which an operator itself pins an axis, or makes it inexact, are computed; all others are cut
-//! as they stand, and lose nothing.
+//! Only weights of which an axis is pinned or not exact because of their own expression are computed, and only where
+//! they take no more bytes than the constants that go; all others are cut as they stand, and lose nothing.
 
 use super::edit::is_listed;
-use super::fold_constants::{evaluate, foldable, frontier, replace};
+use super::fold_constants::{SMALL, evaluate, foldable, freed, frontier, replace};
 use super::{Change, Context, Pass, PassError};
 use crate::axes::{self, Axes, Var};
-use crate::infer::{self, Facts};
-use crate::ir::{Graph, Model, NodeId, Origin, Trace, ValueId};
-use std::collections::{BTreeSet, HashSet};
+use crate::infer::{self, Facts, count};
+use crate::ir::{DType, Graph, Model, NodeId, Origin, Trace, Use, ValueId};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub struct FoldWeights;
 
@@ -37,50 +40,118 @@ impl Pass for FoldWeights {
         let axes = cx.axes(model);
         let graph = &model.graph;
         let computable = foldable(model, &facts, false);
-        let blocking: HashSet<NodeId> =
-            computable.iter().copied().filter(|&n| is_weight(graph, &facts, n) && blocks(graph, &axes, n)).collect();
-        if blocking.is_empty() {
+        let search = Search { graph, facts: &facts, axes: &axes, computable: &computable, blocked: HashMap::new() };
+        let found = search.run();
+        if found.is_empty() {
             return Ok(Change(0));
         }
-        let mut cones: Vec<(ValueId, BTreeSet<NodeId>)> = vec![];
-        for value in frontier(graph, &computable) {
-            let cone = cone(graph, value.node);
-            if cone.iter().any(|n| blocking.contains(n)) {
-                cones.push((value, cone));
-            }
+        let values: Vec<ValueId> = found.iter().map(|(v, _)| *v).collect();
+        let mut computed = vec![];
+        for (value, tensor) in evaluate(model, &facts, &values, cx) {
+            let Some(one) = found.iter().find(|(v, _)| *v == value) else { continue };
+            computed.push((value, tensor, Tracer::new(model, &found, one).traces()));
         }
-        let values: Vec<ValueId> = cones.iter().map(|(v, _)| *v).collect();
-        let tensors = evaluate(model, &facts, &values, cx);
         let mut taken = model.graph.all_names();
-        let mut changed = 0;
-        for (value, tensor) in tensors {
-            let Some((_, cone)) = cones.iter().find(|(v, _)| *v == value) else { continue };
-            let traces = traces(model, value, cone);
+        let changed = computed.len();
+        for (value, tensor, traces) in computed {
             replace(model, value, tensor, traces, &mut taken);
-            changed += 1;
         }
         Ok(Change(changed))
     }
 }
 
-/// Whether a call makes something like a weight: floats along more than one axis.
-fn is_weight(graph: &Graph, facts: &Facts, node: NodeId) -> bool {
-    graph.results(node).any(|v| {
-        let fact = facts.get(v);
-        let long = |s: &[crate::ir::Dim]| s.iter().filter(|d| d.size().is_some_and(|n| n > 1)).count() > 1;
-        fact.dtype.is_some_and(|d| d.is_float()) && fact.shape.as_deref().is_some_and(long)
-    })
+/// What a value is computed from, calls and constants.
+type Cone = BTreeSet<NodeId>;
+
+/// Looks for weights that have to be computed.
+struct Search<'a> {
+    graph: &'a Graph,
+    facts: &'a Facts,
+    axes: &'a Axes,
+    computable: &'a HashSet<NodeId>,
+    /// The leaves that each call pins, or is not exact along.
+    blocked: HashMap<NodeId, HashSet<Var>>,
 }
 
-/// Whether the call itself is the reason why units of its operands or results must stay, or are not exact.
-fn blocks(graph: &Graph, axes: &Axes, node: NodeId) -> bool {
-    let values = graph.operands(node).into_iter().flatten().chain(graph.results(node));
-    let mut leaves = values.flat_map(|v| axes.of(v).into_iter().flatten()).flat_map(|&v| axes.solver().leaves(v));
-    leaves.any(|leaf| axes.pins(leaf).any(|pin| pin.node == node))
+impl Search<'_> {
+    fn run(mut self) -> Vec<(ValueId, Cone)> {
+        for &node in self.computable {
+            let leaves = self.blocks(node);
+            if !leaves.is_empty() {
+                self.blocked.insert(node, leaves);
+            }
+        }
+        let mut found: Vec<(ValueId, Cone)> = vec![];
+        if self.blocked.is_empty() {
+            return found;
+        }
+        for value in frontier(self.graph, self.computable) {
+            if let Some((value, cone)) = self.weight(value)
+                && found.iter().all(|(v, _)| *v != value)
+            {
+                found.push((value, cone));
+            }
+        }
+        found
+    }
+
+    /// The value to compute for one that is read: itself, or what it is made of one by one, where that is smaller.
+    fn weight(&self, mut value: ValueId) -> Option<(ValueId, Cone)> {
+        loop {
+            let cone = cone(self.graph, value.node);
+            if !self.is_blocked(value, &cone) {
+                return None;
+            }
+            if self.fits(value, &cone) {
+                return Some((value, cone));
+            }
+            let operands = self.graph.operands(value.node).into_iter().flatten();
+            let mut computed = operands.filter(|v| self.graph.call(v.node).is_some());
+            value = computed.next().filter(|_| computed.next().is_none() && !self.blocked.contains_key(&value.node))?;
+        }
+    }
+
+    /// The leaves that units must stay of, or that are not exact, because of the call itself. What makes indices and
+    /// shapes makes no weight.
+    fn blocks(&self, node: NodeId) -> HashSet<Var> {
+        if !self.graph.results(node).any(|v| self.facts.get(v).dtype.is_some_and(DType::is_float)) {
+            return HashSet::new();
+        }
+        let values = self.graph.operands(node).into_iter().flatten().chain(self.graph.results(node));
+        let leaves = values.flat_map(|v| self.leaves(v)).filter(|&l| self.axes.pins(l).any(|pin| pin.node == node));
+        let inexact = self.axes.inexact_at(node).iter().flat_map(|&v| self.axes.solver().leaves(v));
+        leaves.chain(inexact).collect()
+    }
+
+    /// Whether a call on the way to a value is why its units must stay, or are not exact.
+    fn is_blocked(&self, value: ValueId, cone: &Cone) -> bool {
+        let own: HashSet<Var> = self.leaves(value).collect();
+        cone.iter().filter_map(|n| self.blocked.get(n)).any(|leaves| !leaves.is_disjoint(&own))
+    }
+
+    fn leaves(&self, value: ValueId) -> impl Iterator<Item = Var> {
+        let vars = self.axes.of(value).into_iter().flatten();
+        let countable = |leaf: &Var| self.axes.solver().size(*leaf).size().is_some_and(|n| n > 1);
+        vars.flat_map(|&v| self.axes.solver().leaves(v)).filter(countable)
+    }
+
+    /// Whether a value takes no more bytes than the constants that go with it, and what is made on the way is no
+    /// waste of memory.
+    fn fits(&self, value: ValueId, cone: &Cone) -> bool {
+        let bytes = |v: ValueId| Some(self.facts.get(v).dtype?.bytes(count(self.facts.shape(v)?)?));
+        let freed = freed(self.graph, &cone.iter().copied().collect());
+        let calls = cone.iter().filter(|&&n| self.graph.call(n).is_some());
+        let mut made = calls.flat_map(|&n| self.graph.results(n));
+        bytes(value).is_some_and(|n| n <= SMALL.max(freed))
+            && made.all(|v| bytes(v).is_none_or(|n| n <= WASTE.saturating_mul(SMALL.max(freed))))
+    }
 }
+
+/// How many times as much as the constants that go may be in memory on the way to a weight.
+const WASTE: usize = 64;
 
 /// Everything that a node is computed from, itself included.
-fn cone(graph: &Graph, node: NodeId) -> BTreeSet<NodeId> {
+fn cone(graph: &Graph, node: NodeId) -> Cone {
     let mut cone = BTreeSet::from([node]);
     let mut open = vec![node];
     while let Some(n) = open.pop() {
@@ -93,35 +164,113 @@ fn cone(graph: &Graph, node: NodeId) -> BTreeSet<NodeId> {
     cone
 }
 
-/// The axes of a computed value that are axes of the constants it is computed from.
-fn traces(model: &Model, value: ValueId, cone: &BTreeSet<NodeId>) -> Vec<Trace> {
-    // The expression alone: what uses the value must not pin it here.
-    let mut part = model.clone();
-    let outside = part.graph.nodes().into_iter().filter(|n| !cone.contains(n)).collect::<Vec<_>>();
-    outside.into_iter().for_each(|n| _ = part.graph.remove(n));
-    let axes = axes::analyze(&part, &infer::infer(&part));
-    let goes_through = |var: Var| {
-        let leaves = axes.solver().leaves(var);
-        leaves.iter().all(|&leaf| axes.solver().marks(leaf).is_empty() && axes.is_zero(value, leaf))
-    };
-    let mut traces = vec![];
-    for (axis, &var) in axes.of(value).into_iter().flatten().enumerate().filter(|(_, v)| goes_through(**v)) {
-        for &node in cone {
-            let Some(Origin::File(source)) = model.graph.constant(node).map(|c| &c.origin) else { continue };
-            let own = axes.of(ValueId { node, port: 0 }).unwrap_or_default();
-            let same = own.iter().position(|&v| axes.solver().find(v) == axes.solver().find(var));
-            let Some(source_axis) = same else { continue };
-            let uses = uses(&model.graph, node, cone);
-            traces.push(Trace { axis, source: source.clone(), source_axis, uses });
-        }
-    }
-    traces
+/// A constant of the input file that an expression reads, and nothing else reads what is made of it.
+struct Source {
+    node: NodeId,
+    name: String,
+    /// Its uses in the expression, in terms of the input file.
+    uses: Vec<(u32, u16)>,
 }
 
-/// The uses of a constant inside an expression, in terms of the input file.
-fn uses(graph: &Graph, constant: NodeId, cone: &BTreeSet<NodeId>) -> Vec<(u32, u16)> {
-    let inside = graph.uses(ValueId { node: constant, port: 0 }).into_iter().filter(|u| cone.contains(&u.node));
-    inside.filter(|&u| is_listed(graph, u)).filter_map(|u| Some((graph.origin(u.node)?, u.slot))).collect()
+/// A way to trace the axes of a computed value: the expression alone, and the constants that may be set to zero in it.
+struct Tracer<'a> {
+    value: ValueId,
+    cone: &'a Cone,
+    part: Model,
+    sources: Vec<Source>,
+}
+
+/// More constants than this are not looked at one by one.
+const SOURCES: usize = 16;
+
+impl<'a> Tracer<'a> {
+    fn new(model: &Model, found: &'a [(ValueId, Cone)], (value, cone): &'a (ValueId, Cone)) -> Tracer<'a> {
+        // What uses the value must not pin it here.
+        let mut part = model.clone();
+        let outside = part.graph.nodes().into_iter().filter(|n| !cone.contains(n)).collect::<Vec<_>>();
+        outside.into_iter().for_each(|n| _ = part.graph.remove(n));
+        let graph = &model.graph;
+        let inside = |u: &Use| cone.contains(&u.node);
+        let computed = |n: NodeId| found.iter().any(|(v, c)| v != value && c.contains(&n));
+        let read = graph.uses(*value).iter().all(|&u| is_listed(graph, u) && !computed(u.node));
+        let source = |&node: &NodeId| {
+            let Some(Origin::File(name)) = graph.constant(node).map(|c| &c.origin) else { return None };
+            let uses: Vec<Use> = graph.uses(ValueId { node, port: 0 }).into_iter().filter(inside).collect();
+            let alone = read && uses.iter().all(|u| leads_to(graph, u.node, *value, cone));
+            let uses = uses.into_iter().filter(|&u| is_listed(graph, u));
+            let uses = uses.filter_map(|u| Some((graph.origin(u.node)?, u.slot))).collect();
+            alone.then(|| Source { node, name: name.clone(), uses })
+        };
+        let sources = cone.iter().filter_map(source).collect();
+        Tracer { value: *value, cone, part, sources }
+    }
+
+    /// The axes of the value that are axes of the sources: of all of them together, or else of one that is enough.
+    fn traces(mut self) -> Vec<Trace> {
+        let sources = std::mem::take(&mut self.sources);
+        let all = sources.iter().collect::<Vec<_>>();
+        let alone = sources.iter().filter(|_| (2..=SOURCES).contains(&sources.len())).map(|s| vec![s]);
+        let mut traces: Vec<Trace> = vec![];
+        for zeroed in std::iter::once(all).chain(alone).filter(|z| !z.is_empty()) {
+            let found = self.along(&zeroed, |axis| traces.iter().all(|t: &Trace| t.axis != axis));
+            traces.extend(found);
+        }
+        traces
+    }
+
+    /// The axes, of those that are wanted, along which the value is zero where these constants are, and these alone.
+    fn along(&mut self, zeroed: &[&Source], wanted: impl Fn(usize) -> bool) -> Vec<Trace> {
+        for &node in self.cone {
+            let Some(constant) = self.part.graph.constant_mut(node) else { continue };
+            constant.origin = match zeroed.iter().find(|s| s.node == node) {
+                Some(source) => Origin::File(source.name.clone()),
+                None => Origin::Computed(vec![]),
+            };
+        }
+        let axes = axes::analyze(&self.part, &infer::infer(&self.part));
+        let summed = self.cone.iter().flat_map(|&n| axes.summed(n)).flat_map(|v| axes.solver().leaves(v));
+        let summed: HashSet<Var> = summed.collect();
+        let goes_through = |var: Var| {
+            let passes = |&leaf: &Var| {
+                axes.solver().marks(leaf).is_empty() && !summed.contains(&leaf) && axes.is_zero(self.value, leaf)
+            };
+            axes.solver().leaves(var).iter().all(passes)
+        };
+        let mut traces = vec![];
+        for (axis, &var) in axes.of(self.value).into_iter().flatten().enumerate() {
+            if !wanted(axis) || !goes_through(var) {
+                continue;
+            }
+            for source in zeroed {
+                let own = axes.of(ValueId { node: source.node, port: 0 }).unwrap_or_default();
+                let same = own.iter().position(|&v| axes.solver().find(v) == axes.solver().find(var));
+                traces.extend(same.map(|source_axis| Trace {
+                    axis,
+                    source: source.name.clone(),
+                    source_axis,
+                    uses: source.uses.clone(),
+                }));
+            }
+        }
+        traces
+    }
+}
+
+/// Whether all that is made of a node inside an expression is read there, but for the value that the expression makes.
+fn leads_to(graph: &Graph, node: NodeId, value: ValueId, cone: &Cone) -> bool {
+    let mut seen = HashSet::from([node]);
+    let mut open = vec![node];
+    while let Some(n) = open.pop() {
+        for user in graph.results(n).filter(|&v| v != value).flat_map(|v| graph.uses(v)).map(|u| u.node) {
+            if !cone.contains(&user) {
+                return false;
+            }
+            if seen.insert(user) {
+                open.push(user);
+            }
+        }
+    }
+    true
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub struct Materializer {
     shapes: HashMap<NodeId, ValueId>,
     open: HashMap<Dim, ValueId>,
     symbols: HashMap<Atom, (NodeId, usize)>,
+    shapes_of: HashMap<ValueId, ValueId>,
 }
 
 impl Materializer {
@@ -38,7 +39,14 @@ impl Materializer {
             }
         }
         let taken = graph.all_names();
-        Materializer { ir_version, taken, shapes: HashMap::new(), open: HashMap::new(), symbols }
+        Materializer {
+            ir_version,
+            taken,
+            shapes: HashMap::new(),
+            open: HashMap::new(),
+            symbols,
+            shapes_of: HashMap::new(),
+        }
     }
 
     /// A value with these elements: 64-bit integers in one axis or, where `scalar`, in none. New nodes come before
@@ -68,6 +76,28 @@ impl Materializer {
             [piece] => Some(piece),
             _ => Some(self.call(graph, "Concat", &pieces, before)),
         }
+    }
+
+    /// How many calls [`value`](Materializer::value) makes at most; `None` where it can't say these dimensions.
+    pub(super) fn calls(&self, dims: &[Dim]) -> Option<usize> {
+        let each = |dim: &Dim| {
+            let terms = dim.terms();
+            let factors: usize = terms.iter().map(|(_, factors)| factors.len()).sum();
+            // A Shape and a Gather for each factor, and an operation between any two numbers.
+            3 * factors + terms.len()
+        };
+        let open = dims.iter().filter(|d| d.fixed().is_none());
+        dims.iter().all(|d| self.can_say(d)).then(|| 1 + open.map(each).sum::<usize>())
+    }
+
+    /// The shape of a value, which is made once.
+    pub(super) fn shape_of(&mut self, graph: &mut Graph, value: ValueId, before: NodeId) -> ValueId {
+        if let Some(&known) = self.shapes_of.get(&value) {
+            return known;
+        }
+        let shape = self.call(graph, "Shape", &[value], before);
+        self.shapes_of.insert(value, shape);
+        shape
     }
 
     /// A name for what takes the place of a value.

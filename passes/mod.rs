@@ -7,21 +7,30 @@
 //! Passes change the main graph. What its calls' subgraphs capture are operands like any other, and stay; what they
 //! hold comes into the main graph and goes back (`open-bodies`, `close-bodies`).
 
+mod absorb;
 mod assume;
 mod bias;
 mod bodies;
 mod close_bodies;
+mod cse;
 mod dce;
 mod drop_identity;
 mod edit;
+mod fold_affine;
 mod fold_bn;
 mod fold_constants;
 mod fold_if;
+mod fold_pad;
 mod fold_shapes;
 mod fold_weights;
+mod foldable;
+mod freeze_inputs;
 mod inline_functions;
+mod island;
 mod materialize;
 mod merge_constants;
+mod merge_reshapes;
+mod merge_transposes;
 mod nm;
 mod open_bodies;
 mod options;
@@ -29,13 +38,14 @@ pub mod pipeline;
 mod prune_channels;
 mod remove_layers;
 mod remove_redundant;
+mod shorter;
 mod sparsify;
 mod splice;
 mod split_constants;
 mod subset;
 mod text;
 
-pub use bias::bias_constant;
+pub use bias::bias_operand;
 pub use close_bodies::closed;
 pub(crate) use edit::new_constant;
 pub use inline_functions::inlined;
@@ -202,18 +212,24 @@ macro_rules! entries {
 /// Every pass. A new file is added here and nowhere else.
 pub const ALL: &[Entry] = entries! {
     "close-bodies", plain(close_bodies::CloseBodies), "puts back what open-bodies took out";
+    "cse", plain(cse::Cse), "makes calls that compute the same one call";
     "dce", plain(dce::Dce), "removes calls and constants that no output needs";
     "drop-identity", plain(drop_identity::DropIdentity), "removes calls that return their first operand";
+    "fold-affine", plain(fold_affine::FoldAffine), "folds products and sums with constants into the weights before them";
     "fold-bn", plain(fold_bn::FoldBn), "folds BatchNormalization into the weights before it";
-    "fold-constants", plain(fold_constants::FoldConstants), "computes calls whose operands are all constant";
+    "fold-constants", fold_constants::FoldConstants::new, "computes calls whose operands are all constant {max-bytes=128}";
     "fold-if", plain(fold_if::FoldIf), "replaces an If whose condition is known by the branch that is taken";
-    "fold-shapes", plain(fold_shapes::FoldShapes), "replaces run-time shape arithmetic by what it comes to";
+    "fold-pad", plain(fold_pad::FoldPad), "takes a margin into the padding of the window that runs over it";
+    "fold-shapes", fold_shapes::FoldShapes::new, "replaces run-time shape arithmetic by what it comes to {shorter}";
     "fold-weights", plain(fold_weights::FoldWeights), "computes weights from which an axis can't be cut as they stand";
+    "freeze-inputs", plain(freeze_inputs::FreezeInputs), "makes inputs that have a default constants of that value; changes the interface";
     "inline-functions", plain(inline_functions::InlineFunctions), "replaces calls of local functions by what these compute";
     "merge-constants", plain(merge_constants::MergeConstants), "makes equal constants one";
+    "merge-reshapes", plain(merge_reshapes::MergeReshapes), "makes one of two calls that only change the shape";
+    "merge-transposes", plain(merge_transposes::MergeTransposes), "cancels transpositions, also around what does not care about axes";
     "nm", nm::Nm::new, "leaves n of every m weights along a sum {n=2 m=4 method=magnitude calib}";
     "open-bodies", plain(open_bodies::OpenBodies), "puts the bodies of If, Loop and Scan into the graph around them";
-    "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size score=l2 seed round-to min-keep max-ratio inexact}";
+    "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size score=l2 seed round-to min-keep max-ratio rule inexact}";
     "remove-layers", remove_layers::RemoveLayers::new, "removes the residual branches that change least {count=1 include exclude calib}";
     "remove-redundant", remove_redundant::RemoveRedundant::new, "removes units without which the model computes the same {input-range}";
     "sparsify", sparsify::Sparsify::new, "sets a share of the weights to zero {ratio=0.5 scope=layer method=magnitude calib}";

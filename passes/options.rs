@@ -37,7 +37,9 @@ impl Options {
     /// The option's value, if it is given.
     pub fn take<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Result<Option<T>, OptionError> {
         self.known.push(key);
-        let Some(i) = self.settings.iter().position(|s| s.key == key) else { return Ok(None) };
+        // As in build files, `max_bytes` is `max-bytes`.
+        let is_key = |s: &Setting| s.key == key || s.key.replace('_', "-") == key;
+        let Some(i) = self.settings.iter().position(is_key) else { return Ok(None) };
         let Setting { value, at, .. } = self.settings.remove(i);
         let wrong = |e| OptionError { what: format!("{value:?} is no value for the option {key}: {e}"), at };
         value.parse().map(Some).map_err(wrong)

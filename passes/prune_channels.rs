@@ -16,7 +16,7 @@ use crate::axes::{Granularity, GranularityError};
 use crate::cost::OpenDims;
 use crate::ir::{Model, Origin};
 use crate::machine::Table;
-use crate::plan::{self, Budget, Round, Share};
+use crate::plan::{self, Budget, GroupRule, GroupRuleError, Round, Share};
 use crate::score::Formula;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -31,6 +31,7 @@ pub struct PruneChannels {
     seed: u64,
     round: Round,
     max_ratio: f64,
+    rules: Vec<GroupRule>,
     granularity: Vec<Granularity>,
     inexact: bool,
 }
@@ -38,7 +39,7 @@ pub struct PruneChannels {
 impl PruneChannels {
     /// Options: `ratio`, `macs`, `params`, `size`, `peak-memory`, `latency` or `energy` (a share), `table` (a file of
     /// `secateur profile`), `score` (a criterion, or several combined), `seed`, `round-to`, `min-keep`, `max-ratio`,
-    /// `granularity` (sorts, joined by `+`), `inexact`.
+    /// `rule` (rules of some groups, with `;` between), `granularity` (sorts, joined by `+`), `inexact`.
     pub fn new(options: &mut Options) -> Result<PruneChannels, OptionError> {
         let share = |options: &mut Options, key| options.take::<Share>(key);
         let ratio = share(options, "ratio")?.map_or(0.5, |s| s.0);
@@ -56,9 +57,21 @@ impl PruneChannels {
             seed: options.take_or("seed", 0)?,
             round: Round { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },
             max_ratio: options.take_or("max-ratio", Share(0.9))?.0,
+            rules: options.take_or("rule", Rules(vec![]))?.0,
             granularity: options.take_or("granularity", Sorts(vec![]))?.0,
             inexact: options.take_or("inexact", false)?,
         })
+    }
+}
+
+/// Rules of some groups: `encoder.*: ratio=0.3; head: ratio=0`.
+struct Rules(Vec<GroupRule>);
+
+impl std::str::FromStr for Rules {
+    type Err = GroupRuleError;
+
+    fn from_str(text: &str) -> Result<Rules, Self::Err> {
+        text.split(';').map(|rule| rule.trim().parse()).collect::<Result<_, _>>().map(Rules)
     }
 }
 
@@ -99,6 +112,7 @@ impl Pass for PruneChannels {
             seed: self.seed,
             round: self.round,
             max_ratio: self.max_ratio,
+            rules: self.rules.clone(),
             granularity: self.granularity.clone(),
             inexact: self.inexact,
             open: OpenDims::of(model, HashMap::new()),

@@ -11,7 +11,8 @@
 //! for no reason. Exact, because equal tensors are equal; they share their memory, and `merge-constants` makes those
 //! one again that are still the same afterwards. The first use keeps the constant. Graph outputs and subgraphs keep it
 //! too (the name matters to them), and a sparse constant has no data to share. What a call of a function was given stays
-//! one constant for the whole of its body.
+//! one constant for the whole of its body, and a weight that was computed and is traced to the file stays one for all
+//! that read it, as the expression was: the file has one use of what it is made of.
 
 use super::edit::{dense, is_listed};
 use super::{Change, Context, Pass, PassError};
@@ -54,8 +55,14 @@ pub(super) fn copy(graph: &mut Graph, constant: ValueId, at: Use, taken: &mut Ha
 /// The uses of a constant that get one of their own.
 fn moving(graph: &Graph, axes: &Axes, constant: NodeId) -> Vec<Use> {
     let value = ValueId { node: constant, port: 0 };
-    // Inside the node that a constant was passed to, its uses can't be told apart in terms of the file.
-    if dense(graph, value).is_none_or(|c| matches!(c.origin, Origin::Passed { .. })) {
+    // In terms of the file the uses can't be told apart inside a node that a constant was passed to, nor behind an
+    // expression that was computed.
+    let is_one = |origin: &Origin| match origin {
+        Origin::Passed { .. } => true,
+        Origin::Computed(traces) => !traces.is_empty(),
+        Origin::File(_) | Origin::Here => false,
+    };
+    if dense(graph, value).is_none_or(|c| is_one(&c.origin)) {
         return vec![];
     }
     let all = graph.uses(value);

@@ -2,7 +2,8 @@
 
 use crate::axes::{self, Axes, Groups};
 use crate::infer::{self, Facts};
-use crate::ir::Model;
+use crate::ir::{Model, Tensor, ValueId};
+use crate::weights::Weights;
 
 /// A model, ready to be planned on.
 pub struct Analysis {
@@ -13,6 +14,7 @@ pub struct Analysis {
     pub axes: Axes,
     /// The leaves that reach a constant.
     pub groups: Groups,
+    weights: Weights,
 }
 
 impl Analysis {
@@ -21,6 +23,16 @@ impl Analysis {
         let facts = infer::infer(&model);
         let axes = axes::analyze(&model, &facts);
         let groups = Groups::collect(&model.graph, &axes);
-        Analysis { model, facts, axes, groups }
+        Analysis { model, facts, axes, groups, weights: Weights::default() }
+    }
+
+    /// Whether a value is computed from constants alone, and no constant.
+    pub fn is_computed(&self, value: ValueId) -> bool {
+        self.weights.is_computed(&self.model, value)
+    }
+
+    /// A constant, or what calls make of constants; `None` for what depends on more, or can't be computed here.
+    pub fn weight(&self, value: ValueId) -> Option<Tensor> {
+        self.weights.tensor(&self.model, value)
     }
 }

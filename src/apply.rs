@@ -3,6 +3,10 @@
 //! Constants are sliced along every axis that a cut label reaches, calls are refitted by their rules, and types are
 //! inferred anew. They must be the ones that the axes predicted: two independent derivations, one answer.
 
+mod uses;
+
+pub use uses::leave_out_uses;
+
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::predict;
@@ -117,7 +121,6 @@ fn complement(kept: &[usize], dim: usize) -> Vec<usize> {
 
 /// The entries of one constant of the input file. Copies that were cut differently are told apart by their uses.
 fn removed(tensor: &str, copies: Vec<(Uses, ConstantCut)>) -> Vec<Removed> {
-    let alike = copies.windows(2).all(|w| w[0].1 == w[1].1);
     let mut by_cut: BTreeMap<ConstantCut, Uses> = BTreeMap::new();
     for (uses, cut) in copies {
         by_cut.entry(cut).or_default().extend(uses);
@@ -125,13 +128,12 @@ fn removed(tensor: &str, copies: Vec<(Uses, ConstantCut)>) -> Vec<Removed> {
     let entries = by_cut.into_iter().flat_map(|(cut, mut uses)| {
         uses.sort_unstable();
         uses.dedup();
-        let uses = (!alike).then_some(uses);
         let tensor = tensor.to_owned();
         cut.into_iter().map(move |(axis, indices)| Removed {
             tensor: tensor.clone(),
             axis,
             indices,
-            uses: uses.clone(),
+            uses: Some(uses.clone()),
         })
     });
     entries.collect()

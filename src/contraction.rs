@@ -1,7 +1,7 @@
-//! Contractions: products of a computed tensor with a constant, summed over an axis that may lose units.
+//! Contractions: products of a computed tensor with a weight, summed over an axis that may lose units.
 //!
 //! A linear layer, a convolution, the output projection of an attention: what they have in common is a label that a
-//! computed operand (the *data*) and a constant (the *weight*) carry, and no result. When units of the label go, the
+//! computed operand (the *data*) and one made of constants (the *weight*) carry, and no result. When units of the label go, the
 //! weight is what can be refitted, so that the sum is as nearly as possible what it was. No operator is asked for its
 //! name; all of this is in the bindings of the axis rules.
 
@@ -11,7 +11,7 @@ use crate::ir::{NodeId, Tensor, TensorError, ValueId};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 
-/// A sum over the product of a computed tensor with a constant.
+/// A sum over the product of a computed tensor with a weight.
 #[derive(Clone, Debug)]
 pub struct Contraction {
     pub node: NodeId,
@@ -19,7 +19,8 @@ pub struct Contraction {
     pub data: ValueId,
     pub data_slot: u16,
     pub data_axis: usize,
-    /// The constant operand, its slot, and its axis that is summed over.
+    /// The constant operand, or one that is computed from constants alone ([`Analysis::weight`]); its slot, and its axis
+    /// that is summed over.
     pub weight: ValueId,
     pub weight_slot: u16,
     pub weight_axis: usize,
@@ -57,40 +58,44 @@ impl Contraction {
     fn list(analysis: &Analysis, whole: bool) -> Vec<Contraction> {
         let graph = &analysis.model.graph;
         let of = |node: NodeId| {
-            let bindings = analysis.axes.bindings(node).iter();
-            bindings.filter_map(move |b| Contraction::of(analysis, node, b, whole)).collect::<Vec<_>>()
+            let sums = analysis.axes.bindings(node).iter().filter(|b| is_summed(b));
+            sums.filter_map(move |b| Contraction::of(analysis, node, b, whole).ok()).collect::<Vec<_>>()
         };
         graph.topological().into_iter().flat_map(of).collect()
     }
 
-    fn of(analysis: &Analysis, node: NodeId, label: &Binding, whole: bool) -> Option<Contraction> {
+    /// Why a call's sum over a label is no contraction that could be refitted, if it is none.
+    pub fn obstacle(analysis: &Analysis, node: NodeId, label: &Binding) -> Option<Obstacle> {
+        Contraction::of(analysis, node, label, false).err()
+    }
+
+    fn of(analysis: &Analysis, node: NodeId, label: &Binding, whole: bool) -> Result<Contraction, Obstacle> {
         let (graph, axes) = (&analysis.model.graph, &analysis.axes);
         // What is inside a loop's body has no one value that could be measured.
-        if label.in_result || label.unread || !label.repeated.is_empty() || graph.region(node) != 0 {
-            return None;
+        if graph.region(node) != 0 {
+            return Err(Obstacle::Body);
         }
-        let &[a, b] = &label.operands[..] else { return None };
-        let value = |slot: u16| graph.operand(node, usize::from(slot));
-        let constant = |v: ValueId| graph.tensor(v).is_some_and(|t| t.dtype.is_float());
-        let (data_slot, weight_slot) = match (constant(value(a)?), constant(value(b)?)) {
-            (false, true) => (a, b),
-            (true, false) => (b, a),
-            _ => return None,
-        };
+        if !label.repeated.is_empty() {
+            return Err(Obstacle::Recurrence);
+        }
+        let &[a, b] = &label.operands[..] else { return Err(Obstacle::Operands) };
+        let (data_slot, weight_slot) = sides(analysis, node, a, b)?;
+        let value = |slot: u16| graph.operand(node, usize::from(slot)).ok_or(Obstacle::Operands);
         let (data, weight) = (value(data_slot)?, value(weight_slot)?);
         if !analysis.facts.get(data).dtype.is_some_and(|d| d.is_float()) {
-            return None;
+            return Err(Obstacle::Integers);
         }
-        let (data_axis, var) = carrying(axes, data, label.var)?;
-        let (weight_axis, weight_var) = carrying(axes, weight, label.var)?;
-        let length = axes.solver().size(var).size()?;
-        let groups = length.checked_div(axes.solver().size(weight_var).size()?)?;
+        let (data_axis, var) = carrying(axes, data, label.var).ok_or(Obstacle::Axes)?;
+        let (weight_axis, weight_var) = carrying(axes, weight, label.var).ok_or(Obstacle::Axes)?;
+        let size = |var: Var| axes.solver().size(var).size().ok_or(Obstacle::Axes);
+        let length = size(var)?;
+        let groups = length.checked_div(size(weight_var)?).ok_or(Obstacle::Axes)?;
         let group_axis = match (groups, group_axis(axes, node, var, weight)) {
             (1, None) => None,
             // Groups that the weight has on the contracted axis itself are not told apart.
             (1, Some(axis)) if axis != weight_axis => None,
             (2.., Some(axis)) if axis != weight_axis => Some(axis),
-            _ => return None,
+            _ => return Err(Obstacle::Axes),
         };
         let free = |leaf: &Var| analysis.groups.of_leaf(*leaf).is_some_and(|g| g.is_free());
         let leaves: Vec<Var> = axes.solver().leaves(var).into_iter().filter(free).collect();
@@ -98,19 +103,9 @@ impl Contraction {
             true => Some(View { var, outer: 1, length, inner: 1 }),
             false => View::of(axes, var, length, &leaves),
         };
-        let view = view.filter(|v| groups == 1 || v.length == length)?;
-        Some(Contraction {
-            node,
-            data,
-            data_slot,
-            data_axis,
-            weight,
-            weight_slot,
-            weight_axis,
-            groups,
-            group_axis,
-            view,
-        })
+        let view = view.filter(|v| groups == 1 || v.length == length);
+        let view = view.ok_or(if length > WHOLE { Obstacle::Long } else { Obstacle::Axes })?;
+        Ok(Contraction { node, data, data_slot, data_axis, weight, weight_slot, weight_axis, groups, group_axis, view })
     }
 
     /// How long the weight's side of the view is: the view's length, or a group's share of it.
@@ -137,6 +132,75 @@ impl Contraction {
             }
         }
         rows
+    }
+}
+
+/// Whether a call sums over a label.
+pub fn is_summed(label: &Binding) -> bool {
+    !label.in_result && !label.unread
+}
+
+/// The slots of the data and of the weight.
+fn sides(analysis: &Analysis, node: NodeId, a: u16, b: u16) -> Result<(u16, u16), Obstacle> {
+    let graph = &analysis.model.graph;
+    let constant = |slot: u16| {
+        let value = graph.operand(node, usize::from(slot));
+        value.filter(|v| graph.tensor(*v).is_some() || analysis.is_computed(*v))
+    };
+    let is_float = |v: ValueId| analysis.facts.get(v).dtype.is_some_and(|d| d.is_float());
+    match (constant(a), constant(b)) {
+        (None, Some(weight)) if is_float(weight) => Ok((a, b)),
+        (Some(weight), None) if is_float(weight) => Ok((b, a)),
+        (None, None) => Err(Obstacle::Operands),
+        _ => Err(Obstacle::Integers),
+    }
+}
+
+/// Why a sum over an axis that lost units is not refitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Obstacle {
+    /// It is in a body of a loop or a branch.
+    Body,
+    /// An operand has the axis twice.
+    Recurrence,
+    /// It multiplies computed tensors.
+    Operands,
+    /// Its weights or its data are integers.
+    Integers,
+    /// How its units lie along the axis is not known.
+    Axes,
+    /// Units lie on an axis that is too long to be measured whole.
+    Long,
+    /// Nothing was measured of what it reads.
+    Unmeasured,
+    /// Other calls read the weight too.
+    Shared,
+    /// Nothing can be added to what it computes: an activation is part of the call, or the bias is no constant.
+    Bias,
+    /// The weight is computed from constants in a way that can't be undone.
+    Expression,
+    /// Most numbers of the weight are not stored.
+    Sparse,
+    /// The weight is stored in integers too coarse for what was fitted.
+    Coarse,
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Obstacle::Body => "it is in the body of a loop or a branch",
+            Obstacle::Recurrence => "it is recurrent along the axis that was cut",
+            Obstacle::Operands => "it multiplies computed tensors, so there is no weight to refit",
+            Obstacle::Integers => "it computes in integers",
+            Obstacle::Axes => "how its units lie along its axes is not known",
+            Obstacle::Long => "the axis is too long to be measured whole",
+            Obstacle::Unmeasured => "nothing was measured of what it reads",
+            Obstacle::Shared => "other calls read its weight too",
+            Obstacle::Bias => "it is more than a sum (an activation is part of it, or its bias is computed)",
+            Obstacle::Expression => "its weight is computed in a way that can't be undone",
+            Obstacle::Sparse => "its weight is stored sparse, and what was fitted is dense",
+            Obstacle::Coarse => "its weight is stored in integers too coarse for what was fitted",
+        })
     }
 }
 

@@ -55,6 +55,7 @@
 //! | [`cost`] | multiply-accumulates, parameters, bytes |
 //! | [`machine`] | times and energies of nodes by width, on the machine that counts |
 //! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
+//! | [`weights`], [`widen`] | weights that are computed from constants, and models in 32 bits |
 //! | [`contraction`], [`stats`], [`mod@repair`] | products with a constant, what they read on samples, and their refit |
 //! | [`lossless`] | units without which the model computes the same |
 //! | [`reference`](mod@reference) | the model that a pruned one is compared with |
@@ -135,6 +136,8 @@ pub mod stats;
 pub mod testing;
 pub mod tune;
 pub mod verify;
+pub mod weights;
+pub mod widen;
 
 #[path = "../passes/mod.rs"]
 pub mod passes;

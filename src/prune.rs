@@ -5,6 +5,7 @@
 //! Only then is the model simplified: folding before would lose where a weight came from.
 
 mod calls;
+mod slim;
 
 use crate::analysis::Analysis;
 use crate::apply::{self, Applied, ApplyError};
@@ -16,7 +17,7 @@ use crate::layers::{self, Layer, LayerCut};
 use crate::lossless::{self, Certificate, Merged};
 use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
 use crate::plan::{self, Budget, Plan};
-use crate::repair::{self, RepairError, Repaired};
+use crate::repair::{self, RepairError, Repaired, Repairs, Unrepaired};
 use crate::report::{CallReport, GroupReport, LayerReport, PinReport};
 use crate::sparsity::{self, SparsityError, Thinned, Zeroed};
 use crate::stats::{Measured, Samples};
@@ -33,10 +34,15 @@ pub const PREPARE: &str =
     "inline-functions,fold-if,open-bodies,fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
 
 /// What happens to a model after surgery.
-pub const SIMPLIFY: &str = "merge-constants,fold-constants,fold-bn,fix(drop-identity,fold-shapes,dce),merge-constants";
+pub const SIMPLIFY: &str = "merge-constants,fold-constants,fold-bn,fold-affine,\
+    fix(drop-identity,merge-reshapes,merge-transposes,fold-shapes{shorter=true},fold-pad,cse,dce),merge-constants";
 
 /// The same, for those who want to keep their BatchNormalization.
-pub const SIMPLIFY_KEEP_BN: &str = "merge-constants,fold-constants,fix(drop-identity,fold-shapes,dce),merge-constants";
+pub const SIMPLIFY_KEEP_BN: &str = "merge-constants,fold-constants,fold-affine,\
+    fix(drop-identity,merge-reshapes,merge-transposes,fold-shapes{shorter=true},fold-pad,cse,dce),merge-constants";
+
+/// The least that is done after surgery: what makes no new weights, and can't make a model larger.
+pub const TIDY: &str = "merge-constants,fix(drop-identity,fold-shapes{shorter=true},dce),merge-constants";
 
 /// What keys of a model's metadata begin with that tell how it was made.
 pub const SIGNATURE: &str = "secateur.";
@@ -48,6 +54,8 @@ pub struct Pruned {
     pub cut: Option<Model>,
     /// How the contractions fared that were repaired.
     pub repaired: Vec<Repaired>,
+    /// The calls that lost units they sum over, and were not repaired though a repair was asked for.
+    pub unrepaired: Vec<Unrepaired>,
     /// What the model cost as it was read.
     pub before: Cost,
     /// What it costs now.
@@ -219,7 +227,7 @@ pub struct Cut {
     /// The same before it was repaired.
     pub bare: Model,
     /// How the contractions fared that were repaired, if there was a repair.
-    pub repaired: Option<Vec<Repaired>>,
+    pub repaired: Option<Repairs>,
     /// The slices of the input file's constants that are gone, but for those of units that went without loss.
     pub removed: Vec<apply::Removed>,
     /// The units that stayed.
@@ -280,7 +288,8 @@ pub fn finish(
     let whole_facts = infer::infer(&whole);
     let before = cost::cost(&whole, &whole_facts, open);
     let repair = repair.filter(|_| trained.is_none());
-    let Cut { mut model, mut bare, repaired, removed, keep, merged } = cut(analysis, plan, before.macs, repair)?;
+    let Cut { mut model, mut bare, repaired, mut removed, keep, merged } = cut(analysis, plan, before.macs, repair)?;
+    apply::leave_out_uses(original, &mut removed);
     if let Some(trained) = trained {
         check_shapes(&bare, trained)?;
         model = trained.clone();
@@ -290,14 +299,14 @@ pub fn finish(
     // Weights that took others over are none of the file's either.
     let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t).filter(|_| merged.is_empty()));
     // What was refitted is no more what zeros make of the file; then the proof is about the model before that.
-    let mut unrepaired = None;
+    let mut proved = None;
     if refitted || zeroed == Some(None) {
-        run_passes(simplify, &mut bare)?;
+        slim::simplified(&mut bare, simplify, &before, open)?;
         run_passes(FOLD, &mut bare)?;
-        unrepaired = Some(bare);
+        proved = Some(bare);
     }
-    let zeroed = zeroed.flatten().filter(|_| unrepaired.is_none()).unwrap_or_default();
-    run_passes(simplify, &mut model)?;
+    let zeroed = zeroed.flatten().filter(|_| proved.is_none()).unwrap_or_default();
+    let simplify = slim::simplified(&mut model, simplify, &before, open)?;
     if !plan.is_empty() || thinned.is_some() {
         sign_with(&mut model, plan, thin.map(|t| t.options), simplify)?;
     }
@@ -305,11 +314,26 @@ pub fn finish(
     apply::refresh_declarations(&mut model.graph, &facts);
     let (after, groups) = (cost::cost(&model, &facts, open), cut_groups(analysis, plan));
     let calls = calls::report((&whole, &whole_facts), (&model, &facts), open);
-    let repaired = repaired.unwrap_or_default();
+    let unrepaired = repaired.as_ref().map_or_else(Vec::new, |r| repair::unrepaired(analysis, &keep, r, open));
+    let repaired = repaired.map_or_else(Vec::new, |r| r.done);
     let lossless = merged.certificates(analysis);
     run_passes(FOLD, &mut model)?;
-    let (cut, keep) = (unrepaired, merged.with(analysis, &keep));
-    Ok(Pruned { model, cut, repaired, before, after, calls, groups, lossless, removed, keep, thinned, zeroed })
+    let (cut, keep) = (proved, merged.with(analysis, &keep));
+    Ok(Pruned {
+        model,
+        cut,
+        repaired,
+        unrepaired,
+        before,
+        after,
+        calls,
+        groups,
+        lossless,
+        removed,
+        keep,
+        thinned,
+        zeroed,
+    })
 }
 
 /// Fails where a trained model is not the one that the plan cuts: the proof is about the cut alone.

@@ -13,7 +13,7 @@ use crate::lossless::Certificate;
 use crate::machine::{Host, Measured, Quantity, Round, Skipped};
 use crate::plan::{Estimate, Plan};
 use crate::prove::Failed;
-use crate::repair::{Repaired, Step};
+use crate::repair::{Repaired, Step, Unrepaired};
 use crate::sparsity::Thinned;
 use crate::verify::{Verification, latency_in_ms};
 use serde::Serialize;
@@ -47,6 +47,9 @@ pub struct Report {
     pub removed: Vec<Removed>,
     /// How the contractions fared that were refitted.
     pub repaired: Vec<Repaired>,
+    /// The calls that lost units they sum over and were not refitted, though a repair was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unrepaired: Vec<Unrepaired>,
     /// The matrices that have single weights at zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<SparsityReport>,
@@ -112,7 +115,21 @@ impl Report {
     pub fn repair(&self) -> Option<(&Repaired, &Repaired)> {
         let mut order: Vec<&Repaired> = self.refitted().collect();
         order.sort_by(|a, b| a.after.total_cmp(&b.after));
-        Some((order.get(order.len() / 2)?, order.last()?))
+        // Of an even number the lower of the two in the middle.
+        Some((order.get(order.len().saturating_sub(1) / 2)?, order.last()?))
+    }
+
+    /// What share of the MACs lost units of a sum and was not refitted, by the reason: calls, MACs, the first name.
+    pub fn unrepaired_by_reason(&self) -> Vec<(&str, usize, f64, &str)> {
+        let mut reasons: Vec<(&str, usize, u64, &str)> = vec![];
+        for one in &self.unrepaired {
+            match reasons.iter_mut().find(|r| r.0 == one.why) {
+                Some(reason) => (reason.1, reason.2) = (reason.1 + 1, reason.2 + one.macs),
+                None => reasons.push((&one.why, 1, one.macs, &one.node)),
+            }
+        }
+        let all = self.before.cost.macs.max(1) as f64;
+        reasons.into_iter().map(|(why, calls, macs, first)| (why, calls, macs as f64 / all, first)).collect()
     }
 
     /// What kind of equality the verification is about.
@@ -129,6 +146,14 @@ impl Report {
         let hoped = 1.0 / left.max(f64::MIN_POSITIVE) - 1.0;
         let slow = left < 0.95 && ratio.median - 1.0 < 0.25 * hoped;
         (slow && self.plan.budget.starts_with("macs ")).then_some((left, ratio.median))
+    }
+
+    /// What the result has more of than the input, of bytes and parameters: nothing, but where many calls share a weight
+    /// that is cut differently for each, or the passes that somebody asked for do that.
+    pub fn grown(&self) -> Option<String> {
+        let rows = self.sizes().into_iter().filter(|r| matches!(r.name, "parameters" | "file") && r.after > r.before);
+        let texts: Vec<String> = rows.map(|r| format!("{} {} → {}", r.name, r.show(r.before), r.show(r.after))).collect();
+        (!texts.is_empty()).then(|| texts.join(", "))
     }
 
     /// Whether the models were run and the result was found wanting.

@@ -3,7 +3,9 @@
 //! A model that nobody changed is written as it was, byte for byte (except that external data moves into one data file).
 //! Weights go from the mapping of the input straight to the disk. Files are written under a temporary name and renamed
 //! when they are whole, so an error leaves nothing half-written, and a file that is still mapped is never written into.
+//! Data beside a model that is replaced stay until the new model is there (`beside.rs`).
 
+mod beside;
 mod graph;
 mod sparse;
 mod tensor;
@@ -16,11 +18,11 @@ use crate::files::{self, folder, same_file};
 use crate::ir::{Attribute, Graph, Model, Node, Store, Tensor};
 use crate::load::{entries, metadata_props, opset_import, opsets};
 use crate::proto::*;
+use beside::Beside;
 use bytes::BufMut;
 use graph::Saver;
 use prost::Message;
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -129,7 +131,10 @@ fn prepare(
         return Err(SaveError::IsInput);
     }
     let sources = data_files(model)?;
-    let apart = || encode(model, Some(data_name(&target, &sources, options.input.as_deref())), options.sparse);
+    let apart = || {
+        let beside = Beside::new(&target, &sources, options.input.as_deref());
+        beside.placed(|name| encode(model, Some(name), options.sparse))
+    };
     let (proto, data_file) = match options.external {
         ExternalData::Always => apart()?,
         ExternalData::Auto if !sources.is_empty() => apart()?,
@@ -155,15 +160,20 @@ fn write(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, Sav
     };
     let whole = temporary(dir, |out| proto.encode(out).map_err(io::Error::other))?;
     let mut saved = Saved { bytes: proto.encoded_len() as u64, data: None };
+    let sources = data_files(model)?;
+    let beside = Beside::new(&target, &sources, options.input.as_deref());
+    let mut added = None;
     if let Some((path, file, length)) = data {
+        added = (!path.exists()).then(|| path.clone());
         file.persist(&path).map_err(|e| SaveError::Io(e.error))?;
         saved.data = Some((path, length));
     }
     if let Err(e) = whole.persist(&target) {
         // Data without its model is of no use to anybody.
-        saved.data.map(|(path, _)| std::fs::remove_file(path));
+        added.map(std::fs::remove_file);
         return Err(SaveError::Io(e.error));
     }
+    beside.clear(saved.data.as_ref().and_then(|(path, _)| path.file_name()?.to_str()));
     Ok(saved)
 }
 
@@ -208,18 +218,6 @@ fn target(path: &Path) -> Result<PathBuf, SaveError> {
         Err(_) if path.file_name().is_none() => Err(SaveError::NotAFile),
         Err(_) => Ok(path.to_owned()),
     }
-}
-
-/// A name for the data file that is none of the input's data files.
-fn data_name(target: &Path, sources: &BTreeSet<String>, input: Option<&Path>) -> String {
-    let base = target.file_name().unwrap_or(OsStr::new("model")).to_string_lossy().into_owned();
-    let source_dir = folder(input.unwrap_or(target));
-    let taken = |name: &String| {
-        let path = folder(target).join(name);
-        sources.iter().any(|source| same_file(&source_dir.join(source), &path))
-    };
-    let mut names = std::iter::once(format!("{base}.data")).chain((1..).map(|i| format!("{base}.{i}.data")));
-    names.find(|name| !taken(name)).unwrap_or(base)
 }
 
 /// Where the model's external tensors came from, as its file said: relative to the file. Not empty if there are any.

@@ -11,6 +11,7 @@ use crate::ir::{Model, Tensor};
 use crate::oracle::{OracleError, Runner};
 use crate::passes;
 use crate::save::{self, SaveError};
+use crate::widen::{widened, widened_feed};
 
 /// The shares of a group's units that are tried.
 pub const RATIOS: [f64; 5] = [0.1, 0.25, 0.5, 0.75, 0.9];
@@ -60,8 +61,8 @@ fn run(model: &Model, feeds: &[Feed]) -> Result<Vec<Vec<(String, Tensor)>>, Abla
     let Some(first) = feeds.first() else { return Ok(vec![]) };
     // If its bodies can't be closed, saving says so.
     let whole = passes::closed(model).unwrap_or_else(|_| model.clone());
-    let runner = Runner::new(&save::to_bytes(&whole)?, None, &first.signature())?;
-    feeds.iter().map(|feed| Ok(runner.run(feed)?)).collect()
+    let runner = Runner::new(&save::to_bytes(&widened(&whole))?, None, &widened_feed(first).signature())?;
+    feeds.iter().map(|feed| Ok(runner.run(&widened_feed(feed))?)).collect()
 }
 
 /// What becomes of the outputs as a group loses units, those with the lowest scores first: pairs of the share that is

@@ -5,7 +5,7 @@
 //! the price of the cut, not an error. Equality of outputs that do not depend on the input proves nothing, so the
 //! *sensitivity* (how much another input changes the outputs) is measured too and must lie well above the tolerance.
 //!
-//! All of that is settled before anything is timed. Times say how fast, and nothing else: a run that fails while it is
+//! Models of 16-bit floats are compared in 32 bits; what their own type makes of the outputs is told apart. All of that is settled before anything is timed. Times say how fast, and nothing else: a run that fails while it is
 //! timed leaves the verdict as it is.
 
 mod rounding;
@@ -18,7 +18,9 @@ use crate::oracle::{OracleError, Plan, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
 use crate::sizes::{self, Given, SizeError, Start};
+use crate::widen::{widened, widened_feed, widened_tensor};
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
@@ -75,6 +77,10 @@ pub struct Verification {
     /// The largest relative change of the original's outputs from one input to another.
     pub sensitivity: f64,
     pub tolerance: f64,
+    /// Where the models compute in 16 bits, the largest relative difference that this makes of the pruned one's outputs. All
+    /// other figures are of the same models in 32 bits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounding: Option<f64>,
     /// Whether the equivalence holds.
     pub equal: bool,
     /// Whether the outputs depend on the input enough for the equivalence to mean something.
@@ -252,12 +258,14 @@ fn assumed(model: &Model, feed: &Feed) -> Option<String> {
         let axes = spec.shape.iter().zip(shape).enumerate().filter(|(_, (dim, _))| dim.fixed().is_none());
         axes.map(|(axis, (dim, size))| {
             let place = format!("{}[{axis}]", spec.name);
-            (dim.as_symbol().map_or_else(|| place.clone(), str::to_owned), format!("{place} = {size}"))
+            let name = dim.as_symbol().map_or_else(|| place.clone(), str::to_owned);
+            (axis, name, format!("{place} = {size}"))
         })
     });
-    let open: Vec<(String, String)> = open.collect();
-    let first = &open.first()?.0;
-    let told: Vec<&str> = open.iter().take(NAMED).map(|(_, told)| told.as_str()).collect();
+    let open: Vec<(usize, String, String)> = open.collect();
+    // A batch of any size will do, mostly.
+    let (_, first, _) = open.iter().find(|(axis, ..)| *axis > 0).or(open.first())?;
+    let told: Vec<&str> = open.iter().take(NAMED).map(|(.., told)| told.as_str()).collect();
     let more = if open.len() > NAMED { ", …" } else { "" };
     Some(format!("its open axes were made up as {}{more}; say others with `--dim {first}=SIZE`", told.join(", ")))
 }
@@ -293,7 +301,8 @@ pub fn verify(
     options: &Options,
     told: &dyn Fn(usize, usize),
 ) -> Result<Verification, VerifyError> {
-    let feeds = feeds(subjects.original, options)?;
+    let own = feeds(subjects.original, options)?;
+    let feeds: Vec<Feed> = own.iter().map(|f| widened_feed(f).into_owned()).collect();
     let turns = if options.repeats > 0 { options.warmup + options.repeats } else { 0 };
     let steps = Cell::new(0);
     let done = || {
@@ -302,11 +311,18 @@ pub fn verify(
     };
     let sizes = || options.inputs.is_none().then(|| assumed(subjects.original, &feeds[0])).flatten();
     let runners = Runners::new(subjects, options, &feeds[0]).map_err(|e| e.with_sizes(sizes()))?;
-    let Compared { equivalence, drift, sensitivity } = runners.compare(&feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
-    let tolerance = options.tolerance.unwrap_or_else(|| rounding::tolerance(subjects.original));
+    let Compared { equivalence, drift, sensitivity } =
+        runners.compare(&feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
+    let tolerance = options.tolerance.unwrap_or_else(|| rounding::tolerance(&widened(subjects.original)));
     let equal = equivalence.worst() <= tolerance;
     let timed = turns > 0 && (equal || subjects.reference.is_none());
-    let timed = timed.then(|| runners.time(&feeds[0], options, &done));
+    let halves = Halves::new(subjects, options, &own[0]);
+    let rounding = halves.as_ref().and_then(|h| runners.rounding(h.as_ref().ok()?, &feeds[0], &own[0]));
+    let timed = timed.then(|| match &halves {
+        None => runners.time((&runners.original, &runners.pruned), &feeds[0], options, &done),
+        Some(Ok(halves)) => runners.time((&halves.original, &halves.pruned), &own[0], options, &done),
+        Some(Err(why)) => Err(OracleError::Prepare(why.to_string())),
+    });
     let (latency, untimed) = match timed {
         Some(Ok(latency)) => (Some(latency), None),
         Some(Err(why)) => (None, Some(why.to_string())),
@@ -319,6 +335,7 @@ pub fn verify(
         drift,
         sensitivity,
         tolerance,
+        rounding,
         samples: feeds.len(),
         latency,
         untimed,
@@ -343,7 +360,7 @@ struct Compared {
 
 impl Runners {
     fn new(subjects: &Subjects, options: &Options, feed: &Feed) -> Result<Runners, VerifyError> {
-        let runner = |model, which| runner_on(&options.setup, model, which, feed);
+        let runner = |model, which| runner_on(&options.setup, &widened(&passes::inlined(model)), which, feed);
         Ok(Runners {
             original: runner(subjects.original, Role::Original)?,
             reference: subjects.reference.map(|m| runner(m, Role::Reference)).transpose()?,
@@ -373,10 +390,44 @@ impl Runners {
         Ok(Compared { equivalence: equivalence.finish(), drift: drift.finish(), sensitivity })
     }
 
-    fn time(&self, feed: &Feed, options: &Options, done: &dyn Fn()) -> Result<Latency, OracleError> {
+    /// How far what the pruned model computes in 16 bits is from what it computes in 32.
+    fn rounding(&self, halves: &Halves, feed: &Feed, own: &Feed) -> Option<f64> {
+        let wide = self.pruned.run(feed).ok()?;
+        let narrow = halves.pruned.run(own).ok()?;
+        let narrow = narrow.into_iter().map(|(name, t)| (name, widened_tensor(t)));
+        let mut comparison = Comparison::default();
+        comparison.add(&wide, &narrow.collect::<Vec<_>>()).ok()?;
+        Some(comparison.finish().worst())
+    }
+
+    fn time(
+        &self,
+        (original, pruned): (&Runner, &Runner),
+        feed: &Feed,
+        options: &Options,
+        done: &dyn Fn(),
+    ) -> Result<Latency, OracleError> {
         let Options { warmup, repeats, time_budget, .. } = *options;
         let effort = Effort { warm_up: warmup, repeats, budget: time_budget };
-        latency::measure(&self.original, Some(&self.pruned), feed, effort, done)
+        latency::measure(original, Some(pruned), feed, effort, done)
+    }
+}
+
+/// The models as they are, where they compute in 16 bits and are compared in 32.
+struct Halves {
+    original: Runner,
+    pruned: Runner,
+}
+
+impl Halves {
+    /// `None` where nothing computes in 16 bits.
+    fn new(subjects: &Subjects, options: &Options, feed: &Feed) -> Option<Result<Halves, VerifyError>> {
+        let is_narrow = |m: &Model| matches!(widened(&passes::inlined(m)), Cow::Owned(_));
+        let runner = |model, which| runner_on(&options.setup, model, which, feed);
+        (is_narrow(subjects.original) || is_narrow(subjects.pruned)).then(|| {
+            let original = runner(subjects.original, Role::Original)?;
+            Ok(Halves { original, pruned: runner(subjects.pruned, Role::Pruned)? })
+        })
     }
 }
 

@@ -36,18 +36,28 @@ pub(super) type Levels = HashMap<ValueId, HashMap<Var, Level>>;
 
 /// Marks the leaves of contractions that are not exact. What is zero where is kept with the axes.
 pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
-    let (levels, inexact) = settled(model, facts, axes);
+    let (levels, inexact, offsets) = settled(model, facts, axes);
     axes.levels = levels;
     for (node, leaves) in inexact {
-        let why =
-            axes.intern(PinKind::Inexact, node, "it combines units that do not become zero when their weights do");
-        leaves.iter().for_each(|&leaf| axes.solver.mark(leaf, Mark::Inexact(why)));
-        axes.inexact_at.entry(node).or_default().extend(leaves);
+        for (leaf, why) in leaves {
+            let why = match offsets.get(&leaf).filter(|_| why == COMBINES) {
+                Some((at, why)) => axes.intern(PinKind::Inexact, *at, why.clone()),
+                None => axes.intern(PinKind::Inexact, node, why),
+            };
+            axes.solver.mark(leaf, Mark::Inexact(why));
+            axes.inexact_at.entry(node).or_default().push(leaf);
+        }
     }
 }
 
-/// The leaves along which calls are not exact.
-type Inexact = Vec<(NodeId, Vec<Var>)>;
+/// Where weights of 0 stand for another number than zero, by leaf, and what to say of it.
+type Offsets = HashMap<Var, (NodeId, String)>;
+
+/// The leaves along which calls are not exact, and why.
+type Inexact = Vec<(NodeId, Vec<(Var, &'static str)>)>;
+
+const COMBINES: &str = "it combines units that do not become zero when their weights do";
+const POLE: &str = "where weights become zero it is infinite or no number";
 
 /// Leaves at which values have no level, whatever the rules say.
 type Spoilt = HashMap<ValueId, HashSet<Var>>;
@@ -58,11 +68,11 @@ const ROUNDS: usize = 8;
 /// The levels of all values. A value that a loop carries has one level in every iteration if it has it at first, and if
 /// an iteration that finds it so leaves it so: so it is taken to stay what it is at first, and that is taken back where
 /// the iteration tells otherwise, until nothing is taken back any more.
-fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact) {
+fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact, Offsets) {
     let carried = ops::body::carried(&model.graph);
     let mut spoilt = Spoilt::new();
     for round in 0.. {
-        let (levels, inexact) = follow(model, facts, axes, &spoilt);
+        let (levels, inexact, offsets) = follow(model, facts, axes, &spoilt);
         let mut stable = true;
         for &(before, after) in &carried {
             let level = |v: ValueId, leaf: &Var| levels.get(&v).and_then(|l| l.get(leaf)).copied();
@@ -73,16 +83,16 @@ fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact) {
             spoilt.entry(before).or_default().extend(lost);
         }
         if stable {
-            return (levels, inexact);
+            return (levels, inexact, offsets);
         }
     }
     unreachable!("after the last round no carried value has a level")
 }
 
 /// Follows levels through the graph once.
-fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels, Inexact) {
+fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels, Inexact, Offsets) {
     let graph = &model.graph;
-    let (mut levels, mut found) = (Levels::new(), Inexact::new());
+    let (mut levels, mut found, mut offsets) = (Levels::new(), Inexact::new(), Offsets::new());
     let unknowns = Cell::new(1 << 29);
     for node in graph.topological() {
         match graph.node(node) {
@@ -96,6 +106,7 @@ fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels
                 let site = Site::new(model, graph, node, call, facts, &unknowns);
                 let at = At { graph, facts, axes, levels: &levels, node, site: &site, rule: ops::rule_of(model, call) };
                 let (inexact, mut results) = (at.inexact(), at.results());
+                at.offsets(&mut offsets);
                 for (value, levels) in &mut results {
                     let spoilt = spoilt.get(value);
                     levels.retain(|leaf, _| !spoilt.is_some_and(|s| s.contains(leaf)));
@@ -108,7 +119,7 @@ fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels
             Node::Input(_) | Node::Output(_) => {}
         }
     }
-    (levels, found)
+    (levels, found, offsets)
 }
 
 /// The leaves of a constant whose slices the masked model has at zero: all of one that the file has, those of traced
@@ -228,7 +239,12 @@ impl At<'_> {
             }
             (self.rule.zero)(self.site, &operands)
         };
-        if vanishes(self.zero_at(&binding.operands, leaf)) {
+        let mut zero = self.zero_at(&binding.operands, leaf);
+        for (slot, zero) in zero.iter_mut().enumerate() {
+            // What is one zero for all units is zero at these.
+            *zero |= !binding.operands.contains(&(slot as u16)) && self.is_one_zero(slot);
+        }
+        if vanishes(zero) {
             return Verdict::Zero;
         }
         // What only moves its operand about does with any number what it does with zero.
@@ -237,23 +253,63 @@ impl At<'_> {
         levels.into_iter().find(same).map_or(Verdict::Unknown, Verdict::Same)
     }
 
-    /// The leaves of contractions that nothing keeps at zero.
-    fn inexact(&self) -> Vec<Var> {
+    /// Whether an operand is a constant of one element, the number 0.
+    fn is_one_zero(&self, slot: usize) -> bool {
+        let single = self.site.tensor(slot).filter(|t| t.count() == 1 && t.dtype.is_float());
+        single.and_then(|t| t.to_f64().ok()).is_some_and(|numbers| numbers == [0.0])
+    }
+
+    /// Adds the leaves at which an operand is 0 while its zero point is another number.
+    fn offsets(&self, offsets: &mut Offsets) {
+        for slot in 0..self.site.arity() {
+            let Some(value) =
+                self.value(End::Operand(slot)).filter(|_| (self.rule.zero_point)(End::Operand(slot)).is_some())
+            else {
+                continue;
+            };
+            let zeros = self.levels.get(&value).into_iter().flatten().filter(|(_, level)| **level == Level::ZERO);
+            for (&leaf, _) in zeros {
+                let what = match self.zero_level(End::Operand(slot), leaf) {
+                    Some(Level::ZERO) => continue,
+                    Some(Level::Number(zero_point)) => format!("its weights have the zero point {zero_point}"),
+                    Some(Level::Element(_)) | None => "its weights have several zero points, or an unknown one".into(),
+                };
+                let why = format!("{what}: a weight that the proof sets to 0 is not zero there");
+                offsets.entry(leaf).or_insert((self.node, why));
+            }
+        }
+    }
+
+    /// The leaves of contractions that nothing keeps at zero, and those at whose zeros the call has a pole.
+    fn inexact(&self) -> Vec<(Var, &'static str)> {
         let mut inexact = vec![];
         for binding in self.axes.bindings(self.node).iter().filter(|b| !b.unread) {
+            for leaf in self.countable(binding) {
+                if (self.rule.pole)(self.site, &self.zero_at(&binding.operands, leaf)) {
+                    inexact.push((leaf, POLE));
+                }
+            }
             // A label of all results is contracted only inside, by the operands that carry it twice.
             let everywhere = binding.in_result && !binding.missed;
             let slots = if everywhere { &binding.repeated } else { &binding.operands };
             if slots.is_empty() {
                 continue;
             }
-            for leaf in self.axes.solver.leaves(binding.var) {
-                let countable = self.axes.solver.size(leaf).size().is_some_and(|n| n > 1);
-                if countable && !(self.rule.adds_nothing)(self.site, &self.zero_at(slots, leaf)) {
-                    inexact.push(leaf);
+            for leaf in self.countable(binding) {
+                let nothing = (self.rule.adds_nothing)(self.site, &self.zero_at(slots, leaf));
+                // What a recurrence contracts are its own results.
+                let silent = || everywhere && self.verdict(binding, leaf) == Verdict::Zero;
+                if !nothing && !silent() {
+                    inexact.push((leaf, COMBINES));
                 }
             }
         }
         inexact
+    }
+
+    /// The leaves of a label that have more than one unit.
+    fn countable(&self, binding: &Binding) -> impl Iterator<Item = Var> {
+        let leaves = self.axes.solver.leaves(binding.var).into_iter();
+        leaves.filter(|&leaf| self.axes.solver.size(leaf).size().is_some_and(|n| n > 1))
     }
 }

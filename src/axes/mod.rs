@@ -5,6 +5,7 @@
 //! for every axis of every value: a sum of products of leaves. A leaf that nothing pins and that reaches a constant is
 //! a group ([`Groups`]); its indices are units.
 
+mod computed;
 mod env;
 mod exact;
 mod groups;
@@ -135,6 +136,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
             }
         }
     }
+    computed::pin_sums(graph, &mut axes);
     axes.solver.settle();
     tie::tie_copies(graph, &mut axes);
     axes.bound_below();

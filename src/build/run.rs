@@ -101,7 +101,9 @@ fn finish(target: &Target, why: Why, done: Done, memo: &mut Memo) -> Built {
     report.stages.clear();
     let mut built = Built { verdicts: report.gates.clone(), ..Built::new(target, State::Failed) };
     built.errors.extend(failed.then(|| job::NOT_EQUAL.to_owned()));
-    built.warning = nothing.map(|why| format!("{why}; the model is unchanged"));
+    let nothing = nothing.map(|why| format!("{why}; the model is unchanged"));
+    let warnings: Vec<String> = report.unproved.as_ref().map(job::told).into_iter().chain(nothing).collect();
+    built.warning = (!warnings.is_empty()).then(|| warnings.join("; "));
     if built.wrongs().is_empty() {
         match documents(target, &report).and_then(|more| record(target, &data, [written, more].concat(), memo)) {
             Ok(()) => built.state = State::Made(why),

@@ -34,8 +34,11 @@ pub struct Calibration {
     given: Given,
 }
 
-/// How many samples are run at a time.
+/// How many samples are run at a time, at most.
 const BATCH: usize = 8;
+
+/// Of few samples so many feeds are made at least: what is fitted on some is tried on the others.
+const FEEDS: usize = 4;
 
 /// Samples that were read, and what was measured on them.
 pub struct Calibrated {
@@ -89,7 +92,7 @@ impl Calibration {
 
     /// Runs the model on these samples.
     pub fn measured(&self, samples: Batches, analysis: &Analysis) -> Result<Calibrated, Failure> {
-        let feeds = samples.samples.len() / samples.samples.per_feed(BATCH).max(1);
+        let feeds = samples.samples.len() / samples.samples.per_feed(samples.batch).max(1);
         let progress = Progress::new("calibrating", feeds);
         let measured = Arc::new(Measured::new(analysis, &samples, &|| progress.step(1)).map_err(Failure::new)?);
         Ok(Calibrated { samples: Box::new(samples), measured, repair: !self.no_compensate })
@@ -112,7 +115,8 @@ pub fn read(spec: &str, preprocess: Option<String>, model: &Model, count: usize)
 
 /// Samples, a few at a time.
 pub fn batches(samples: Samples) -> Batches {
-    Batches { samples, batch: BATCH }
+    let batch = samples.len().div_ceil(FEEDS).clamp(1, BATCH);
+    Batches { samples, batch }
 }
 
 impl Calibrated {

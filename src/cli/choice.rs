@@ -19,7 +19,7 @@ use crate::ir::Model;
 use crate::layers::{self, LayerError};
 use crate::lossless::{RangeError, Ranges};
 use crate::machine::{EnergyModel, Settings, TableError};
-use crate::plan::{Budget, ChooseError, Options, Plan, Round, Share};
+use crate::plan::{Budget, ChooseError, GroupRule, Options, Plan, Round, Share};
 use crate::prune::{self, Shortened};
 use crate::report::MachineReport;
 use crate::score::Formula;
@@ -75,6 +75,10 @@ pub struct How {
     /// repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
+    /// What holds for groups that reach a constant or node with such a name: `ratio` (the share that they lose, whatever the
+    /// budget), `max-ratio`, `min-keep`, `round-to`; may be repeated, and the last one that says something counts
+    #[arg(long, value_name = "GLOB: KEY=VALUE")]
+    rule: Vec<GroupRule>,
     /// Cut only units of these sorts: channel, neuron, head, head-dim, width (needs --inexact), expert; may be a list
     #[arg(long, value_name = "SORT", value_delimiter = ',')]
     granularity: Vec<Granularity>,
@@ -248,7 +252,15 @@ impl Choice {
         let layers = chosen.into_iter().map(|(_, cut)| cut).collect();
         if !self.budget.is_given() {
             let plan = Plan::of_layers(&shortened.analysis, layers, layers::score::name(samples));
-            return Ok(Chosen { shortened, plan, calibrated: None, driven: None, trained: None, machine: None, replan: None });
+            return Ok(Chosen {
+                shortened,
+                plan,
+                calibrated: None,
+                driven: None,
+                trained: None,
+                machine: None,
+                replan: None,
+            });
         }
         self.units(model, shortened, open, whole, layers, settings)
     }
@@ -372,6 +384,7 @@ impl How {
             seed: self.seed,
             round: Round { multiple: usize::from(self.round_to), min_keep: self.min_keep as usize },
             max_ratio: self.max_ratio.0,
+            rules: self.rule.clone(),
             include: self.include.clone(),
             exclude: self.exclude.clone(),
             leave: vec![],

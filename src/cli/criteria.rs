@@ -19,6 +19,8 @@ pub struct Args {
 #[derive(Serialize)]
 struct Row {
     name: &'static str,
+    /// Other names for it.
+    aliases: &'static [&'static str],
     about: &'static str,
     /// Whether it looks at samples (`--calib`).
     needs_data: bool,
@@ -32,6 +34,7 @@ struct Row {
 pub fn run(args: Args) -> super::Outcome {
     let row = |c: &Criterion| Row {
         name: c.name,
+        aliases: c.aliases,
         about: c.about,
         needs_data: c.needs_data,
         uses_labels: c.gradient.is_some_and(Want::by_loss),
@@ -46,7 +49,11 @@ pub fn run(args: Args) -> super::Outcome {
             (true, true) => "--calib (--labels)".to_owned(),
             (needs_data, _) => if needs_data { "--calib" } else { "" }.to_owned(),
         };
-        let lines = rows.iter().map(|r| vec![r.name.to_owned(), needs(r), r.about.to_owned(), r.source.to_owned()]);
+        let names = |r: &Row| match r.aliases {
+            [] => r.name.to_owned(),
+            aliases => format!("{} ({})", r.name, aliases.join(", ")),
+        };
+        let lines = rows.iter().map(|r| vec![names(r), needs(r), r.about.to_owned(), r.source.to_owned()]);
         show::print(&show::table(&["criterion", "needs", "what it measures", "source"], 4, lines))?;
     }
     Ok(Exit::Done)

@@ -3,6 +3,7 @@
 use super::again;
 use super::flags::{self, Flag};
 use super::paths;
+pub use super::proof::told;
 use super::prune::{self, Args};
 pub use super::prune::{Done, NOT_EQUAL, NOT_EQUAL_NOW};
 use super::{Exit, Failure};

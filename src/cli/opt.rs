@@ -5,9 +5,11 @@ use super::source::{self, Output};
 use super::{Exit, Failure, show};
 use crate::ir::{self, Model};
 use crate::passes::{self, Execution, Pipeline, Settings};
+use crate::figures::plural;
+use crate::prune::{SIMPLIFY, TIDY};
 use crate::{apply, infer};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Run a pipeline of passes on a model and write it
 #[derive(clap::Args)]
@@ -21,10 +23,13 @@ pub struct Args {
     #[arg(required_unless_present = "list")]
     model: Option<PathBuf>,
     /// The passes, in order; `fix(a,b)` repeats until nothing changes
-    #[arg(long, value_name = "PIPELINE", default_value = crate::prune::SIMPLIFY)]
+    #[arg(long, value_name = "PIPELINE", default_value = SIMPLIFY)]
     passes: String,
     #[command(flatten)]
     output: Option<Output>,
+    /// First make inputs that have a default constants of that value, as if nobody ever gave another one
+    #[arg(long)]
+    freeze_inputs: bool,
     /// List the passes, and do nothing else
     #[arg(long)]
     list: bool,
@@ -66,11 +71,12 @@ pub fn run(args: Args) -> super::Outcome {
     if args.list {
         return list(args.json);
     }
-    let pipeline: Pipeline = args.passes.parse().map_err(Failure::usage)?;
+    let pipeline = args.pipeline(&args.passes)?;
     let (Some(path), Some(output)) = (&args.model, &args.output) else {
         return Err(Failure::usage("give a model and, with -o, where the result goes"));
     };
-    let mut model = source::load(path)?;
+    let original = source::load(path)?;
+    let mut model = original.clone();
     let mut after_each = |step: &Execution, model: &Model| {
         if args.print_after_all && step.change.happened() {
             show::say(&format!("# after pass {}, {}\n{}", step.number, step.pass, ir::print(model)));
@@ -83,12 +89,56 @@ pub fn run(args: Args) -> super::Outcome {
     let report = pipeline.run(&mut model, settings)?;
     drop(progress);
     if report.change().happened() {
-        let facts = infer::infer(&model);
-        apply::refresh_declarations(&mut model.graph, &facts);
+        refresh(&mut model);
     }
+    let note = args.slimmed(&original, &mut model, output, path)?;
     output.save(&model, path)?;
     tell(&args, &report)?;
+    note.iter().for_each(|note| show::say(&format!("note: {note}")));
     Ok(Exit::Done)
+}
+
+fn refresh(model: &mut Model) {
+    let facts = infer::infer(model);
+    apply::refresh_declarations(&mut model.graph, &facts);
+}
+
+impl Args {
+    fn pipeline(&self, passes: &str) -> Result<Pipeline, Failure> {
+        let first = ["", "freeze-inputs"][usize::from(self.freeze_inputs)];
+        let parts: Vec<&str> = [first, passes].into_iter().filter(|p| !p.trim().is_empty()).collect();
+        parts.join(",").parse().map_err(Failure::usage)
+    }
+
+    /// What came out larger than it went in is made again with fewer passes, unless they were asked for; says so.
+    fn slimmed(
+        &self,
+        original: &Model,
+        model: &mut Model,
+        output: &Output,
+        path: &Path,
+    ) -> Result<Option<String>, Failure> {
+        let before = (source::file_size(path, original), original.graph.calls().len() as u64);
+        let size = |m: &Model| Ok::<_, Failure>((output.size(m, path)?, m.graph.calls().len() as u64));
+        let is_larger = |now: (u64, u64)| now.0 > before.0 || now.1 > before.1;
+        let now = size(model)?;
+        if !is_larger(now) {
+            return Ok(None);
+        }
+        let counts = |(bytes, calls)| format!("{} and {}", show::bytes(bytes), plural(calls as usize, "call"));
+        if self.passes != SIMPLIFY {
+            return Ok(Some(format!("the passes make more of the model: {} → {}", counts(before), counts(now))));
+        }
+        let mut tidy = original.clone();
+        self.pipeline(TIDY)?.run(&mut tidy, Settings::default())?;
+        refresh(&mut tidy);
+        *model = match is_larger(size(&tidy)?) {
+            false => tidy,
+            true if self.freeze_inputs => return Ok(None),
+            true => original.clone(),
+        };
+        Ok(Some(format!("simplified less, because all passes make more of it: {} → {}", counts(before), counts(now))))
+    }
 }
 
 fn list(json: bool) -> super::Outcome {

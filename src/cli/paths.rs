@@ -87,12 +87,7 @@ fn apart<'a>(outputs: impl Iterator<Item = &'a Given> + Clone) -> Result<(), Fai
     for (i, a) in outputs.clone().enumerate().filter(|(_, a)| !is_device(&a.path)) {
         if let Some(b) = outputs.clone().take(i).find(|b| same_place(&a.path, &b.path)) {
             let (a, b) = if a.name < b.name { (a, b) } else { (b, a) };
-            return Err(Failure::usage(format!(
-                "{}: {} and {} name the same file",
-                b.path.display(),
-                b.name,
-                a.name
-            )));
+            return Err(Failure::usage(format!("{}: {} and {} name the same file", b.path.display(), b.name, a.name)));
         }
     }
     Ok(())
@@ -119,11 +114,7 @@ fn spares(out: &Given, inputs: &[Given], overwrite: bool) -> Result<(), Failure>
     Ok(())
 }
 
-fn spares_files<'a>(
-    out: &Given,
-    mut inputs: impl Iterator<Item = &'a Given>,
-    overwrite: bool,
-) -> Result<(), Failure> {
+fn spares_files<'a>(out: &Given, mut inputs: impl Iterator<Item = &'a Given>, overwrite: bool) -> Result<(), Failure> {
     let is = |input: &&Given| input.path.is_file() && same_place(&input.path, &out.path);
     let Some(input) = inputs.find(is).filter(|input| !(overwrite && out.id == "output" && input.id == "model")) else {
         return Ok(());
@@ -162,8 +153,21 @@ mod tests {
     #[test]
     fn no_path_is_forgotten() {
         const INPUTS: [&str; 15] = [
-            "a", "b", "calib", "data", "energy_table", "file", "inputs", "judge", "judge_labels", "labels",
-            "latency_table", "model", "models", "plan", "teacher",
+            "a",
+            "b",
+            "calib",
+            "data",
+            "energy_table",
+            "file",
+            "inputs",
+            "judge",
+            "judge_labels",
+            "labels",
+            "latency_table",
+            "model",
+            "models",
+            "plan",
+            "teacher",
         ];
         let command = super::super::Cli::command();
         let verbs = command.get_subcommands();

@@ -20,8 +20,7 @@ const TICK: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_millis(1900);
 
 /// All bars that are shown.
-static BARS: LazyLock<MultiProgress> =
-    LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+static BARS: LazyLock<MultiProgress> = LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
 
 /// How many there are, one within the other. Only the innermost one writes lines.
 static DEPTH: AtomicUsize = AtomicUsize::new(0);

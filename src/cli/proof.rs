@@ -6,7 +6,7 @@ use super::{Failure, show, source};
 use crate::ir::{self, Model};
 use crate::layers::silenced;
 use crate::plan::{self, Options, Plan};
-use crate::prove::{self, Failed, ProveError, Prover, Settled};
+use crate::prove::{self, Failed, Left, ProveError, Prover, Settled};
 use crate::prune::{self, After, PruneError, Pruned, Stages};
 use crate::reference::{ReferenceError, reference};
 use crate::report::{self, Metrics};
@@ -144,12 +144,7 @@ impl Finish {
     }
 
     /// How good both models are, where there are labels and the models could be run.
-    pub(super) fn metrics(
-        &self,
-        job: &Job,
-        proved: &Proved,
-        stages: &mut Stages,
-    ) -> Result<Option<Metrics>, Failure> {
+    pub(super) fn metrics(&self, job: &Job, proved: &Proved, stages: &mut Stages) -> Result<Option<Metrics>, Failure> {
         let ran = matches!(&proved.verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
         if !ran || !self.verification.judges() {
             return Ok(None);
@@ -195,7 +190,8 @@ impl Finish {
         }
         Ok(match (found, reference) {
             (Ok(v), Ok(_)) if !v.equal => {
-                let why = format!("the outputs differ by {:.1e} of the largest", v.equivalence.worst());
+                let (worst, most) = (v.equivalence.worst(), v.tolerance);
+                let why = format!("the outputs differ by {worst:.1e} of the largest (tolerance {most:.0e})");
                 Checked::Wrong(why, Some(report::Outcome::Ran(Box::new(v))))
             }
             (Ok(v), Ok(_)) => Checked::Right(report::Outcome::Ran(Box::new(v))),
@@ -224,13 +220,14 @@ fn replanned(job: &Job, leave: &[String]) -> Option<Plan> {
     Some(Plan { layers, options, ..anew })
 }
 
-/// Warns of groups that stay whole because a proof failed.
-pub(super) fn warn(failed: &Failed, output: &std::path::Path) {
-    let names: Vec<String> = failed.groups.iter().map(|g| format!("{} ({})", g.label, show::list(&g.places))).collect();
+/// What is said of a plan that failed its proof, in a line.
+pub fn told(failed: &Failed) -> String {
+    let first = |g: &Left| format!("{} ({})", g.label, g.places.first().map_or("", String::as_str));
+    let names: Vec<String> = failed.groups.iter().map(first).collect();
     let what = match names.len() {
-        0 => "with no group cut too".to_owned(),
+        0 => "with no group cut too, so nothing of it was carried out".to_owned(),
         1 => format!("because of {}, which stays whole", names[0]),
         n => format!("because of {n} groups, which stay whole: {}", show::list(&names)),
     };
-    show::say(&format!("warning: {}: the proof of the plan failed {what}: please report", output.display()));
+    format!("the proof of the plan failed {what}: please report")
 }

@@ -269,7 +269,10 @@ impl Finish {
         report.stages =
             stages.iter().map(|(n, t)| StageReport { name: (*n).into(), seconds: t.as_secs_f64() }).collect();
         let broken = job.driven.as_ref().and_then(Driven::broken);
-        let why = || unworthy.or(broken).unwrap_or_else(|| show::nothing(&job.shortened.analysis, job.inexact));
+        let unproved =
+            job.unproved.is_some().then(|| "nothing to prune: no group that was to be cut is exact here".into());
+        let whole = || show::nothing(&job.shortened.analysis, job.inexact);
+        let why = || unworthy.or(broken).or(unproved).unwrap_or_else(whole);
         let nothing = job.is_nothing().then(why);
         let data = save::data_files(job.model)?.into_iter().collect();
         Ok(Done { report, failed, nothing, data, written })
@@ -295,11 +298,12 @@ impl Finish {
         if *failed {
             return Ok(Exit::CheckFailed);
         }
-        report.unproved.iter().for_each(|f| proof::warn(f, &self.output.output));
+        report.unproved.iter().for_each(|failed| show::say(&format!("warning: {}", proof::told(failed))));
         if missed {
             show::say("the model was not written");
             return Ok(Exit::CheckFailed);
         }
+        report.grown().iter().for_each(|what| show::say(&format!("note: the result is larger than the input: {what}")));
         if let Some(why) = nothing {
             show::say(&format!("{why}; the model is unchanged"));
             return Ok(Exit::Nothing);
@@ -328,6 +332,7 @@ impl Finish {
             unproved: job.unproved.clone(),
             removed: [job.shortened.zeroing.clone(), pruned.removed.clone()].concat(),
             repaired: pruned.repaired.clone(),
+            unrepaired: pruned.unrepaired.clone(),
             sparsity: pruned
                 .thinned
                 .clone()

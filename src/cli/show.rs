@@ -11,6 +11,7 @@ use crate::latency::{Latency, Timing};
 use crate::lossless::{Certificate, Proof};
 use crate::oracle::Setup;
 use crate::prove::Failed;
+use crate::repair::Repaired;
 use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
 use crate::verify::Verification;
@@ -180,18 +181,46 @@ fn groups(groups: &[GroupReport]) -> String {
     format!("\ncut ({})\n{}", plural(groups.len(), "group"), table(&["group", "where", "units", "left"], 2, rows))
 }
 
-/// What the repair came to: the median contraction, and the worst.
+/// What the repair came to: the median contraction and the worst, and what was not repaired.
 fn repaired(report: &Report) -> String {
-    let Some((median, worst)) = report.repair() else { return String::new() };
-    format!(
-        "\nrepaired ({} contractions; errors as shares of the output's variance)\n  median {} → {}, worst {} → {} (`{}`)\n",
-        report.refitted().count(),
-        share(median.before),
-        share(median.after),
-        share(worst.before),
-        share(worst.after),
-        worst.node
-    )
+    let mut out = String::new();
+    if let Some((median, worst)) = report.repair() {
+        _ = writeln!(
+            out,
+            "\nrepaired ({}; errors as shares of the output's variance, on samples that the fit did not see)\n  \
+             median {} → {}, worst {} → {} (`{}`)",
+            plural(report.refitted().count(), "contraction"),
+            share(median.before),
+            share(median.after),
+            share(worst.before),
+            share(worst.after),
+            worst.node
+        );
+        let few: Vec<&Repaired> = report.refitted().filter(|r| r.lacks_samples()).collect();
+        if let Some(most) = few.iter().max_by_key(|r| r.reads) {
+            let text = format!(
+                "  too few samples: {} of them read more numbers than there are samples (`{}`: {} numbers, {} samples), \
+                 so their repair is held back; give more with --calib and --samples",
+                few.len(),
+                most.node,
+                most.reads,
+                most.rows
+            );
+            out += &wrap(&text, 6);
+        }
+    } else if !report.unrepaired.is_empty() {
+        out += "\nrepaired (nothing)\n";
+    }
+    for (why, calls, macs, first) in report.unrepaired_by_reason() {
+        let text = format!(
+            "  not repaired: {}, {} of the MACs (`{first}`{}): {why}",
+            plural(calls, "call"),
+            share(macs),
+            if calls > 1 { ", …" } else { "" }
+        );
+        out += &wrap(&text, 6);
+    }
+    out
 }
 
 /// The matrices with zeros, a line each.
@@ -294,6 +323,9 @@ pub fn verification(v: &Verification, against: &str) -> String {
          (tolerance {:.0e}, {} inputs)",
         v.tolerance, v.samples
     );
+    if let Some(rounding) = v.rounding {
+        _ = writeln!(out, "  that is in 32 bits; the 16 of the model change its outputs by {rounding:.1e} (relative)");
+    }
     if !v.meaningful {
         _ = writeln!(
             out,
@@ -313,7 +345,9 @@ pub fn verification(v: &Verification, against: &str) -> String {
 
 /// What a proof that failed left whole.
 fn unproved(failed: &Failed) -> String {
-    let mut out = format!("\nnot exact ({})\n", plural(failed.groups.len(), "group"));
+    let count = failed.groups.len();
+    let mut out =
+        format!("\nnot exact{}\n", if count > 0 { format!(" ({})", plural(count, "group")) } else { String::new() });
     out += &wrap(&format!("  the whole plan fails its proof: {}", failed.why), 6);
     for group in failed.groups.iter().take(LINES) {
         let (label, size, places) = (&group.label, group.size, list(&group.places));

@@ -112,7 +112,8 @@ impl Rounds<'_> {
         };
         // A group may lose as much in all as it may in one round.
         let max_ratio = 1.0 - pace.left_of_last(1.0 - options.max_ratio, round);
-        Options { budget, max_ratio, ..options.clone() }
+        let rules = options.rules.iter().map(|r| r.with_left(|share| pace.left_of_last(share, round))).collect();
+        Options { budget, max_ratio, rules, ..options.clone() }
     }
 
     /// Measures what is left, as far as the next round asks for that.

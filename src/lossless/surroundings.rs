@@ -121,9 +121,12 @@ impl<'a> Surroundings<'a> {
         let addend = sum.addend.map(|(slot, _)| usize::from(slot));
         let slots: Vec<usize> = (0..site.arity()).filter(|s| site.has(*s) && Some(*s) != addend).collect();
         let &[a, b] = &slots[..] else { return None };
-        let (data, weight) = match (site.tensor(a), site.tensor(b)) {
-            (None, Some(_)) => (a, b),
-            (Some(_), None) => (b, a),
+        let value = |slot: usize| self.graph().operand(node, slot);
+        let is_constant =
+            |slot| site.tensor(slot).is_some() || value(slot).is_some_and(|v| self.analysis.is_computed(v));
+        let (data, weight) = match (is_constant(a), is_constant(b)) {
+            (false, true) => (a, b),
+            (true, false) => (b, a),
             _ => return None,
         };
         let (data, weight) = (self.graph().operand(node, data)?, self.graph().operand(node, weight)?);
@@ -138,6 +141,11 @@ impl<'a> Surroundings<'a> {
         let shared = |var: &Var| solver.leaves(*var).iter().any(|leaf| mine.contains(leaf));
         let all = axes.of(weight)?.iter().enumerate();
         Some(all.filter(|(_, var)| shared(var)).map(|(axis, _)| axis).collect())
+    }
+
+    /// A constant, or what constants come to.
+    pub fn weight(&self, value: ValueId) -> Option<Tensor> {
+        self.analysis.weight(value)
     }
 
     /// The numbers of a float tensor.

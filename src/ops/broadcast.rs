@@ -127,6 +127,7 @@ const MUL: Rule = Rule {
 const DIV: Rule = Rule {
     is_identity: |site| second_is(site, 1.0),
     axes: divided,
+    pole: zero::second,
     bounds: |_, at| {
         let &[x, y] = at else { return None };
         let apart = y.lo > 0.0 || y.hi < 0.0;
@@ -177,6 +178,7 @@ const MOD: Rule = Rule {
         _ => folded(site, site.dtype(0), content::remainder),
     },
     axes: divided,
+    pole: zero::second,
     lower: |site, at| pair(site, at).map(|[x, y]| vec![pairs::remainder(x, y, site.call.int("fmod", 0) != 0)]),
     ..binary!(numerator)
 };
@@ -188,6 +190,7 @@ const POW: Rule = Rule {
         Some(_) if !has_only(site, 1, |y| y >= 0.0) => pinned(site, 0, "zeroing its base would make infinities"),
         _ => aligned(site),
     },
+    pole: |site, z| z.first() == Some(&true) && !has_only(site, 1, |y| y >= 0.0),
     is_identity: |site| second_is(site, 1.0),
     lower: |site, at| {
         let [x, y] = pair(site, at)?;

@@ -25,7 +25,7 @@ macro_rules! map {
 /// A function of one operand with a pole at zero: a constant's axes are pinned, lest zeroing makes infinities.
 macro_rules! pole {
     ($eval:expr) => {
-        Rule { axes: pass_unless_constant, ..map!(NEVER, $eval) }
+        Rule { axes: pass_unless_constant, pole: zero::first, ..map!(NEVER, $eval) }
     };
 }
 
@@ -119,7 +119,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Sinh", made!(|x| x.map(Map::Sinh), map!(zero::first))),
     ("Cosh", made!(|x| x.map(Map::Cosh), map!(NEVER))),
     ("Asinh", made!(|x| x.map(Map::Asinh), map!(zero::first))),
-    ("Acosh", made!(|x| x.map(Map::Acosh), map!(NEVER))),
+    ("Acosh", Rule { pole: zero::first, ..made!(|x| x.map(Map::Acosh), map!(NEVER)) }),
     ("Atanh", made!(|x| x.map(Map::Atanh), map!(zero::first))),
     ("Shrink", SHRINK),
     ("Not", made!(|x| !x, test!(NEVER, not))),

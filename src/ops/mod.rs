@@ -22,6 +22,7 @@ mod layer_norm;
 mod loss;
 mod lower;
 mod matmul;
+mod ml;
 mod movement;
 #[cfg(test)]
 mod nets;
@@ -51,6 +52,9 @@ pub mod testing;
 mod window;
 
 pub use interval::{Interval, bounds};
+pub use movement::known_margins;
+pub use random::is_random;
+pub use reshape::reshape_target;
 pub use scales::Scales;
 pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};
 
@@ -75,6 +79,9 @@ pub struct Rule {
     /// Whether a contraction adds nothing at a unit where these operands are zero (`true` as for `zero`). Any factor
     /// does, unless something is added to a factor first: a zero point, a bias inside an attention.
     pub adds_nothing: fn(&Site, &[bool]) -> bool,
+    /// Whether the results may be infinite, or no numbers, at a unit where these operands are zero (`true` as for
+    /// `zero`): the masked model has no meaning there.
+    pub pole: fn(&Site, &[bool]) -> bool,
     /// Where the zero point of a quantized operand or result stands; `None` for one whose zero is the number 0. The
     /// laws of zeros speak of what numbers stand for, so they need not ask for zero points.
     pub zero_point: fn(End) -> Option<End>,
@@ -164,6 +171,7 @@ impl Rule {
         axes: |_| None,
         zero: |_, _| false,
         adds_nothing: zero::any,
+        pole: |_, _| false,
         zero_point: |_| None,
         scale: |_| None,
         moves: false,
@@ -275,6 +283,11 @@ pub mod zero {
         operands.first() == Some(&true)
     }
 
+    /// Zero where the second operand is: a divisor.
+    pub fn second(_: &Site, operands: &[bool]) -> bool {
+        operands.get(1) == Some(&true)
+    }
+
     /// A weighted sum with a bias: `(x · w) + b`.
     pub fn affine(site: &Site, operands: &[bool]) -> bool {
         let at = |i: usize| operands.get(i) == Some(&true);
@@ -301,6 +314,7 @@ const FAMILIES: &[Family] = &[
     layer_norm::RULES,
     loss::RULES,
     matmul::RULES,
+    ml::RULES,
     movement::RULES,
     norm::RULES,
     packed::RULES,
@@ -359,6 +373,13 @@ pub fn factors(model: &Model, facts: &Facts, node: NodeId) -> Vec<u16> {
             && !zero(&|s| tensor(s).is_some() && s != slot)
     };
     (0..call.arity).filter(is_factor).collect()
+}
+
+/// Whether a call makes the same of the same operands each time, and nothing else decides: no random numbers, no body, no
+/// operator that nobody knows.
+pub fn is_function(model: &Model, call: &Call) -> bool {
+    let known = rule(&call.domain, &call.op).is_some() && !model.is_local(call);
+    known && call.graphs().next().is_none() && call.domain != body::DOMAIN && !random::is_random(call)
 }
 
 /// The names of all operators that have a rule, sorted.

@@ -312,6 +312,17 @@ fn padded_axes(site: &Site, rank: usize) -> Result<Option<Vec<usize>>, String> {
     if axes.iter().any(|&a| a >= rank) { Err("it pads an axis that is not there".into()) } else { Ok(Some(axes)) }
 }
 
+/// What a call puts around its first operand and nothing else: how much before and behind each axis, and the number
+/// that it is filled with. `None` for other calls, and where that is not known.
+pub fn known_margins(site: &Site) -> Option<(Vec<(i64, i64)>, f64)> {
+    if site.call.qualified() != "Pad" || !is_constant_mode(site) {
+        return None;
+    }
+    let margins = margins(site, site.rank(0)?).ok()?;
+    let numbers = margins.into_iter().map(|m| m.and_then(|(a, b)| Some((a.fixed()?, b.fixed()?))));
+    Some((numbers.collect::<Option<_>>()?, padding(site)?))
+}
+
 fn margins(site: &Site, rank: usize) -> Result<Vec<Margin>, String> {
     let Some(axes) = padded_axes(site, rank)? else { return Ok(vec![None; rank]) };
     let amounts = match amounts_attribute(site).and_then(|name| site.call.ints(name)) {

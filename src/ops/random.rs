@@ -3,7 +3,7 @@
 
 use super::{Rule, Site, lower};
 use crate::infer::Fact;
-use crate::ir::{DType, Dim};
+use crate::ir::{Call, DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[
     ("RandomNormal", SHAPED),
@@ -14,6 +14,20 @@ pub const RULES: &[(&str, Rule)] = &[
     ("EyeLike", Rule { lower: lower::shape::eye, ..LIKE }),
     ("Multinomial", MULTINOMIAL),
 ];
+
+/// Whether a call gives something else each time that it runs, or may: one by the name of an operator that draws.
+pub fn is_random(call: &Call) -> bool {
+    const DRAWN: &[&str] = &[
+        "Bernoulli",
+        "Dropout",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    ];
+    DRAWN.contains(&call.op.as_str())
+}
 
 /// RandomNormal, RandomUniform: the shape is an attribute.
 const SHAPED: Rule = Rule {

@@ -53,8 +53,8 @@ const DYNAMIC_QUANTIZE_LSTM: Rule = Rule {
     },
     axes: dynamic_axes,
     zero: |site, at| stays_zero(site, at, 4),
-    // Features of the input must not widen its range; a state is zero where all its weights are, which are constant.
-    adds_nothing: |_, at| at.first() == Some(&true) || at.get(2) == Some(&true),
+    // Features of the input must not widen its range; what a state widens is told by the states being zero.
+    adds_nothing: |_, at| at.first() == Some(&true),
     zero_point: |end| match end {
         End::Operand(1) => Some(End::Operand(9)),
         End::Operand(2) => Some(End::Operand(11)),
@@ -91,10 +91,6 @@ fn check_dynamic(site: &Site, h: &Dim) -> Result<(), String> {
 }
 
 fn dynamic_axes(site: &Site) -> Option<AxisRule> {
-    let constant = |slot: usize| !site.has(slot) || site.tensor(slot).is_some();
-    if ![1, 2, 3, 5, 6, 7].into_iter().all(constant) || !keeps_zero(site, 4) {
-        return None;
-    }
     // One for each direction, or one for each of its columns.
     let columns = |slot: usize| match site.rank(slot) {
         _ if !site.has(slot) => Some("_*"),

@@ -46,7 +46,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("ReduceL1", reduction!("", zero::first, lower::reduce::l1)),
     ("ReduceL2", reduction!("", zero::first, lower::reduce::l2)),
     ("ReduceSumSquare", reduction!("", zero::first, |x, axes| x.square().sum(axes))),
-    ("ReduceLogSum", reduction!("!", NEVER, |x, axes| x.sum(axes).ln())),
+    ("ReduceLogSum", Rule { pole: zero::first, ..reduction!("!", NEVER, |x, axes| x.sum(axes).ln()) }),
     ("ReduceLogSumExp", reduction!("!", NEVER, lower::reduce::log_sum_exp)),
     ("ArgMax", Rule { lower: |site, at| lower::select::place(site, at, false), ..ARG }),
     ("ArgMin", Rule { lower: |site, at| lower::select::place(site, at, true), ..ARG }),

@@ -259,6 +259,12 @@ fn new_target(from: &[Dim], to: &[Dim], old: &[Option<Dim>], allow_zero: bool) -
     out.iter().all(|d| !d.has_unknown()).then_some(out)
 }
 
+/// The target by which a Reshape makes one shape of another: `0` for a dimension that stays where it is, -1 for one that
+/// is open. `None` where that can't be said.
+pub fn reshape_target(from: &[Dim], to: &[Dim]) -> Option<Vec<Dim>> {
+    new_target(from, to, &[], false)
+}
+
 fn retargeted(site: &Site, cut: &Cut) -> Result<Refit, String> {
     let (Some(from), Some(to)) = (cut.operand(0), cut.result(0)) else { return Ok(Refit::default()) };
     let changed = Some(from) != site.shape(0) || Some(to) != site.result_shape(0);

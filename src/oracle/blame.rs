@@ -85,8 +85,14 @@ mod tests {
     #[test]
     fn sizes_that_do_not_fit_are_said_in_plain_words() {
         let root = |words: &str| root(&[words.to_owned()]);
-        assert_eq!(root("Impossible to unify Val(16) with Val(3)."), "a size of 16 meets one of 3, and they must be the same");
-        assert_eq!(root("Impossible to unify Sym(n) with Val(3)"), "a size of n meets one of 3, and they must be the same");
+        assert_eq!(
+            root("Impossible to unify Val(16) with Val(3)."),
+            "a size of 16 meets one of 3, and they must be the same"
+        );
+        assert_eq!(
+            root("Impossible to unify Sym(n) with Val(3)"),
+            "a size of n meets one of 3, and they must be the same"
+        );
         assert_eq!(root("Impossible to unify"), "Impossible to unify");
     }
 }

@@ -26,8 +26,12 @@ mod engine;
 mod engine;
 #[cfg(feature = "tract")]
 mod examine;
+#[cfg(feature = "tract")]
+mod features;
 #[cfg(feature = "ort")]
 mod onnxruntime;
+#[cfg(feature = "tract")]
+mod quantized_lstm;
 #[cfg(feature = "tract")]
 mod rewrite;
 #[cfg(feature = "tract")]

@@ -3,6 +3,7 @@
 
 use super::examine::label;
 use super::steps::{Steps, attribute, int64s, of_type, scalar};
+use super::{features, quantized_lstm};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_shape_proto, type_proto};
@@ -13,6 +14,10 @@ pub fn rewrite(graph: &mut GraphProto, opset: i64) {
     let used: HashSet<String> = used.cloned().collect();
     let nodes = std::mem::take(&mut graph.node);
     for mut node in nodes {
+        // tract counts operands that are listed and left out.
+        while node.input.last().is_some_and(String::is_empty) {
+            node.input.pop();
+        }
         for body in node.attribute.iter_mut().filter_map(|a| a.g.as_mut()) {
             forget_names(body);
             rewrite(body, opset);
@@ -20,6 +25,8 @@ pub fn rewrite(graph: &mut GraphProto, opset: i64) {
         let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
         let several = node.output.iter().skip(1).any(|o| used.contains(o));
         graph.node.extend(match node.op_type.as_str() {
+            "DynamicQuantizeLSTM" if node.domain == "com.microsoft" => quantized_lstm::written_out(node),
+            _ if node.domain == "ai.onnx.ml" => features::arithmetic(node, opset),
             _ if !standard => vec![node],
             "BatchNormalization" if !several => batch_statistics(node, opset),
             "Celu" => scaled_elu(node),

@@ -83,3 +83,55 @@ fn what_tract_ignores_is_refused() {
     let text = format!("<opset_import: [\"com.microsoft\" : 1]> g (f32[1,2,2] x) => (f32[..] y) {{ y = {heads} }}");
     assert!(why(output(&text, &[1, 2, 2], &[1.; 4])).ends_with("tract looks ahead, too"));
 }
+
+#[test]
+fn an_operand_that_is_listed_and_left_out_is_none() {
+    let text = "g (f32[1,1,3] x) => (f32[1,1,2] y) {
+        f32[1,1,2] w = {1.0, 2.0}
+        y = Conv<kernel_shape=[2]>(x, w, _)
+    }";
+    near(&output(text, &[1, 1, 3], &[1., 2., 3.]).unwrap(), &[5., 8.]);
+}
+
+#[test]
+fn features_are_scaled_imputed_and_compared() {
+    let of = |call: &str, x: &[f32]| {
+        let opsets = "<ir_version: 8, opset_import: [\"\" : 17, \"ai.onnx.ml\" : 1]>";
+        let n = x.len();
+        let text = format!("{opsets} g (f32[1,{n}] x) => (f32[1,{n}] y) {{ y = ai.onnx.ml.{call}(x) }}");
+        output(&text, &[1, n], x).unwrap()
+    };
+    near(&of("Scaler<offset=[1.0, 2.0], scale=[2.0, 0.5]>", &[3., 3.]), &[4., 0.5]);
+    near(&of("Scaler<offset=[1.0], scale=[2.0]>", &[3., 0.]), &[4., -2.]);
+    near(&of("Imputer<imputed_value_floats=[7.0, 8.0], replaced_value_float=3.0>", &[3., 1.]), &[7., 1.]);
+    near(&of("Binarizer<threshold=2.0>", &[3., 2.]), &[1., 0.]);
+    near(&of("Normalizer<norm=\"MAX\">", &[-4., 2.]), &[-2., 1.]);
+    near(&of("Normalizer<norm=\"L1\">", &[-3., 1.]), &[-0.75, 0.25]);
+    near(&of("FeatureVectorizer<inputdimensions=[2]>", &[3., 2.]), &[3., 2.]);
+}
+
+#[test]
+fn a_quantized_lstm_is_written_out() {
+    // Expected are the numbers of ONNX Runtime 1.31.1.
+    let text = "<ir_version: 8, opset_import: [\"\" : 17, \"com.microsoft\" : 1]>
+        g (f32[3,1,2] x) => (f32[3,2,1,2] y) {
+            i8[2,2,8] w = {-24, -21, -18, -15, -12, -9, -6, -3, 0, 3, 6, 9, 12, 15, 18, 21,
+                           0, 3, 6, 9, 12, 15, 18, 21, -24, -21, -18, -15, -12, -9, -6, -3}
+            i8[2,2,8] r = {-18, -4, 10, -14, 0, 14, -10, 4, 18, -6, 8, -16, -2, 12, -12, 2,
+                           18, 4, -10, 14, 0, -14, 10, -4, -18, 6, -8, 16, 2, -12, 12, -2}
+            f32[2,16] b = {-0.5, -0.433333, -0.366667, -0.3, -0.233333, -0.166667, -0.1, -0.033333,
+                           0.033333, 0.1, 0.166667, 0.233333, 0.3, 0.366667, 0.433333, 0.5,
+                           -0.5, -0.433333, -0.366667, -0.3, -0.233333, -0.166667, -0.1, -0.033333,
+                           0.033333, 0.1, 0.166667, 0.233333, 0.3, 0.366667, 0.433333, 0.5}
+            f32[2] ws = {0.02, 0.03}
+            f32[2] rs = {0.05, 0.04}
+            i8[2] wz = {0, 1}
+            i8[2] rz = {0, 2}
+            y = com.microsoft.DynamicQuantizeLSTM<hidden_size=2, direction=\"bidirectional\">(x, w, r, b, _, _, _, _, ws, wz, rs, rz)
+        }";
+    let expected = [
+        -0.0107787, 0.0023694, 0.2867588, 0.3666359, 0.0147711, 0.0491511, 0.1058549, 0.1758362, 0.1433478, 0.2041639,
+        -0.0163379, -0.0050754,
+    ];
+    near(&output(text, &[3, 1, 2], &[0.5, -1.0, 1.5, 0.25, -0.75, 0.5]).unwrap(), &expected);
+}

@@ -28,6 +28,35 @@ impl<'a> Steps<'a> {
         result
     }
 
+    /// Adds a call of several results, with attributes; returns their names.
+    pub fn calls(&mut self, op: &str, from: &[&str], attributes: Vec<AttributeProto>, results: usize) -> Vec<String> {
+        let first = self.call(op, from);
+        let names: Vec<String> =
+            (0..results).map(|k| if k == 0 { first.clone() } else { format!("{first}.{k}") }).collect();
+        if let Some(node) = self.nodes.last_mut() {
+            (node.output, node.attribute) = (names.clone(), attributes);
+        }
+        names
+    }
+
+    /// The operand as floats.
+    pub fn as_floats(&mut self, operand: &str) -> String {
+        let to = AttributeProto { i: DataType::Float as i64, ..of_type("to", AttributeType::Int) };
+        self.calls("Cast", &[operand], vec![to], 1).remove(0)
+    }
+
+    /// Index `at` of the operand's first axis.
+    pub fn at(&mut self, operand: &str, at: i64) -> String {
+        let index = self.constant(TensorProto { dims: vec![], ..int64s(&[at]) });
+        self.call("Gather", &[operand, &index])
+    }
+
+    /// The operand in another shape, written as Reshape reads it.
+    pub fn reshaped(&mut self, operand: &str, shape: &[i64]) -> String {
+        let shape = self.constant(int64s(shape));
+        self.call("Reshape", &[operand, &shape])
+    }
+
     /// Adds the call that makes what the node made.
     pub fn end(mut self, op: &str, from: &[&str]) -> Vec<NodeProto> {
         self.nodes.push(call(op, from, label(self.node).into(), self.node.output[0].clone()));
@@ -50,14 +79,19 @@ impl<'a> Steps<'a> {
         name
     }
 
-    /// The mean over the axes 0 and 2. Its axes are an attribute before opset 18, and an operand from then on.
+    /// The mean over the axes 0 and 2.
     pub fn mean_of_columns(&mut self, operand: &str, opset: i64) -> String {
+        self.reduced("ReduceMean", operand, &[0, 2], opset)
+    }
+
+    /// A mean or an extreme over axes, which are an attribute before opset 18, and an operand from then on.
+    pub fn reduced(&mut self, op: &str, operand: &str, axes: &[i64], opset: i64) -> String {
         if opset >= 18 {
-            let axes = self.constant(int64s(&[0, 2]));
-            return self.call("ReduceMean", &[operand, &axes]);
+            let axes = self.constant(int64s(axes));
+            return self.call(op, &[operand, &axes]);
         }
-        let name = self.call("ReduceMean", &[operand]);
-        self.attribute(AttributeProto { ints: vec![0, 2], ..of_type("axes", AttributeType::Ints) });
+        let name = self.call(op, &[operand]);
+        self.attribute(AttributeProto { ints: axes.to_vec(), ..of_type("axes", AttributeType::Ints) });
         name
     }
 
@@ -79,7 +113,7 @@ impl<'a> Steps<'a> {
     }
 
     /// Gives the latest call an attribute.
-    fn attribute(&mut self, attribute: AttributeProto) {
+    pub fn attribute(&mut self, attribute: AttributeProto) {
         if let Some(node) = self.nodes.last_mut() {
             node.attribute.push(attribute);
         }
@@ -106,6 +140,10 @@ pub fn of_type(name: &str, kind: AttributeType) -> AttributeProto {
 
 pub fn scalar(value: f32) -> TensorProto {
     TensorProto { data_type: DataType::Float as i32, float_data: vec![value], ..TensorProto::default() }
+}
+
+pub fn floats(values: &[f32]) -> TensorProto {
+    TensorProto { dims: vec![values.len() as i64], float_data: values.to_vec(), ..scalar(0.0) }
 }
 
 pub fn int64s(values: &[i64]) -> TensorProto {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::compare::Comparison;
-use crate::latency::measure;
+use crate::latency::{Effort, measure};
 use prost::Message;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
@@ -74,7 +74,8 @@ fn runs_and_repeats_itself() {
     let mut comparison = Comparison::default();
     comparison.add(&outputs, &runner.run(&feed).unwrap()).unwrap();
     assert_eq!(comparison.finish().worst(), 0.0);
-    let latency = measure(&runner, Some(&runner), &feed, 1, 5, &|| {}).unwrap();
+    let effort = Effort { warm_up: 1, repeats: 5, budget: std::time::Duration::from_secs(60) };
+    let latency = measure(&runner, Some(&runner), &feed, effort, &|| {}).unwrap();
     assert_eq!((latency.first.runs(), latency.second.unwrap().0.runs()), (5, 5));
 }
 

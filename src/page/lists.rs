@@ -49,6 +49,28 @@ pub(super) fn pins(report: &Report) -> Markup {
     section("pins", "What could not be cut", "And what asks for that.", (!all.is_empty()).then_some(content))
 }
 
+/// What a proof that failed left whole.
+pub(super) fn unproved(report: &Report) -> Markup {
+    let content = report.unproved.as_ref().map(|failed| {
+        html! {
+            p.warn { "The whole plan fails its proof: " (failed.why) ". The groups below stay whole; the rest is proved. Please report this." }
+            table {
+                thead { tr { th { "group" } th.number { "units" } th { "where" } th { "why" } } }
+                tbody {
+                    @for group in failed.groups.iter().take(ROWS) {
+                        tr {
+                            td { (group.label) } td.number { (group.size) } td.places { (places(&group.places)) }
+                            td { (group.reason.text()) }
+                        }
+                    }
+                }
+            }
+            (more(failed.groups.len().saturating_sub(ROWS), "groups"))
+        }
+    });
+    section("unproved", "What is not exact here", "", content)
+}
+
 pub(super) fn repaired(report: &Report) -> Markup {
     let mut all: Vec<_> = report.refitted().collect();
     all.sort_by(|a, b| b.before.total_cmp(&a.before));
@@ -68,10 +90,13 @@ pub(super) fn repaired(report: &Report) -> Markup {
             }
         }
         (more(all.len().saturating_sub(ROWS), "layers, with smaller errors"))
+        @for (why, calls, macs, first) in report.unrepaired_by_reason().into_iter().take(ROWS) {
+            p.about { "Not repaired: " (figures::plural(calls, "call")) ", " (share(macs)) " of the MACs (" (short(first)) "): " (short(why)) "." }
+        }
     };
     let about = match report.repair() {
         Some((median, worst)) => format!(
-            "Error of what each layer computes from what is left, as a share of its output's variance: median {} → {}, worst {} → {}.",
+            "Error of what each layer computes from what is left, on samples that the fit did not see, as a share of its output's variance: median {} → {}, worst {} → {}.",
             share(median.before),
             share(median.after),
             share(worst.before),
@@ -79,7 +104,7 @@ pub(super) fn repaired(report: &Report) -> Markup {
         ),
         None => String::new(),
     };
-    section("repaired", "Repair", &about, (!all.is_empty()).then_some(content))
+    section("repaired", "Repair", &about, (!all.is_empty() || !report.unrepaired.is_empty()).then_some(content))
 }
 
 pub(super) fn sparsity(report: &Report) -> Markup {

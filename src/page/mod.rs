@@ -53,6 +53,7 @@ fn page(report: &Report, trials: &[Trial]) -> String {
         layers::removed(report),
         lists::groups(report),
         lists::pins(report),
+        lists::unproved(report),
         lists::repaired(report),
         lists::sparsity(report),
         training::rounds(report),

@@ -6,7 +6,7 @@ use crate::latency::{Latency, Ratio, Timing};
 use crate::machine::Quantity;
 use crate::oracle;
 use crate::plan::{Estimate, PieceCost, Plan};
-use crate::repair::{Repaired, Step};
+use crate::repair::{Repaired, Step, Unrepaired};
 use crate::report::{CallReport, CallSize, GroupReport, MachineReport, Outcome, PinReport, Size, StageReport};
 use crate::verify::Verification;
 use std::time::Duration;
@@ -30,11 +30,13 @@ fn verification() -> Verification {
         count: 30,
     };
     Verification {
+        untimed: None,
         equivalence: Difference { outputs: vec![output(1e-7)] },
         drift: Difference {
             outputs: vec![output(0.2), OutputDifference { max_abs: f64::INFINITY, ..output(f64::NAN) }],
         },
         sensitivity: 0.5,
+        rounding: None,
         tolerance: 1e-3,
         equal: true,
         meaningful: true,
@@ -75,9 +77,18 @@ pub(super) fn report(n: usize) -> Report {
         places: vec![name(i); 6],
     };
     let pin = |i: usize| PinReport { label: format!("c{i}"), size: 10, places: vec![name(i)], why: HOSTILE.into() };
-    let repaired =
-        |i: usize| Repaired { step: Step::Refit, node: name(i), weight: name(i), before: 0.4, after: 0.01 * i as f64 };
+    let repaired = |i: usize| Repaired {
+        step: Step::Refit,
+        node: name(i),
+        weight: name(i),
+        before: 0.4,
+        after: 0.01 * i as f64,
+        rows: 9,
+        reads: 4,
+    };
+    let unrepaired = |i: usize| Unrepaired { node: name(i), macs: 7, why: name(i) };
     Report {
+        unproved: None,
         secateur: "0.0.0",
         input: HOSTILE.into(),
         output: "small.onnx".into(),
@@ -89,6 +100,7 @@ pub(super) fn report(n: usize) -> Report {
         pinned: (0..n).map(pin).collect(),
         removed: vec![],
         repaired: (0..n).map(repaired).collect(),
+        unrepaired: (0..n).map(unrepaired).collect(),
         sparsity: None,
         plan: Plan {
             options: String::new(),

@@ -121,18 +121,25 @@ impl Filling<'_> {
 
     /// The most units that may go.
     fn most(&self) -> Gone {
-        self.ranked.iter().map(|r| (r.group.size as f64 * self.options.max_ratio) as usize).collect()
+        let most = |r: &Ranked| (r.group.size as f64 * r.max_ratio) as usize;
+        self.ranked.iter().map(|r| ruled(r).unwrap_or_else(|| most(r))).collect()
+    }
+
+    /// The units that go in any case.
+    fn least(&self) -> Gone {
+        self.ranked.iter().map(|r| ruled(r).unwrap_or(0)).collect()
     }
 
     /// The shortest prefix of the one ranking that comes down to the target; else all of it.
     fn shortest(&self, prices: &[f64], target: f64) -> Result<Gone, Gone> {
         let mut units: Vec<(f64, usize)> = vec![];
+        let least = self.least();
         for (g, most) in self.most().into_iter().enumerate() {
-            units.extend((0..most).map(|place| (self.worth(prices, g, place), g)));
+            units.extend((least[g]..most).map(|place| (self.worth(prices, g, place), g)));
         }
         units.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let gone = |prefix: usize| {
-            let mut gone = vec![0; self.ranked.len()];
+            let mut gone = least.clone();
             units[..prefix].iter().for_each(|&(_, g)| gone[g] += 1);
             gone
         };
@@ -155,14 +162,15 @@ impl Filling<'_> {
     /// Gives units back as long as the target is met, the dearest first. A group is done with when its next one does not
     /// fit. More and more are given back at once, as long as that goes well.
     fn restored(&self, mut gone: Gone, prices: &[f64], target: f64) -> Gone {
-        let mut open: Vec<usize> = (0..gone.len()).filter(|&g| gone[g] > 0).collect();
+        let least = self.least();
+        let mut open: Vec<usize> = (0..gone.len()).filter(|&g| gone[g] > least[g]).collect();
         let mut at_once = 1;
         loop {
             let mut fewer = gone.clone();
             let mut last = None;
             for _ in 0..at_once {
                 let worth = |g: usize| self.worth(prices, g, fewer[g] - 1);
-                let some = open.iter().copied().filter(|&g| fewer[g] > 0);
+                let some = open.iter().copied().filter(|&g| fewer[g] > least[g]);
                 let Some(next) = some.max_by(|&a, &b| worth(a).total_cmp(&worth(b)).then(b.cmp(&a))) else { break };
                 fewer[next] -= 1;
                 last = Some(next);
@@ -213,6 +221,12 @@ impl Filling<'_> {
         let named = dearest(left).into_iter().map(|(name, cost)| format!("`{name}` ({:.0}% of it)", share(cost)));
         ChooseError::Floor { asked, floor, nodes: named.collect::<Vec<_>>().join(", ") }
     }
+}
+
+/// How many units a group loses whatever the budget, where a rule says so.
+fn ruled(ranked: &Ranked) -> Option<usize> {
+    let size = ranked.group.size;
+    ranked.ratio.map(|ratio| ((size as f64 * ratio + 1e-9) as usize).min(size.saturating_sub(1)))
 }
 
 /// The few that cost most.

@@ -5,7 +5,8 @@
 //! ([`super::budget`]).
 
 use super::budget::{self, Estimate};
-use super::{Cut, Patterns, Plan, PlanError, VERSION, architecture, places};
+use super::rules::Rules;
+use super::{Cut, GroupRule, Patterns, Plan, PlanError, VERSION, architecture, places};
 use crate::analysis::Analysis;
 use crate::autograd::Device;
 use crate::axes::{Granularity, Group, GroupId, Shape, Var};
@@ -104,6 +105,8 @@ pub struct Options {
     pub round: Round,
     /// The largest share of its units that a group may lose under a budget over the whole model.
     pub max_ratio: f64,
+    /// What holds for some groups alone.
+    pub rules: Vec<GroupRule>,
     /// Only groups that reach a constant or node whose name fits one of these; all where there is none.
     pub include: Vec<String>,
     /// No group that reaches a constant or node whose name fits one of these.
@@ -141,6 +144,7 @@ impl Options {
             seed: 0,
             round: Round { multiple: 1, min_keep: 1 },
             max_ratio: 0.9,
+            rules: vec![],
             include: vec![],
             exclude: vec![],
             leave: vec![],
@@ -242,9 +246,9 @@ impl<'a> Ranking<'a> {
         let table = options.table.as_deref();
         let prices = table.map(|t| Prices::new(analysis, &options.open, t)).transpose()?;
         let mut ranked: Vec<Ranked> = vec![];
-        for group in candidates(analysis, options)? {
+        for (group, rule) in candidates(analysis, options)? {
             let (scores, free) = score(group)?;
-            let mut group = Ranked::new(analysis, options, group, scores, free);
+            let mut group = Ranked::new(analysis, options, (group, &rule), scores, free);
             group.steps = prices.as_ref().map_or_else(Vec::new, |p| group.steps_of(p));
             ranked.push(group);
         }
@@ -303,18 +307,21 @@ pub enum EstimateError {
 }
 
 /// The groups that the options let in.
-fn candidates<'a>(analysis: &'a Analysis, options: &Options) -> Result<Vec<&'a Group>, ChooseError> {
+fn candidates<'a>(analysis: &'a Analysis, options: &Options) -> Result<Vec<(&'a Group, GroupRule)>, ChooseError> {
     let mut patterns = Patterns::new(&options.include, &options.exclude)?;
+    let mut rules = Rules::new(&options.rules)?;
     let mut chosen = vec![];
     for group in &analysis.groups.all {
-        let wanted = patterns.let_in(&names(analysis, group));
+        let names = names(analysis, group);
+        let (wanted, rule) = (patterns.let_in(&names), rules.of(&names));
         let sort = options.granularity.is_empty() || options.granularity.contains(&group.kind);
         let left = options.leave.contains(&group.id);
         if wanted && sort && !left && group.is_free() && (group.inexact.is_empty() || options.inexact) {
-            chosen.push(group);
+            chosen.push((group, rule));
         }
     }
     patterns.finish()?;
+    rules.finish()?;
     Ok(chosen)
 }
 
@@ -342,6 +349,9 @@ pub(super) struct Ranked<'a> {
     step: usize,
     /// The only numbers of units that may stay, ascending; any where there is none.
     pub steps: Vec<usize>,
+    /// The share of its units that the group loses whatever the budget, and the most that it may lose under one.
+    pub ratio: Option<f64>,
+    pub max_ratio: f64,
     /// How many numbers the group reaches.
     reach: usize,
     /// How many units go without loss.
@@ -349,14 +359,24 @@ pub(super) struct Ranked<'a> {
 }
 
 impl<'a> Ranked<'a> {
-    fn new(analysis: &Analysis, options: &Options, group: &'a Group, scores: Vec<f64>, free: usize) -> Ranked<'a> {
+    fn new(
+        analysis: &Analysis,
+        options: &Options,
+        (group, rule): (&'a Group, &GroupRule),
+        scores: Vec<f64>,
+        free: usize,
+    ) -> Ranked<'a> {
         let mut order: Vec<usize> = (0..group.size).collect();
         order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
         let constants = group.members.iter().filter_map(|m| analysis.model.graph.tensor(m.constant));
         let reach = constants.map(crate::ir::Tensor::count).sum();
-        let step = step(analysis, group, options.round.multiple);
-        let floor = options.round.min_keep.max(group.floor);
-        Ranked { group, scores, order, floor, step, steps: vec![], reach, free }
+        let step = step(analysis, group, rule.round_to.unwrap_or(options.round.multiple));
+        // A rule's bounds hold under any budget.
+        let kept = |lost: f64| (group.size as f64 * (1.0 - lost) - 1e-9).ceil() as usize;
+        let spared = if rule.ratio == Some(0.0) { group.size } else { rule.max_ratio.map_or(0, kept) };
+        let floor = rule.min_keep.unwrap_or(options.round.min_keep).max(group.floor).max(spared);
+        let max_ratio = rule.max_ratio.unwrap_or(options.max_ratio);
+        Ranked { group, scores, order, floor, step, steps: vec![], ratio: rule.ratio, max_ratio, reach, free }
     }
 
     /// The numbers of units worth keeping: those of the grid that are allowed, and cost less than all wider ones.
@@ -428,6 +448,7 @@ fn by_ratio(analysis: &Analysis, ranked: &[Ranked], ratio: f64) -> Vec<usize> {
     order.sort_by_key(|&i| (std::cmp::Reverse(ranked[i].reach), i));
     for i in order {
         let group = ranked[i].group;
+        let ratio = ranked[i].ratio.unwrap_or(ratio);
         let mut target: f64 = 1.0 - ratio;
         for var in member_vars(analysis, group) {
             let Some(others) = cofactors(analysis, var, group.leaf) else { continue };

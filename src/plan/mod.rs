@@ -7,11 +7,13 @@ mod budget;
 mod choose;
 mod patterns;
 mod price;
+mod rules;
 mod share;
 
 pub use budget::{Estimate, PieceCost};
 pub use choose::{Budget, ChooseError, EstimateError, Options, Ranking, Round, choose, estimate};
 pub use patterns::Patterns;
+pub use rules::{GroupRule, GroupRuleError};
 pub use share::{Share, ShareError};
 
 use crate::analysis::Analysis;

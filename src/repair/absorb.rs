@@ -13,8 +13,9 @@ use faer::Mat;
 pub(crate) fn writable(analysis: &Analysis) -> Vec<NodeId> {
     let graph = &analysis.model.graph;
     let shared = Shared::of(graph);
-    let is_shared = |c: &Contraction| graph.constant(c.weight.node).is_some_and(|c| shared.is(c));
-    let may = |c: &Contraction| !is_shared(c) && write::bias(analysis, c.node).is_some();
+    // Not those that are computed: what they are rounded to is no proof.
+    let is_own = |c: &Contraction| graph.constant(c.weight.node).is_some_and(|c| !shared.is(c));
+    let may = |c: &Contraction| is_own(c) && write::has_constant_bias(analysis, c.node);
     Contraction::all(analysis).into_iter().filter(may).map(|c| c.node).collect()
 }
 
@@ -25,10 +26,12 @@ pub(crate) fn absorb(
     merged: &Merged,
     model: &mut Model,
 ) -> Result<(), RepairError> {
-    for mut task in tasks(analysis, keep)? {
+    for mut task in tasks(analysis, keep)?.0 {
         let stand = Standing { analysis, merged, task: &task };
-        if let Some(maps) = stand.maps() {
-            write::write(analysis, keep, &mut task, &maps, model)?;
+        if let Some(maps) = stand.maps()
+            && write::write(analysis, keep, &mut task, &maps, model)?.is_err()
+        {
+            return Err(task.lost());
         }
     }
     Ok(())

@@ -45,6 +45,9 @@ pub(super) struct Line {
 /// How strongly changes are held back, as shares of the mean variance.
 const RIDGES: [f64; 7] = [1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0];
 
+/// Those that are tried where the strongest of these is best, or none better than nothing.
+const STRONG: [f64; 2] = [10.0, 100.0];
+
 impl Sums {
     /// No positions yet: so many groups with patches of `depth` numbers and so many outputs each.
     pub fn new(groups: usize, depth: usize, outputs: usize) -> Sums {
@@ -160,19 +163,26 @@ pub(super) fn fit(halves: &[Sums; 2], beside: bool) -> Option<Vec<Mat<f64>>> {
         let mine = inverse.as_ref().map(|s| &s[g * outputs..(g + 1) * outputs]);
         Problem::new(&sums.groups[g], sums.count, mine)
     };
-    let mut losses = vec![0.0; RIDGES.len()];
-    for g in 0..groups {
-        let (a, b) = (problem(&halves[0], g), problem(&halves[1], g));
-        for (loss, &ridge) in losses.iter_mut().zip(&RIDGES) {
-            *loss += b.loss(&a.solve(ridge)) + a.loss(&b.solve(ridge));
+    // The ridge that does best on held-out halves, and how much better than nothing it does.
+    let best = |ridges: &[f64]| {
+        let mut losses = vec![0.0; ridges.len()];
+        for g in 0..groups {
+            let (a, b) = (problem(&halves[0], g), problem(&halves[1], g));
+            for (loss, &ridge) in losses.iter_mut().zip(ridges) {
+                *loss += b.loss(&a.solve(ridge)) + a.loss(&b.solve(ridge));
+            }
         }
+        losses.into_iter().zip(ridges.iter().copied()).min_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let (mut loss, mut ridge) = best(&RIDGES)?;
+    if loss >= 0.0 || RIDGES.last() == Some(&ridge) {
+        (loss, ridge) = best(&STRONG).filter(|strong| strong.0 < loss).unwrap_or((loss, ridge));
     }
-    let best = (0..RIDGES.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b]))?;
-    if losses[best] >= 0.0 {
+    if loss >= 0.0 {
         return None;
     }
     let whole = merged(halves);
-    Some((0..groups).map(|g| problem(&whole, g).solve(RIDGES[best])).collect())
+    Some((0..groups).map(|g| problem(&whole, g).solve(ridge)).collect())
 }
 
 /// By how much each output has to change for the sum to grow by one: nothing where that would be far more than of

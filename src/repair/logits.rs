@@ -55,7 +55,7 @@ pub(super) fn mixes(
     keep: &KeepSets,
     samples: &dyn Samples,
     may_change: &dyn Fn(&Contraction, usize) -> bool,
-) -> Result<(Vec<Mix>, Vec<Repaired>), RepairError> {
+) -> Result<(Vec<Mix>, Vec<(NodeId, Repaired)>), RepairError> {
     let all = Contraction::every(analysis);
     let mut sources: Vec<Source> = vec![];
     let products: Vec<Product> = products(analysis, keep, &all, may_change, &mut sources);
@@ -74,7 +74,8 @@ pub(super) fn mixes(
     }
     let moments = measure(analysis, &found, samples)?;
     for ((product, heads), moments) in found.iter().zip(&moments) {
-        told.extend(product.rewrite(analysis, keep, &trace, &sources, heads, moments, &mut mixes));
+        let row = product.rewrite(analysis, keep, &trace, &sources, heads, moments, &mut mixes);
+        told.extend(row.map(|row| (product.node, row)));
     }
     Ok((mixes.into_values().collect(), told))
 }
@@ -225,6 +226,8 @@ impl Product {
             weight,
             before: before / f64::max(whole, f64::MIN_POSITIVE),
             after: after / f64::max(whole, f64::MIN_POSITIVE),
+            rows: 0,
+            reads: 0,
         })
     }
 

@@ -1,13 +1,14 @@
 //! Outputs of a contraction that are no longer a choice of the original's, but linear combinations of them.
 
 use super::layout::Numbers;
+use super::store;
 use super::write::{self, BiasAt};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::contraction::Contraction;
 use crate::ir::{DType, Model, Tensor, TensorError, ValueId};
 use crate::ops::Bias;
-use crate::passes::bias_constant;
+use crate::passes::bias_operand;
 
 /// What each output that is left is made of.
 #[derive(Clone, Debug)]
@@ -33,8 +34,7 @@ impl Mix {
 
     /// The weight's name in the input file.
     pub fn weight(&self, analysis: &Analysis) -> String {
-        let constant = analysis.model.graph.constant(self.contraction.weight.node);
-        constant.map(|c| c.source().unwrap_or(&c.name).to_owned()).unwrap_or_default()
+        super::name(analysis, self.contraction.weight)
     }
 
     /// The combinations along an axis of a tensor that has the original's outputs there.
@@ -58,12 +58,12 @@ impl Mix {
 }
 
 /// Makes a contraction's outputs these combinations. Returns where its bias stands by then, if there is one; `None`
-/// where there can be no bias.
+/// where there can be no bias, or the weight can't be written.
 pub(super) fn write(analysis: &Analysis, keep: &KeepSets, mix: &Mix, model: &mut Model) -> Option<Option<BiasAt>> {
     let c = &mix.contraction;
-    let original = analysis.model.graph.tensor(c.weight)?;
-    let bias = bias(analysis, c, mix, original.dtype, model)?;
-    let mut weight = mix.of(original, mix.row, false).ok()?;
+    let original = analysis.weight(c.weight)?;
+    let dtype = analysis.facts.get(c.weight).dtype.unwrap_or(original.dtype);
+    let mut weight = mix.of(&original, mix.row, false).ok()?;
     for (axis, &var) in analysis.axes.of(c.weight)?.iter().enumerate() {
         if axis != mix.row
             && let Kept::Some(kept) = keep.of(&analysis.axes, var)
@@ -71,9 +71,14 @@ pub(super) fn write(analysis: &Analysis, keep: &KeepSets, mix: &Mix, model: &mut
             weight = weight.select(axis, &kept).ok()?;
         }
     }
-    let current = model.graph.operand(c.node, usize::from(c.weight_slot))?;
-    model.graph.constant_mut(current.node)?.tensor = weight;
-    Some(bias)
+    let at = write::place(c);
+    let before = store::present(model, at)?.to_f64().ok()?;
+    store::write(model, at, &weight.to_f64().ok()?).ok()?;
+    let bias = bias(analysis, c, mix, dtype, model);
+    if bias.is_none() {
+        _ = store::write(model, at, &before);
+    }
+    bias
 }
 
 /// Whether a weight lost units along its rows alone.
@@ -92,14 +97,14 @@ fn bias(analysis: &Analysis, c: &Contraction, mix: &Mix, dtype: DType, model: &m
         Bias::Behind => {}
         Bias::Operand(slot) => {
             if let Some(value) = graph.operand(c.node, usize::from(slot)) {
-                base = mix.of(graph.tensor(value).filter(|t| t.shape.len() == 1)?, 0, true).ok()?.to_f64().ok()?;
+                let tensor = analysis.weight(value).filter(|t| t.shape.len() == 1)?;
+                base = mix.of(&tensor, 0, true).ok()?.to_f64().ok()?;
             }
         }
     }
     let mut shape = vec![1; analysis.axes.of(ValueId { node: c.node, port: 0 })?.len()];
     shape[mix.output] = base.len();
-    let constant = bias_constant(model, c.node, kind, dtype, &shape)?;
-    let tensor = &mut model.graph.constant_mut(constant)?.tensor;
-    *tensor = Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &base)?;
-    Some(Some(BiasAt { constant, base }))
+    let at = bias_operand(model, c.node, kind, dtype, &shape)?;
+    store::write(model, at, &base).ok()?;
+    Some(Some(BiasAt { at, base }))
 }

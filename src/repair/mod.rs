@@ -12,26 +12,31 @@ mod candidates;
 mod direct;
 mod fit;
 mod layout;
+mod left;
 mod logits;
 mod merge;
 mod mix;
 mod rematch;
 mod stage;
+mod store;
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod tests;
 mod trace;
 mod write;
 
 pub(crate) use absorb::{absorb, writable};
+pub use left::{Unrepaired, unrepaired};
 
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
-use crate::contraction::{self, Contraction};
-use crate::ir::{Constant, Graph, Model, NodeId, TensorError};
+use crate::contraction::{self, Contraction, Obstacle, View};
+use crate::ir::{Constant, DType, Graph, Model, NodeId, Tensor, TensorError, ValueId};
 use crate::stats::{self, Moments, Samples, Stats, StatsError};
 use candidates::Candidate;
 use faer::Mat;
-use fit::{Affine, Pair};
+use fit::{Affine, Fitted, Pair};
 use layout::Layout;
 use mix::Mix;
 use serde::Serialize;
@@ -60,8 +65,39 @@ pub struct Repaired {
     pub weight: String,
     /// What it got wrong with the units just dropped, as a share of its output's variance.
     pub before: f64,
-    /// The same after the repair, on the same samples.
+    /// The same after the repair, on samples that the fit did not see: each half of them judges what is fitted to the
+    /// other.
     pub after: f64,
+    /// How many vectors it was fitted to; none where there were no samples.
+    pub rows: u64,
+    /// How many numbers of each it reads by now. Where these are more, samples say little, and the repair is held back.
+    pub reads: usize,
+}
+
+impl Repaired {
+    /// Whether there were fewer samples than there are numbers to predict from.
+    pub fn lacks_samples(&self) -> bool {
+        self.rows > 0 && self.rows < self.reads as u64
+    }
+}
+
+/// What a repair came to.
+#[derive(Debug, Default)]
+pub struct Repairs {
+    /// How the contractions fared that were refitted.
+    pub done: Vec<Repaired>,
+    /// Their calls.
+    nodes: HashSet<NodeId>,
+    /// Why others that lost units were not.
+    obstacles: HashMap<NodeId, Obstacle>,
+}
+
+impl Repairs {
+    /// A product whose operands were rewritten.
+    fn add(&mut self, node: NodeId, row: Repaired) {
+        self.nodes.insert(node);
+        self.done.push(row);
+    }
 }
 
 /// Why a model was not repaired.
@@ -135,17 +171,18 @@ pub fn repair(
     work: u64,
     model: &mut Model,
     done: &dyn Fn(),
-) -> Result<Vec<Repaired>, RepairError> {
-    let mut tasks = tasks(analysis, keep)?;
+) -> Result<Repairs, RepairError> {
+    let (mut tasks, obstacles) = tasks(analysis, keep)?;
+    let mut found = Repairs { obstacles, ..Repairs::default() };
     // What the weights imply is no sample of anything.
     let sampled = samples.count() > 0;
-    let mut found = if sampled { mix(analysis, keep, samples, &mut tasks, model)? } else { vec![] };
-    for task in tasks.iter_mut().filter(|t| t.cut) {
-        let Some(halves) = stats.halves(&task.contraction) else { continue };
-        let maps = task.within(halves);
-        found.push(task.judge(halves, &maps));
-        write::write(analysis, keep, task, &maps, model)?;
+    if sampled {
+        mix(analysis, keep, samples, &mut tasks, model)?.into_iter().for_each(|(node, row)| found.add(node, row));
     }
+    for task in tasks.iter_mut().filter(|t| t.cut) {
+        task.first(analysis, keep, stats, sampled, model, &mut found)?;
+    }
+    tasks.retain(|t| !found.obstacles.contains_key(&t.contraction.node));
     if !sampled {
         return Ok(found);
     }
@@ -155,28 +192,29 @@ pub fn repair(
     let sides = stage::Sides { analysis, keep, samples, done };
     for stage in tasks.chunks_mut(length) {
         limit_memory(stage);
-        stage::run(&sides, stage, model)?;
+        found.nodes.extend(stage::run(&sides, stage, model)?);
     }
     // A step of it runs the samples several times.
     let steps = usize::try_from(WORK / work.max(1) / REMATCH_RUNS).unwrap_or(usize::MAX).min(stages);
     if steps > 0 {
-        found.extend(rematch::run(&sides, &tasks, steps, model)?);
+        found.done.extend(rematch::run(&sides, &tasks, steps, model)?);
     }
     Ok(found)
 }
 
-/// Rewrites what products of two computed tensors are made of.
+/// Rewrites what products of two computed tensors are made of; tells how each product fared.
 fn mix(
     analysis: &Analysis,
     keep: &KeepSets,
     samples: &dyn Samples,
     tasks: &mut [Task],
     model: &mut Model,
-) -> Result<Vec<Repaired>, RepairError> {
+) -> Result<Vec<(NodeId, Repaired)>, RepairError> {
     let cut: HashSet<NodeId> = tasks.iter().filter(|t| t.cut).map(|t| t.contraction.node).collect();
     let shared = Shared::of(&analysis.model.graph);
     let may_change = |c: &Contraction, row: usize| {
-        let is_own = analysis.model.graph.constant(c.weight.node).is_some_and(|w| !shared.is(w));
+        let constant = store::constant(&analysis.model, c.weight);
+        let is_own = constant.and_then(|c| analysis.model.graph.constant(c)).is_some_and(|w| !shared.is(w));
         is_own && (cut.contains(&c.node) || mix::is_whole(analysis, keep, c, row))
     };
     let (mixes, found) = logits::mixes(analysis, keep, samples, &may_change)?;
@@ -222,20 +260,30 @@ fn limit_memory(stage: &mut [Task]) {
     }
 }
 
-/// The contractions over cut axes whose weights may be changed.
-fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError> {
+/// The contractions over cut axes whose weights may be changed; and of calls that lost units, why theirs may not be.
+fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<(Vec<Task>, HashMap<NodeId, Obstacle>), RepairError> {
     let graph = &analysis.model.graph;
     let (mut tasks, shared) = (vec![], Shared::of(graph));
-    let mut changed = HashSet::new();
+    let (mut changed, mut obstacles) = (HashSet::new(), HashMap::new());
     for Candidate { contraction, measured } in candidates::candidates(analysis) {
-        let (Some(call), Some(constant)) = (graph.call(contraction.node), graph.constant(contraction.weight.node))
-        else {
-            continue;
-        };
-        if shared.is(constant) || write::bias(analysis, contraction.node).is_none() {
+        let Some(call) = graph.call(contraction.node) else { continue };
+        let reached = changed.contains(&contraction.node);
+        if !reached && keep.of(&analysis.axes, contraction.view.var) == Kept::All {
             continue;
         }
-        let reached = changed.contains(&contraction.node);
+        let weight = match store::constant(&analysis.model, contraction.weight).and_then(|n| graph.constant(n)) {
+            _ if write::bias(analysis, contraction.node).is_none() => Err(Obstacle::Bias),
+            Some(constant) if shared.is(constant) => Err(Obstacle::Shared),
+            Some(_) => analysis.weight(contraction.weight).ok_or(Obstacle::Expression),
+            None => Err(Obstacle::Expression),
+        };
+        let tensor = match weight {
+            Ok(tensor) => tensor,
+            Err(why) => {
+                obstacles.insert(contraction.node, why);
+                continue;
+            }
+        };
         let (kept, cut) = match keep.of(&analysis.axes, contraction.view.var) {
             Kept::Some(kept) if measured => (kept, true),
             Kept::Some(kept) if reached => (kept, false),
@@ -248,19 +296,25 @@ fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Task>, RepairError>
         let depth = contraction.depth();
         let mut groups = vec![vec![]; contraction.groups];
         kept.into_iter().for_each(|k| groups[k / depth].push(k % depth));
-        let weight = constant.source().unwrap_or(&constant.name).to_owned();
+        let weight = name(analysis, contraction.weight);
         let mut importance = vec![];
         if cut {
-            let whole = contraction::importance(&contraction, &constant.tensor);
+            let whole = contraction::importance(&contraction, &tensor);
             let whole = whole.map_err(|error| RepairError::Tensor { weight: weight.clone(), error })?;
             let block = |g: usize| Mat::from_fn(depth, depth, |i, j| whole[(g * depth + i, g * depth + j)]);
             importance = (0..contraction.groups).map(block).collect();
         }
-        let layout = Layout::of(analysis, &contraction, &constant.tensor.shape);
+        let layout = Layout::of(analysis, &contraction, &tensor.shape);
         let node = call.label().to_owned();
         tasks.push(Task { contraction, kept: groups, cut, node, weight, importance, bias: None, layout, mix: None });
     }
-    Ok(tasks)
+    Ok((tasks, obstacles))
+}
+
+/// The name of a weight in the input file; of one that is computed, of the constant that has most of its numbers.
+fn name(analysis: &Analysis, weight: ValueId) -> String {
+    let constant = store::constant(&analysis.model, weight).and_then(|n| analysis.model.graph.constant(n));
+    constant.map(|c| c.source().unwrap_or(&c.name).to_owned()).unwrap_or_default()
 }
 
 /// Constants of the input file that several calls share. They stay shared.
@@ -307,8 +361,36 @@ impl Task {
         group * depth..(group + 1) * depth
     }
 
+    /// Fits to the original model's statistics.
+    fn first(
+        &mut self,
+        analysis: &Analysis,
+        keep: &KeepSets,
+        stats: &Stats,
+        sampled: bool,
+        model: &mut Model,
+        found: &mut Repairs,
+    ) -> Result<(), RepairError> {
+        let node = self.contraction.node;
+        let Some(halves) = stats.halves(&self.contraction) else {
+            found.obstacles.insert(node, Obstacle::Unmeasured);
+            return Ok(());
+        };
+        let fitted = self.within(halves);
+        let mut row = self.judge(halves, &fitted, sampled);
+        let maps: Vec<Affine> = fitted.into_iter().map(|f| f.map).collect();
+        match write::write(analysis, keep, self, &maps, model)? {
+            Ok(reads) => {
+                row.after += self.rounding(analysis, keep, halves, &maps, &reads)?;
+                found.add(node, row);
+            }
+            Err(why) => _ = found.obstacles.insert(node, why),
+        }
+        Ok(())
+    }
+
     /// Fits on the original model's statistics, one a group.
-    fn within(&self, halves: &[Moments; 2]) -> Vec<Affine> {
+    fn within(&self, halves: &[Moments; 2]) -> Vec<Fitted> {
         let fit = |(group, kept): (usize, &Vec<usize>)| {
             let share = self.share(group);
             let pair = |m: &Moments| Pair::within(&block(m, share.clone(), share.clone()), kept);
@@ -328,23 +410,69 @@ impl Task {
                 cross: block(&p.cross, share.clone(), now.clone()),
                 own: block(&p.own, now.clone(), now.clone()),
             };
-            fit::fit(&[pair(&halves[0]), pair(&halves[1])], kept, &self.importance[group])
+            fit::fit(&[pair(&halves[0]), pair(&halves[1])], kept, &self.importance[group]).map
         };
         self.kept.iter().enumerate().map(fit).collect()
     }
 
-    fn judge(&self, halves: &[Moments; 2], maps: &[Affine]) -> Repaired {
+    fn judge(&self, halves: &[Moments; 2], fitted: &[Fitted], sampled: bool) -> Repaired {
         let (mut before, mut after) = (0.0, 0.0);
+        let all = halves[0].merged(&halves[1]);
         for (group, kept) in self.kept.iter().enumerate() {
-            let share = self.share(group);
-            let whole = block(&halves[0].merged(&halves[1]), share.clone(), share.clone());
-            let pair = Pair::within(&whole, kept);
-            let error = |map: &Affine| fit::relative_error(map, &pair, &whole, &self.importance[group]);
-            before += error(&fit::dropped(share.len(), kept));
-            after += error(&maps[group]);
+            let (share, importance) = (self.share(group), &self.importance[group]);
+            let part = |m: &Moments| block(m, share.clone(), share.clone());
+            let whole = part(&all);
+            let dropped = fit::loss(&fit::dropped(share.len(), kept), &Pair::within(&whole, kept), importance);
+            before += fit::relative_error(dropped, &whole, &whole, importance);
+            for (half, loss) in halves.iter().zip(fitted[group].losses) {
+                let weight = half.count / all.count.max(1.0);
+                after += weight * fit::relative_error(loss, &part(half), &whole, importance);
+            }
         }
         let groups = self.kept.len().max(1) as f64;
         let (node, weight) = (self.node.clone(), self.weight.clone());
-        Repaired { step: Step::Refit, node, weight, before: before / groups, after: after / groups }
+        let rows = if sampled { all.count as u64 } else { 0 };
+        let reads = self.kept.iter().map(Vec::len).max().unwrap_or(0);
+        Repaired { step: Step::Refit, node, weight, before: before / groups, after: after / groups, rows, reads }
+    }
+
+    /// What rounding adds to the error of what was fitted, as a share of the output's variance: `E‖ΔW y‖² / Var(W x)`.
+    fn rounding(
+        &self,
+        analysis: &Analysis,
+        keep: &KeepSets,
+        halves: &[Moments; 2],
+        maps: &[Affine],
+        reads: &[f64],
+    ) -> Result<f64, RepairError> {
+        // What is a constant of floats keeps what it is given.
+        if analysis.model.graph.tensor(self.contraction.weight).is_some() {
+            return Ok(0.0);
+        }
+        let (weight, _) = write::fitted(analysis, keep, self, maps)?;
+        let wanted = weight.to_f64().map_err(|e| self.failed(e))?;
+        let off: Vec<f64> = wanted.iter().zip(reads).map(|(a, b)| b - a).collect();
+        let off = Tensor::from_f64(DType::F64, weight.shape.clone(), &off).ok_or_else(|| self.lost())?;
+        let left = View { length: self.left(), ..self.contraction.view };
+        let narrow = Contraction { view: left, ..self.contraction.clone() };
+        if self.kept.iter().any(|k| k.len() * self.kept.len() != self.left()) {
+            return Ok(0.0);
+        }
+        let all = halves[0].merged(&halves[1]);
+        let off = contraction::importance(&narrow, &off).map_err(|e| self.failed(e))?;
+        let (mut error, mut variance) = (0.0, 0.0);
+        for (group, kept) in self.kept.iter().enumerate() {
+            let share = self.share(group);
+            let whole = block(&all, share.clone(), share);
+            let covariance = whole.covariance();
+            let (n, m) = (kept.len(), whole.sum.0.len());
+            let seen = |i: usize, j: usize| whole.product[(kept[i], kept[j])] / whole.count.max(1.0);
+            let at = group * n;
+            error += (0..n).map(|i| (0..n).map(|j| off[(at + i, at + j)] * seen(j, i)).sum::<f64>()).sum::<f64>();
+            let importance = &self.importance[group];
+            variance +=
+                (0..m).map(|i| (0..m).map(|j| importance[(i, j)] * covariance[(j, i)]).sum::<f64>()).sum::<f64>();
+        }
+        Ok(if variance > 0.0 { error / variance } else { 0.0 })
     }
 }

@@ -68,7 +68,15 @@ impl Task {
     fn told(&self, before: [f64; 2], after: [f64; 2]) -> Repaired {
         let mean = |[a, b]: [f64; 2]| (a + b) / 2.0;
         let (node, weight) = (self.node.clone(), self.weight.clone());
-        Repaired { step: Step::RematchStatistics, node, weight, before: mean(before), after: mean(after) }
+        Repaired {
+            step: Step::RematchStatistics,
+            node,
+            weight,
+            before: mean(before),
+            after: mean(after),
+            rows: 0,
+            reads: 0,
+        }
     }
 }
 
@@ -77,7 +85,8 @@ fn changed(sides: &Sides, step: &[(&Task, &Layout)], model: &Model, lines: &[Vec
     let mut changed = model.clone();
     for ((task, layout), lines) in step.iter().zip(lines) {
         let by: Vec<(f64, f64)> = lines.iter().map(Line::change).collect();
-        write::scale(sides.analysis, task, layout, &by, &mut changed)?;
+        // What can't be written stays.
+        let _written = write::scale(sides.analysis, task, layout, &by, &mut changed)?;
     }
     Ok(changed)
 }

@@ -4,13 +4,13 @@ use super::direct::{self, Sums};
 use super::fit::Pair;
 use super::layout::{Layout, Numbers};
 use super::merge::{Merge, merge};
-use super::{RepairError, Task, write};
+use super::{RepairError, Task, store, write};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::contraction::View;
 use crate::feed::Feed;
 use crate::ir::{Model, NodeId, Tensor, TensorError, ValueId};
-use crate::stats::{self, Moments, Probe, Samples, StatsError};
+use crate::stats::{self, Half, Moments, Probe, Samples, StatsError, halved};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use std::collections::{BTreeMap, HashSet};
@@ -60,35 +60,36 @@ struct Measuring {
     beside: Option<ValueId>,
 }
 
-/// Measures and refits some contractions.
-pub(super) fn run(sides: &Sides, tasks: &mut [Task], model: &mut Model) -> Result<(), RepairError> {
-    let mut measuring = vec![];
+/// Measures and refits some contractions; tells the calls whose weights changed.
+pub(super) fn run(sides: &Sides, tasks: &mut [Task], model: &mut Model) -> Result<Vec<NodeId>, RepairError> {
+    let (mut measuring, mut changed) = (vec![], vec![]);
     for task in tasks.iter() {
         measuring.push(Measuring::new(sides, tasks, task, model).ok_or_else(|| task.lost())?);
     }
     measure(sides, tasks, &mut measuring, model)?;
     for (task, measured) in tasks.iter_mut().zip(measuring) {
-        match measured.plan {
+        // What can't be written now stays as it was fitted before.
+        let written = match measured.plan {
             Plan::Reads(pair) => {
                 let maps = task.across(&pair);
-                write::write(sides.analysis, sides.keep, task, &maps, model)?;
+                write::write(sides.analysis, sides.keep, task, &maps, model)?
             }
-            Plan::Lacks(lacks) => {
-                if let Some(change) = direct::fit(&lacks.halves, lacks.merge.is_some()) {
-                    write::change(sides.analysis, task, &lacks.layout, &change, model)?;
-                }
-            }
-            Plan::Nothing => {}
-        }
+            Plan::Lacks(lacks) => match direct::fit(&lacks.halves, lacks.merge.is_some()) {
+                Some(change) => write::change(sides.analysis, task, &lacks.layout, &change, model)?,
+                None => continue,
+            },
+            Plan::Nothing => continue,
+        };
+        changed.extend(written.is_ok().then_some(task.contraction.node));
     }
-    Ok(())
+    Ok(changed)
 }
 
 impl Measuring {
     fn new(sides: &Sides, stage: &[Task], task: &Task, model: &Model) -> Option<Measuring> {
         let c = &task.contraction;
         let data = model.graph.operand(c.node, usize::from(c.data_slot))?;
-        let weight = model.graph.tensor(model.graph.operand(c.node, usize::from(c.weight_slot))?)?.clone();
+        let weight = store::present(model, write::place(c))?;
         // A bias behind the call took over its result's name.
         let original = ValueId { node: c.node, port: 0 };
         let name = sides.analysis.model.graph.value_name(original);
@@ -155,11 +156,11 @@ fn measure(sides: &Sides, tasks: &[Task], measuring: &mut [Measuring], model: &M
     let now: Vec<ValueId> = measuring.iter().flat_map(Measuring::after).collect();
     let mut original = Probe::new(&sides.analysis.model, &then)?;
     let mut pruned = Probe::new(model, &now)?;
-    for (turn, feed) in sides.samples.feeds().enumerate() {
-        let feed = feed.map_err(StatsError::Feed)?;
+    for feed in halved(sides.samples) {
+        let (feed, half) = feed.map_err(StatsError::Feed)?;
         let (before, after) = (original.run(&feed)?, pruned.run(&feed)?);
         for (task, measuring) in tasks.iter().zip(&mut *measuring) {
-            measuring.add(sides, task, &feed, turn, (&before, &after)).map_err(|e| task.failed(e))?;
+            measuring.add(sides, task, &feed, half, (&before, &after)).map_err(|e| task.failed(e))?;
         }
         (sides.done)();
     }
@@ -172,7 +173,7 @@ impl Measuring {
         sides: &Sides,
         task: &Task,
         feed: &Feed,
-        turn: usize,
+        half: Half,
         (before, after): (&Values, &Values),
     ) -> Result<(), TensorError> {
         let (c, limit) = (&task.contraction, stats::limit(feed));
@@ -191,7 +192,7 @@ impl Measuring {
                 }
                 _ => None,
             };
-            if lacks.add(&after[&self.data], &self.weight, &own, beside.as_ref(), limit, turn)? {
+            if lacks.add(&after[&self.data], &self.weight, &own, beside.as_ref(), limit, half)? {
                 return Ok(());
             }
             self.plan = Plan::reads(task);
@@ -201,8 +202,10 @@ impl Measuring {
             let x = stats::rows(&x, c.data_axis, c.view, limit)?;
             let view = View { length: task.left(), ..c.view };
             let y = stats::rows(&after[&self.data], c.data_axis, view, limit)?;
-            pair[turn % 2].cross.add(&x, &y);
-            pair[turn % 2].own.add(&y, &y);
+            for (pair, rows) in pair.iter_mut().zip(half.ranges(x.nrows())) {
+                pair.cross.add_rows(&x, &y, rows.clone());
+                pair.own.add_rows(&y, &y, rows);
+            }
         }
         Ok(())
     }
@@ -224,7 +227,7 @@ impl Lacks {
         own: &Change,
         beside: Option<&(Tensor, Change)>,
         limit: usize,
-        turn: usize,
+        half: Half,
     ) -> Result<bool, TensorError> {
         let shape = &own.now.shape;
         let alike = |t: &Tensor| t.shape == *shape;
@@ -237,29 +240,32 @@ impl Lacks {
         }
         let positions = self.layout.positions(shape, limit);
         let (data, then, now) = (Numbers::of(data)?, Numbers::of(&own.then)?, Numbers::of(own.now)?);
-        if turn == 0 && !self.holds(&data, &Numbers::of(weight)?, &now, &positions) {
+        let is_first = self.halves.iter().all(|h| h.count == 0.0);
+        if is_first && !self.holds(&data, &Numbers::of(weight)?, &now, &positions) {
             return Ok(false);
         }
         let beside = beside.map(|(exit, c)| Ok([Numbers::of(exit)?, Numbers::of(&c.then)?, Numbers::of(c.now)?]));
         let beside = beside.transpose()?;
         let outputs = shape[self.layout.output] / self.halves[0].groups.len();
-        let sums = &mut self.halves[turn % 2];
-        sums.count += positions.len() as f64;
-        for (g, group) in sums.groups.iter_mut().enumerate() {
-            let range = g * outputs..(g + 1) * outputs;
-            let read = |n: &Numbers| self.layout.outputs(n, &positions, range.clone());
-            let patches = self.layout.patches(&data, &weight.shape, g, &positions);
-            let (then, now) = (read(&then), read(&now));
-            let mut lacking = None;
-            if let Some([exit, beside_then, beside_now]) = &beside {
-                let exit = read(exit);
-                for o in 0..outputs {
-                    let line = &mut sums.lines[range.start + o];
-                    (0..positions.len()).for_each(|r| line.add(then[(r, o)], exit[(r, o)]));
+        for (sums, rows) in self.halves.iter_mut().zip(half.ranges(positions.len())) {
+            let positions = &positions[rows];
+            sums.count += positions.len() as f64;
+            for (g, group) in sums.groups.iter_mut().enumerate().filter(|_| !positions.is_empty()) {
+                let range = g * outputs..(g + 1) * outputs;
+                let read = |n: &Numbers| self.layout.outputs(n, positions, range.clone());
+                let patches = self.layout.patches(&data, &weight.shape, g, positions);
+                let (then, now) = (read(&then), read(&now));
+                let mut lacking = None;
+                if let Some([exit, beside_then, beside_now]) = &beside {
+                    let exit = read(exit);
+                    for o in 0..outputs {
+                        let line = &mut sums.lines[range.start + o];
+                        (0..positions.len()).for_each(|r| line.add(then[(r, o)], exit[(r, o)]));
+                    }
+                    lacking = Some(read(beside_then) - read(beside_now));
                 }
-                lacking = Some(read(beside_then) - read(beside_now));
+                group.add(&patches, &(then - now), lacking.as_ref());
             }
-            group.add(&patches, &(then - now), lacking.as_ref());
         }
         Ok(true)
     }

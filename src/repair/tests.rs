@@ -183,7 +183,7 @@ fn a_branch_around_which_the_input_goes_is_refitted() {
     };
     let samples: Vec<Feed> = (1..7).map(feed).collect();
     let measured = Measured::new(&analysis, &samples, &|| ()).unwrap();
-    let repaired = repair(&analysis, &keep, &measured.stats, &samples, 1, &mut model, &|| ()).unwrap();
+    let repaired = repair(&analysis, &keep, &measured.stats, &samples, 1, &mut model, &|| ()).unwrap().done;
     assert!(repaired.len() == 1 && repaired[0].after < repaired[0].before, "{repaired:?}");
 }
 
@@ -219,7 +219,7 @@ fn the_input_weights_of_a_recurrence_are_refitted() {
         let before = ran(&analysis.model);
         let dropped = apart(&before, &ran(&model));
         let measured = Measured::new(&analysis, &feeds(), &|| ()).unwrap();
-        let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut model, &|| ()).unwrap();
+        let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut model, &|| ()).unwrap().done;
         assert_eq!(repaired.len(), 1, "{bias}");
         let after = apart(&before, &ran(&model));
         assert!(dropped > 0.05 && after < 0.02 * dropped, "{bias}: {dropped} {after}");
@@ -289,7 +289,7 @@ fn queries_and_keys_are_written_in_fewer_dimensions() {
     let before = ran(&analysis.model);
     let dropped = apart(&before, &ran(&model));
     let measured = Measured::new(&analysis, &feeds(), &|| ()).unwrap();
-    let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut model, &|| ()).unwrap();
+    let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut model, &|| ()).unwrap().done;
     assert!(repaired.len() == 1 && repaired[0].before > 0.01 && repaired[0].after < 1e-6, "{repaired:?}");
     // Heads of three dimensions that lie in a plane lose nothing by having two.
     let after = apart(&before, &ran(&model));
@@ -306,7 +306,7 @@ fn queries_that_an_activation_changes_are_left_alone() {
         let (analysis, keep, model) = cut_logits(&format!("{middle}\n {keys}"), bias);
         let mut repaired = model.clone();
         let measured = Measured::new(&analysis, &feeds(), &|| ()).unwrap();
-        let told = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut repaired, &|| ()).unwrap();
+        let told = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut repaired, &|| ()).unwrap().done;
         assert!(told.is_empty(), "{middle}");
         assert_eq!(ran(&repaired), ran(&model), "{middle}");
     }
@@ -340,6 +340,6 @@ fn heads_of_queries_that_share_keys_are_rewritten_together() {
     keep.keep(dims.leaf, vec![1, 2]);
     let mut model = apply::apply(&analysis, &keep).unwrap().model;
     let measured = Measured::new(&analysis, &feeds(), &|| ()).unwrap();
-    let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut model, &|| ()).unwrap();
+    let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut model, &|| ()).unwrap().done;
     assert!(repaired.len() == 1 && repaired[0].before > 0.01 && repaired[0].after < 1e-6, "{repaired:?}");
 }

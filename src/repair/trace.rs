@@ -5,12 +5,12 @@
 //! Reshapes, transpositions, splits, scales and biases pass; a rotation, a norm or an activation does not.
 
 use super::layout::Layout;
-use super::write;
+use super::{store, write};
 use crate::analysis::Analysis;
 use crate::contraction::{Contraction, View};
 use crate::feed::Feed;
-use crate::ir::{Model, Tensor, Use, ValueId};
-use crate::passes::bias_constant;
+use crate::ir::{DType, Model, Tensor, Use, ValueId};
+use crate::passes::{bias_operand, new_constant};
 use crate::stats::{Probe, StatsError, rows};
 use faer::Mat;
 use std::collections::BTreeMap;
@@ -36,7 +36,6 @@ pub(super) struct Trace([BTreeMap<ValueId, Tensor>; 5]);
 impl Source {
     /// The call that a value is computed from alone, if its weights are constant.
     pub fn of(analysis: &Analysis, all: &[Contraction], value: ValueId) -> Option<Source> {
-        let graph = &analysis.model.graph;
         let mut at = value;
         let node = loop {
             if let Some(found) = all.iter().find(|c| c.node == at.node) {
@@ -45,7 +44,7 @@ impl Source {
             let [before] = computed(analysis, at)[..] else { return None };
             at = before;
         };
-        let weight = graph.tensor(node.weight)?;
+        let weight = analysis.weight(node.weight)?;
         let layout = Layout::of(analysis, node, &weight.shape)?;
         write::bias(analysis, node.node)?;
         Some(Source { contraction: node.clone(), layout, ends: ends(analysis, ValueId { node: node.node, port: 0 })? })
@@ -55,8 +54,10 @@ impl Source {
 /// The computed numbers that a value's call reads.
 fn computed(analysis: &Analysis, value: ValueId) -> Vec<ValueId> {
     let graph = &analysis.model.graph;
-    let is_number =
-        |v: &ValueId| graph.tensor(*v).is_none() && analysis.facts.get(*v).dtype.is_none_or(|d| d.is_float());
+    let is_number = |v: &ValueId| {
+        let is_made = graph.tensor(*v).is_none() && !analysis.is_computed(*v);
+        is_made && analysis.facts.get(*v).dtype.is_none_or(|d| d.is_float())
+    };
     graph.operands(value.node).into_iter().flatten().filter(is_number).collect()
 }
 
@@ -150,16 +151,28 @@ fn tagged(analysis: &Analysis, sources: &[Source], run: usize) -> Option<Model> 
     let mut model = analysis.model.clone();
     for Source { contraction: c, layout, .. } in sources {
         let rank = analysis.axes.of(ValueId { node: c.node, port: 0 })?.len();
-        let constant = model.graph.constant_mut(c.weight.node)?;
-        let (dtype, shape) = (constant.tensor.dtype, constant.tensor.shape.clone());
-        constant.tensor = Tensor::from_f64(dtype, shape.clone(), &vec![0.0; shape.iter().product()])?;
+        let shape = analysis.weight(c.weight)?.shape;
+        let dtype = analysis.facts.get(c.weight).dtype?;
+        replace(&mut model, write::place(c), dtype, &shape, &vec![0.0; shape.iter().product()])?;
         let outputs = shape[layout.row];
         let mut shape = vec![1; rank];
         shape[layout.output] = outputs;
-        let bias = bias_constant(&mut model, c.node, write::bias(analysis, c.node)?, dtype, &shape)?;
-        let tensor = &mut model.graph.constant_mut(bias)?.tensor;
+        let bias = bias_operand(&mut model, c.node, write::bias(analysis, c.node)?, dtype, &shape)?;
         let tags: Vec<f64> = (0..outputs).map(|o| tag(run, o)).collect();
-        *tensor = Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &tags)?;
+        let shape = store::present(&model, bias)?.shape;
+        replace(&mut model, bias, dtype, &shape, &tags)?;
     }
     Some(model)
+}
+
+/// Puts a constant where an operand is read.
+fn replace(model: &mut Model, at: Use, dtype: DType, shape: &[usize], numbers: &[f64]) -> Option<()> {
+    // The numbers are told apart in 32 bits, in which halves are run.
+    let dtype = if dtype.bits() < 32 { DType::F32 } else { dtype };
+    let tensor = Tensor::from_f64(dtype, shape.to_vec(), numbers)?;
+    let graph = &mut model.graph;
+    let name = graph.fresh_name("numbered", &mut graph.all_names());
+    let node = graph.add_before(at.node, new_constant(model.ir_version, name, tensor));
+    graph.connect(ValueId { node, port: 0 }, at);
+    Some(())
 }

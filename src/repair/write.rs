@@ -2,20 +2,29 @@
 
 use super::fit::Affine;
 use super::layout::{Layout, Numbers, same};
-use super::{RepairError, Task};
+use super::{RepairError, Task, store};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
-use crate::contraction::Contraction;
-use crate::ir::{DType, Model, NodeId, Tensor, TensorError, ValueId};
+use crate::contraction::{Contraction, Obstacle};
+use crate::ir::{DType, Model, NodeId, Tensor, TensorError, Use, ValueId};
 use crate::ops::{self, Bias, Site};
-use crate::passes::bias_constant;
+use crate::passes::bias_operand;
 use faer::Mat;
 use std::cell::Cell;
 
-/// The constant that is added to a contraction's result, and what it was before the repair.
+/// What is added to a contraction's result, and what it was before the repair.
 pub(super) struct BiasAt {
-    pub constant: NodeId,
+    pub at: Use,
     pub base: Vec<f64>,
+}
+
+/// What became of numbers that were to be written: the weights as they are read from then on, or why they stay as they
+/// are.
+pub(super) type Written = Result<Vec<f64>, Obstacle>;
+
+/// Where a contraction reads its weight.
+pub(super) fn place(c: &Contraction) -> Use {
+    Use { node: c.node, slot: c.weight_slot }
 }
 
 /// Writes the weights that a fit asks for, made from the original ones, and what it adds to the result.
@@ -25,32 +34,55 @@ pub(super) fn write(
     task: &mut Task,
     maps: &[Affine],
     model: &mut Model,
-) -> Result<(), RepairError> {
+) -> Result<Written, RepairError> {
     let c = &task.contraction;
-    let original = analysis.model.graph.tensor(c.weight).ok_or_else(|| task.lost())?;
-    let numbers = original.to_f64().map_err(|e| task.failed(e))?;
-    let (weight, shift) = mapped(c, &original.shape, &numbers, maps);
-    let tensor = |n: &Numbers| Tensor::from_f64(original.dtype, n.shape.clone(), &n.values).ok_or_else(|| task.lost());
-    let weight = selected(analysis, keep, task, tensor(&weight)?).map_err(|e| task.failed(e))?;
-    let shift = selected(analysis, keep, task, tensor(&shift)?).map_err(|e| task.failed(e))?;
+    let (weight, shift) = fitted(analysis, keep, task, maps)?;
     let shift = match bias(analysis, c.node) {
         Some(Bias::Rows { .. }) => of_rows(c, &shift),
         _ => along_result(analysis, c, &shift),
     };
     let shift = shift.ok_or_else(|| task.lost())?;
-    let current = model.graph.operand(c.node, usize::from(c.weight_slot)).ok_or_else(|| task.lost())?;
-    if model.graph.tensor(current).is_none_or(|t| t.shape != weight.shape) {
-        return Err(task.lost());
-    }
     // Nothing is not worth a bias.
     let adds = task.bias.is_some() || shift.to_f64().map_err(|e| task.failed(e))?.iter().any(|x| *x != 0.0);
-    if adds {
-        task.add(analysis, model, &shift).ok_or_else(|| task.lost())?;
+    let current = model.graph.operand(c.node, usize::from(c.weight_slot)).ok_or_else(|| task.lost())?;
+    if model.graph.tensor(current).is_some_and(|t| t.shape != weight.shape) {
+        return Err(task.lost());
     }
-    if let Some(constant) = model.graph.constant_mut(current.node) {
-        constant.tensor = weight;
+    let numbers = weight.to_f64().map_err(|e| task.failed(e))?;
+    both(place(c), &numbers, model, |model| if adds { task.add(analysis, model, &shift) } else { Some(()) })
+        .ok_or_else(|| task.lost())
+}
+
+/// The weights that a fit asks for and what it adds, as the keep-sets leave them.
+pub(super) fn fitted(
+    analysis: &Analysis,
+    keep: &KeepSets,
+    task: &Task,
+    maps: &[Affine],
+) -> Result<(Tensor, Tensor), RepairError> {
+    let c = &task.contraction;
+    let original = analysis.weight(c.weight).ok_or_else(|| task.lost())?;
+    let dtype = analysis.facts.get(c.weight).dtype.unwrap_or(original.dtype);
+    let numbers = original.to_f64().map_err(|e| task.failed(e))?;
+    let (weight, shift) = mapped(c, &original.shape, &numbers, maps);
+    let tensor = |n: &Numbers| Tensor::from_f64(dtype, n.shape.clone(), &n.values).ok_or_else(|| task.lost());
+    let left = |tensor: Tensor| selected(analysis, keep, task, tensor).map_err(|e| task.failed(e));
+    Ok((left(tensor(&weight)?)?, left(tensor(&shift)?)?))
+}
+
+/// Writes a weight, and then what is added to the result. If the first can't be, nothing changes; if the second can't
+/// be, the weight is what it was, and the answer `None`.
+fn both(at: Use, numbers: &[f64], model: &mut Model, add: impl FnOnce(&mut Model) -> Option<()>) -> Option<Written> {
+    let before = store::present(model, at)?.to_f64().ok()?;
+    let reads = match store::write(model, at, numbers) {
+        Ok(reads) => reads,
+        Err(why) => return Some(Err(why)),
+    };
+    if add(model).is_none() {
+        _ = store::write(model, at, &before);
+        return None;
     }
-    Ok(())
+    Some(Ok(reads))
 }
 
 /// Adds a change to the weights and to what is added to the result, for each group `[patch and 1, outputs]`.
@@ -60,10 +92,9 @@ pub(super) fn change(
     layout: &Layout,
     change: &[Mat<f64>],
     model: &mut Model,
-) -> Result<(), RepairError> {
-    let c = &task.contraction;
-    let current = model.graph.operand(c.node, usize::from(c.weight_slot)).ok_or_else(|| task.lost())?;
-    let tensor = model.graph.tensor(current).ok_or_else(|| task.lost())?.clone();
+) -> Result<Written, RepairError> {
+    let at = place(&task.contraction);
+    let tensor = store::present(model, at).ok_or_else(|| task.lost())?;
     let mut numbers = tensor.to_f64().map_err(|e| task.failed(e))?;
     let mut shift = vec![];
     for (o, column) in change.iter().flat_map(|m| (0..m.ncols()).map(move |o| m.col(o))).enumerate() {
@@ -71,16 +102,8 @@ pub(super) fn change(
         places.into_iter().enumerate().for_each(|(k, at)| numbers[at] += column[k]);
         shift.push(column[column.nrows() - 1]);
     }
-    let rank = analysis.axes.of(ValueId { node: c.node, port: 0 }).map_or(0, <[_]>::len);
-    let mut shape = vec![1; rank];
-    shape[layout.output] = shift.len();
-    let added = task.add_more(analysis, model, tensor.dtype, &shape, &shift);
-    added.ok_or_else(|| task.lost())?;
-    let weight = Tensor::from_f64(tensor.dtype, tensor.shape, &numbers).ok_or_else(|| task.lost())?;
-    if let Some(constant) = model.graph.constant_mut(current.node) {
-        constant.tensor = weight;
-    }
-    Ok(())
+    let (dtype, shape) = task.bias_type(analysis, layout, shift.len());
+    both(at, &numbers, model, |model| task.add_more(analysis, model, dtype, &shape, &shift)).ok_or_else(|| task.lost())
 }
 
 /// Multiplies each output by a factor, and adds a number.
@@ -90,48 +113,48 @@ pub(super) fn scale(
     layout: &Layout,
     by: &[(f64, f64)],
     model: &mut Model,
-) -> Result<(), RepairError> {
-    let c = &task.contraction;
-    let current = model.graph.operand(c.node, usize::from(c.weight_slot)).ok_or_else(|| task.lost())?;
-    let tensor = model.graph.tensor(current).ok_or_else(|| task.lost())?.clone();
+) -> Result<Written, RepairError> {
+    let at = place(&task.contraction);
+    let tensor = store::present(model, at).ok_or_else(|| task.lost())?;
     let mut numbers = tensor.to_f64().map_err(|e| task.failed(e))?;
     for (o, (factor, _)) in by.iter().enumerate() {
         layout.weights_of(&tensor.shape, o).into_iter().for_each(|at| numbers[at] *= factor);
     }
-    let rank = analysis.axes.of(ValueId { node: c.node, port: 0 }).map_or(0, <[_]>::len);
-    let mut shape = vec![1; rank];
-    shape[layout.output] = by.len();
-    let constant = match &task.bias {
-        Some(at) => Some(at.constant),
-        None => bias(analysis, c.node).and_then(|b| bias_constant(model, c.node, b, tensor.dtype, &shape)),
+    let (dtype, shape) = task.bias_type(analysis, layout, by.len());
+    let add = |model: &mut Model| {
+        let node = task.contraction.node;
+        let at = match &task.bias {
+            Some(bias) => bias.at,
+            None => bias_operand(model, node, bias(analysis, node)?, dtype, &shape)?,
+        };
+        let base = store::present(model, at)?.to_f64().ok()?;
+        let sums: Vec<f64> = base.iter().zip(by).map(|(b, (factor, more))| b * factor + more).collect();
+        store::write(model, at, &sums).ok().map(|_| ())
     };
-    let bias = constant.and_then(|c| model.graph.constant_mut(c)).ok_or_else(|| task.lost())?;
-    let base = bias.tensor.to_f64().map_err(|e| task.failed(e))?;
-    let sums: Vec<f64> = base.iter().zip(by).map(|(b, (factor, more))| b * factor + more).collect();
-    let made = |t: &Tensor, n: &[f64]| Tensor::from_f64(t.dtype, t.shape.clone(), n).ok_or_else(|| task.lost());
-    bias.tensor = made(&bias.tensor, &sums)?;
-    let weight = made(&tensor, &numbers)?;
-    if let Some(constant) = model.graph.constant_mut(current.node) {
-        constant.tensor = weight;
-    }
-    Ok(())
+    both(at, &numbers, model, add).ok_or_else(|| task.lost())
 }
 
 impl Task {
+    /// The type of what is added to so many outputs.
+    fn bias_type(&self, analysis: &Analysis, layout: &Layout, outputs: usize) -> (DType, Vec<usize>) {
+        let result = ValueId { node: self.contraction.node, port: 0 };
+        let mut shape = vec![1; analysis.axes.of(result).map_or(0, <[_]>::len)];
+        shape[layout.output] = outputs;
+        (analysis.facts.get(self.contraction.weight).dtype.unwrap_or(DType::F32), shape)
+    }
+
     /// Adds numbers to the contraction's result, instead of those that were added before.
     fn add(&mut self, analysis: &Analysis, model: &mut Model, shift: &Tensor) -> Option<()> {
         if self.bias.is_none() {
             let node = self.contraction.node;
-            let kind = bias(analysis, node)?;
-            let constant = bias_constant(model, node, kind, shift.dtype, &shift.shape)?;
-            let base = model.graph.constant(constant)?.tensor.to_f64().ok()?;
-            self.bias = Some(BiasAt { constant, base });
+            let at = bias_operand(model, node, bias(analysis, node)?, shift.dtype, &shift.shape)?;
+            let base = store::present(model, at)?.to_f64().ok()?;
+            self.bias = Some(BiasAt { at, base });
         }
-        let at = self.bias.as_ref()?;
-        let tensor = &mut model.graph.constant_mut(at.constant)?.tensor;
-        let sum = added(&at.base, &tensor.shape, shift)?;
-        *tensor = Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &sum)?;
-        Some(())
+        let bias = self.bias.as_ref()?;
+        let shape = store::present(model, bias.at)?.shape;
+        let sum = added(&bias.base, &shape, shift)?;
+        store::write(model, bias.at, &sum).ok().map(|_| ())
     }
 
     /// Adds numbers to the contraction's result, beside those that were added before.
@@ -143,15 +166,15 @@ impl Task {
         shape: &[usize],
         more: &[f64],
     ) -> Option<()> {
-        let constant = match &self.bias {
-            Some(at) => at.constant,
-            None => bias_constant(model, self.contraction.node, bias(analysis, self.contraction.node)?, dtype, shape)?,
+        let node = self.contraction.node;
+        let at = match &self.bias {
+            Some(bias) => bias.at,
+            None => bias_operand(model, node, bias(analysis, node)?, dtype, shape)?,
         };
-        let tensor = &mut model.graph.constant_mut(constant)?.tensor;
-        let base = tensor.to_f64().ok().filter(|b| b.len() == more.len())?;
+        let base = store::present(model, at)?.to_f64().ok().filter(|b| b.len() == more.len())?;
         let sum: Vec<f64> = base.iter().zip(more).map(|(a, b)| a + b).collect();
-        *tensor = Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &sum)?;
-        self.bias.get_or_insert(BiasAt { constant, base });
+        store::write(model, at, &sum).ok()?;
+        self.bias.get_or_insert(BiasAt { at, base });
         Some(())
     }
 }
@@ -170,9 +193,23 @@ fn added(base: &[f64], shape: &[usize], shift: &Tensor) -> Option<Vec<f64>> {
 /// Where a constant can be added to what a call computes, if what is added there already is constant too.
 pub(super) fn bias(analysis: &Analysis, node: NodeId) -> Option<Bias> {
     let graph = &analysis.model.graph;
-    let is_constant = |slot: u16| graph.operand(node, usize::from(slot)).is_none_or(|v| graph.tensor(v).is_some());
+    let is_constant = |slot: u16| {
+        let value = graph.operand(node, usize::from(slot));
+        value.is_none_or(|v| graph.tensor(v).is_some() || analysis.is_computed(v))
+    };
     law(analysis, node).filter(|bias| match bias {
         Bias::Operand(slot) | Bias::Rows { slot, .. } => is_constant(*slot),
+        Bias::Behind => true,
+    })
+}
+
+/// Whether a constant can be added to what a call computes, and none that calls compute is added there.
+pub(super) fn has_constant_bias(analysis: &Analysis, node: NodeId) -> bool {
+    let graph = &analysis.model.graph;
+    bias(analysis, node).is_some_and(|bias| match bias {
+        Bias::Operand(slot) | Bias::Rows { slot, .. } => {
+            graph.operand(node, usize::from(slot)).is_none_or(|v| graph.tensor(v).is_some())
+        }
         Bias::Behind => true,
     })
 }

@@ -70,6 +70,35 @@ fn the_input_and_its_data_are_not_overwritten() {
     assert_eq!(to_bytes(&load(&path).unwrap()).unwrap(), to_bytes(&model(300)).unwrap());
 }
 
+#[test]
+fn a_model_that_is_replaced_keeps_its_data_until_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, always) = (dir.path().join("m.onnx"), options(ExternalData::Always));
+    let names = || {
+        let mut names: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    save(&model(300), &path, &always).unwrap();
+    assert_eq!(names(), ["m.onnx", "m.onnx.data"]);
+    // The same once more changes nothing, not even a name.
+    let first = std::fs::read(&path).unwrap();
+    save(&model(300), &path, &always).unwrap();
+    assert_eq!((names(), std::fs::read(&path).unwrap()), (vec!["m.onnx".into(), "m.onnx.data".into()], first));
+    // Other data go by another name, so that the old model has its own until the new one is there.
+    save(&model(400), &path, &always).unwrap();
+    assert_eq!(names(), ["m.onnx", "m.onnx.1.data"]);
+    assert_eq!(to_bytes(&load(&path).unwrap()).unwrap(), to_bytes(&model(400)).unwrap());
+    assert_eq!(size(&model(300), &path, &always).unwrap(), {
+        let saved = save(&model(300), &path, &always).unwrap();
+        saved.bytes + saved.data.unwrap().1
+    });
+    assert_eq!(names(), ["m.onnx", "m.onnx.data"]);
+    save(&model(10), &path, &always).unwrap();
+    assert_eq!(names(), ["m.onnx"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn links_are_followed_and_other_things_refused() {

@@ -6,6 +6,7 @@ use super::reading::over_readings;
 /// Root mean square of what contractions read of a unit.
 pub const ACTIVATION: Criterion = Criterion {
     name: "activation",
+    aliases: &["activation-rms"],
     about: "root mean square of the unit where it is read; l2 where nothing measures it",
     source: "Molchanov et al., Pruning Convolutional Neural Networks for Resource Efficient Inference, 2017 \
              (arXiv 1611.06440)",

@@ -10,6 +10,7 @@ use crate::ops;
 /// Mean of the absolute factors of a unit.
 pub const BN_SCALE: Criterion = Criterion {
     name: "bn-scale",
+    aliases: &["network-slimming", "slimming", "batchnorm-scale"],
     about: "factors that scale the unit, such as |γ| of a batch normalization; l2 where there are none",
     source: "Liu et al., Learning Efficient Convolutional Networks through Network Slimming, 2017 (arXiv 1708.06519)",
     needs_data: false,

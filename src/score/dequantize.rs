@@ -5,9 +5,11 @@ use crate::ir::{DType, Tensor, ValueId};
 use crate::ops::{self, End};
 
 /// The weights of a constant as real numbers: itself if it is one of floats, and `None` where its integers are no
-/// weights.
+/// weights. Of what is made of constants, what it comes to.
 pub(super) fn weights(context: &Context, constant: ValueId) -> Option<Tensor> {
-    let tensor = context.graph().tensor(constant)?;
+    let Some(tensor) = context.graph().tensor(constant) else {
+        return context.analysis.weight(constant).filter(|t| t.dtype.is_float());
+    };
     if tensor.dtype.is_float() {
         return Some(tensor.clone());
     }

@@ -12,6 +12,7 @@ use crate::gradients::Want;
 /// Optimal Brain Damage with the diagonal of the Fisher information.
 pub const FISHER: Criterion = Criterion {
     name: "fisher",
+    aliases: &["obd", "optimal-brain-damage", "empirical-fisher"],
     about: "growth of the loss without the weights, with squared gradients as its curvature",
     source: "LeCun et al., Optimal Brain Damage, 1989; Kunstner et al., Limitations of the Empirical Fisher Approximation, 2019 \
              (arXiv 1905.12558)",

@@ -9,6 +9,7 @@ use super::{Criterion, obs};
 /// The error that remains after folding.
 pub const FOLD: Criterion = Criterion {
     name: "fold",
+    aliases: &["model-folding"],
     about: "error of the consumers after the best merge, by statistics that the weights imply",
     source: "Wang et al., Model Folding, 2025 (arXiv 2502.10216); Cho and Saul, Kernel Methods for Deep Learning, 2009; \
              Kurtic et al., ZipLM, 2023 (arXiv 2302.04089)",

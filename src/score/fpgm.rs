@@ -11,6 +11,7 @@ use faer::{Accum, Mat, Par};
 /// Sum of the distances of a unit's slices from those of all others.
 pub const FPGM: Criterion = Criterion {
     name: "fpgm",
+    aliases: &["geometric-median"],
     about: "sum of the distances of the unit's weights from those of all other units of its group",
     source: "He et al., Filter Pruning via Geometric Median, 2019 (arXiv 1811.00250)",
     needs_data: false,

@@ -13,6 +13,7 @@ use crate::gradients::Want;
 /// Optimal Brain Damage for units: the Hessian's quadratic form in all weights of a unit, by differences of gradients.
 pub const HESSIAN: Criterion = Criterion {
     name: "hessian",
+    aliases: &[],
     about: "growth of the loss without the unit, to second order, with an estimate of its curvature",
     source: "LeCun et al., Optimal Brain Damage, 1989; Hutchinson, A Stochastic Estimator of the Trace of the Influence Matrix, \
              1989; Yu et al., Hessian-Aware Pruning and Optimal Neural Implant, 2022 (arXiv 2101.08940)",

@@ -6,6 +6,7 @@ use crate::axes::Group;
 /// Euclidean norm over all slices of a unit.
 pub const L2: Criterion = Criterion {
     name: "l2",
+    aliases: &["magnitude", "weight", "l2-norm"],
     about: "Euclidean norm of the weights, over all slices that go with a unit",
     source: "Fang et al., DepGraph: Towards Any Structural Pruning, 2023 (arXiv 2301.12900)",
     needs_data: false,

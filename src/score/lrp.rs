@@ -10,6 +10,7 @@ const EPSILON: Want = Want::Relevance(Rule::Epsilon);
 /// Relevance that products with weights share out by what is above zero (the rule z⁺).
 pub const LRP: Criterion = Criterion {
     name: "lrp",
+    aliases: &["relevance"],
     about: "relevance of the unit for the class, shared out by products above zero",
     source: "Montavon et al., Explaining Nonlinear Classification Decisions with Deep Taylor Decomposition, 2017 \
              (arXiv 1512.02479); Yeom et al., Pruning by Explaining, 2021 (arXiv 1912.08881)",
@@ -22,6 +23,7 @@ pub const LRP: Criterion = Criterion {
 /// Relevance that products with weights share out by all of them (the rule ε).
 pub const LRP_EPSILON: Criterion = Criterion {
     name: "lrp-epsilon",
+    aliases: &[],
     about: "relevance of the unit for the class, shared out by all products",
     source: "Bach et al., On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance \
              Propagation, 2015; Yeom et al., Pruning by Explaining, 2021 (arXiv 1912.08881)",

@@ -30,11 +30,12 @@ mod wifv;
 pub use formula::Formula;
 
 use crate::analysis::Analysis;
-use crate::axes::{Axes, Group};
+use crate::axes::{Axes, Group, Member, Var};
 use crate::gradients::{Gradients, Want};
-use crate::ir::{Graph, Tensor, TensorError};
+use crate::ir::{Graph, Tensor, TensorError, Use, ValueId};
 use crate::sensitivity::AblationError;
 use crate::stats::Measured;
+use std::collections::HashSet;
 
 /// What a criterion may look at.
 pub struct Context<'a> {
@@ -62,6 +63,8 @@ impl<'a> Context<'a> {
 pub struct Criterion {
     /// The name on the command line.
     pub name: &'static str,
+    /// Other names that papers and other tools have for it.
+    pub aliases: &'static [&'static str],
     /// What it measures, in a line.
     pub about: &'static str,
     /// Where it is from.
@@ -118,9 +121,9 @@ pub const CRITERIA: &[Criterion] = &[
 ];
 
 impl Criterion {
-    /// The criterion with this name.
+    /// The criterion with this name, or with this alias.
     pub fn named(name: &str) -> Result<&'static Criterion, ScoreError> {
-        CRITERIA.iter().find(|c| c.name == name).ok_or_else(|| {
+        CRITERIA.iter().find(|c| c.name == name || c.aliases.contains(&name)).ok_or_else(|| {
             let names: Vec<String> = CRITERIA.iter().map(|c| format!("`{}`", c.name)).collect();
             ScoreError::Unknown(name.to_owned(), names.join(", "))
         })
@@ -173,17 +176,52 @@ fn over_members(
     f: impl Fn(&Tensor, usize, &[Option<u32>]) -> Result<Vec<f64>, TensorError>,
 ) -> Result<Vec<f64>, ScoreError> {
     let mut total = vec![0.0; group.size];
-    for member in &group.members {
-        let Some(constant) = context.graph().constant(member.constant.node) else { continue };
-        let Some(&var) = context.axes().of(member.constant).and_then(|a| a.get(member.axis)) else { continue };
-        let Some(weights) = dequantize::weights(context, member.constant) else { continue };
-        let mine = f(&weights, member.axis, &context.axes().units_of(var, group.leaf));
-        let mut mine = mine.map_err(|error| ScoreError::Tensor { name: constant.name.clone(), error })?;
-        normalize(&mut mine);
-        let weight = constant.tensor.count() as f64 / group.size as f64;
-        total.iter_mut().zip(&mine).for_each(|(t, m)| *t += weight * m);
+    let mut seen = HashSet::new();
+    for &member in &group.members {
+        for Member { constant: value, axis } in read_as(context, group, member) {
+            let Some(&var) = context.axes().of(value).and_then(|a| a.get(axis)) else { continue };
+            let Some(weights) = seen.insert((value, axis)).then(|| dequantize::weights(context, value)).flatten()
+            else {
+                continue;
+            };
+            let mine = f(&weights, axis, &context.axes().units_of(var, group.leaf));
+            let name = || context.graph().value_name(value).to_owned();
+            let mut mine = mine.map_err(|error| ScoreError::Tensor { name: name(), error })?;
+            normalize(&mut mine);
+            let weight = weights.count() as f64 / group.size as f64;
+            total.iter_mut().zip(&mine).for_each(|(t, m)| *t += weight * m);
+        }
     }
     Ok(total)
+}
+
+/// Where a member's slices meet data: the constant itself, or what calls make of it and other constants, if the group is on
+/// an axis of that.
+fn read_as(context: &Context, group: &Group, member: Member) -> Vec<Member> {
+    let (graph, axes) = (context.graph(), context.axes());
+    let (mut found, mut waiting, mut seen) = (vec![], vec![member.constant], HashSet::new());
+    while let Some(value) = waiting.pop() {
+        let (inside, outside): (Vec<Use>, Vec<Use>) = graph
+            .uses(value)
+            .into_iter()
+            .partition(|u| context.analysis.is_computed(ValueId { node: u.node, port: 0 }));
+        waiting.extend(inside.into_iter().flat_map(|u| graph.results(u.node)).filter(|v| seen.insert(*v)));
+        if !outside.is_empty() {
+            found.push(value);
+        }
+    }
+    let of = |value: ValueId| {
+        let carries = |(_, v): &(usize, &Var)| axes.solver().leaves(**v).contains(&group.leaf);
+        let on = axes.of(value).into_iter().flatten().enumerate().filter(carries).map(|(axis, _)| axis);
+        on.map(|axis| Member { constant: value, axis }).collect::<Vec<_>>()
+    };
+    let read: Vec<Member> = match found[..] {
+        [] => vec![],
+        [value] if value == member.constant => vec![member],
+        ref all => all.iter().flat_map(|&v| if v == member.constant { vec![member] } else { of(v) }).collect(),
+    };
+    let is_known = |m: &Member| m.constant == member.constant || context.analysis.weight(m.constant).is_some();
+    if !read.is_empty() && read.iter().all(is_known) { read } else { vec![member] }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use faer::{Accum, Mat, Par, Side};
 /// The error that remains after the best linear repair.
 pub const OBS: Criterion = Criterion {
     name: "obs",
+    aliases: &["optimal-brain-surgeon"],
     about: "error of the consumers after the best refit, units taken out greedily",
     source: "Hassibi and Stork, Second Order Derivatives for Network Pruning: Optimal Brain Surgeon, 1993; \
              Kurtic et al., ZipLM, 2023 (arXiv 2302.04089)",
@@ -82,9 +83,10 @@ impl Reader {
                 elements[unit as usize].push(element);
             }
         }
-        let Some(weight) = context.graph().constant(c.weight.node) else { return Ok(None) };
-        let importance = contraction::importance(c, &weight.tensor);
-        let importance = importance.map_err(|error| ScoreError::Tensor { name: weight.name.clone(), error })?;
+        let Some(weight) = context.analysis.weight(c.weight) else { return Ok(None) };
+        let name = || context.graph().value_name(c.weight).to_owned();
+        let importance = contraction::importance(c, &weight);
+        let importance = importance.map_err(|error| ScoreError::Tensor { name: name(), error })?;
         let (covariance, depth) = (moments.covariance(), c.depth());
         let n = covariance.nrows();
         let energy: f64 = (0..n).map(|i| (0..n).map(|j| importance[(i, j)] * covariance[(j, i)]).sum::<f64>()).sum();

@@ -70,8 +70,9 @@ impl Reading<'_> {
     /// The sum of `f` over the weights that each element is multiplied with.
     pub fn weights(&self, f: impl Fn(f64) -> f64) -> Result<Vec<f64>, ScoreError> {
         let none = || vec![0.0; self.contraction.view.length];
-        let Some(constant) = self.context.graph().constant(self.contraction.weight.node) else { return Ok(none()) };
-        let sums = contraction::column_sums(self.contraction, &constant.tensor, f);
-        sums.map_err(|error| ScoreError::Tensor { name: constant.name.clone(), error })
+        let weight = self.contraction.weight;
+        let Some(tensor) = self.context.analysis.weight(weight) else { return Ok(none()) };
+        let sums = contraction::column_sums(self.contraction, &tensor, f);
+        sums.map_err(|error| ScoreError::Tensor { name: self.context.graph().value_name(weight).to_owned(), error })
     }
 }

@@ -13,6 +13,7 @@ use crate::sensitivity::{Ablation, RATIOS};
 /// Relative error of the outputs.
 pub const SENSITIVITY: Criterion = Criterion {
     name: "sensitivity",
+    aliases: &[],
     about: "error of the model's outputs once the unit and all below it are gone; slow, a few runs for each group",
     source: "Li et al., Pruning Filters for Efficient ConvNets, 2017 (arXiv 1608.08710), section 3.2",
     needs_data: true,

@@ -7,6 +7,7 @@ use crate::gradients::Want;
 /// Synaptic flow.
 pub const SYNFLOW: Criterion = Criterion {
     name: "synflow",
+    aliases: &[],
     about: "share of what flows from inputs to outputs, with all weights above zero",
     source: "Tanaka et al., Pruning Neural Networks without Any Data by Iteratively Conserving Synaptic Flow, 2020 \
              (arXiv 2006.05467)",

@@ -14,6 +14,7 @@ use crate::gradients::Want;
 /// First-order Taylor expansion of the loss.
 pub const TAYLOR: Criterion = Criterion {
     name: "taylor",
+    aliases: &["taylor-fo"],
     about: "squared change of the loss without the unit, to first order",
     source: "Molchanov et al., Importance Estimation for Neural Network Pruning, 2019 (arXiv 1906.10771); \
              Theis et al., Faster Gaze Prediction with Dense Networks and Fisher Pruning, 2018 (arXiv 1801.05787)",

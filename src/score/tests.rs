@@ -3,7 +3,7 @@
 use super::*;
 use crate::contraction::Contraction;
 use crate::ir;
-use crate::stats::Stats;
+use crate::stats::{Half, Stats};
 use faer::Mat;
 
 /// Three units: the columns of `w`, and what reads them.
@@ -31,7 +31,7 @@ fn scores(text: &str, formula: &str, rows: &[[f64; 3]]) -> Vec<f64> {
     let contractions = Contraction::all(&analysis);
     let mut stats = Stats::default();
     if let Some(last) = contractions.last().filter(|_| !rows.is_empty()) {
-        stats.add(last, &Mat::from_fn(rows.len(), 3, |t, k| rows[t][k]), 0);
+        stats.add(last, &Mat::from_fn(rows.len(), 3, |t, k| rows[t][k]), Half::First);
     }
     let measured = Measured { contractions, stats, few: vec![] };
     let context = Context { analysis: &analysis, seed: 0, measured: Some(&measured), gradients: None };

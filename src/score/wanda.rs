@@ -6,6 +6,7 @@ use super::reading::over_readings;
 /// Sum of the absolute weights that read a unit, each times the size of what it reads.
 pub const WANDA: Criterion = Criterion {
     name: "wanda",
+    aliases: &[],
     about: "absolute weights that read the unit, times the size of what they read; l2 where nothing measures it",
     source: "Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023 (arXiv 2306.11695)",
     needs_data: true,

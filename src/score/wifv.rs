@@ -6,6 +6,7 @@ use super::reading::over_readings;
 /// Variance of a unit, times the squared norm of the weights that read it.
 pub const WIFV: Criterion = Criterion {
     name: "wifv",
+    aliases: &["flap"],
     about: "variance of the unit times the squared norm of the weights that read it; l2 where nothing measures it",
     source: "An et al., Fluctuation-based Adaptive Structured Pruning for Large Language Models, 2023 \
              (arXiv 2312.11983)",

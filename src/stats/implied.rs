@@ -131,8 +131,8 @@ impl Flow<'_> {
     fn product(&self, node: NodeId, site: &Site, sum: Sum) -> Option<Spread> {
         let factors = self.around.factors(node, site, sum)?;
         let axes = self.around.axes();
-        let tensor = self.graph().tensor(factors.weight)?;
-        let numbers = self.around.numbers(tensor)?;
+        let tensor = self.around.weight(factors.weight)?;
+        let numbers = self.around.numbers(&tensor)?;
         let shape = &tensor.shape;
         let mut places: Vec<Element> = vec![vec![]];
         for &axis in &factors.shared {

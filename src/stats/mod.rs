@@ -2,7 +2,7 @@
 //!
 //! The model is run on samples, and of every tensor that a contraction reads the mean and the second moments along
 //! the contracted axis are kept, as running sums; no activation outlives its batch. Samples fall into two halves by
-//! turns, so that what is fitted on one can be tried on the other.
+//! turns, so that what is fitted on one can be tried on the other. Half-precision models are run in single precision.
 
 mod gauss;
 mod implied;
@@ -18,6 +18,7 @@ use crate::ir::{Model, Tensor, TensorError, ValueId};
 use crate::oracle::{OracleError, Runner, Signature};
 use crate::passes::{self, PassError};
 use crate::save::{self, SaveError};
+use crate::widen::{widened, widened_feed};
 use faer::Mat;
 use std::collections::BTreeMap;
 
@@ -48,6 +49,43 @@ impl Samples for Vec<Feed> {
     fn count(&self) -> u64 {
         self.iter().map(|feed| samples_in(feed) as u64).sum()
     }
+}
+
+/// Which half of the samples the rows of a feed belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    First,
+    Second,
+    /// There is but one feed: the rows that come first in it are the first half's, the others the second's.
+    Both,
+}
+
+impl Half {
+    /// The rows of either half, of so many.
+    pub fn ranges(self, rows: usize) -> [std::ops::Range<usize>; 2] {
+        let border = match self {
+            Half::First => rows,
+            Half::Second => 0,
+            Half::Both => rows / 2,
+        };
+        [0..border, border..rows]
+    }
+}
+
+/// The feeds of samples, each with the half that it belongs to, by turns.
+pub fn halved(samples: &dyn Samples) -> impl Iterator<Item = Result<(Feed, Half), FeedError>> + '_ {
+    let mut feeds = samples.feeds().peekable();
+    let mut turn = 0;
+    std::iter::from_fn(move || {
+        let feed = feeds.next()?;
+        let half = match turn % 2 {
+            0 if turn == 0 && feeds.peek().is_none() => Half::Both,
+            0 => Half::First,
+            _ => Half::Second,
+        };
+        turn += 1;
+        Some(feed.map(|feed| (feed, half)))
+    })
 }
 
 /// Samples that are read in batches; a smaller last one is left out.
@@ -121,8 +159,8 @@ impl Stats {
         let values: Vec<ValueId> = contractions.iter().map(|c| c.data).collect();
         let mut probe = Probe::new(model, &values)?;
         let mut any = false;
-        for (turn, feed) in samples.feeds().enumerate() {
-            let feed = feed?;
+        for feed in halved(samples) {
+            let (feed, half) = feed?;
             let read = probe.run(&feed)?;
             let mut seen = std::collections::BTreeSet::new();
             for c in contractions {
@@ -133,7 +171,7 @@ impl Stats {
                 let tensor = &read[&c.data];
                 let x = rows(tensor, c.data_axis, c.view, limit(&feed));
                 let x = x.map_err(|error| probe.failed(c.data, error))?;
-                stats.add(c, &x, turn);
+                stats.add(c, &x, half);
             }
             any = true;
             done();
@@ -148,11 +186,13 @@ impl Stats {
     }
 
     /// Adds what a contraction reads of one feed, a row for each sample.
-    pub(crate) fn add(&mut self, contraction: &Contraction, x: &Mat<f64>, turn: usize) {
+    pub(crate) fn add(&mut self, contraction: &Contraction, x: &Mat<f64>, half: Half) {
         let of = key(contraction.data, contraction.data_axis, contraction.view);
         let m = x.ncols();
         let halves = self.known.entry(of).or_insert_with(|| [Moments::new(m, m), Moments::new(m, m)]);
-        halves[turn % 2].add(x, x);
+        for (moments, rows) in halves.iter_mut().zip(half.ranges(x.nrows())) {
+            moments.add_rows(x, x, rows);
+        }
         let above = self.above.entry(of).or_insert_with(|| vec![0.0; m]);
         (0..m).for_each(|k| above[k] += x.col(k).iter().filter(|v| **v > 0.0).count() as f64);
     }
@@ -222,11 +262,12 @@ impl Probe {
     /// For these values of a model.
     pub fn new(model: &Model, values: &[ValueId]) -> Result<Probe, StatsError> {
         let names = values.iter().map(|&v| (v, model.graph.value_name(v).to_owned())).collect();
-        Ok(Probe { bytes: save::to_bytes(&passes::closed(model)?)?, names, runner: None })
+        Ok(Probe { bytes: save::to_bytes(&widened(&passes::closed(model)?))?, names, runner: None })
     }
 
-    /// The values on a feed. Feeds of one signature should follow one another.
+    /// The values on a feed, in 32 bits where they have 16. Feeds of one signature should follow one another.
     pub fn run(&mut self, feed: &Feed) -> Result<BTreeMap<ValueId, Tensor>, StatsError> {
+        let feed = widened_feed(feed);
         let signature = feed.signature();
         let (_, runner) = match self.runner.take().filter(|(other, _)| *other == signature) {
             Some(ready) => self.runner.insert(ready),
@@ -236,7 +277,7 @@ impl Probe {
                 self.runner.insert((signature, runner))
             }
         };
-        let mut found: std::collections::HashMap<String, Tensor> = runner.run(feed)?.into_iter().collect();
+        let mut found: std::collections::HashMap<String, Tensor> = runner.run(&feed)?.into_iter().collect();
         let value = |(&value, name): (&ValueId, &String)| found.remove(name).map(|tensor| (value, tensor));
         Ok(self.names.iter().filter_map(value).collect())
     }

@@ -29,6 +29,17 @@ impl Moments {
         matmul(self.product.as_mut(), Accum::Add, x.transpose(), y.as_ref(), 1.0, Par::Seq);
     }
 
+    /// Adds some of the rows.
+    pub fn add_rows(&mut self, x: &Mat<f64>, y: &Mat<f64>, rows: std::ops::Range<usize>) {
+        if rows.len() == x.nrows() {
+            return self.add(x, y);
+        }
+        let of = |m: &Mat<f64>| m.as_ref().subrows(rows.start, rows.len()).to_owned();
+        if !rows.is_empty() {
+            self.add(&of(x), &of(y));
+        }
+    }
+
     /// Both samples together.
     pub fn merged(&self, other: &Moments) -> Moments {
         let add = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x + y).collect();

@@ -109,7 +109,8 @@ mod tests {
         assert_eq!(of(&format!("{WEIGHT}\na = MatMul(x, w)\nh = Cast<to=10>(a)\ny = Cast<to=1>(h)")), COARSE);
         let quantized = "f32[] s = {0.1}\nu8[] z = {128}\nq = QuantizeLinear(x, s, z)\nd = DequantizeLinear(q, s, z)";
         assert_eq!(of(&format!("{WEIGHT}\n{quantized}\ny = MatMul(d, w)")), COARSE);
-        let inside = "i8[4,2] b = {1, 2, 3, 4, 5, 6, 7, 8}\nf32[] s = {0.1}\ny = com.microsoft.DynamicQuantizeMatMul(x, b, s)";
+        let inside =
+            "i8[4,2] b = {1, 2, 3, 4, 5, 6, 7, 8}\nf32[] s = {0.1}\ny = com.microsoft.DynamicQuantizeMatMul(x, b, s)";
         assert_eq!(of(inside), COARSE);
     }
 

@@ -17,8 +17,11 @@ mod layers;
 mod lossless;
 mod machine;
 mod odd;
+mod paths;
 mod plans;
+mod proof;
 mod ready;
+mod small;
 mod sparsity;
 #[cfg(feature = "gradients")]
 mod tune;

@@ -93,16 +93,6 @@ fn verify_compares_and_the_exit_code_tells() {
 }
 
 #[test]
-fn a_cut_that_misses_its_proof_is_not_written() {
-    let folder = Folder::new();
-    let (input, output) = (fixture("digits_resnet"), folder.path("o.onnx"));
-    let args = ["prune", &input, "-o", &output, "--tolerance", "0", "--verify-samples", "2", "--repeats", "0"];
-    let shown = secateur(&args).code(4).stderr(predicate::str::contains("not written"));
-    shown.stdout(predicate::str::contains("masked equivalence FAILS"));
-    assert!(folder.files().is_empty());
-}
-
-#[test]
 fn bench_times_one_or_two() {
     let (a, b) = (fixture("digits_mlp"), fixture("digits_vgg"));
     let one = json(&["bench", &a, "--repeats", "2", "--json"], 0);

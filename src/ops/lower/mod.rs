@@ -10,6 +10,7 @@ pub mod fused;
 pub mod indices;
 pub mod layer_norm;
 pub mod loss;
+pub mod ml;
 pub mod movement;
 pub mod norm;
 pub mod own_attention;

@@ -3,6 +3,7 @@
 mod broadcast;
 mod contraction;
 mod elementwise;
+mod features;
 mod fused;
 mod indexing;
 mod integer;
@@ -24,6 +25,7 @@ pub const FAMILIES: &[&[(&str, Generator)]] = &[
     broadcast::CASES,
     contraction::CASES,
     elementwise::CASES,
+    features::CASES,
     fused::CASES,
     indexing::CASES,
     integer::CASES,
@@ -58,6 +60,14 @@ pub const EXEMPT: &[(&str, &str)] = &[
     ("RandomUniform", RANDOM),
     ("RandomUniformLike", RANDOM),
     ("SoftmaxCrossEntropyLoss", TYPED),
+    ("ai.onnx.ml.CategoryMapper", TYPED),
+    ("ai.onnx.ml.LinearClassifier", TYPED),
+    ("ai.onnx.ml.SVMClassifier", TYPED),
+    ("ai.onnx.ml.SVMRegressor", TYPED),
+    ("ai.onnx.ml.TreeEnsemble", TYPED),
+    ("ai.onnx.ml.TreeEnsembleClassifier", TYPED),
+    ("ai.onnx.ml.TreeEnsembleRegressor", TYPED),
+    ("ai.onnx.ml.ZipMap", TYPED),
     ("secateur.body.Enter", BOUNDARY),
     ("secateur.body.If", BOUNDARY),
     ("secateur.body.Loop", BOUNDARY),
@@ -90,6 +100,8 @@ pub const UNRUN: &[&str] = &[
     "RoiAlign",
     "TensorScatter",
     "Upsample",
+    "ai.onnx.ml.LabelEncoder",
+    "ai.onnx.ml.OneHotEncoder",
     "com.microsoft.Attention",
     "com.microsoft.DequantizeLinear",
     "com.microsoft.EmbedLayerNormalization",
@@ -100,7 +112,6 @@ pub const UNRUN: &[&str] = &[
     "com.microsoft.MatMulIntegerToFloat",
     "com.microsoft.QuantizeLinear",
     "com.microsoft.TransposeMatMul",
-    "com.microsoft.DynamicQuantizeLSTM",
     "com.microsoft.DynamicQuantizeMatMul",
     "com.microsoft.NhwcMaxPool",
     "com.microsoft.QAttention",

@@ -124,9 +124,15 @@ fn lstm(op: &str, d: &mut Draw) -> Case {
     let case = Case::new(op, 1).attribute("hidden_size", h).results(3).data(d.floats(&[3, 2, i]));
     let case = case.data(d.tensor(DType::I8, &[1, i, 4 * h], -9.0, 9.0));
     let case = case.data(d.tensor(DType::I8, &[1, h, 4 * h], -9.0, 9.0)).data(d.floats(&[1, 8 * h]));
-    let case = case.absent().absent().absent().absent();
+    let case = if d.flip() {
+        case.absent().data(d.floats(&[1, 2, h])).data(d.floats(&[1, 2, h])).absent()
+    } else {
+        case.absent().absent().absent().absent()
+    };
+    // One scale for a direction, or one for each column.
+    let (shape, zero) = (d.pick(&[&[1][..], &[1, 4 * h]]).to_vec(), d.pick(&[0.0, 3.0]));
     let scales = |d: &mut Draw, case: Case| {
-        case.data(d.tensor(DType::F32, &[1, 4 * h], 0.5, 1.0)).data(d.tensor(DType::I8, &[1, 4 * h], 0.0, 3.0))
+        case.data(d.tensor(DType::F32, &shape, 0.01, 0.1)).data(d.tensor(DType::I8, &shape, 0.0, zero))
     };
     let case = scales(d, case);
     scales(d, case)

@@ -1,0 +1,63 @@
+//! `freeze-inputs` makes inputs that have a default constants of that value.
+//!
+//! ```text
+//! g (f32[2] x, f32[2] w = #…) => …                g (f32[2] x) => …
+//!                                        →          f32[2] w #…
+//! ```
+//!
+//! Since version 4 of the IR an initializer that is listed as an input is no constant, but what the input is if nobody
+//! gives another value; older exporters list all weights like that. This is for those who never give one. It is the one
+//! pass that changes the interface, and for callers who do give a value what is computed; so it says that it is lossy.
+
+use super::{Change, Context, Effect, Pass, PassError};
+use crate::ir::{Constant, Form, Input, Model, Node, NodeId, Origin, ValueId};
+
+pub struct FreezeInputs;
+
+impl Pass for FreezeInputs {
+    fn name(&self) -> &'static str {
+        "freeze-inputs"
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Lossy
+    }
+
+    fn run(&self, model: &mut Model, _: &mut Context) -> Result<Change, PassError> {
+        let graph = &mut model.graph;
+        let constant = |n: NodeId| match graph.node(n) {
+            Node::Input(Input { info, default: Some(tensor), captured: false }) => {
+                let origin = Origin::File(info.name.clone());
+                let (name, tensor) = (info.name.clone(), tensor.clone());
+                Some((n, Constant { name, tensor, form: Form::Initializer, origin }))
+            }
+            _ => None,
+        };
+        let frozen: Vec<(NodeId, Constant)> = graph.inputs().into_iter().filter_map(constant).collect();
+        let count = frozen.len();
+        for (input, constant) in frozen {
+            let node = graph.add_before(input, Node::Constant(constant));
+            graph.replace(ValueId { node: input, port: 0 }, ValueId { node, port: 0 });
+            graph.remove(input);
+        }
+        Ok(Change(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ir;
+    use crate::passes::{Pipeline, Settings};
+
+    #[test]
+    fn defaults_become_constants() {
+        let text = "g (f32[2] x, f32[2] w = {1.0, 2.0}) => (f32[2] y) {
+            y = Mul(x, w)
+        }";
+        let mut model = ir::parse(text, &|_| None).unwrap();
+        let pipeline: Pipeline = "freeze-inputs".parse().unwrap();
+        let mut changes = || pipeline.run(&mut model, Settings::default()).unwrap().change().0;
+        assert_eq!([changes(), changes()], [1, 0]);
+        insta::assert_snapshot!(ir::print(&model), @r#""#);
+    }
+}

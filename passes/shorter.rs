@@ -1,0 +1,70 @@
+//! Whether another way to say a shape is shorter than the arithmetic that is there.
+
+use super::Materializer;
+use super::fold_shapes::Target;
+use crate::infer::Facts;
+use crate::ir::{Dim, Graph, Model, NodeId, Use, ValueId};
+use std::collections::{HashMap, HashSet};
+
+/// What is needed to tell which of several ways takes the fewest calls.
+pub(super) struct Shorter<'a> {
+    graph: &'a Graph,
+    materializer: Materializer,
+    /// Where each node stands in the order of the data.
+    place: HashMap<NodeId, usize>,
+    /// The first value of each open shape.
+    shaped: HashMap<&'a [Dim], ValueId>,
+}
+
+impl<'a> Shorter<'a> {
+    pub fn new(model: &'a Model, facts: &'a Facts) -> Shorter<'a> {
+        let graph = &model.graph;
+        let order = graph.topological();
+        let mut shaped = HashMap::new();
+        // What is inside a body is not there for all.
+        for value in order.iter().filter(|n| graph.region(**n) == 0).flat_map(|&n| graph.results(n)) {
+            let open = facts.shape(value).filter(|s| s.iter().any(|d| d.fixed().is_none()));
+            if let Some(shape) = open {
+                shaped.entry(shape).or_insert(value);
+            }
+        }
+        let place = order.into_iter().enumerate().map(|(i, n)| (n, i)).collect();
+        Shorter { graph, materializer: Materializer::new(graph, model.ir_version), place, shaped }
+    }
+
+    /// Leaves the targets that make the model shorter, each said in the shortest way. Targets that hold numbers do.
+    pub fn choose(&self, targets: &mut Vec<(Use, ValueId, Target)>) {
+        let mut uses: HashMap<ValueId, HashSet<Use>> = HashMap::new();
+        targets.iter().for_each(|(at, value, _)| _ = uses.entry(*value).or_default().insert(*at));
+        targets.retain_mut(|(at, value, target)| {
+            let Target::Computed { dims, scalar } = target else { return true };
+            if dims.iter().all(|d| d.fixed().is_some()) {
+                return true;
+            }
+            let now = self.dying(*value, &uses[value]);
+            let shape =
+                self.shaped.get(dims.as_slice()).filter(|v| !*scalar && self.place[&v.node] < self.place[&at.node]);
+            match (shape, self.materializer.calls(dims)) {
+                (Some(shape), _) if now > 1 => {
+                    *target = Target::ShapeOf(*shape);
+                    true
+                }
+                (_, calls) => calls.is_some_and(|calls| calls < now),
+            }
+        });
+    }
+
+    /// How many calls nobody needs once these uses of a value are gone.
+    fn dying(&self, value: ValueId, uses: &HashSet<Use>) -> usize {
+        let mut dead: HashSet<NodeId> = HashSet::new();
+        let mut waiting = vec![value.node];
+        while let Some(node) = waiting.pop() {
+            let is_gone = |u: Use| dead.contains(&u.node) || node == value.node && uses.contains(&u);
+            let needed = self.graph.results(node).flat_map(|v| self.graph.uses(v)).any(|u| !is_gone(u));
+            if self.graph.call(node).is_some() && !needed && dead.insert(node) {
+                waiting.extend(self.graph.operands(node).into_iter().flatten().map(|v| v.node));
+            }
+        }
+        dead.len()
+    }
+}

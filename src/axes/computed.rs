@@ -1,0 +1,65 @@
+//! Weights that the graph computes from constants: what is summed over on the way to them stays.
+//!
+//! A norm over a weight, a product of two factors, a sum of tables: such calls read constants alone, and what they make
+//! is read by units that stay. If a unit were dropped that they sum over, the weights of all others would change. The
+//! masked model would change alike, so no proof could tell; hence the label is pinned. `fold-weights` computes
+//! such weights beforehand where that frees an axis, and then they can be cut like any other.
+
+use super::{Axes, Mark, PinKind, Var};
+use crate::ir::{Graph, Node, NodeId};
+use crate::ops::body;
+use std::collections::HashSet;
+
+const WHY: &str = "a weight is computed by summing over it, so that what stays would change";
+
+/// Pins the labels that calls on constants sum over, or are not exact along, where data meets what they make.
+pub(super) fn pin_sums(graph: &Graph, axes: &mut Axes) {
+    for node in weight_makers(graph) {
+        let vars: Vec<Var> = axes.summed(node).collect();
+        if vars.is_empty() {
+            continue;
+        }
+        let why = axes.intern(PinKind::Inexact, node, WHY);
+        vars.iter().for_each(|&v| axes.solver.mark(v, Mark::Pin(why)));
+        axes.inexact_at.entry(node).or_default().extend(vars);
+    }
+}
+
+impl Axes {
+    /// The labels of a call that it sums over, or is not exact along: what is left depends on all of their units.
+    pub fn summed(&self, node: NodeId) -> impl Iterator<Item = Var> {
+        let read = self.bindings(node).iter().filter(|b| !b.unread && !b.operands.is_empty());
+        let summed = read.filter(|b| !b.in_result || b.missed || !b.repeated.is_empty()).map(|b| b.var);
+        summed.chain(self.inexact_at(node).iter().copied())
+    }
+}
+
+/// The calls that depend on constants alone, and whose results a call reads in the end that does not.
+fn weight_makers(graph: &Graph) -> Vec<NodeId> {
+    let order = graph.topological();
+    let mut fixed = HashSet::new();
+    for &node in &order {
+        let is_fixed = match graph.node(node) {
+            Node::Constant(_) => true,
+            // What an iteration gets is no constant, even if it begins with one.
+            Node::Call(call) if body::is_boundary(call) || call.graphs().next().is_some() => false,
+            Node::Call(_) => {
+                let mut operands = graph.operands(node).into_iter().flatten().peekable();
+                operands.peek().is_some() && operands.all(|v| fixed.contains(&v.node))
+            }
+            Node::Input(_) | Node::Output(_) => false,
+        };
+        if is_fixed {
+            fixed.insert(node);
+        }
+    }
+    let mut makers = HashSet::new();
+    for &node in order.iter().rev().filter(|&n| fixed.contains(n) && graph.call(*n).is_some()) {
+        let mut users = graph.results(node).flat_map(|v| graph.uses(v)).map(|u| u.node);
+        let meets_data = |n: NodeId| makers.contains(&n) || (!fixed.contains(&n) && graph.call(n).is_some());
+        if users.any(meets_data) {
+            makers.insert(node);
+        }
+    }
+    order.into_iter().filter(|n| makers.contains(n)).collect()
+}

@@ -1,0 +1,110 @@
+use super::*;
+use crate::ir::{DType, Dim, parse};
+use crate::oracle::OracleError;
+
+const NET: &str = "g (f32[n,4] x) => (f32[n,2] y) {
+    f32[4,2] w = {1, 2, 3, 4, 5, 6, 7, 8}
+    y = MatMul(x, w)
+}";
+
+fn model(text: &str) -> Model {
+    parse(text, &|_| None).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+fn oracle(which: Role, error: OracleError) -> VerifyError {
+    VerifyError::Oracle { which, error }
+}
+
+/// Whether a result is refused or only not verified does not depend on how far the check had come.
+#[test]
+fn only_what_says_nothing_of_the_result_is_an_inability() {
+    let run = || OracleError::Run { operator: "Conv".into(), node: "c".into(), message: "no".into() };
+    let broken = || OracleError::Panic("no".into());
+    for which in [Role::Original, Role::Reference, Role::First, Role::Second, Role::Alone] {
+        assert!(oracle(which, run()).is_inability() && oracle(which, broken()).is_inability(), "{which}");
+        assert!(!oracle(which, run()).is_of_the_result());
+    }
+    for error in [run(), broken(), OracleError::Prepare("no".into())] {
+        let error = oracle(Role::Pruned, error);
+        assert!(!error.is_inability() && error.is_of_the_result(), "{error}");
+    }
+    for error in [OracleError::Absent, OracleError::NoOrt, OracleError::NoLibrary("no".into()), OracleError::Threads(2)]
+    {
+        assert!(oracle(Role::Pruned, error).is_inability());
+    }
+    let sizes = |which| VerifyError::Sizes { which, error: run(), sizes: "x[0] = 2".into() };
+    assert!(sizes(Role::Original).is_inability() && !sizes(Role::Pruned).is_inability());
+    assert!(VerifyError::NoFeed.is_inability() && VerifyError::Input("x".into()).is_inability());
+    assert!(VerifyError::Feed(FeedError::ElementType("x".into(), DType::String)).is_inability());
+    // Samples that can't be read are a mistake of whoever gave them.
+    assert!(!VerifyError::Feed(FeedError::Empty("x".into())).is_inability());
+    let compare = VerifyError::Compare(CompareError::Missing { name: "y".into(), found: vec![] });
+    assert!(!compare.is_inability() && compare.is_of_the_result());
+    let save = |error| VerifyError::Save { which: Role::Pruned, error };
+    assert!(save(SaveError::TooLarge { bytes: 1, external: false }).is_inability());
+    assert!(!save(SaveError::NameTwice { value: "y".into() }).is_inability());
+}
+
+#[test]
+#[cfg(feature = "tract")]
+fn what_is_not_equal_is_not_timed() {
+    let (right, wrong) = (model(NET), model(&NET.replace("7, 8", "7, 9")));
+    let steps = std::cell::RefCell::new(vec![]);
+    let verify = |reference, pruned: &Model, options: &Options| {
+        steps.borrow_mut().clear();
+        let subjects = Subjects { original: &right, reference, cut: None, pruned };
+        super::verify(&subjects, options, &|done, _| steps.borrow_mut().push(done)).expect("it runs")
+    };
+    let found = verify(Some(&right), &wrong, &Options::default());
+    assert!(!found.equal && found.latency.is_none() && found.untimed.is_none());
+    assert_eq!(*steps.borrow(), [1, 2, 3]);
+    let found = verify(Some(&right), &right, &Options::default());
+    assert!(found.equal && found.latency.is_some());
+    assert_eq!(steps.borrow().len(), 3 + 2 + 10);
+    // Two models that are compared need not be equal to be timed.
+    assert!(verify(None, &wrong, &Options::default()).latency.is_some());
+}
+
+#[test]
+#[cfg(feature = "tract")]
+fn without_time_one_turn_is_taken() {
+    let right = model(NET);
+    let subjects = Subjects { original: &right, reference: Some(&right), cut: None, pruned: &right };
+    let options = Options { time_budget: Duration::ZERO, repeats: 1_000_000, ..Options::default() };
+    let latency = verify(&subjects, &options, &|_, _| {}).expect("it runs").latency.expect("it is timed");
+    let (second, ratio) = latency.second.expect("two models");
+    assert_eq!((latency.first.runs(), second.runs()), (1, 1));
+    assert!(!ratio.is_sure());
+}
+
+#[test]
+fn sizes_that_were_made_up_are_named() {
+    let text = "g (f32[n,4,h,?1] x) => (f32[n,4,h,?1] y) {\n y = Relu(x)\n}";
+    let mut image = model(text);
+    let feed = || Feed::random(&input_specs(&image).unwrap(), 0).unwrap();
+    let said = assumed(&image, &feed()).unwrap();
+    assert_eq!(said, "its open axes were made up as x[0] = 2, x[2] = 16, x[3] = 16; say others with `--dim h=SIZE`");
+    let node = image.graph.inputs()[0];
+    let Node::Input(input) = image.graph.node_mut(node) else { panic!() };
+    input.info.ty = crate::ir::Type::Tensor(crate::ir::TensorType::new(DType::F32, vec![Dim::Fixed(2)]));
+    assert_eq!(assumed(&image, &Feed::random(&input_specs(&image).unwrap(), 0).unwrap()), None);
+}
+
+/// A number that is none is no equality, whichever output has it.
+#[test]
+fn nothing_is_lost_in_a_maximum() {
+    let output = |name: &str, max_rel: f64| crate::compare::OutputDifference {
+        name: name.into(),
+        max_abs: max_rel,
+        max_rel,
+        cosine: 1.0,
+        relative_l2: max_rel,
+        differing: None,
+        count: 1,
+    };
+    for order in [["a", "b"], ["b", "a"]] {
+        let of = |name| output(name, if name == "a" { f64::NAN } else { 1e-9 });
+        let difference = Difference { outputs: order.into_iter().map(of).collect() };
+        assert!(difference.worst().is_nan() && difference.worst_abs().is_nan() && difference.drift().is_nan());
+    }
+}
