@@ -37,6 +37,8 @@ pub struct Cost {
 /// Numbers for the dimensions that the model leaves open, so that costs can be counted.
 #[derive(Clone, Debug, Default)]
 pub struct OpenDims {
+    /// Sizes of named dimensions, whatever the model.
+    pub named: HashMap<String, i64>,
     /// Of what the inputs leave open.
     sizes: BTreeMap<Atom, i64>,
     /// Of what inference left unknown, in the facts of one model.
@@ -54,14 +56,15 @@ impl OpenDims {
             let more = given.clone().with(name, *size);
             if sizes::check(model, &more).is_ok() { more } else { given }
         };
-        OpenDims::given(model, &named.iter().fold(Given::default(), known)).unwrap_or_default()
+        let open = OpenDims::given(model, &named.iter().fold(Given::default(), known));
+        OpenDims { named, ..open.unwrap_or_default() }
     }
 
     /// The same, where sizes are given that must be the model's.
     pub fn given(model: &Model, given: &Given) -> Result<OpenDims, SizeError> {
         let lengths = sizes::fit(model, given, Start::COUNT)?;
         let sizes = lengths.atoms().map(|(atom, n)| (atom.clone(), n)).collect();
-        Ok(OpenDims { sizes, unknown: BTreeMap::new() })
+        Ok(OpenDims { sizes, ..OpenDims::default() })
     }
 
     /// The same, with numbers for what these facts leave unknown of a model with the same inputs: a batch that is sliced
@@ -69,7 +72,7 @@ impl OpenDims {
     pub fn at(&self, model: &Model, facts: &Facts) -> OpenDims {
         let values = || model.graph.nodes().into_iter().flat_map(|n| model.graph.results(n));
         let unknown = |d: &Dim| matches!(d.as_atom(), Some(atom @ Atom::Unknown(_)) if !self.sizes.contains_key(atom));
-        let mut found = OpenDims { sizes: self.sizes.clone(), unknown: BTreeMap::new() };
+        let mut found = OpenDims { unknown: BTreeMap::new(), ..self.clone() };
         if !values().any(|v| facts.shape(v).is_some_and(|s| s.iter().any(unknown))) {
             return found;
         }
@@ -97,6 +100,7 @@ impl OpenDims {
     pub fn eval(&self, dim: &Dim) -> u64 {
         let value = dim.eval(&|atom| match atom {
             Atom::Floor(..) => None,
+            Atom::Symbol(s) if self.named.contains_key(&**s) => Some(self.named[&**s]),
             atom => {
                 let known = self.sizes.get(atom).or_else(|| self.unknown.get(atom));
                 Some(known.copied().unwrap_or(OPEN_LENGTH))

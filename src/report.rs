@@ -152,7 +152,8 @@ impl Report {
     /// that is cut differently for each, or the passes that somebody asked for do that.
     pub fn grown(&self) -> Option<String> {
         let rows = self.sizes().into_iter().filter(|r| matches!(r.name, "parameters" | "file") && r.after > r.before);
-        let texts: Vec<String> = rows.map(|r| format!("{} {} → {}", r.name, r.show(r.before), r.show(r.after))).collect();
+        let texts: Vec<String> =
+            rows.map(|r| format!("{} {} → {}", r.name, r.show(r.before), r.show(r.after))).collect();
         (!texts.is_empty()).then(|| texts.join(", "))
     }
 

@@ -7,8 +7,8 @@ use crate::analysis::Analysis;
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::prune::Repair;
-use crate::stats::{self, Batches, Implied, Measured};
 use crate::sizes::Given;
+use crate::stats::{self, Batches, Implied, Measured};
 use clap::Args;
 use std::sync::Arc;
 

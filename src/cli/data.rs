@@ -1,7 +1,7 @@
 //! Arguments for samples: where they come from, and how they are read.
 
-use super::{Failure, show};
 use super::progress::Progress;
+use super::{Failure, show};
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::judge::{self, Task};

@@ -3,9 +3,9 @@
 use super::progress::Progress;
 use super::source::{self, Output};
 use super::{Exit, Failure, show};
+use crate::figures::plural;
 use crate::ir::{self, Model};
 use crate::passes::{self, Execution, Pipeline, Settings};
-use crate::figures::plural;
 use crate::prune::{SIMPLIFY, TIDY};
 use crate::{apply, infer};
 use serde::Serialize;

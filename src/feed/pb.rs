@@ -7,9 +7,9 @@
 use super::arrays::{self, ArrayError, Serves, Symbols};
 use super::source::{Opened, Source, Together};
 use super::{Feed, FeedError, InputSpec, stack};
-use std::collections::BTreeMap;
 use crate::ir::{DType, Payload, Tensor};
 use crate::load::{LoadError, tensor_from_bytes};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

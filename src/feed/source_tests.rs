@@ -1,4 +1,4 @@
-use super::super::PbError;
+use super::super::{Length, PbError};
 use super::*;
 use crate::ir::{DType, Dim};
 use image::{Rgb, RgbImage};
@@ -112,8 +112,9 @@ fn made_up_samples_do_not_depend_on_how_they_are_batched() {
     let tied = [ids.clone(), input("y", DType::F32, &[Dim::Fixed(1), n()])];
     let shape = |s: Samples| s.feeds(8).next().unwrap().unwrap().signature()[0].2.clone();
     assert_eq!(shape(Samples::open("random:3", &tied, &Options::default()).unwrap()), [2, 16]);
-    let sized = Options { sizes: [("n".to_owned(), 4)].into(), ..Options::default() };
-    let samples = Samples::open("random:6", &[ids], &sized).unwrap();
+    let mut sized = ids;
+    sized.lengths[0] = Length { size: 4, given: true };
+    let samples = Samples::open("random:6", &[sized], &Options::default()).unwrap();
     assert_eq!((samples.len(), shape(samples)), (8, vec![4, 16]));
     for wrong in ["random:0", "random:abc", "random:", "random:-1"] {
         assert!(matches!(Samples::open(wrong, &inputs, &Options::default()), Err(FeedError::Random(_))));

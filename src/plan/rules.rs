@@ -108,7 +108,8 @@ impl<'a> Rules<'a> {
 
     /// What holds for something that goes by these names. Of several rules the last one that says something counts.
     pub fn of(&mut self, names: &[String]) -> GroupRule {
-        let mut own = GroupRule { pattern: String::new(), ratio: None, max_ratio: None, min_keep: None, round_to: None };
+        let mut own =
+            GroupRule { pattern: String::new(), ratio: None, max_ratio: None, min_keep: None, round_to: None };
         for ((rule, glob), hit) in self.rules.iter().zip(&mut self.hits) {
             if names.iter().any(|name| glob.is_match(name)) {
                 *hit = true;

@@ -32,5 +32,6 @@ pub(super) fn simplified<'a>(
 /// How many bytes, parameters and calls a model has more than another one.
 fn excess(model: &Model, before: &Cost, open: &OpenDims) -> [u64; 3] {
     let now = cost::sums(model, &infer::infer(model), open);
-    [(now.bytes, before.bytes), (now.params, before.params), (now.nodes, before.nodes)].map(|(a, b)| a.saturating_sub(b))
+    [(now.bytes, before.bytes), (now.params, before.params), (now.nodes, before.nodes)]
+        .map(|(a, b)| a.saturating_sub(b))
 }

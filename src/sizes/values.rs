@@ -105,7 +105,11 @@ impl<'a> Flow<'a> {
         let mut meet = |v: Values| self.follow(&[(input.node, v.interval())]);
         let met = meet(known);
         let Some(shortest) = met.shortest else {
-            return if matches!(known, Values::Just(_)) { known } else { unindexed(&met, &meet(Values::Just(1)), input) };
+            return if matches!(known, Values::Just(_)) {
+                known
+            } else {
+                unindexed(&met, &meet(Values::Just(1)), input)
+            };
         };
         let fits = |met: &Met| !met.beyond;
         if fits(&met) && !met.unknown {
@@ -166,17 +170,21 @@ impl<'a> Flow<'a> {
         if !operands.iter().flatten().any(|v| self.reached.contains(v)) {
             for value in graph.results(node) {
                 let fact = self.facts.get(value);
-                self.values.insert(value, of_content(fact).unwrap_or_else(|| self.bounded(site, rule, &operands, fact)));
+                self.values
+                    .insert(value, of_content(fact).unwrap_or_else(|| self.bounded(site, rule, &operands, fact)));
             }
             return;
         }
         for (slot, size) in (rule.indices)(site) {
-            let Some(value) = operands.get(slot).copied().flatten().filter(|v| self.reached.contains(v)) else { continue };
+            let Some(value) = operands.get(slot).copied().flatten().filter(|v| self.reached.contains(v)) else {
+                continue;
+            };
             let Some(size) = size.fixed() else { continue };
             let index = self.of(value);
             met.shortest = Some(met.shortest.map_or(size, |s: i64| s.min(size)));
             met.unknown |= !(index.lo.is_finite() && index.hi.is_finite());
-            met.beyond |= index.hi.is_finite() && index.hi > (size - 1) as f64 || index.lo.is_finite() && index.lo < -size as f64;
+            met.beyond |=
+                index.hi.is_finite() && index.hi > (size - 1) as f64 || index.lo.is_finite() && index.lo < -size as f64;
         }
         self.compare(site, &operands, met);
         // What is looked up depends on the indices, but its numbers are others.
@@ -251,7 +259,8 @@ fn unindexed(met: &Met, ones: &Met, input: &Input) -> Values {
 /// The operands that the results' numbers are from: those that have to be zero for the results to be.
 fn data(site: &Site, rule: &Rule) -> Vec<usize> {
     let arity = site.arity();
-    let needed = |slot: &usize| site.has(*slot) && !(rule.zero)(site, &(0..arity).map(|s| s != *slot).collect::<Vec<_>>());
+    let needed =
+        |slot: &usize| site.has(*slot) && !(rule.zero)(site, &(0..arity).map(|s| s != *slot).collect::<Vec<_>>());
     let needed: Vec<usize> = (0..arity).filter(needed).collect();
     if needed.is_empty() { (0..arity).filter(|&s| site.has(s)).collect() } else { needed }
 }
