@@ -115,7 +115,7 @@ impl Pass for PruneChannels {
             rules: self.rules.clone(),
             granularity: self.granularity.clone(),
             inexact: self.inexact,
-            open: OpenDims::of(model, HashMap::new()),
+            open: OpenDims::of(model, HashMap::new()).at(&analysis.model, &analysis.facts),
             lossless: None,
             ..plan::Options::new(self.budget, self.criterion.clone())
         };

@@ -195,3 +195,38 @@ pub fn predict(graph: &Graph, axes: &Axes, facts: &Facts, keep: &KeepSets) -> Fa
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::parse;
+
+    fn macs(body: &str) -> u64 {
+        let text = format!("<\n  ir_version: 8,\n  opset_import: [\"\" : 17]\n>\n{body}");
+        let model = parse(&text, &|_| None).unwrap_or_else(|e| panic!("{e}"));
+        cost(&model, &infer::infer(&model), &OpenDims::of(&model, HashMap::new())).macs
+    }
+
+    #[test]
+    fn a_batch_is_one_sample_whatever_becomes_of_it() {
+        let text = |before: &str| {
+            format!(
+                "g (f32[n,4] x, f32[4,8] w, f32[m,4] z) => (f32[n,8] y) {{
+                    i64[2] from = {{0, 0}}
+                    i64[2] to = {{1000000, 1000000}}
+                    {before}
+                    y = MatMul(a, w)
+                }}"
+            )
+        };
+        assert_eq!(macs(&text("a = Relu(x)")), 32);
+        assert_eq!(macs(&text("a = Slice(x, from, to)")), 32);
+        assert_eq!(macs(&text("a = Add(x, z)")), 32);
+    }
+
+    #[test]
+    fn nothing_is_free_because_it_is_short() {
+        let text = "g (f32[n,1,s] x, f32[8,1,400] k) => (f32[n,8,t] y) { y = Conv<strides=[160]>(x, k) }";
+        assert_eq!(macs(text), 8 * 400);
+    }
+}

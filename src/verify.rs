@@ -211,6 +211,7 @@ pub fn sized_specs(model: &Model, given: &Given) -> Result<Vec<InputSpec>, Verif
     let facts = lengths.facts(&whole);
     let values = sizes::values(&whole, &facts, &inputs);
     let states = sizes::states(&whole, &facts, &inputs);
+    let batches = sizes::batch_axes(&whole, &inputs, given, &lengths);
     let spec = |input: &sizes::Input| {
         let length = |d: &Dim| Length { size: lengths.of(d).unwrap_or(Start::RUN.other), given: lengths.is_given(d) };
         InputSpec {
@@ -219,7 +220,7 @@ pub fn sized_specs(model: &Model, given: &Given) -> Result<Vec<InputSpec>, Verif
             lengths: input.shape.iter().map(length).collect(),
             shape: input.shape.clone(),
             values: values[&input.name],
-            batch: sizes::batch_axis(input, &inputs, given),
+            batch: batches[&input.name],
             state: states.contains(&input.name),
         }
     };
@@ -258,7 +259,9 @@ fn assumed(model: &Model, feed: &Feed) -> Option<String> {
         let axes = spec.shape.iter().zip(shape).enumerate().filter(|(_, (dim, _))| dim.fixed().is_none());
         axes.map(|(axis, (dim, size))| {
             let place = format!("{}[{axis}]", spec.name);
-            let name = dim.as_symbol().map_or_else(|| place.clone(), str::to_owned);
+            // A name that needs quotes says little.
+            let plain = dim.as_symbol().filter(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'));
+            let name = plain.map_or_else(|| place.clone(), str::to_owned);
             (axis, name, format!("{place} = {size}"))
         })
     });

@@ -130,12 +130,18 @@ fn setting(flag: &Flag, value: &Spanned<DeValue>) -> Result<Setting, Fault> {
         (DeValue::Table(pairs), Takes::Many) => {
             let pair = |(key, value): (&Spanned<_>, &Spanned<DeValue>)| {
                 let key: &std::borrow::Cow<str> = key.get_ref();
-                Some(format!("{key}={}", scalar(value.get_ref())?))
+                Some(format!("{key}={}", scalar(value.get_ref()).or_else(|| list(value.get_ref()))?))
             };
             Ok(Setting::Values(pairs.iter().map(|p| pair(p).ok_or_else(wrong)).collect::<Result<_, _>>()?))
         }
         (other, _) => Ok(Setting::Values(vec![scalar(other).ok_or_else(wrong)?])),
     }
+}
+
+/// Several of these, as they are written behind a flag: `shape = { x = [1, 3, 64, 64] }` is `--shape x=1,3,64,64`.
+fn list(value: &DeValue) -> Option<String> {
+    let DeValue::Array(items) = value else { return None };
+    Some(items.iter().map(|item| scalar(item.get_ref())).collect::<Option<Vec<_>>>()?.join(","))
 }
 
 /// A text or a number, as it is written.

@@ -112,7 +112,10 @@ impl Sizes {
         let mut sizes = Sizes::default();
         let axes = || inputs.iter().flat_map(|i| i.shape.iter().zip(&i.lengths));
         axes().filter(|(d, _)| d.as_atom().is_some()).for_each(|(d, length)| sizes.learn(d, length.size));
-        axes().for_each(|(d, _)| sizes.learn(d, Start::RUN.other));
+        for input in inputs {
+            let start = |axis: usize| if axis == 0 { Start::RUN.first } else { Start::RUN.other };
+            input.shape.iter().enumerate().for_each(|(axis, d)| sizes.learn(d, start(axis)));
+        }
         sizes
     }
 

@@ -148,8 +148,8 @@ fn encoded_tensors_are_stacked_where_they_are_single_samples() {
     assert_eq!((pairs.len(), numbers(pairs.feeds(8), "x").len()), (6, 3));
     assert!(matches!(open("flat", Dim::Fixed(4)), Err(FeedError::Pb(PbError::Misfit { .. }))));
     write_pb(&file("sets/test_data_set_1/input_0.pb"), &[1, 1], &[1]);
-    let told = open("sets", n()).unwrap().feeds(3).next().unwrap().unwrap_err().to_string();
-    assert!(told.contains("test_data_set_1 has other shapes than"), "{told}");
+    let told = open("sets", n()).err().unwrap().to_string();
+    assert!(told.contains("test_data_set_1: the array \"x\" has the shape [1, 1]"), "{told}");
 }
 
 /// A folder of images in one color each, by path.
@@ -194,4 +194,65 @@ fn folders_that_hold_no_images_are_told() {
     assert!(told(std::slice::from_ref(&x)).contains("only PNG and JPEG images are read"));
     assert!(told(&[x.clone(), x]).contains("one input"));
     assert!(matches!(Samples::open("nothing", &[], &Options::default()), Err(FeedError::Source(_))));
+}
+
+/// A recurrence: data, and a state of the same batch on another axis.
+fn recurrent() -> [InputSpec; 2] {
+    let mut h = input("h", DType::F32, &[Dim::Fixed(1), n(), Dim::Fixed(2)]);
+    (h.batch, h.state) = (1, true);
+    [input("x", DType::F32, &[n(), Dim::Fixed(1)]), h]
+}
+
+#[test]
+fn samples_are_counted_along_the_axis_of_each_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("states.npz");
+    let mut npz = NpzWriter::new(File::create(&path).unwrap());
+    npz.add_array("x", &Array2::from_shape_fn((3, 1), |(i, _)| i as f32)).unwrap();
+    npz.add_array("h", &ndarray::Array3::from_shape_fn((1, 3, 2), |(_, i, k)| (10 * i + k) as f32)).unwrap();
+    npz.finish().unwrap();
+    let samples = open(&path, &recurrent(), &Options::default()).unwrap();
+    assert_eq!(numbers(samples.feeds(2), "h"), [vec![0., 1., 10., 11.], vec![20., 21.]]);
+    assert!(samples.left_out().is_empty());
+    // Made-up ones too: what a sample gets does not depend on the batch.
+    let made = Samples::open("random:3", &recurrent(), &Options::default()).unwrap();
+    let shapes: Vec<_> = made.feeds(2).map(|f| f.unwrap().get("h").unwrap().shape.clone()).collect();
+    assert_eq!(shapes, [[1, 2, 2], [1, 1, 2]]);
+}
+
+#[test]
+fn states_may_be_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let samples = open(&arrays(dir.path()), &recurrent(), &Options::default()).unwrap();
+    assert_eq!(samples.left_out(), ["h"]);
+    let feed = samples.feeds(5).next().unwrap().unwrap();
+    assert_eq!(feed.signature()[1], ("h".to_owned(), DType::F32, vec![1, 5, 2]));
+    assert!(feed.get("h").unwrap().to_f64().unwrap().iter().all(|&x| x == 0.0));
+    // What is no state, or may be one by another name, is missed.
+    let [x, mut h] = recurrent();
+    let missing = |inputs: &[InputSpec]| open(&arrays(dir.path()), inputs, &Options::default()).err().is_some();
+    h.name = "y".into();
+    h.state = false;
+    assert!(missing(&[x.clone(), h]));
+    let path = dir.path().join("typo.npz");
+    let mut npz = NpzWriter::new(File::create(&path).unwrap());
+    npz.add_array("x", &Array2::from_shape_fn((3, 1), |(i, _)| i as f32)).unwrap();
+    npz.add_array("h0", &Array1::from_vec(vec![1f32])).unwrap();
+    npz.finish().unwrap();
+    assert!(open(&path, &recurrent(), &Options::default()).is_err());
+}
+
+#[test]
+fn samples_of_one_length_go_together() {
+    let dir = tempfile::tempdir().unwrap();
+    for (i, length) in [2u8, 3, 2, 3, 2].into_iter().enumerate() {
+        let data: Vec<u8> = (0..length).map(|k| 10 * i as u8 + k).collect();
+        write_pb(&dir.path().join(format!("test_data_set_{i}/input_0.pb")), &[1, length], &data);
+    }
+    let inputs = [input("x", DType::U8, &[n(), Dim::symbol("s")])];
+    let samples = open(dir.path(), &inputs, &Options::default()).unwrap();
+    let feeds = numbers(samples.feeds(2), "x");
+    assert_eq!(feeds, [vec![0., 1., 20., 21.], vec![40., 41.], vec![10., 11., 12., 30., 31., 32.]]);
+    assert_eq!(samples.parts(2), [vec![0, 1], vec![2], vec![3, 4]]);
+    assert_eq!(numbers(samples.full_feeds(2), "x").len(), 2);
 }

@@ -88,3 +88,36 @@ pub(crate) fn known(p: &Dimension) -> Option<&Value> {
         Value::DimParam(s) => !s.is_empty(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(open: &mut OpenSizes, names: &[&str]) -> Vec<String> {
+        let dim = |name: &&str| Dimension { value: Some(Value::DimParam((*name).to_owned())), ..Dimension::default() };
+        names.iter().map(|name| open.dim(&dim(name)).as_symbol().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn names_that_say_nothing_are_told_apart() {
+        let mut open = OpenSizes::default();
+        let names =
+            ["n", "?", "n", "?", "unk__12", "unk__12", "None", "dyn_dim_0", "dyn_dim_0", "?#2", "dim_0", "dim_0"];
+        let symbols = named(&mut open, &names);
+        let expected = ["n", "?", "n", "?#2", "unk__12", "unk__12#2", "None", "dyn_dim_0", "dyn_dim_0#2", "?#2#1"];
+        assert_eq!(symbols[..10], expected);
+        assert_eq!(symbols[10..], ["dim_0", "dim_0"]);
+        // Files get the names back that they had.
+        let back: Vec<&str> = symbols.iter().map(|s| file_name(s)).collect();
+        assert_eq!(back, names);
+        assert_eq!(file_name("batch#2"), "batch#2");
+    }
+
+    #[test]
+    fn words_for_what_is_known_are_names() {
+        let nothing = ["", "?", "-1", "*", "unk__3", "Unknown", "dynamic_axes_1", "any", "None"];
+        assert!(nothing.into_iter().all(is_placeholder));
+        let something = ["n", "batch", "dim", "dim_0", "axis", "s0", "unknown_words", "dynamic_batch", "N?"];
+        assert!(!something.into_iter().any(is_placeholder));
+    }
+}

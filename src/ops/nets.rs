@@ -32,12 +32,13 @@ impl Net {
     /// A graph input: `f32 n 3 ?`; `f32 ..` has no known rank. `?` is a dimension of its own each time.
     pub fn input(&mut self, ty: &str) -> ValueId {
         let (dtype, shape) = ty.split_once(' ').unwrap_or((ty, ""));
-        let dim = |d: &str| match d.parse::<i64>() {
+        let first = 100 * self.count as u32;
+        let dim = |(axis, d): (usize, &str)| match d.parse::<i64>() {
             Ok(n) => Dim::Fixed(n),
-            Err(_) if d == "?" => Dim::unknown(0),
+            Err(_) if d == "?" => Dim::unknown(first + axis as u32),
             Err(_) => Dim::symbol(d),
         };
-        let shape = (shape != "..").then(|| shape.split_whitespace().map(dim).collect());
+        let shape = (shape != "..").then(|| shape.split_whitespace().enumerate().map(dim).collect());
         let dtype = DType::from_name(dtype).expect("a type's name");
         let info = ValueInfo::new(self.name(), Type::Tensor(TensorType { dtype, shape }));
         let node = self.model.graph.add(Node::Input(Input { info, captured: false, default: None }));

@@ -73,6 +73,11 @@ impl<'a> Search<'a> {
         Lengths { of: sizes, given: self.given.keys().cloned().collect(), trouble }
     }
 
+    /// Whether inference finds nothing wrong with these lengths.
+    pub fn fits(&self, sizes: &Sizes) -> bool {
+        self.attempt(sizes).is_none()
+    }
+
     /// The lengths to begin with.
     fn begin(&self) -> Sizes {
         let spaces = self.spaces();
@@ -167,18 +172,28 @@ impl<'a> Search<'a> {
                 out.push(candidate);
             }
         };
-        let each = |to: &dyn Fn(i64) -> Vec<i64>, add: &mut dyn FnMut(Vec<(&Atom, i64)>)| {
-            for atom in &meeting {
-                to(sizes[atom]).into_iter().for_each(|n| add(vec![(atom, n)]));
-            }
-        };
-        each(&|_| numbers.clone(), &mut add);
-        let inner: Vec<&Atom> = meeting.iter().filter(|a| !self.first.contains(a)).collect();
-        for n in PLAUSIBLE {
-            add(inner.iter().map(|&atom| (atom, n)).collect());
+        let (first, inner): (Vec<&Atom>, Vec<&Atom>) = meeting.iter().partition(|a| self.first.contains(a));
+        // What has to be as long as the batch.
+        for atom in &inner {
+            first.iter().for_each(|batch| add(vec![(atom, sizes[*batch])]));
         }
-        each(&|now| numbers.iter().map(|n| n.saturating_mul(now)).collect(), &mut add);
-        each(&|_| PLAUSIBLE.to_vec(), &mut add);
+        let longer: Vec<i64> = numbers.iter().copied().filter(|&n| n > 1).collect();
+        // The batch is changed last.
+        for some in [inner, first] {
+            let each = |to: &dyn Fn(i64) -> Vec<i64>, add: &mut dyn FnMut(Vec<(&Atom, i64)>)| {
+                for atom in &some {
+                    to(sizes[*atom]).into_iter().for_each(|n| add(vec![(atom, n)]));
+                }
+            };
+            each(&|_| longer.clone(), &mut add);
+            for n in PLAUSIBLE {
+                add(some.iter().map(|&atom| (atom, n)).collect());
+            }
+            each(&|now| longer.iter().map(|n| n.saturating_mul(now)).collect(), &mut add);
+            each(&|_| PLAUSIBLE.to_vec(), &mut add);
+            // Almost everything fits a length of one.
+            each(&|_| vec![1], &mut add);
+        }
         out
     }
 

@@ -7,13 +7,15 @@
 
 mod fit;
 mod given;
+mod roles;
 mod values;
 
 pub use given::{Given, SizeError};
+pub use roles::{batch_axes, states};
 pub use values::{Values, values};
 
 use crate::infer::{self, Facts};
-use crate::ir::{Atom, DType, Dim, Graph, Model, Node, NodeId, ValueId};
+use crate::ir::{Atom, DType, Dim, Graph, Model, Node, NodeId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An input that has to be fed, of known rank.
@@ -102,36 +104,6 @@ pub fn fit(model: &Model, given: &Given, start: Start) -> Result<Lengths, SizeEr
     let inputs: Vec<Input> = inputs(&model.graph).into_iter().flatten().collect();
     let given = given.resolve(&model.graph, &inputs)?;
     Ok(fit::Search::new(model, &inputs, &given, start).run())
-}
-
-/// The inputs that the model returns as they are declared, beside others: what a recurrence begins with. `facts` are
-/// those of inputs of fixed sizes.
-pub fn states(model: &Model, facts: &Facts, inputs: &[Input]) -> BTreeSet<String> {
-    let graph = &model.graph;
-    let type_of = |value| Some((facts.get(value).dtype?, facts.shape(value)?.to_vec()));
-    let mut returned: Vec<(DType, Vec<Dim>)> =
-        graph.outputs().into_iter().filter_map(|n| type_of(graph.operand(n, 0)?)).collect();
-    let mut states = BTreeSet::new();
-    for input in inputs.iter().filter(|i| i.dtype.is_float() && i.shape.len() > 1) {
-        let ty = type_of(ValueId { node: input.node, port: 0 });
-        if let Some(at) = returned.iter().position(|r| Some(r) == ty.as_ref()) {
-            returned.remove(at);
-            states.insert(input.name.clone());
-        }
-    }
-    if states.len() < inputs.len() { states } else { BTreeSet::new() }
-}
-
-/// The axis of an input that counts samples: the one that is given; that of the size which begins an input and which
-/// most inputs have; else the first.
-pub fn batch_axis(input: &Input, inputs: &[Input], given: &Given) -> usize {
-    let own = given.batch(&input.name).filter(|&axis| axis < input.shape.len());
-    let firsts = inputs.iter().filter_map(|i| i.shape.first()).filter(|d| d.as_atom().is_some());
-    let having = |d: &Dim| inputs.iter().filter(|i| i.shape.contains(d)).count();
-    // Of equals the first.
-    let batch = firsts.rev().max_by_key(|d| having(d));
-    let shared = || batch.and_then(|batch| input.shape.iter().position(|d| d == batch));
-    own.or_else(shared).unwrap_or(0)
 }
 
 /// Fails if these are no sizes of the model.

@@ -51,7 +51,9 @@ impl Values {
 
 /// What each input is made of. `facts` are those of inputs of fixed sizes.
 pub fn values(model: &Model, facts: &Facts, inputs: &[Input]) -> BTreeMap<String, Values> {
-    let mut flow = Flow { model, facts, values: HashMap::new(), reached: HashSet::new() };
+    let constants = model.graph.constants().into_iter();
+    let constants = constants.filter_map(|n| Some((n, of_tensor(&model.graph.constant(n)?.tensor)))).collect();
+    let mut flow = Flow { model, facts, constants, values: HashMap::new(), reached: HashSet::new() };
     let mut chosen: BTreeMap<String, Values> =
         inputs.iter().map(|i| (i.name.clone(), Values::of(&i.name, i.dtype))).collect();
     let integers: Vec<&Input> = inputs.iter().filter(|i| !i.dtype.is_float() && i.dtype != DType::Bool).collect();
@@ -59,19 +61,9 @@ pub fn values(model: &Model, facts: &Facts, inputs: &[Input]) -> BTreeMap<String
         let known = chosen[&input.name];
         chosen.insert(input.name.clone(), flow.alone(input, known));
     }
-    // Indices that several inputs add up to.
-    while flow.leaves(&integers, &chosen) {
-        let halve = |v: &Values| match v {
-            Values::Between(_, high) if *high > 0 => Some(Values::up_to(high / 2)),
-            Values::Just(n) if *n > 1 => Some(Values::Just(n / 2)),
-            _ => None,
-        };
-        let halved: Vec<(String, Values)> =
-            integers.iter().filter_map(|i| Some((i.name.clone(), halve(&chosen[&i.name])?))).collect();
-        if halved.is_empty() {
-            break;
-        }
-        chosen.extend(halved);
+    let zeros = integers.iter().map(|i| (i.name.clone(), Values::Just(0))).collect();
+    if !flow.leaves(&integers, &zeros) {
+        flow.narrow(&integers, &mut chosen);
     }
     chosen
 }
@@ -80,6 +72,7 @@ pub fn values(model: &Model, facts: &Facts, inputs: &[Input]) -> BTreeMap<String
 struct Flow<'a> {
     model: &'a Model,
     facts: &'a Facts,
+    constants: HashMap<NodeId, Interval>,
     values: HashMap<ValueId, Interval>,
     /// Values that depend on an input that is followed.
     reached: HashSet<ValueId>,
@@ -131,6 +124,20 @@ impl<'a> Flow<'a> {
         Values::up_to(low)
     }
 
+    /// Halves the ranges until no index leaves its axis that several inputs add up to. There is none for zeros.
+    fn narrow(&mut self, inputs: &[&Input], chosen: &mut BTreeMap<String, Values>) {
+        while self.leaves(inputs, chosen) {
+            for input in inputs {
+                let halved = match chosen[&input.name] {
+                    Values::Between(_, high) => Values::up_to(high / 2),
+                    Values::Just(n) => Values::Just(n / 2),
+                    Values::Normal => Values::Normal,
+                };
+                chosen.insert(input.name.clone(), halved);
+            }
+        }
+    }
+
     /// Whether an index leaves its axis when all inputs are made of what is chosen.
     fn leaves(&mut self, inputs: &[&Input], chosen: &BTreeMap<String, Values>) -> bool {
         let all: Vec<(NodeId, Interval)> = inputs.iter().map(|i| (i.node, chosen[&i.name].interval())).collect();
@@ -153,7 +160,7 @@ impl<'a> Flow<'a> {
                     self.values.insert(value, followed.unwrap_or(other));
                     self.reached.extend(followed.map(|_| value));
                 }
-                Node::Constant(c) => _ = self.values.insert(value, of_tensor(&c.tensor)),
+                Node::Constant(_) => _ = self.values.insert(value, self.constants[&node]),
                 Node::Call(call) => {
                     let site = Site::new(self.model, graph, node, call, self.facts, &unknowns);
                     self.call(node, &site, ops::rule_of(self.model, call), &mut met);
@@ -265,9 +272,10 @@ fn data(site: &Site, rule: &Rule) -> Vec<usize> {
     if needed.is_empty() { (0..arity).filter(|&s| site.has(s)).collect() } else { needed }
 }
 
-/// Numbers of constants; large tables of floats are no indices.
+/// Numbers of constants. Large tables of floats and bytes are weights, which nobody looks up by.
 fn of_tensor(tensor: &Tensor) -> Interval {
-    if tensor.dtype.is_float() && tensor.count() > 4096 {
+    let most = if tensor.dtype.is_float() || tensor.dtype.bits() <= 8 { 1 << 12 } else { 1 << 20 };
+    if tensor.count() > most {
         return Interval::ANY;
     }
     let numbers = tensor.to_f64().unwrap_or_default();
