@@ -219,7 +219,13 @@ impl Axes {
         let captured = usize::from(call.arity);
         self.pin_operands(graph, node, captured, PinKind::Opaque, "captured by a subgraph");
         let Some(axis_rule) = (rule.axes)(site) else {
-            return self.pin_call(graph, node, "no axis rule for this operator, or not enough known of its operands");
+            let why = match ops::rule(&call.domain, &call.op) {
+                None => "nothing is known of this operator",
+                Some(_) if model.is_local(call) => "nothing is known of this local function",
+                Some(_) if !site.is_ranked() => "the rank of an operand is not known",
+                Some(_) => "operands or attributes like these have no axis rule",
+            };
+            return self.pin_call(graph, node, why);
         };
         if !self.ranks_known(graph, node, call, &axis_rule) {
             return self.pin_call(graph, node, "the rank of an operand or a result is not known");
