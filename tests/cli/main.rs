@@ -22,6 +22,7 @@ mod plans;
 mod proof;
 mod ready;
 mod small;
+mod sound;
 mod sparsity;
 #[cfg(feature = "gradients")]
 mod tune;
