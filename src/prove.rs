@@ -12,7 +12,9 @@ use crate::layers::silenced;
 use crate::plan::{self, Plan};
 use crate::prune::{self, PruneError};
 use crate::reference::reference;
+use crate::passes::inlined;
 use crate::verify::{self, Subjects, VerifyError};
+use crate::widen::widened;
 use serde::Serialize;
 
 /// How many cuts are made and proved at most to find the groups to blame.
@@ -65,8 +67,10 @@ impl<'a> Prover<'a> {
         let base = silenced(self.original, &plan.layers);
         let Ok(reference) = reference(&base, self.analysis, &pruned.keep, &pruned.removed) else { return Ok(false) };
         let cut = pruned.cut.as_ref().unwrap_or(&pruned.model);
-        // The original need not be run: only these two are compared.
-        let subjects = Subjects { original: &reference, reference: None, cut: None, pruned: cut };
+        // The original need not be run: only these two are compared, and not in 16 bits.
+        let (reference, cut) = (inlined(&reference), inlined(cut));
+        let (reference, cut) = (widened(&reference), widened(&cut));
+        let subjects = Subjects { original: &reference, reference: None, cut: None, pruned: &cut };
         match verify::verify(&subjects, &options, &|_, _| {}) {
             Ok(found) => Ok(found.equal && ir::verify(&pruned.model).is_empty()),
             Err(e) if e.is_inability() => Err(e.into()),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ir::{DType, Dim, parse};
+use crate::ir::{DType, Dim, Node, parse};
 use crate::oracle::OracleError;
 
 const NET: &str = "g (f32[n,4] x) => (f32[n,2] y) {
