@@ -21,8 +21,8 @@ mod paths;
 mod plans;
 mod proof;
 mod ready;
+mod repair;
 mod small;
-mod sound;
 mod sparsity;
 #[cfg(feature = "gradients")]
 mod tune;
