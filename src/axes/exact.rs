@@ -83,7 +83,7 @@ fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact) {
 fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels, Inexact) {
     let graph = &model.graph;
     let (mut levels, mut found) = (Levels::new(), Inexact::new());
-    let unknowns = Cell::new(1 << 29);
+    let unknowns = Cell::new(crate::infer::ASKED);
     for node in graph.topological() {
         match graph.node(node) {
             Node::Constant(constant) => {

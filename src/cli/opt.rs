@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(required_unless_present = "list")]
     model: Option<PathBuf>,
     /// The passes, in order; `fix(a,b)` repeats until nothing changes
-    #[arg(long, value_name = "PIPELINE", default_value = crate::prune::SIMPLIFY)]
+    #[arg(long, value_name = "PIPELINE", default_value = crate::prune::OPTIMIZE)]
     passes: String,
     #[command(flatten)]
     output: Option<Output>,

@@ -18,7 +18,7 @@ pub(super) struct Loader {
     files: Files,
     ir_version: i64,
     /// How many dimensions without a size or a name there were.
-    unknowns: u32,
+    unknowns: u64,
     /// The names that the graph at hand and each one around it define, outermost first.
     scopes: Vec<HashSet<String>>,
 }

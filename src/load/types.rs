@@ -6,7 +6,7 @@ use crate::proto::tensor_shape_proto::dimension::Value;
 use crate::proto::*;
 
 /// Reads a declared value. `unknowns` counts the dimensions that the file leaves open.
-pub(super) fn value_info(p: &ValueInfoProto, unknowns: &mut u32) -> ValueInfo {
+pub(super) fn value_info(p: &ValueInfoProto, unknowns: &mut u64) -> ValueInfo {
     let ty = p.r#type.as_ref().and_then(tensor_type).map_or(Type::Other, |t| {
         let shape = t.shape.as_ref().map(|s| s.dim.iter().map(|d| dim(d, unknowns)).collect());
         Type::Tensor(TensorType { dtype: DType::from_code(t.elem_type()).unwrap_or(DType::F32), shape })
@@ -22,7 +22,7 @@ pub(crate) fn tensor_type(p: &TypeProto) -> Option<&type_proto::Tensor> {
     }
 }
 
-fn dim(p: &Dimension, unknowns: &mut u32) -> Dim {
+fn dim(p: &Dimension, unknowns: &mut u64) -> Dim {
     match known(p) {
         Some(Value::DimValue(n)) => Dim::Fixed(*n),
         Some(Value::DimParam(s)) => Dim::symbol(s),

@@ -31,6 +31,8 @@ mod onnxruntime;
 #[cfg(feature = "tract")]
 mod rewrite;
 #[cfg(feature = "tract")]
+mod scatter;
+#[cfg(feature = "tract")]
 mod sparse;
 #[cfg(feature = "tract")]
 mod steps;
