@@ -93,7 +93,7 @@ fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact, Offse
 fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels, Inexact, Offsets) {
     let graph = &model.graph;
     let (mut levels, mut found, mut offsets) = (Levels::new(), Inexact::new(), Offsets::new());
-    let unknowns = Cell::new(1 << 29);
+    let unknowns = Cell::new(crate::infer::ASKED);
     for node in graph.topological() {
         match graph.node(node) {
             Node::Constant(constant) => {

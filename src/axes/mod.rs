@@ -23,7 +23,7 @@ pub use solver::{Mark, Reason, Shape, Solver, Var};
 pub use text::{Expr, Label, RuleError, RuleText};
 
 use self::env::Env;
-use crate::infer::Facts;
+use crate::infer::{self, Facts};
 use crate::ir::{Call, Graph, Model, Node, NodeId, ValueId};
 use crate::ops::{self, AxisRule, End, Site};
 use std::borrow::Cow;
@@ -114,7 +114,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
             axes.values.insert(value, vars);
         }
     }
-    let unknowns = Cell::new(1 << 28);
+    let unknowns = Cell::new(infer::IN_AXES);
     let contradictory: HashSet<NodeId> = facts.contradictions.iter().map(|c| c.node).collect();
     for &node in &order {
         match graph.node(node) {

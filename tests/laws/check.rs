@@ -160,7 +160,7 @@ impl Trial<'_> {
     }
 
     fn site<T>(&self, facts: &Facts, see: impl FnOnce(&Site) -> T) -> T {
-        let unknowns = Cell::new(1 << 29);
+        let unknowns = Cell::new(secateur::infer::ASKED);
         let graph = &self.analysis.model.graph;
         let call = graph.call(self.call).expect("a call");
         see(&Site::new(&self.analysis.model, graph, self.call, call, facts, &unknowns))
