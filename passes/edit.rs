@@ -88,6 +88,6 @@ pub(super) fn dense(graph: &Graph, value: ValueId) -> Option<&Constant> {
 pub(super) fn ask<T>(model: &Model, facts: &Facts, node: NodeId, question: impl FnOnce(&Site) -> T) -> Option<T> {
     let call = model.graph.call(node)?;
     // Rules may make dimensions up; whoever asks here does not compare them to others.
-    let unknowns = Cell::new(1 << 29);
+    let unknowns = Cell::new(crate::infer::ASKED);
     Some(question(&Site::new(model, &model.graph, node, call, facts, &unknowns)))
 }

@@ -129,6 +129,25 @@ mod tests {
     }
 
     #[test]
+    fn a_branch_of_a_branch_that_nobody_knows_stays_too() {
+        let text = "g (bool c, f32[2,3] x) => (f32[..] y) {
+            i64 three = {3}
+            i64 at = {1}
+            y = If<then_branch = t () => (a) {
+                    s = Shape(x)
+                    n = Gather(s, at)
+                    d = Equal(n, three)
+                    v = Exp(x)
+                    a = If<then_branch = t () => (p) { p = Relu(v) }, else_branch = e () => (q) {
+                        q = If<then_branch = t () => (r) { r = Sin(v) }, else_branch = e () => (o) { o = Cos(v) }>(c)
+                    }>(d)
+                },
+                else_branch = e () => (b) { b = Neg(x) }>(c)
+        }";
+        insta::assert_snapshot!(after("open-bodies,fold-if,close-bodies,dce", text), @"");
+    }
+
+    #[test]
     fn an_open_condition_keeps_both() {
         nothing_to_do(
             "fold-if",

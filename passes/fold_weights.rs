@@ -97,7 +97,7 @@ impl Search<'_> {
 
     /// The value to compute for one that is read: itself, or what it is made of one by one, where that is smaller.
     fn weight(&self, mut value: ValueId) -> Option<(ValueId, Cone)> {
-        loop {
+        for _ in 0..STEPS {
             let cone = cone(self.graph, value.node);
             if !self.is_blocked(value, &cone) {
                 return None;
@@ -109,6 +109,7 @@ impl Search<'_> {
             let mut computed = operands.filter(|v| self.graph.call(v.node).is_some());
             value = computed.next().filter(|_| computed.next().is_none() && !self.blocked.contains_key(&value.node))?;
         }
+        None
     }
 
     /// The leaves that units must stay of, or that are not exact, because of the call itself. What makes indices and
@@ -146,6 +147,9 @@ impl Search<'_> {
             && made.all(|v| bytes(v).is_none_or(|n| n <= WASTE.saturating_mul(SMALL.max(freed))))
     }
 }
+
+/// How many calls before the one that is read are looked at.
+const STEPS: usize = 16;
 
 /// How many times as much as the constants that go may be in memory on the way to a weight.
 const WASTE: usize = 64;
@@ -278,6 +282,26 @@ mod tests {
     use crate::passes::tests::nothing_to_do;
 
     #[test]
+    #[cfg(feature = "tract")]
+    fn what_a_norm_scales_is_computed() {
+        let text = "g (f32[n,2] x) => (f32[n,2] y) {
+            f32[2,2] v = {3.0, 4.0, 6.0, 8.0}
+            f32[2,1] g = {5.0, 20.0}
+            norm = ReduceL2<axes=[1]>(v)
+            unit = Div(v, norm)
+            w = Mul(unit, g)
+            y = MatMul(x, w)
+        }";
+        insta::assert_snapshot!(crate::passes::tests::after("fold-weights,dce", text), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[n,2] x) => (f32[n,2] y) {
+          f32[2,2] w_0 = {3.0, 4.0, 12.0, 16.0}
+          y = MatMul(x, w_0)
+        }
+        "#);
+    }
+
+    #[test]
     fn what_can_be_cut_as_it_stands_stays() {
         nothing_to_do(
             "fold-weights",
@@ -285,6 +309,19 @@ mod tests {
                 f32[4,3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
                 t = Transpose<perm=[1,0]>(w)
                 y = MatMul(x, t)
+            }",
+        );
+    }
+
+    #[test]
+    fn what_is_summed_over_and_gone_stays() {
+        nothing_to_do(
+            "fold-weights",
+            "g (f32[2,3] x) => (f32[2,3] y) {
+                f32[3,2] a = {1, 2, 3, 4, 5, 6}
+                f32[2,3] b = {1, 2, 3, 4, 5, 6}
+                w = MatMul(a, b)
+                y = MatMul(x, w)
             }",
         );
     }

@@ -358,6 +358,46 @@ mod tests {
         "#);
     }
 
+    /// An If that squeezes an axis or not, in front of a call that takes two axes.
+    fn squeezed(rest: &str) -> String {
+        format!(
+            "g (f32[n,3,k] x) => (f32[..] y) {{
+            i64 two = {{2}}  i64 one = {{1}}  i64[1] axis = {{2}}
+            s = Shape(x)
+            d = Gather(s, two)
+            c = Equal(d, one)
+            z = If<then_branch = t () => (a) {{ a = Squeeze(x, axis) }}, else_branch = e () => (b) {{ b = Relu(x) }}>(c)
+            {rest}
+        }}"
+        )
+    }
+
+    #[test]
+    fn what_follows_decides_a_rank() {
+        let weight = "f32[3,4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}";
+        assert_eq!(shape(&squeezed(&format!("{weight} y = Gemm(z, w)")), "y"), "[None, Some(4)]");
+        assert_eq!(shape(&squeezed("y = Relu(z)"), "y"), "?", "both branches can run");
+        // It may never run itself.
+        let guarded = "f32[3,4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+            y = If<then_branch = t () => (p) { p = Gemm(z, w) }, else_branch = e () => (q) { q = Relu(z) }>(c)";
+        assert_eq!(shape(&squeezed(guarded), "z"), "?");
+    }
+
+    #[test]
+    fn more_results_than_a_call_can_have_operands_stay_closed() {
+        let body = |name: &str| {
+            let calls: String = (0..33_000).map(|k| format!("{name}{k} = Relu(x)\n")).collect();
+            let results: Vec<String> = (0..33_000).map(|k| format!("{name}{k}")).collect();
+            format!("{name} () => ({}) {{ {calls} }}", results.join(", "))
+        };
+        let results: Vec<String> = (0..33_000).map(|k| format!("r{k}")).collect();
+        let call = format!("If<then_branch = {}, else_branch = {}>(c)", body("t"), body("e"));
+        let text = format!("g (bool c, f32[2] x) => (f32[2] y) {{ {} = {call} y = Relu(r32999) }}", results.join(", "));
+        let mut model = ir::parse(&text, &|_| None).unwrap_or_else(|e| panic!("{e}"));
+        let pipeline: Pipeline = "open-bodies".parse().unwrap();
+        assert!(!pipeline.run(&mut model, Settings::default()).unwrap().change().happened());
+    }
+
     #[test]
     fn what_does_not_fit_stays_closed() {
         nothing_to_do(

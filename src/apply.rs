@@ -165,7 +165,7 @@ pub(crate) fn refit_call(
 ) -> Result<(), ApplyError> {
     let before = &analysis.model;
     let Some(call) = before.graph.call(node) else { return Ok(()) };
-    let unknowns = Cell::new(1 << 26);
+    let unknowns = Cell::new(crate::infer::ASKED);
     let site = Site::new(before, &before.graph, node, call, &analysis.facts, &unknowns);
     let labels = |name: &str| label(analysis, keep, node, name);
     let shape = |v: ValueId| after.shape(v).map(<[Dim]>::to_vec);

@@ -32,6 +32,13 @@ pub struct Cost {
     pub peak: u64,
     /// Calls in the main graph.
     pub nodes: u64,
+    /// Ifs of which only the dearer branch counts among the operations.
+    #[serde(skip_serializing_if = "is_none")]
+    pub choices: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Numbers for the dimensions that the model leaves open, so that costs can be counted.
@@ -120,6 +127,7 @@ pub fn cost(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
 pub fn sums(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
     let mut total = Cost::default();
     let nodes = per_node(model, facts, open);
+    total.choices = branches::choices(&model.graph);
     total.macs = of_a_run(&model.graph, nodes.iter().map(|(n, cost)| (*n, cost.macs)));
     for (_, node) in nodes {
         total.params += node.params;
@@ -132,7 +140,7 @@ pub fn sums(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
 /// The cost of each call and constant, in the file's order, without peaks.
 pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, Cost)> {
     let graph = &model.graph;
-    let unknowns = Cell::new(1 << 27);
+    let unknowns = Cell::new(crate::infer::ASKED);
     let of = |node: NodeId| match graph.node(node) {
         Node::Call(call) => {
             let site = Site::new(model, graph, node, call, facts, &unknowns);

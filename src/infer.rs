@@ -165,7 +165,7 @@ fn walk(
     go_on: &mut dyn FnMut(NodeId, &Facts) -> bool,
 ) -> Facts {
     let mut facts = Facts::default();
-    let unknowns = Cell::new(1 << 20);
+    let unknowns = Cell::new(INFERRED);
     let declared = declared_types(graph);
     for node in graph.topological() {
         let inferred = match graph.node(node) {
@@ -216,7 +216,7 @@ fn declared_types(graph: &Graph) -> HashMap<&str, &TensorType> {
 }
 
 /// Fills what inference left open from the declared type. Inferred numbers and symbols win: declarations go stale.
-fn refine(fact: &mut Fact, declared: &TensorType, unknowns: &Cell<u32>) {
+fn refine(fact: &mut Fact, declared: &TensorType, unknowns: &Cell<u64>) {
     fact.dtype = fact.dtype.or(Some(declared.dtype));
     let Some(shape) = &declared.shape else { return };
     let fresh = |d: &Dim| if d.has_unknown() { fresh_unknown(unknowns) } else { d.clone() };
@@ -233,8 +233,20 @@ fn refine(fact: &mut Fact, declared: &TensorType, unknowns: &Cell<u32>) {
     }
 }
 
+/// Ids of dimensions that nothing is known of. Two of one id are one size, so each that makes some up numbers them in a
+/// range of its own, which is longer than anything that fits into memory: a file (in the order of its types, and its
+/// text, from 0), inference of a graph, the rules of its axes, and rules that are asked about a graph whose facts and axes
+/// are known. Those asked at one time are compared with facts and axes, never with what others were told.
+pub const INFERRED: u64 = 1 << 32;
+
+/// Where the ids begin of those that the rules of axes make up; see [`INFERRED`].
+pub const IN_AXES: u64 = 1 << 47;
+
+/// Where the ids begin of those that rules make up once a graph's facts are known; see [`INFERRED`].
+pub const ASKED: u64 = 1 << 48;
+
 /// A dimension that nothing is known of, and that equals no other.
-pub fn fresh_unknown(unknowns: &Cell<u32>) -> Dim {
+pub fn fresh_unknown(unknowns: &Cell<u64>) -> Dim {
     unknowns.set(unknowns.get() + 1);
     Dim::unknown(unknowns.get())
 }

@@ -12,7 +12,9 @@ use crate::layers::silenced;
 use crate::plan::{self, Plan};
 use crate::prune::{self, PruneError};
 use crate::reference::reference;
+use crate::passes::inlined;
 use crate::verify::{self, Subjects, VerifyError};
+use crate::widen::widened;
 use serde::Serialize;
 
 /// How many cuts are made and proved at most to find the groups to blame.
@@ -29,16 +31,31 @@ pub enum ProveError {
 
 /// Cuts by plans and proves them, without a repair.
 pub struct Prover<'a> {
-    pub original: &'a Model,
+    original: &'a Model,
     /// The prepared model, without the layers that go.
-    pub analysis: &'a Analysis,
-    pub simplify: &'a str,
-    pub open: &'a OpenDims,
-    /// How the models are run; where absent they are not, and a cut counts as right if it can be carried out.
-    pub options: Option<verify::Options>,
+    analysis: &'a Analysis,
+    simplify: &'a str,
+    open: &'a OpenDims,
+    options: Option<verify::Options>,
 }
 
-impl Prover<'_> {
+impl<'a> Prover<'a> {
+    /// A prover of plans for this model. Without `options` nothing is run, and a cut counts as right if it can be carried
+    /// out.
+    pub fn new(
+        original: &'a Model,
+        analysis: &'a Analysis,
+        simplify: &'a str,
+        open: &'a OpenDims,
+        options: Option<verify::Options>,
+    ) -> Prover<'a> {
+        let options = options.map(|options| {
+            let tolerance = options.tolerance.unwrap_or_else(|| verify::tolerance(original));
+            verify::Options { tolerance: Some(tolerance), repeats: 0, ..options }
+        });
+        Prover { original, analysis, simplify, open, options }
+    }
+
     /// Whether the cut of a plan computes what its reference does.
     pub fn holds(&self, plan: &Plan) -> Result<bool, ProveError> {
         let pruned = match prune::execute(self.original, self.analysis, plan, self.simplify, self.open, None) {
@@ -50,8 +67,10 @@ impl Prover<'_> {
         let base = silenced(self.original, &plan.layers);
         let Ok(reference) = reference(&base, self.analysis, &pruned.keep, &pruned.removed) else { return Ok(false) };
         let cut = pruned.cut.as_ref().unwrap_or(&pruned.model);
-        let subjects = Subjects { original: self.original, reference: Some(&reference), cut: None, pruned: cut };
-        let options = verify::Options { repeats: 0, ..options.clone() };
+        // The original need not be run: only these two are compared, and not in 16 bits.
+        let (reference, cut) = (inlined(&reference), inlined(cut));
+        let (reference, cut) = (widened(&reference), widened(&cut));
+        let subjects = Subjects { original: &reference, reference: None, cut: None, pruned: &cut };
         match verify::verify(&subjects, &options, &|_, _| {}) {
             Ok(found) => Ok(found.equal && ir::verify(&pruned.model).is_empty()),
             Err(e) if e.is_inability() => Err(e.into()),
@@ -177,13 +196,7 @@ mod tests {
     fn settled(wrong: &[&str], again: bool) -> (Plan, Settled) {
         let (model, analysis, plan) = net();
         let open = OpenDims::of(&model, Default::default());
-        let prover = Prover {
-            original: &model,
-            analysis: &analysis,
-            simplify: prune::SIMPLIFY,
-            open: &open,
-            options: Some(verify::Options::default()),
-        };
+        let prover = Prover::new(&model, &analysis, prune::SIMPLIFY, &open, Some(verify::Options::default()));
         let mut holds = |plan: &Plan| {
             let spoilt = |cut: &plan::Cut| cut.places.iter().any(|p| wrong.contains(&p.as_str()));
             Ok::<_, ProveError>(!plan.cuts.iter().any(spoilt) && prover.holds(plan)?)

@@ -24,14 +24,14 @@ use crate::stats::{Measured, Samples};
 use std::time::{Duration, Instant};
 
 /// What brings all that a model computes into one graph.
-pub const UNFOLD: &str = "inline-functions,fold-if,open-bodies";
+pub const UNFOLD: &str = "inline-functions,fold-if,open-bodies,fold-if";
 
 /// What undoes `open-bodies`: the last thing that happens before a model is written.
 pub const FOLD: &str = "close-bodies";
 
 /// What happens to a model before it is analyzed.
 pub const PREPARE: &str =
-    "inline-functions,fold-if,open-bodies,fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
+    "inline-functions,fold-if,open-bodies,fold-if,fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
 
 /// What happens to a model after surgery.
 pub const SIMPLIFY: &str = "merge-constants,fold-constants,fold-bn,fold-affine,\
@@ -43,6 +43,11 @@ pub const SIMPLIFY_KEEP_BN: &str = "merge-constants,fold-constants,fold-affine,\
 
 /// The least that is done after surgery: what makes no new weights, and can't make a model larger.
 pub const TIDY: &str = "merge-constants,fix(drop-identity,fold-shapes{shorter=true},dce),merge-constants";
+
+/// What `opt` does where nobody says what: Ifs that are decided go, and bodies are simplified like the graph around them.
+pub const OPTIMIZE: &str = "fold-if,open-bodies,fold-if,merge-constants,fold-constants,fold-bn,fold-affine,\
+    fix(drop-identity,merge-reshapes,merge-transposes,fold-shapes{shorter=true},fold-pad,cse,dce),merge-constants,\
+    close-bodies";
 
 /// What keys of a model's metadata begin with that tell how it was made.
 pub const SIGNATURE: &str = "secateur.";

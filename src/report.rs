@@ -98,7 +98,12 @@ impl Report {
         let mut rows = vec![
             row("nodes", a.cost.nodes, b.cost.nodes, figures::count as fn(u64) -> String),
             row("parameters", a.cost.params, b.cost.params, figures::count),
-            row("MACs", a.cost.macs, b.cost.macs, figures::count),
+            row(
+                if a.cost.choices > 0 { "MACs, dearer branch" } else { "MACs" },
+                a.cost.macs,
+                b.cost.macs,
+                figures::count,
+            ),
             row("peak memory", a.cost.peak, b.cost.peak, figures::bytes),
         ];
         // A result that failed its check was not written and has no size.

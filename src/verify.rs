@@ -295,6 +295,11 @@ pub struct Subjects<'a> {
     pub pruned: &'a Model,
 }
 
+/// The largest relative difference that rounding can make of a model's outputs, as it is run here.
+pub fn tolerance(model: &Model) -> f64 {
+    rounding::tolerance(&widened(model))
+}
+
 /// Verifies a pruned model: the cut against its reference, and the result against the original. `told` hears how many
 /// steps are done, and of how many.
 ///
@@ -316,7 +321,7 @@ pub fn verify(
     let runners = Runners::new(subjects, options, &feeds[0]).map_err(|e| e.with_sizes(sizes()))?;
     let Compared { equivalence, drift, sensitivity } =
         runners.compare(&feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
-    let tolerance = options.tolerance.unwrap_or_else(|| rounding::tolerance(&widened(subjects.original)));
+    let tolerance = options.tolerance.unwrap_or_else(|| tolerance(subjects.original));
     let equal = equivalence.worst() <= tolerance;
     let timed = turns > 0 && (equal || subjects.reference.is_none());
     let halves = Halves::new(subjects, options, &own[0]);
@@ -387,7 +392,10 @@ impl Runners {
             done();
         }
         let sensitivity = match &outputs[..] {
-            [first, .., last] => largest(sensitivity(first, last)?.into_iter().map(|(_, s)| s)),
+            [first, others @ ..] if !others.is_empty() => {
+                let changes = others.iter().map(|other| sensitivity(first, other)).collect::<Result<Vec<_>, _>>()?;
+                largest(changes.into_iter().flatten().map(|(_, s)| s))
+            }
             _ => f64::INFINITY,
         };
         Ok(Compared { equivalence: equivalence.finish(), drift: drift.finish(), sensitivity })

@@ -125,7 +125,22 @@ mod tests {
         }";
         let model = parse(text, &|_| None).unwrap();
         let wide = widened(&model);
-        insta::assert_snapshot!(print(&wide), @"");
+        insta::assert_snapshot!(print(&wide), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[2] x, bool[] c) => (f32[2] y) {
+          f32[2] w = {1.0, 2.5}
+          a = Cast<to=1>(w)
+          b = Mul(x, a)
+          y = If<
+            then_branch=t (captured b) => (p) {
+              p = Cast<to=1>(b)
+            },
+            else_branch=e (captured b) => (q) {
+              q = Neg(b)
+            }
+          >(c)
+        }
+        "#);
         assert!(infer::infer(&wide).contradictions.is_empty());
         assert!(matches!(widened(&wide), Cow::Borrowed(_)));
     }

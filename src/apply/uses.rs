@@ -41,3 +41,27 @@ fn collect(graph: &Graph, all: &mut HashMap<String, HashSet<Place>>) {
     }
     graph.calls().into_iter().filter_map(|n| graph.call(n)).flat_map(|c| c.graphs()).for_each(|g| collect(g, all));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ir, load, save};
+
+    #[test]
+    fn all_uses_go_without_saying() {
+        let text = "g (f32[2] x) => (f32[2] y) {
+            f32[2] w = {1.0, 2.0}
+            same = Identity(w)
+            a = Mul(x, same)
+            y = Add(a, w)
+        }";
+        let bytes = save::to_bytes(&ir::parse(text, &|_| None).unwrap()).unwrap();
+        let model = load::from_bytes(bytes.into(), None).unwrap();
+        let entry =
+            |uses: &[(u32, u16)]| Removed { tensor: "w".into(), axis: 0, indices: vec![1], uses: Some(uses.to_vec()) };
+        let mut removed = vec![entry(&[(1, 1), (2, 1)]), entry(&[(2, 1)])];
+        leave_out_uses(&model, &mut removed);
+        assert_eq!(removed[0].uses, None);
+        assert_eq!(removed[1].uses, Some(vec![(2, 1)]));
+    }
+}

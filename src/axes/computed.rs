@@ -63,3 +63,56 @@ fn weight_makers(graph: &Graph) -> Vec<NodeId> {
     }
     order.into_iter().filter(|n| makers.contains(n)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::analysis::Analysis;
+    use crate::ir;
+
+    /// The groups that may be cut, by the axes that they reach.
+    fn free(text: &str) -> Vec<String> {
+        let analysis = Analysis::new(ir::parse(text, &|_| None).unwrap());
+        let graph = &analysis.model.graph;
+        let place = |m: &crate::axes::Member| format!("{}[{}]", graph.value_name(m.constant), m.axis);
+        let groups = analysis.groups.free().filter(|g| g.is_exact());
+        groups.map(|g| g.members.iter().map(place).collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    #[test]
+    fn the_rank_of_a_product_of_weights_stays() {
+        let text = |from: &str| {
+            format!(
+                "g (f32[2,2] x) => (f32[2,2] y) {{
+                    f32[2,3] a = {{1, 2, 3, 4, 5, 6}}
+                    f32[3,4] b = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}
+                    f32[4,2] c = {{1, 2, 3, 4, 5, 6, 7, 8}}
+                    {from}
+                    y = MatMul(h, c)
+                }}"
+            )
+        };
+        assert_eq!(free(&text("w = MatMul(a, b)\n h = MatMul(x, w)")), ["b[1] c[0]"]);
+        // In data the same axis is a layer's width.
+        assert_eq!(free(&text("r = MatMul(x, a)\n h = MatMul(r, b)")), ["a[1] b[0]", "b[1] c[0]"]);
+    }
+
+    #[test]
+    fn a_divisor_that_becomes_zero_is_not_exact() {
+        let text = |divisor: &str| {
+            format!(
+                "g (f32[2,2] x) => (f32[2,2] y) {{
+                    f32[2,3] w = {{1, 2, 3, 4, 5, 6}}
+                    f32[3,2] v = {{1, 2, 3, 4, 5, 6}}
+                    h = MatMul(x, w)
+                    a = Abs(h)
+                    f32[] e = {{0.1}}
+                    s = Add(a, e)
+                    u = Div(h, {divisor})
+                    y = MatMul(u, v)
+                }}"
+            )
+        };
+        assert_eq!(free(&text("s")), ["w[1] v[0]"]);
+        assert_eq!(free(&text("a")), Vec::<String>::new());
+    }
+}

@@ -22,7 +22,11 @@ impl<'a> Env<'a> {
     pub(super) fn new(axes: &'a mut Axes, node: NodeId, rule: &AxisRule) -> Env<'a> {
         let clash = axes.intern(PinKind::Clash, node, "the axes that meet here can't be taken apart alike");
         let structure = axes.intern(PinKind::Structure, node, why_of(rule));
-        let why = if rule.why.is_empty() { "what survives depends on how many there are" } else { rule.why };
+        let why = if rule.why.is_empty() {
+            "what it makes of the units that stay depends on those that go"
+        } else {
+            rule.why
+        };
         let inexact = axes.intern(PinKind::Inexact, node, why);
         Env {
             axes,

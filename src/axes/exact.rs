@@ -14,7 +14,7 @@
 
 use super::{Axes, Binding, Mark, PinKind, Var};
 use crate::infer::Facts;
-use crate::ir::{Dim, Graph, Model, Node, NodeId, Origin, ValueId};
+use crate::ir::{Constant, Dim, Graph, Model, Node, NodeId, Origin, ValueId};
 use crate::ops::{self, End, Rule, Site};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -93,12 +93,12 @@ fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact, Offse
 fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels, Inexact, Offsets) {
     let graph = &model.graph;
     let (mut levels, mut found, mut offsets) = (Levels::new(), Inexact::new(), Offsets::new());
-    let unknowns = Cell::new(1 << 29);
+    let unknowns = Cell::new(crate::infer::ASKED);
     for node in graph.topological() {
         match graph.node(node) {
             Node::Constant(constant) => {
                 for value in graph.results(node) {
-                    let zeroed = zeroed_leaves(axes, value, &constant.origin);
+                    let zeroed = zeroed_leaves(axes, value, constant);
                     levels.insert(value, zeroed.into_iter().map(|leaf| (leaf, Level::ZERO)).collect());
                 }
             }
@@ -122,10 +122,13 @@ fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels
     (levels, found, offsets)
 }
 
-/// The leaves of a constant whose slices the masked model has at zero: all of one that the file has, those of traced
-/// axes of one that was computed.
-fn zeroed_leaves(axes: &Axes, value: ValueId, origin: &Origin) -> HashSet<Var> {
-    let Origin::Computed(traces) = origin else { return leaves_of(axes, value) };
+/// The leaves of a constant whose slices the masked model has at zero: all of one that the file has, or that is zero
+/// throughout, and those of traced axes of one that was computed.
+fn zeroed_leaves(axes: &Axes, value: ValueId, constant: &Constant) -> HashSet<Var> {
+    let Origin::Computed(traces) = &constant.origin else { return leaves_of(axes, value) };
+    if constant.tensor.to_f64().is_ok_and(|numbers| numbers.iter().all(|&x| x == 0.0)) {
+        return leaves_of(axes, value);
+    }
     let traced = axes.of(value).into_iter().flatten().enumerate().filter(|(i, _)| traces.iter().any(|t| t.axis == *i));
     traced.flat_map(|(_, &v)| axes.solver.leaves(v)).collect()
 }

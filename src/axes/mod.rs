@@ -23,7 +23,7 @@ pub use solver::{Mark, Reason, Shape, Solver, Var};
 pub use text::{Expr, Label, RuleError, RuleText};
 
 use self::env::Env;
-use crate::infer::Facts;
+use crate::infer::{self, Facts};
 use crate::ir::{Call, Graph, Model, Node, NodeId, ValueId};
 use crate::ops::{self, AxisRule, End, Site};
 use std::borrow::Cow;
@@ -114,7 +114,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
             axes.values.insert(value, vars);
         }
     }
-    let unknowns = Cell::new(1 << 28);
+    let unknowns = Cell::new(infer::IN_AXES);
     let contradictory: HashSet<NodeId> = facts.contradictions.iter().map(|c| c.node).collect();
     for &node in &order {
         match graph.node(node) {
@@ -219,7 +219,13 @@ impl Axes {
         let captured = usize::from(call.arity);
         self.pin_operands(graph, node, captured, PinKind::Opaque, "captured by a subgraph");
         let Some(axis_rule) = (rule.axes)(site) else {
-            return self.pin_call(graph, node, "no axis rule for this operator, or not enough known of its operands");
+            let why = match ops::rule(&call.domain, &call.op) {
+                None => "nothing is known of this operator",
+                Some(_) if model.is_local(call) => "nothing is known of this local function",
+                Some(_) if !site.is_ranked() => "the rank of an operand is not known",
+                Some(_) => "operands or attributes like these have no axis rule",
+            };
+            return self.pin_call(graph, node, why);
         };
         if !self.ranks_known(graph, node, call, &axis_rule) {
             return self.pin_call(graph, node, "the rank of an operand or a result is not known");

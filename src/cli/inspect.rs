@@ -3,7 +3,7 @@
 use super::source::{self, Dims};
 use super::{Exit, show};
 use crate::cost::{self, CallCost, Cost, OpenDims, Walk};
-use crate::infer::{self, Facts};
+use crate::infer::{self, Fact, Facts};
 use crate::ir::{Dim, Model, ValueId};
 use crate::prune;
 use serde::Serialize;
@@ -43,6 +43,14 @@ struct Inspection {
     total: Cost,
     operators: Vec<Row>,
     layers: Vec<Row>,
+    values: BTreeMap<String, TypeRow>,
+}
+
+/// What is known of a value; no shape where the rank is not known.
+#[derive(Serialize)]
+struct TypeRow {
+    dtype: Option<String>,
+    shape: Option<Vec<String>>,
 }
 
 pub fn run(args: Args) -> super::Outcome {
@@ -54,7 +62,8 @@ pub fn run(args: Args) -> super::Outcome {
     // Both are in topological order.
     let peaks = Walk::new(&model.graph, &facts, &open).bytes();
     layers.iter_mut().zip(peaks).for_each(|(row, bytes)| row.cost.peak = bytes);
-    let found = Inspection { total: cost::cost(&model, &facts, &open), operators: operators(&layers), layers };
+    let (total, values) = (cost::cost(&model, &facts, &open), types(&model, &facts));
+    let found = Inspection { total, operators: operators(&layers), layers, values };
     if args.json {
         show::print_json(&found)?;
         return Ok(Exit::Done);
@@ -73,10 +82,11 @@ pub fn run(args: Args) -> super::Outcome {
     };
     let total = &found.total;
     show::print(&format!(
-        "{rows}\n  {} nodes, {} parameters, {} MACs, {} of weights, {} of activations at once\n",
+        "{rows}\n  {} nodes, {} parameters, {} MACs{}, {} of weights, {} of activations at once\n",
         total.nodes,
         show::count(total.params),
         show::count(total.macs),
+        if total.choices > 0 { " (of each If the dearer branch)" } else { "" },
         show::bytes(total.bytes),
         show::bytes(total.peak)
     ))?;
@@ -84,6 +94,15 @@ pub fn run(args: Args) -> super::Outcome {
         show::say(&format!("warning: `{}` contradicts its operands: {}", model.graph.label(c.node), c.what));
     }
     Ok(Exit::Done)
+}
+
+fn types(model: &Model, facts: &Facts) -> BTreeMap<String, TypeRow> {
+    let row = |value: ValueId| {
+        let Fact { dtype, shape, .. } = facts.get(value);
+        let shape = shape.as_ref().map(|s| s.iter().map(Dim::to_string).collect());
+        TypeRow { dtype: dtype.map(|d| d.to_string()), shape }
+    };
+    model.graph.values_by_name().into_iter().map(|(name, value)| (name, row(value))).collect()
 }
 
 fn numbers(cost: &Cost) -> Vec<String> {

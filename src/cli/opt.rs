@@ -6,7 +6,7 @@ use super::{Exit, Failure, show};
 use crate::figures::plural;
 use crate::ir::{self, Model};
 use crate::passes::{self, Execution, Pipeline, Settings};
-use crate::prune::{SIMPLIFY, TIDY};
+use crate::prune::{OPTIMIZE, TIDY};
 use crate::{apply, infer};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(required_unless_present = "list")]
     model: Option<PathBuf>,
     /// The passes, in order; `fix(a,b)` repeats until nothing changes
-    #[arg(long, value_name = "PIPELINE", default_value = SIMPLIFY)]
+    #[arg(long, value_name = "PIPELINE", default_value = OPTIMIZE)]
     passes: String,
     #[command(flatten)]
     output: Option<Output>,
@@ -126,7 +126,7 @@ impl Args {
             return Ok(None);
         }
         let counts = |(bytes, calls)| format!("{} and {}", show::bytes(bytes), plural(calls as usize, "call"));
-        if self.passes != SIMPLIFY {
+        if self.passes != OPTIMIZE {
             return Ok(Some(format!("the passes make more of the model: {} → {}", counts(before), counts(now))));
         }
         let mut tidy = original.clone();

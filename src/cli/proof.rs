@@ -102,7 +102,7 @@ impl Finish {
             false => Some(self.verification.options(job.seed, job.dims)?),
         };
         let analysis = &job.shortened.analysis;
-        let prover = Prover { original: job.model, analysis, simplify: &simplify, open: &job.open, options };
+        let prover = Prover::new(job.model, analysis, &simplify, &job.open, options);
         let mut holds = |plan: &Plan| {
             progress.step(1);
             prover.holds(plan)

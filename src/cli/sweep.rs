@@ -164,7 +164,7 @@ impl Args {
             Verified::Wrong => {}
         }
         let Subject { original, analysis, open, simplify, .. } = *subject;
-        let prover = Prover { original, analysis, open, simplify, options: Some(self.options()) };
+        let prover = Prover::new(original, analysis, simplify, open, Some(self.options()));
         let holds = &mut |plan: &Plan| prover.holds(plan);
         let Settled { plan, groups, .. } = prove::settle(&trial.plan, analysis, holds, &mut |_| None)?;
         left.extend(groups);

@@ -23,6 +23,12 @@ pub fn of_a_run<N: Copy + PartialOrd + Sum + Default>(graph: &Graph, costs: impl
     std::iter::once(root).chain(left.into_iter().map(|(_, cost)| cost)).sum()
 }
 
+/// How many Ifs have open branches.
+pub(super) fn choices(graph: &Graph) -> u64 {
+    graph.calls().into_iter().filter(|&n| graph.call(n).is_some_and(|c| body::is_open(c) && c.op == "If")).count()
+        as u64
+}
+
 /// What a region comes to with the bodies in it. Takes what it counts out of `regions`.
 fn total<N: Copy + PartialOrd + Sum + Default>(
     graph: &Graph,

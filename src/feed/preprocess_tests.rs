@@ -2,7 +2,7 @@ use super::*;
 use crate::ir::DType;
 
 fn input(dtype: DType, shape: &[i64]) -> InputSpec {
-    let dim = |(i, &n): (usize, &i64)| if n == 0 { Dim::unknown(i as u32) } else { Dim::Fixed(n) };
+    let dim = |(i, &n): (usize, &i64)| if n == 0 { Dim::unknown(i as u64) } else { Dim::Fixed(n) };
     InputSpec::new("x", dtype, shape.iter().enumerate().map(dim).collect())
 }
 

@@ -28,7 +28,7 @@ pub enum Atom {
     /// A symbol that the file names.
     Symbol(Arc<str>),
     /// A number that is not known before the run, told apart from others by its id.
-    Unknown(u32),
+    Unknown(u64),
     /// ⌊numerator / denominator⌋.
     Floor(Dim, Dim),
 }
@@ -40,7 +40,7 @@ impl Dim {
     }
 
     /// A dimension that nothing is known of; it equals the one with the same id alone.
-    pub fn unknown(id: u32) -> Dim {
+    pub fn unknown(id: u64) -> Dim {
         Dim::atom(Atom::Unknown(id))
     }
 

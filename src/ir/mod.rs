@@ -11,6 +11,8 @@ mod attribute;
 mod dim;
 mod function;
 mod graph;
+#[cfg(test)]
+mod graph_tests;
 mod node;
 mod parse;
 mod print;

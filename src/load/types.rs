@@ -9,7 +9,7 @@ use std::collections::HashMap;
 /// The sizes that a file leaves open, told apart.
 #[derive(Default)]
 pub(super) struct OpenSizes {
-    unnamed: u32,
+    unnamed: u64,
     /// How often a name has been met that says nothing.
     placeholders: HashMap<String, u32>,
 }

@@ -96,7 +96,7 @@ impl<'a> Surroundings<'a> {
         T: Default,
     {
         let Analysis { model, facts, .. } = self.analysis;
-        let unknowns = Cell::new(1 << 24);
+        let unknowns = Cell::new(crate::infer::ASKED);
         let Some(call) = model.graph.call(node) else { return T::default() };
         see(&Site::new(model, &model.graph, node, call, facts, &unknowns), ops::rule_of(model, call))
     }

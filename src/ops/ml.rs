@@ -194,13 +194,13 @@ const CLASSIFIER: Rule = Rule {
 };
 
 /// As many numbers of every row as `targets` says.
-const LINEAR_REGRESSOR: Rule = regressor(|site| Ok(vec![predictions(site, "targets", 1, Some(DType::F32))]));
+const LINEAR_REGRESSOR: Rule = regressor(|site| Ok(vec![predictions(site, "targets", Some(DType::F32))]));
 
-const TREE_REGRESSOR: Rule = regressor(|site| Ok(vec![predictions(site, "n_targets", 1, Some(DType::F32))]));
+const TREE_REGRESSOR: Rule = regressor(|site| Ok(vec![predictions(site, "n_targets", Some(DType::F32))]));
 
-const TREE_ENSEMBLE: Rule = regressor(|site| Ok(vec![predictions(site, "n_targets", 1, site.dtype(0))]));
+const TREE_ENSEMBLE: Rule = regressor(|site| Ok(vec![predictions(site, "n_targets", site.dtype(0))]));
 
-const SVM_REGRESSOR: Rule = regressor(|site| Ok(vec![predictions(site, "", 1, Some(DType::F32))]));
+const SVM_REGRESSOR: Rule = regressor(|site| Ok(vec![predictions(site, "", Some(DType::F32))]));
 
 const fn regressor(infer: fn(&Site) -> Result<Vec<Fact>, String>) -> Rule {
     Rule {
@@ -229,9 +229,10 @@ fn floats_of([rows, columns]: [Option<Dim>; 2], site: &Site) -> Fact {
     Fact::maybe(Some(DType::F32), shape)
 }
 
-fn predictions(site: &Site, attribute: &str, default: i64, dtype: Option<DType>) -> Fact {
-    let columns = Dim::Fixed(site.call.int(attribute, default));
-    Fact { dtype, ..floats_of([site.shape(0).map(rows), Some(columns)], site) }
+/// As many numbers of every row as the attribute says; one where there is none.
+fn predictions(site: &Site, attribute: &str, dtype: Option<DType>) -> Fact {
+    let columns = Some(site.call.int(attribute, 1)).filter(|&n| n > 0).map(Dim::Fixed);
+    Fact { dtype, ..floats_of([site.shape(0).map(rows), columns], site) }
 }
 
 fn same_shape(site: &Site, dtype: Option<DType>) -> Fact {

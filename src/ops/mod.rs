@@ -361,7 +361,7 @@ pub fn rule(domain: &str, op: &str) -> Option<&'static Rule> {
 /// that can't make a result without the data, and without which the other constants can't make it zero.
 pub fn factors(model: &Model, facts: &Facts, node: NodeId) -> Vec<u16> {
     let Some(call) = model.graph.call(node) else { return vec![] };
-    let unknowns = Cell::new(1 << 25);
+    let unknowns = Cell::new(crate::infer::ASKED);
     let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
     let rule = rule_of(model, call);
     let tensor = |slot: u16| site.tensor(usize::from(slot));

@@ -161,7 +161,7 @@ impl Net {
             results: graph.results(node).map(shape).collect(),
             labels: &labels,
         };
-        let unknowns = Cell::new(1 << 30);
+        let unknowns = Cell::new(crate::infer::ASKED);
         let call = graph.call(node).expect("a call");
         let site = Site::new(&self.model, graph, node, call, &facts, &unknowns);
         (rule_of(&self.model, call).refit)(&site, &cut)
@@ -185,7 +185,7 @@ impl Net {
 
     pub fn is_identity(&self, value: ValueId) -> bool {
         let facts = self.facts();
-        let unknowns = Cell::new(1 << 30);
+        let unknowns = Cell::new(crate::infer::ASKED);
         let call = self.model.graph.call(value.node).expect("a call");
         let site = Site::new(&self.model, &self.model.graph, value.node, call, &facts, &unknowns);
         (rule_of(&self.model, call).is_identity)(&site)

@@ -200,6 +200,25 @@ mod tests {
     }
 
     #[test]
+    fn a_zero_point_of_weights_is_named() {
+        let text = "g (f32[2,4] x) => (f32[2,3] y) {
+            u8[4,8] a #1
+            u8[8,3] b #2
+            f32 s = {0.5}
+            u8 p = {119}
+            ad = DequantizeLinear(a, s, p)
+            bd = DequantizeLinear(b, s, p)
+            u = MatMul(x, ad)
+            y = MatMul(u, bd)
+        }";
+        let model = crate::ir::parse(text, &|_| None).expect("a model");
+        let analysis = crate::prune::prepare(&model).expect("it can be analyzed");
+        let hidden = analysis.groups.all.iter().find(|g| g.size == 8).expect("the hidden units");
+        let whys: Vec<String> = hidden.inexact.iter().map(|p| p.why.to_string()).collect();
+        assert_snapshot!(whys.join("; "), @"its weights have the zero point 119: a weight that the proof sets to 0 is not zero there");
+    }
+
+    #[test]
     fn a_dynamic_range_holds_zero_anyway() {
         // Relu keeps what is zero, and Sigmoid does not: the scale would be another one.
         let exact = |op: &str| {

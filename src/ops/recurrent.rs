@@ -303,6 +303,32 @@ mod tests {
     }
 
     #[test]
+    fn a_quantized_state_begins_at_zero_or_widens_its_range() {
+        let exact = |state: &str| {
+            let text = format!(
+                "<ir_version: 8, opset_import: [\"\" : 17, \"com.microsoft\" : 1]>
+                g (f32[5,2,4] x, f32[1,2,8] s) => (f32[5,1,2,3] y) {{
+                    i8[1,4,32] w #1
+                    i8[1,8,32] r #2
+                    f32[1] scale = {{0.5}}
+                    i8[1] p = {{0}}
+                    f32 number = {{{state}}}
+                    i64[3] shape = {{1, 2, 8}}
+                    f32[8,3] v #3
+                    h = Expand(number, shape)
+                    a = com.microsoft.DynamicQuantizeLSTM<hidden_size=8>(x, w, r, _, _, h, h, _, scale, p, scale, p)
+                    y = MatMul(a, v)
+                }}"
+            );
+            let model = crate::ir::parse(&text, &|_| None).expect("a model");
+            let analysis = crate::prune::prepare(&model).expect("it can be analyzed");
+            analysis.groups.all.iter().any(|g| g.size == 8 && g.pins.is_empty() && g.is_exact())
+        };
+        assert!(exact("0.0"));
+        assert!(!exact("0.5"));
+    }
+
+    #[test]
     fn contradictions() {
         let lstm = |attributes: &str, w: &str, r: &str| show("LSTM", 14, attributes, &["=5 2 10", w, r]);
         assert_snapshot!(

@@ -5,9 +5,11 @@
 
 use super::broadcast::broadcast;
 use super::content::{carry, elements, flat, number, scalar, select, small, spread};
+use super::site::normalize_axis;
 use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
 use crate::infer::{CONTENT_LIMIT, Element, Fact};
 use crate::ir::{Attribute, DType, Dim, Tensor};
+use std::collections::HashSet;
 
 pub const RULES: &[(&str, Rule)] = &[
     ("Shape", SHAPE),
@@ -18,7 +20,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Tile", TILE),
 ];
 
-/// Shape: the operand's dimensions, from `start` up to `end` (opset 15). What it reads at run time must stay; a
+/// Shape: the operand's dimensions, from `start` up to `end` (opset 15). What is read of them at run time must stay; a
 /// pass replaces it where the content is known.
 const SHAPE: Rule = Rule {
     infer: |site| {
@@ -30,12 +32,44 @@ const SHAPE: Rule = Rule {
     axes: |site| {
         let rank = site.rank(0)?;
         let span = span(site, rank);
-        let axis = |i: usize| if span.contains(&i) { "_".to_owned() } else { format!("~x{i}") };
+        let read = read(site, span.len());
+        let is_read = |i: usize| span.contains(&i) && read.as_ref().is_none_or(|r| r.contains(&(i - span.start)));
+        let axis = |i: usize| if is_read(i) { "_".to_owned() } else { format!("~x{i}") };
         let axes: Vec<String> = (0..rank).map(axis).collect();
         Some(AxisRule::new(format!("{} -> _", axes.join(" "))).why("its length is read at run time"))
     },
     ..Rule::OPAQUE
 };
+
+/// The positions of a vector that are read, where there are readers and all of them say which.
+fn read(site: &Site, count: usize) -> Option<HashSet<usize>> {
+    let mut read = HashSet::new();
+    let mut readers = site.readers(0).peekable();
+    readers.peek()?;
+    for reader in readers {
+        match reader? {
+            (reader, 0) if reader.call.domain.is_empty() => match reader.call.op.as_str() {
+                "Gather" => {
+                    let positions = reader.ints(1)?.into_iter().map(|i| normalize_axis(i, count).ok());
+                    read.extend(positions.collect::<Option<Vec<_>>>()?);
+                }
+                "Slice" => {
+                    let bound = |attribute, slot| reader.ints_from(attribute, slot).ok()??.first().copied();
+                    let at =
+                        |n: i64| if n < 0 { n.saturating_add(count as i64) } else { n }.clamp(0, count as i64) as usize;
+                    if reader.ints_from("steps", 4).ok()?.is_some_and(|s| s != [1]) {
+                        return None;
+                    }
+                    read.extend(at(bound("starts", 1)?)..at(bound("ends", 2)?));
+                }
+                "Shape" | "Size" => {}
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+    Some(read)
+}
 
 /// Size: how many elements the operand has.
 const SIZE: Rule = Rule {
@@ -305,6 +339,18 @@ mod tests {
         let open = net.input("f32 ..");
         let none = net.call("Shape", &[open], &[]);
         assert_eq!(net.show(none), "i64[?0]");
+    }
+
+    #[test]
+    fn what_nobody_picks_of_a_shape_is_not_read() {
+        let mut net = Net::new(17);
+        let w = net.weight(&[8, 4, 6, 5]);
+        let shape = net.call("Shape", &[w], &[]);
+        let (last, from, to) = (net.int(-1), net.ints(&[-3]), net.ints(&[-2]));
+        net.call("Gather", &[shape, last], &[]);
+        net.call("Slice", &[shape, from, to], &[]);
+        net.call("Size", &[shape], &[]);
+        assert_eq!(net.show_axes(&[w]), "[c0:8, 4, c2:6, 5]");
     }
 
     #[test]

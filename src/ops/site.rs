@@ -1,7 +1,7 @@
 //! A call with what is known around it, and what a cut does to it.
 
 use crate::infer::{Fact, Facts, fresh_unknown};
-use crate::ir::{Attribute, Call, DType, Dim, Graph, Model, NodeId, Tensor};
+use crate::ir::{Attribute, Call, DType, Dim, Graph, Model, NodeId, Tensor, ValueId};
 use std::cell::Cell;
 
 /// A call with the facts and constants around it: all that a rule may look at.
@@ -13,23 +13,38 @@ pub struct Site<'a> {
     operands: Vec<Option<(&'a Fact, Option<&'a Tensor>)>>,
     /// Facts of the results; empty while they are being inferred.
     results: Vec<&'a Fact>,
-    unknowns: &'a Cell<u32>,
+    unknowns: &'a Cell<u64>,
+    model: &'a Model,
+    graph: &'a Graph,
+    node: NodeId,
+    facts: &'a Facts,
 }
 
 impl<'a> Site<'a> {
     /// A call in its surroundings. `unknowns` numbers the dimensions that its rule makes up.
     pub fn new(
-        model: &Model,
+        model: &'a Model,
         graph: &'a Graph,
         node: NodeId,
         call: &'a Call,
         facts: &'a Facts,
-        unknowns: &'a Cell<u32>,
+        unknowns: &'a Cell<u64>,
     ) -> Site<'a> {
         let slots = graph.operands(node).into_iter().take(usize::from(call.arity));
         let operands = slots.map(|v| v.map(|v| (facts.get(v), graph.tensor(v)))).collect();
         let results = graph.results(node).map(|v| facts.get(v)).collect();
-        Site { call, opset: model.opset(&call.domain), operands, results, unknowns }
+        let opset = model.opset(&call.domain);
+        Site { call, opset, operands, results, unknowns, model, graph, node, facts }
+    }
+
+    /// The calls that read a result, each with the slot; `None` for an output, a subgraph, or a local function.
+    pub fn readers(&self, port: u16) -> impl Iterator<Item = Option<(Site<'a>, usize)>> {
+        let uses = self.graph.uses(ValueId { node: self.node, port }).into_iter();
+        uses.map(|u| {
+            let call = self.graph.call(u.node).filter(|c| u.slot < c.arity && !self.model.is_local(c))?;
+            let site = Site::new(self.model, self.graph, u.node, call, self.facts, self.unknowns);
+            Some((site, usize::from(u.slot)))
+        })
     }
 
     /// How many operand slots the call lists, empty ones included.

@@ -34,7 +34,7 @@ const SLICE: Rule = Rule {
         let Ok(Some(ranges)) = ranges(site, shape.len()) else {
             return Some(AxisRule::new("_* -> _*").why("its range is computed at run time"));
         };
-        let mut rule = AxisRule::new("").why("its range is computed at run time, or has gaps").carries();
+        let mut rule = AxisRule::new("").why("its range is computed at run time").carries();
         let mut from: Vec<String> = (0..shape.len()).map(|i| format!("x{i}")).collect();
         let mut to = from.clone();
         let writable = can_write(site);
@@ -46,10 +46,12 @@ const SLICE: Rule = Rule {
             }
             if let Some(step) = range.stride(size) {
                 (from[axis], to[axis]) = (format!("(b{axis} {step})"), format!("b{axis}"));
+                rule.why = range.obstacle().unwrap_or(rule.why);
                 continue;
             }
             let Some((a, b, c)) = range.parts(size).filter(|_| writable) else {
                 (from[axis], to[axis]) = ("_".into(), "_".into());
+                rule.why = range.obstacle().unwrap_or(rule.why);
                 continue;
             };
             let parts = [(format!("a{axis}"), a, "~"), (format!("b{axis}"), b, ""), (format!("c{axis}"), c, "~")];
@@ -197,6 +199,17 @@ impl Range {
         (step == 1 && size.size() > Some(0)).then_some((start, count, rest))
     }
 
+    /// What else than open ends keeps the range from being a term of a sum.
+    fn obstacle(&self) -> Option<&'static str> {
+        match self.step? {
+            1 => None,
+            step if step < 0 => {
+                Some("it reads the axis backwards, so that units would have to go from both ends alike")
+            }
+            _ => Some("it leaves out elements between those that it reads"),
+        }
+    }
+
     /// The step, if the range takes one element of every block of that many: `(b step) -> b`. Nothing of it has to
     /// be rewritten when blocks go.
     fn stride(&self, size: &Dim) -> Option<i64> {
@@ -280,6 +293,7 @@ fn moved(site: &Site, cut: &Cut) -> Option<Refit> {
 #[cfg(test)]
 mod tests {
     use super::super::nets::{Net, int, ints};
+    use crate::ops::testing::Case;
 
     #[test]
     fn a_range_is_a_term_of_a_sum() {
@@ -291,6 +305,16 @@ mod tests {
         assert_eq!(net.show_refit(y, &[(w, 1, 1)]), "starts=Ints([1]) ends=Ints([7])");
         assert_eq!(net.show_refit(y, &[(y, 1, 5)]), "starts=Ints([2]) ends=Ints([7])");
         assert_eq!(net.show_refit(y, &[]), "");
+    }
+
+    #[test]
+    fn what_is_read_backwards_or_with_gaps_stays() {
+        let why = |attributes: &str| {
+            Case::new("Slice", 13, "", &["=4 6", "=i64[5]", attributes, "=i64[1]", "=i64[-1]"], 1).reasons()
+        };
+        assert_eq!(why("=i64[-7]"), "it reads the axis backwards, so that units would have to go from both ends alike");
+        let gaps = Case::new("Slice", 13, "", &["=4 6", "=i64[1]", "=i64[6]", "=i64[1]", "=i64[3]"], 1);
+        assert_eq!(gaps.reasons(), "it leaves out elements between those that it reads");
     }
 
     #[test]

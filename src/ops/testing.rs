@@ -43,7 +43,7 @@ impl Case {
     }
 
     fn with_site<T>(&self, facts: &Facts, see: impl FnOnce(&Site) -> T) -> T {
-        let unknowns = Cell::new(1 << 28);
+        let unknowns = Cell::new(crate::infer::ASKED);
         let graph = &self.model.graph;
         let call = graph.call(self.call).expect("a call");
         see(&Site::new(&self.model, graph, self.call, call, facts, &unknowns))

@@ -5,7 +5,7 @@ use super::branch;
 use super::convert::{datum_type, from_tract, to_tract};
 use super::examine::{self, Operators};
 use super::guarded as caught;
-use super::{OracleError, Plan, Signature, rewrite, sparse};
+use super::{OracleError, Plan, Signature, rewrite, scatter, sparse};
 use crate::feed::Feed;
 use crate::ir::Tensor;
 use prost::Message;
@@ -38,6 +38,7 @@ impl Engine {
         let mut proto = ModelProto::decode(model).map_err(|e| OracleError::Decode(e.to_string()))?;
         let mut onnx = tract_onnx::onnx();
         onnx.op_register.insert("If", branch::branches);
+        onnx.op_register.insert("ScatterND", scatter::scatter);
         let opset = proto.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx"));
         let opset = opset.map_or(1, |o| o.version);
         let graph = proto.graph.as_mut().ok_or_else(|| OracleError::Decode("it has no graph".into()))?;

@@ -35,6 +35,8 @@ mod quantized_lstm;
 #[cfg(feature = "tract")]
 mod rewrite;
 #[cfg(feature = "tract")]
+mod scatter;
+#[cfg(feature = "tract")]
 mod sparse;
 #[cfg(feature = "tract")]
 mod steps;

@@ -135,3 +135,69 @@ fn a_quantized_lstm_is_written_out() {
     ];
     near(&output(text, &[3, 1, 2], &[0.5, -1.0, 1.5, 0.25, -0.75, 0.5]).unwrap(), &expected);
 }
+
+#[test]
+fn each_if_takes_its_own_branch() {
+    let branch = |x: &str, k: usize| {
+        format!(
+            "If<then_branch = t{k} () => (a{k}) {{ a{k} = Relu({x}) }}, else_branch = e{k} () => (b{k}) {{ b{k} = Neg({x}) }}>(c)"
+        )
+    };
+    let text = format!(
+        "g (f32[2] x) => (f32[2] y) {{
+            f32 zero = {{0.0}}
+            s = ReduceSum<keepdims=0>(x)
+            c = Greater(s, zero)
+            z = {}
+            y = {}
+        }}",
+        branch("x", 1),
+        branch("z", 2)
+    );
+    near(&output(&text, &[2], &[-1., 3.]).unwrap(), &[0., 3.]);
+    near(&output(&text, &[2], &[-3., 1.]).unwrap(), &[-3., 1.]);
+}
+
+#[test]
+fn branches_of_other_ranks_run_where_shapes_decide() {
+    let text = "g (f32[..] x) => (f32[..] y) {
+        i64 last = {-1}  i64 one = {1}  i64[1] axis = {-1}
+        s = Shape(x)
+        n = Gather(s, last)
+        c = Equal(n, one)
+        z = If<then_branch = t () => (a) { a = Squeeze(x, axis) }, else_branch = e () => (b) { b = Identity(x) }>(c)
+        y = Neg(z)
+    }";
+    near(&output(text, &[2, 1], &[1., 2.]).unwrap(), &[-1., -2.]);
+    near(&output(text, &[1, 2], &[1., 2.]).unwrap(), &[-1., -2.]);
+}
+
+#[test]
+fn a_branch_that_is_taken_keeps_its_names_apart() {
+    let text = "g (f32[2] x) => (f32[2] y) {
+        bool c = {true}
+        r = Relu(x)
+        i = If<then_branch = t () => (a) { r2 = Neg(r) a = Exp(r2) }, else_branch = e () => (b) { b = Neg(r) }>(c)
+        j = If<then_branch = t () => (a) { r2 = Neg(i) a = Exp(r2) }, else_branch = e () => (b) { b = Neg(i) }>(c)
+        y = Add(i, j)
+    }";
+    let of = |x: f64| (-x).exp() + (-(-x).exp()).exp();
+    near(&output(text, &[2], &[0., 1.]).unwrap(), &[of(0.), of(1.)]);
+}
+
+#[test]
+fn nodes_of_one_name_are_told_apart() {
+    let text = "g (f32[2] x) => (f32[2] y) { [same] a = Neg(x)  [x] b = Relu(a)  [same] y = Neg(b) }";
+    near(&output(text, &[2], &[-1., 2.]).unwrap(), &[-1., 0.]);
+}
+
+#[test]
+fn indices_from_the_end_are_written_to() {
+    let text = "g (f32[2,2] x) => (f32[2,2] y, f32[2,2] z) {
+        i64[1,1] row = {-1}  f32[1,2] rows = {7.0, 8.0}
+        i64[2,2] places = {0, -1, 1, 0}  f32[2] each = {5.0, 6.0}
+        z = ScatterND(x, row, rows)
+        y = ScatterND(z, places, each)
+    }";
+    near(&output(text, &[2, 2], &[1., 2., 3., 4.]).unwrap(), &[1., 5., 6., 8.]);
+}

@@ -55,8 +55,10 @@ fn verification() -> Verification {
 
 /// A report on a model of so many layers, groups, pins and refitted weights.
 pub(super) fn report(n: usize) -> Report {
-    let size =
-        |macs: u64| Size { cost: Cost { macs, params: 2000, bytes: 8000, peak: 0, nodes: n as u64 }, file: 9000 };
+    let size = |macs: u64| Size {
+        cost: Cost { macs, params: 2000, bytes: 8000, peak: 0, nodes: n as u64, choices: 0 },
+        file: 9000,
+    };
     let of = |i: usize, by: u64| CallSize {
         macs: 1000 * (1 + i as u64 % 7) / by,
         params: 100 / by,

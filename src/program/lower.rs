@@ -263,7 +263,7 @@ fn by_rule<'b>(
     if let Some(shape) = shapes.into_iter().find(|shape| is_huge(shape)) {
         return Err(format!("its result of shape {shape:?} has too many elements"));
     }
-    let unknowns = Cell::new(1 << 25);
+    let unknowns = Cell::new(crate::infer::ASKED);
     let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
     let values: Vec<Option<ValueId>> = model.graph.operands(node).into_iter().take(call.arity.into()).collect();
     let constant = |v: &ValueId| model.graph.constant(v.node).map(|_| v.node);

@@ -2,7 +2,7 @@
 
 use super::Repairs;
 use crate::analysis::Analysis;
-use crate::axes::{Binding, KeepSets, Kept};
+use crate::axes::{Binding, Group, KeepSets, Kept};
 use crate::contraction::{Contraction, is_summed};
 use crate::cost::{self, OpenDims};
 use crate::ir::NodeId;
@@ -34,5 +34,14 @@ pub fn unrepaired(analysis: &Analysis, keep: &KeepSets, repairs: &Repairs, open:
     };
     let mut found: Vec<Unrepaired> = graph.topological().into_iter().filter_map(left).collect();
     found.sort_by_key(|u| std::cmp::Reverse(u.macs));
+    if found.is_empty() && repairs.nodes.is_empty() {
+        found.extend(analysis.groups.all.iter().filter(|g| keep.of(&analysis.axes, g.leaf) != Kept::All).map(unread));
+    }
     found
+}
+
+/// A group whose units no sum of products reads.
+fn unread(group: &Group) -> Unrepaired {
+    let why = "nothing that reads its units multiplies them by weights".to_owned();
+    Unrepaired { node: group.id.to_string(), macs: 0, why }
 }

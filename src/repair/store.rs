@@ -49,14 +49,24 @@ pub(super) fn write(model: &mut Model, at: Use, wanted: &[f64]) -> Result<Vec<f6
     let scale = Scale::of(model, &expression, store, at);
     let scales = scale.map(|scale| scale.refit(&mut placing, wanted));
     let (numbers, reads) = placing.invert(wanted)?;
-    let tensor = &mut model.graph.constant_mut(store).ok_or(Obstacle::Expression)?.tensor;
-    put(tensor, &numbers).ok_or(Obstacle::Expression)?;
-    if let Some((node, tensor)) = scales
-        && let Some(constant) = model.graph.constant_mut(node)
-    {
-        constant.tensor = tensor;
+    let mut new = model.graph.constant(store).ok_or(Obstacle::Expression)?.tensor.clone();
+    put(&mut new, &numbers).ok_or(Obstacle::Expression)?;
+    let changes: Vec<(NodeId, Tensor)> = scales.into_iter().chain([(store, new)]).collect();
+    // What is linear for the numbers that were tried need not be so for these: an activation, say, or a bound.
+    let after = expression.run(&changes).and_then(|t| t.to_f64().ok()).ok_or(Obstacle::Expression)?;
+    if !is_near(&after, &reads) {
+        return Err(Obstacle::Expression);
     }
-    Ok(reads)
+    for (node, tensor) in changes {
+        model.graph.constant_mut(node).ok_or(Obstacle::Expression)?.tensor = tensor;
+    }
+    Ok(after)
+}
+
+/// Whether numbers are the same but for rounding.
+fn is_near(a: &[f64], b: &[f64]) -> bool {
+    let largest = a.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= EXACT * largest)
 }
 
 /// Replaces a tensor's numbers. Returns them as the type rounds them.
@@ -135,9 +145,8 @@ impl Placing {
         }
         let placing = Placing { dtype: tensor.dtype, stored, places, factors, summands };
         placing.places.iter().all(|&p| p < placing.stored.len()).then_some(())?;
-        let largest = now.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-        let holds = |i: usize| (placing.read(i, &placing.stored) - now[i]).abs() <= EXACT * largest;
-        (0..now.len()).all(holds).then_some(placing)
+        let made: Vec<f64> = (0..now.len()).map(|i| placing.read(i, &placing.stored)).collect();
+        is_near(now, &made).then_some(placing)
     }
 
     /// What an element of the expression is for these numbers of the constant.

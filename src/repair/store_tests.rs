@@ -177,7 +177,11 @@ fn computed_weights_are_repaired_like_plain_ones() {
 #[test]
 fn what_is_not_repaired_is_named_with_the_reason() {
     let told = |second: &str| repaired(second).3;
-    let shared = "f32[24,5] w #2\na1 = MatMul(r, w)\nr2 = Neg(r)\na2 = MatMul(r2, w)\ny = Add(a1, a2)";
+    let shared = "f32[5,24] t #3\nw = Transpose<perm=[1,0]>(t)\na1 = MatMul(r, w)\nr2 = Neg(r)\na2 = MatMul(r2, w)\ny = Add(a1, a2)";
     let integers = "f32 s = {0.01}\nu8 z = {0}\nq = QuantizeLinear(r, s, z)\nu8[24,5] w #5\ni = MatMulInteger(q, w, z)\ny = Cast<to=1>(i)";
-    insta::assert_debug_snapshot!((told(shared), told(integers)), @"");
+    insta::assert_snapshot!([told(shared), told(integers)].concat().join("\n"), @r"
+    a1 7680: other calls read its weight too
+    a2 7680: other calls read its weight too
+    i 7680: it computes in integers
+    ");
 }

@@ -235,7 +235,7 @@ fn scales(model: &Model, facts: &Facts, variables: &[Variable]) -> Vec<usize> {
     let mut found: HashSet<NodeId> = HashSet::new();
     for node in model.graph.calls() {
         let Some(call) = model.graph.call(node) else { continue };
-        let unknowns = Cell::new(1 << 25);
+        let unknowns = Cell::new(crate::infer::ASKED);
         let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
         if (ops::rule_of(model, call).statistics)(&site).is_some() {
             let slots = ops::factors(model, facts, node).into_iter();

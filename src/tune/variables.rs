@@ -106,7 +106,7 @@ fn statistics(model: &Model, facts: &Facts, running: Running) -> HashSet<NodeId>
     let mut fixed = HashSet::new();
     for node in model.graph.calls() {
         let Node::Call(call) = model.graph.node(node) else { continue };
-        let unknowns = Cell::new(1 << 25);
+        let unknowns = Cell::new(crate::infer::ASKED);
         let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
         let Some((mean, variance)) = (ops::rule_of(model, call).statistics)(&site) else { continue };
         let all = (0..call.arity).filter(|&slot| running == Running::Freeze || slot == mean || slot == variance);

@@ -21,6 +21,7 @@ mod paths;
 mod plans;
 mod proof;
 mod ready;
+mod repair;
 mod small;
 mod sparsity;
 #[cfg(feature = "gradients")]

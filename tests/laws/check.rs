@@ -90,6 +90,11 @@ fn open(closed: Trial, mut model: Model, d: &mut Draw, seen: &mut Seen) -> Resul
     trial.cuts(d, seen)
 }
 
+/// Whether all numbers are.
+fn is_finite(tensors: &[Tensor]) -> bool {
+    tensors.iter().all(|t| t.to_f64().map_or(true, |numbers| numbers.iter().all(|x| x.is_finite())))
+}
+
 impl Trial<'_> {
     /// Law 1: what is inferred evaluates to what is.
     fn shapes(&self, length: &dyn Fn(&Atom) -> Option<i64>) -> Result<(), String> {
@@ -155,7 +160,7 @@ impl Trial<'_> {
     }
 
     fn site<T>(&self, facts: &Facts, see: impl FnOnce(&Site) -> T) -> T {
-        let unknowns = Cell::new(1 << 29);
+        let unknowns = Cell::new(secateur::infer::ASKED);
         let graph = &self.analysis.model.graph;
         let call = graph.call(self.call).expect("a call");
         see(&Site::new(&self.analysis.model, graph, self.call, call, facts, &unknowns))
@@ -179,6 +184,9 @@ impl Trial<'_> {
         }
         let reference = self.results(&masked(&self.analysis, &keep)).map_err(|e| e.to_string())?;
         self.agree(&keep, &dropped, &reference).map_err(|e| format!("law 4 (keep {keep:?}): {e}"))?;
+        if is_finite(self.truth.as_deref().unwrap_or_default()) && !is_finite(&reference) {
+            return Err(format!("law 4 (keep {keep:?}): the masked call has a pole, and nobody said so"));
+        }
         let shared: Vec<&Group> = exact.into_iter().filter(|g| self.is_shared(g.leaf)).collect();
         if shared.is_empty() {
             return Ok(());

@@ -7,7 +7,8 @@
 //! 2. after a cut, inference finds what the axes predicted (`apply` itself asserts it);
 //! 3. along shared labels, the call on less computes less of the same;
 //! 4. the cut call computes what the masked call does, of what is kept;
-//! 5. the same for graphs (`graphs.rs`), through the very functions that `secateur prune` calls.
+//! 5. the same for graphs (`graphs.rs`), through the very functions that `secateur prune` calls;
+//! 6. what stays is what it was, whatever weights and scales are made of (`expressions.rs`).
 //!
 //! And where a rule claims zeros, an identity or an operand that it passes on, it is so. What is real is what tract computes.
 //! `SECATEUR_CASES=20` makes twenty times as many cases.
@@ -16,6 +17,7 @@ mod case;
 mod check;
 mod draw;
 mod eval;
+mod expressions;
 mod graphs;
 mod inexact;
 mod lossless;

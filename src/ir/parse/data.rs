@@ -96,7 +96,7 @@ impl<'a> Parser<'a> {
             return Ok(signed(Dim::symbol(&name)));
         }
         if self.cursor.eat("?") {
-            return Ok(signed(Dim::unknown(self.whole("the number of an unknown", "")?)));
+            return Ok(signed(Dim::unknown(self.whole::<u32>("the number of an unknown", "")?.into())));
         }
         if self.cursor.sees("floor") && self.cursor.clone().take(char::is_alphanumeric) == "floor" {
             let before = self.cursor.clone();

@@ -283,7 +283,7 @@ fn info() -> impl Strategy<Value = ValueInfo> {
     let dim = prop_oneof![
         (-9i64..99).prop_map(Dim::Fixed),
         name().prop_map(|s| Dim::symbol(&s) * Dim::Fixed(3) - Dim::symbol("n")),
-        (0u32..9).prop_map(|i| Dim::unknown(i).div_floor(&Dim::Fixed(2))),
+        (0u64..9).prop_map(|i| Dim::unknown(i).div_floor(&Dim::Fixed(2))),
     ];
     let ty = prop_oneof![
         Just(Type::Other),

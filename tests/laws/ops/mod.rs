@@ -134,4 +134,5 @@ pub const LIMITED: &[(&str, &str)] =
     &[("com.microsoft.MultiHeadAttention", "tract wants values to be as wide as queries")];
 
 /// Operators that nothing can be cut of.
-pub const PINNED: &[&str] = &["Log", "LpNormalization", "NonZero", "Range", "Reciprocal", "Size"];
+pub const PINNED: &[&str] =
+    &["Acosh", "Log", "LpNormalization", "NonZero", "Range", "Reciprocal", "ReduceLogSum", "Size"];
