@@ -270,7 +270,11 @@ fn assumed(model: &Model, feed: &Feed) -> Option<String> {
     let (_, first, _) = open.iter().find(|(axis, ..)| *axis > 0).or(open.first())?;
     let told: Vec<&str> = open.iter().take(NAMED).map(|(.., told)| told.as_str()).collect();
     let more = if open.len() > NAMED { ", …" } else { "" };
-    Some(format!("its open axes were made up as {}{more}; say others with `--dim {first}=SIZE`", told.join(", ")))
+    let whole = passes::opened(model);
+    let trouble = sizes::fit(&whole, &Given::default(), Start::RUN).ok()?.trouble;
+    let trouble = trouble.map(|(node, what)| format!(", which `{}` contradicts ({what})", whole.graph.label(node)));
+    let (told, why) = (told.join(", "), trouble.unwrap_or_default());
+    Some(format!("its open axes were made up as {told}{more}{why}; say others with `--dim {first}=SIZE`"))
 }
 
 /// A runner for a model in memory.

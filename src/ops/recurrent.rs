@@ -173,6 +173,11 @@ fn check_weights(site: &Site, gates: i64, h: &Dim) -> Result<(), String> {
     same(5, 2, h, "initial states")?;
     same(6, 2, h, "initial cells")?;
     same(7, 1, &rows(3), "peepholes")?;
+    let batch = usize::from(!has_batch_first(site));
+    if let Some(samples) = site.dim(0, batch) {
+        same(5, batch, samples, "initial states")?;
+        same(6, batch, samples, "initial cells")?;
+    }
     match (site.dim(0, 2), site.dim(1, 2)) {
         (Some(x), Some(w)) => agree(w, x, |w, x| format!("the weights expect {w} features but the input has {x}")),
         _ => Ok(()),
