@@ -22,6 +22,7 @@ mod plans;
 mod proof;
 mod ready;
 mod repair;
+mod sizes;
 mod small;
 mod sparsity;
 #[cfg(feature = "gradients")]
