@@ -170,7 +170,7 @@ fn states_and_the_axis_of_samples() {
     assert!(states(&model, &facts, &inputs).is_empty());
     let axes = |text: &str, given: &Given| -> Vec<usize> {
         let model = self::model(text);
-        let inputs: Vec<Input> = inputs(&model.graph).into_iter().flatten().collect();
+        let inputs: Vec<Input> = super::inputs(&model.graph).into_iter().flatten().collect();
         let lengths = fit(&model, given, Start::RUN).unwrap();
         batch_axes(&model, &inputs, given, &lengths).into_values().collect()
     };
