@@ -43,7 +43,7 @@ def known(model):
         if not info.type.HasField("tensor_type") or not tensor.elem_type: continue
         dims = None
         if tensor.HasField("shape"):
-            dims = [d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim]
+            dims = [(d.dim_value if d.dim_value >= 0 else None) if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim]
         found[info.name] = (dtype(tensor.elem_type), dims)
     return found
 
