@@ -200,7 +200,7 @@ fn repaired(report: &Report) -> String {
         if let Some(most) = few.iter().max_by_key(|r| r.reads) {
             let text = format!(
                 "  too few samples: {} of them read more numbers than there are samples (`{}`: {} numbers, {} samples), \
-                 so their repair is held back; give more with --calib and --samples",
+                 so the repair learns little from them; give more with --calib and --samples",
                 few.len(),
                 most.node,
                 most.reads,
