@@ -1,6 +1,6 @@
 //! How results are shown: JSON for machines, tables and sentences for people.
 
-use super::{Failure, figures, machine, progress, trials};
+use super::{Failure, figures, machine, progress, talk, trials};
 use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
@@ -36,6 +36,7 @@ const NAMES: usize = 3;
 
 /// Prints text to stdout. A reader that has gone away is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
+    talk::said();
     match progress::without_bars(|| std::io::stdout().write_all(text.as_bytes())) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format!("stdout: {e}"))),
         _ => Ok(()),
