@@ -103,9 +103,14 @@ fn is_taken(
         // Padding that is there does not count, and the margin does.
         "AveragePool" if value == 0.0 && !is_padded && model.opset("") >= 7 => Some(true),
         "MaxPool" if value == f64::NEG_INFINITY => Some(false),
-        "MaxPool" if value == 0.0 && never_negative() => Some(false),
+        "MaxPool" if value == 0.0 && is_dense(call) && never_negative() => Some(false),
         _ => None,
     }
+}
+
+/// Whether the elements of a window are neighbours, so that one that is not in the padding alone has some inside.
+fn is_dense(call: &Call) -> bool {
+    call.ints("dilations").is_none_or(|d| d.iter().all(|&n| n == 1))
 }
 
 fn is_pool(call: &Call) -> bool {

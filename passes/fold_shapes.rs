@@ -23,6 +23,7 @@
 //! stays as it is, and so do values that graph outputs or subgraphs look at.
 
 use super::edit::{ask, is_listed, new_constant};
+use super::foldable::SMALL;
 use super::shorter::Shorter;
 use super::{Change, Context, Materializer, OptionError, Options, Pass, PassError};
 use crate::axes::Axes;
@@ -43,6 +44,9 @@ impl FoldShapes {
         Ok(FoldShapes { shorter: options.take_or("shorter", false)? })
     }
 }
+
+/// Numbers of so many bytes are welcome, whatever they are made of, in a model that is about to be cut.
+const LARGE: usize = 1024;
 
 /// What an operand has to be instead.
 pub(super) enum Target {
@@ -88,6 +92,9 @@ fn computed(model: &Model, facts: &Facts, steady_too: bool) -> Vec<(Use, ValueId
     let mut steady = HashMap::new();
     let is_known = |v: ValueId| number(facts.get(v)).is_some() && !is_weight(graph, facts.get(v), v);
     let is_number = |v: ValueId| is_known(v) || graph.uses(v).is_empty();
+    // What holds many numbers is left to the passes that weigh what is worth it, unless a cut could change it.
+    let most = if steady_too { SMALL } else { LARGE };
+    let is_large = |v: ValueId| number(facts.get(v)).is_some_and(|t| t.byte_len() > most);
     let mut found = vec![];
     for node in graph.topological() {
         let inner = graph.results(node).all(is_number);
@@ -96,7 +103,11 @@ fn computed(model: &Model, facts: &Facts, steady_too: bool) -> Vec<(Use, ValueId
             let Some(value) = value.filter(|v| graph.call(v.node).is_some() && is_listed(graph, at)) else { continue };
             let fact = facts.get(value);
             let small = fact.dtype == Some(DType::I64) && fact.rank().is_some_and(|r| r < 2);
-            let wanted = is_known(value) || (small && (steady_too || !is_steady(graph, value, &mut steady)));
+            let open = small && (steady_too || !is_steady(graph, value, &mut steady));
+            let wanted = match is_known(value) {
+                true => !is_large(value) || !is_steady(graph, value, &mut steady),
+                false => open,
+            };
             if wanted && !(inner && graph.is_used(node)) {
                 found.push((at, value));
             }

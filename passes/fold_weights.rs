@@ -18,14 +18,15 @@
 //! zeros would reach them.
 //!
 //! Only weights of which an axis is pinned or not exact because of their own expression are computed, and only where
-//! they take no more bytes than the constants that go; all others are cut as they stand, and lose nothing.
+//! they take no more bytes than the constants that go, and nothing else reads a part of the expression; all others are
+//! cut as they stand, and lose nothing.
 
 use super::edit::is_listed;
 use super::fold_constants::{SMALL, evaluate, foldable, freed, frontier, replace};
 use super::{Change, Context, Pass, PassError};
 use crate::axes::{self, Axes, Var};
 use crate::infer::{self, Facts, count};
-use crate::ir::{DType, Graph, Model, NodeId, Origin, Trace, Use, ValueId};
+use crate::ir::{DType, Graph, Model, NodeId, Origin, Tensor, Trace, Use, ValueId};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub struct FoldWeights;
@@ -46,11 +47,11 @@ impl Pass for FoldWeights {
             return Ok(Change(0));
         }
         let values: Vec<ValueId> = found.iter().map(|(v, _)| *v).collect();
-        let mut computed = vec![];
-        for (value, tensor) in evaluate(model, &facts, &values, cx) {
-            let Some(one) = found.iter().find(|(v, _)| *v == value) else { continue };
-            computed.push((value, tensor, Tracer::new(model, &found, one).traces()));
-        }
+        let tensors: HashMap<ValueId, Tensor> = evaluate(model, &facts, &values, cx).into_iter().collect();
+        let found = that_go(&model.graph, found.into_iter().filter(|(v, _)| tensors.contains_key(v)).collect());
+        let traced =
+            |one: &Weight| Some((one.0, tensors.get(&one.0)?.clone(), Tracer::new(model, &found, one).traces()));
+        let computed: Vec<(ValueId, Tensor, Vec<Trace>)> = found.iter().filter_map(traced).collect();
         let mut taken = model.graph.all_names();
         let changed = computed.len();
         for (value, tensor, traces) in computed {
@@ -63,6 +64,30 @@ impl Pass for FoldWeights {
 /// What a value is computed from, calls and constants.
 type Cone = BTreeSet<NodeId>;
 
+/// A value to compute, and what it is computed from.
+type Weight = (ValueId, Cone);
+
+/// The weights whose expressions go altogether once all of these are computed. If something else read a part of one,
+/// what it reads could be cut, and zeros in the file would change the weight as well.
+fn that_go(graph: &Graph, mut found: Vec<Weight>) -> Vec<Weight> {
+    loop {
+        let values: HashSet<ValueId> = found.iter().map(|(v, _)| *v).collect();
+        let inside: HashSet<NodeId> = found.iter().flat_map(|(_, cone)| cone).copied().collect();
+        let goes = |&node: &NodeId| {
+            graph.constant(node).is_some()
+                || graph.results(node).all(|v| {
+                    let replaced = |u: &Use| values.contains(&v) && is_listed(graph, *u);
+                    graph.uses(v).iter().all(|u| inside.contains(&u.node) || replaced(u))
+                })
+        };
+        let before = found.len();
+        found.retain(|(_, cone)| cone.iter().all(goes));
+        if found.len() == before {
+            return found;
+        }
+    }
+}
+
 /// Looks for weights that have to be computed.
 struct Search<'a> {
     graph: &'a Graph,
@@ -74,14 +99,14 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn run(mut self) -> Vec<(ValueId, Cone)> {
+    fn run(mut self) -> Vec<Weight> {
         for &node in self.computable {
             let leaves = self.blocks(node);
             if !leaves.is_empty() {
                 self.blocked.insert(node, leaves);
             }
         }
-        let mut found: Vec<(ValueId, Cone)> = vec![];
+        let mut found: Vec<Weight> = vec![];
         if self.blocked.is_empty() {
             return found;
         }
@@ -96,7 +121,7 @@ impl Search<'_> {
     }
 
     /// The value to compute for one that is read: itself, or what it is made of one by one, where that is smaller.
-    fn weight(&self, mut value: ValueId) -> Option<(ValueId, Cone)> {
+    fn weight(&self, mut value: ValueId) -> Option<Weight> {
         for _ in 0..STEPS {
             let cone = cone(self.graph, value.node);
             if !self.is_blocked(value, &cone) {
@@ -188,7 +213,7 @@ struct Tracer<'a> {
 const SOURCES: usize = 16;
 
 impl<'a> Tracer<'a> {
-    fn new(model: &Model, found: &'a [(ValueId, Cone)], (value, cone): &'a (ValueId, Cone)) -> Tracer<'a> {
+    fn new(model: &Model, found: &[Weight], (value, cone): &'a Weight) -> Tracer<'a> {
         // What uses the value must not pin it here.
         let mut part = model.clone();
         let outside = part.graph.nodes().into_iter().filter(|n| !cone.contains(n)).collect::<Vec<_>>();
@@ -196,7 +221,7 @@ impl<'a> Tracer<'a> {
         let graph = &model.graph;
         let inside = |u: &Use| cone.contains(&u.node);
         let computed = |n: NodeId| found.iter().any(|(v, c)| v != value && c.contains(&n));
-        let read = graph.uses(*value).iter().all(|&u| is_listed(graph, u) && !computed(u.node));
+        let read = !graph.uses(*value).iter().any(|u| computed(u.node));
         let source = |&node: &NodeId| {
             let Some(Origin::File(name)) = graph.constant(node).map(|c| &c.origin) else { return None };
             let uses: Vec<Use> = graph.uses(ValueId { node, port: 0 }).into_iter().filter(inside).collect();

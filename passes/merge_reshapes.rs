@@ -64,14 +64,21 @@ fn merge(model: &Model, facts: &Facts, node: NodeId) -> Option<Merge> {
         return None;
     }
     let source = graph.operand(between.node, 0)?;
-    let (from, to) = (facts.shape(source)?, facts.shape(ValueId { node, port: 0 })?);
+    let (before, now) = (facts.get(source), facts.get(ValueId { node, port: 0 }));
+    let (from, to) = (before.shape.as_deref()?, now.shape.as_deref()?);
+    // The same bits may be read as another type on the way.
+    if before.dtype.is_none() || before.dtype != now.dtype {
+        return None;
+    }
     if from == to {
         return Some(Merge::Operand(source));
     }
     // The value in between has to go, or nothing is gained.
     let goes = |at: Use| {
         let to = facts.shape(ValueId { node: at.node, port: 0 });
-        is_listed(graph, at) && keeps_order(model, facts, at.node) && to.is_some_and(|to| target(from, to).is_some())
+        let same = facts.get(ValueId { node: at.node, port: 0 }).dtype == before.dtype;
+        let said = to.is_some_and(|to| target(from, to).is_some());
+        same && said && is_listed(graph, at) && at.slot == 0 && keeps_order(model, facts, at.node)
     };
     if model.opset("") < 5 || !graph.uses(between).into_iter().all(goes) {
         return None;

@@ -28,9 +28,11 @@ pub fn same_place(a: &Path, b: &Path) -> bool {
     if same_file(a, b) {
         return true;
     }
+    // Folders need not be there yet either.
     let place = |p: &Path| {
-        let whole = p.canonicalize().ok();
-        whole.or_else(|| Some(folder(p).canonicalize().ok()?.join(p.file_name()?)))
+        let whole = std::path::absolute(p).ok()?;
+        let real = |there: &Path| Some(there.canonicalize().ok()?.join(whole.strip_prefix(there).ok()?));
+        whole.ancestors().find_map(real)
     };
     place(a).is_some_and(|a| Some(a) == place(b))
 }

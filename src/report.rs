@@ -162,6 +162,23 @@ impl Report {
         (!texts.is_empty()).then(|| texts.join(", "))
     }
 
+    /// By how much a budget of the whole model is missed, in words, where it is.
+    pub fn missed(&self) -> Option<String> {
+        let (counts, asked) = self.plan.budget.split_once(' ')?;
+        let asked = asked.strip_suffix('%')?.parse::<f64>().ok()? / 100.0;
+        let (a, b) = (&self.before.cost, &self.after.cost);
+        let (before, after) = match counts {
+            "macs" => (a.macs, b.macs),
+            "params" => (a.params, b.params),
+            "size" => (a.bytes, b.bytes),
+            "peak-memory" => (a.peak, b.peak),
+            _ => return None,
+        };
+        let left = after as f64 / u64::max(before, 1) as f64;
+        let missed = || format!("{} is left under a budget of {}", figures::share(left), self.plan.budget);
+        (left > asked + 1e-6).then(missed)
+    }
+
     /// Whether the models were run and the result was found wanting.
     pub fn failed(&self) -> bool {
         matches!(&self.verification, Outcome::Ran(v) if !v.equal)

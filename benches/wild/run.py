@@ -18,6 +18,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 
@@ -85,10 +86,10 @@ def told(report):
     before, after, proof = report["before"], report["after"], report["verification"]
     whole = max(report["pinned"], key=lambda p: p["size"], default=None) if not report["groups"] else None
     return {
-        "macs": after["macs"] / max(before["macs"], 1),
+        "macs": after["macs"] / before["macs"] if before["macs"] else 1.0,
         "file": after["file"] / before["file"],
         "proof": ("equal" if proof["equal"] else "NOT EQUAL") if proof["status"] == "ran" else proof["status"],
-        "why": proof.get("why", ""),
+        "why": re.sub(r"\s*\(/\S+\)", "", proof.get("why", "")),  # a panic's place in the sources
         "note": f"whole: {whole['why']}" if whole else "" if report["groups"] else "whole: no group",
     }
 
@@ -134,7 +135,7 @@ what the original computes with the slices at zero that the report lists as remo
 largest number; made-up inputs).
 
 {len(rows)} models: {count(lambda r: r.get("proof") == "equal")} proved, {count(lambda r: r.get("equal"))} equal in ONNX Runtime,
-{count(lambda r: r.get("macs", 1) < 0.999)} cut, {count(lambda r: r.get("file", 0) > 1)} larger than before.
+{count(lambda r: r.get("macs") is not None and r["macs"] < 0.999)} cut, {count(lambda r: r.get("file", 0) > 1)} larger than before.
 
 | package | model | MACs | file | proof | ONNX Runtime | CPU s | note |
 |---|---|---|---|---|---|---|---|

@@ -6,15 +6,15 @@
 //! such weights beforehand where that frees an axis, and then they can be cut like any other.
 
 use super::{Axes, Mark, PinKind, Var};
-use crate::ir::{Graph, Node, NodeId};
-use crate::ops::body;
+use crate::ir::{Model, Node, NodeId};
+use crate::ops;
 use std::collections::HashSet;
 
 const WHY: &str = "a weight is computed by summing over it, so that what stays would change";
 
 /// Pins the labels that calls on constants sum over, or are not exact along, where data meets what they make.
-pub(super) fn pin_sums(graph: &Graph, axes: &mut Axes) {
-    for node in weight_makers(graph) {
+pub(super) fn pin_sums(model: &Model, axes: &mut Axes) {
+    for node in weight_makers(model) {
         let vars: Vec<Var> = axes.summed(node).collect();
         if vars.is_empty() {
             continue;
@@ -35,19 +35,19 @@ impl Axes {
 }
 
 /// The calls that depend on constants alone, and whose results a call reads in the end that does not.
-fn weight_makers(graph: &Graph) -> Vec<NodeId> {
+fn weight_makers(model: &Model) -> Vec<NodeId> {
+    let graph = &model.graph;
     let order = graph.topological();
     let mut fixed = HashSet::new();
     for &node in &order {
         let is_fixed = match graph.node(node) {
             Node::Constant(_) => true,
-            // What an iteration gets is no constant, even if it begins with one.
-            Node::Call(call) if body::is_boundary(call) || call.graphs().next().is_some() => false,
-            Node::Call(_) => {
+            // What an iteration gets is no constant, even if it begins with one, and no random number is.
+            Node::Call(call) if ops::is_function(model, call) => {
                 let mut operands = graph.operands(node).into_iter().flatten().peekable();
                 operands.peek().is_some() && operands.all(|v| fixed.contains(&v.node))
             }
-            Node::Input(_) | Node::Output(_) => false,
+            Node::Call(_) | Node::Input(_) | Node::Output(_) => false,
         };
         if is_fixed {
             fixed.insert(node);

@@ -136,7 +136,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
             }
         }
     }
-    computed::pin_sums(graph, &mut axes);
+    computed::pin_sums(model, &mut axes);
     axes.solver.settle();
     tie::tie_copies(graph, &mut axes);
     axes.bound_below();

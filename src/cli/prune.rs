@@ -250,6 +250,7 @@ impl Finish {
         let unworthy = unworthy(&job, &proved);
         if unworthy.is_some() {
             job.plan.cuts.clear();
+            (job.trained, job.machine) = (None, None);
             proved = self.proved(&mut job, &mut stages)?;
         }
         let metrics = self.metrics(&job, &proved, &mut stages)?;
@@ -351,7 +352,10 @@ impl Finish {
 
 /// Why a plan is not worth what it changes, where that is so.
 fn unworthy(job: &Job, proved: &Proved) -> Option<String> {
-    let drift = proved.verification.drift().filter(|_| job.weighed && !job.plan.cuts.is_empty() && !proved.failed)?;
+    let drift = proved
+        .verification
+        .drift()
+        .filter(|_| job.weighed && job.thin.is_none() && !job.plan.cuts.is_empty() && !proved.failed)?;
     let saved = prune::saved(&proved.pruned.before, &proved.pruned.after);
     (!prune::is_worth(saved, drift.drift())).then(|| {
         format!(

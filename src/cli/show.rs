@@ -1,6 +1,6 @@
 //! How results are shown: JSON for machines, tables and sentences for people.
 
-use super::{Failure, figures, machine, progress, trials};
+use super::{Failure, figures, machine, progress, talk, trials};
 use crate::analysis::Analysis;
 use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
@@ -36,6 +36,7 @@ const NAMES: usize = 3;
 
 /// Prints text to stdout. A reader that has gone away is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
+    talk::said();
     match progress::without_bars(|| std::io::stdout().write_all(text.as_bytes())) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format!("stdout: {e}"))),
         _ => Ok(()),
@@ -86,7 +87,7 @@ pub fn summary(report: &Report) -> String {
     if report.sparsity.is_none() || !report.groups.is_empty() {
         out += &pinned(&report.pinned);
     }
-    out += &report.unproved.as_ref().map_or_else(String::new, unproved);
+    out += &report.unproved.as_ref().map_or_else(String::new, |failed| unproved(failed, report));
     out += &report.driven.as_ref().map_or_else(String::new, trials::told);
     out += &lossless(&report.lossless);
     out += &repaired(report);
@@ -200,7 +201,7 @@ fn repaired(report: &Report) -> String {
         if let Some(most) = few.iter().max_by_key(|r| r.reads) {
             let text = format!(
                 "  too few samples: {} of them read more numbers than there are samples (`{}`: {} numbers, {} samples), \
-                 so their repair is held back; give more with --calib and --samples",
+                 so the repair learns little from them; give more with --calib and --samples",
                 few.len(),
                 most.node,
                 most.reads,
@@ -344,7 +345,7 @@ pub fn verification(v: &Verification, against: &str) -> String {
 }
 
 /// What a proof that failed left whole.
-fn unproved(failed: &Failed) -> String {
+fn unproved(failed: &Failed, report: &Report) -> String {
     let count = failed.groups.len();
     let mut out =
         format!("\nnot exact{}\n", if count > 0 { format!(" ({})", plural(count, "group")) } else { String::new() });
@@ -357,9 +358,14 @@ fn unproved(failed: &Failed) -> String {
         _ = writeln!(out, "  … {} more", failed.groups.len() - LINES);
     }
     let rest = match (failed.groups.is_empty(), failed.replanned) {
-        (true, _) => "nothing of it was carried out",
-        (false, true) => "they stay whole, and others lose more to meet the budget; that was cut and is proved",
-        (false, false) => "they stay whole, so that more is left than was asked for; the rest was cut and is proved",
+        (true, _) => "nothing of it was carried out".to_owned(),
+        (false, true) => {
+            "they stay whole, and others lose more to meet the budget; that was cut and is proved".to_owned()
+        }
+        (false, false) => match report.missed() {
+            Some(missed) => format!("they stay whole, so that {missed}; the rest was cut and is proved"),
+            None => "they stay whole; the rest was cut and is proved".to_owned(),
+        },
     };
     out += &wrap(&format!("  {rest} ({} in between)", plural(failed.runs, "proof")), 6);
     failed.dropped.iter().for_each(|what| out += &wrap(&format!("  dropped: {what}"), 6));

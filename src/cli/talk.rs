@@ -93,6 +93,11 @@ fn clock() -> Duration {
     START.elapsed()
 }
 
+/// Notes that something was written just now.
+pub fn said() {
+    LAST.store(clock().as_millis() as u64, Ordering::Relaxed);
+}
+
 /// How long nothing was said.
 pub fn silence() -> Duration {
     clock().saturating_sub(Duration::from_millis(LAST.load(Ordering::Relaxed)))
@@ -115,7 +120,7 @@ pub fn say(text: &str) {
         Talk { quiet: true, .. } => {}
         _ if !is_command_line() => tracing::warn!("{text}"),
         Talk { log_format: Format::Json, .. } => {
-            LAST.store(clock().as_millis() as u64, Ordering::Relaxed);
+            said();
             tracing::warn!("{text}");
         }
         _ => line(text),
@@ -123,6 +128,6 @@ pub fn say(text: &str) {
 }
 
 fn line(text: &str) {
-    LAST.store(clock().as_millis() as u64, Ordering::Relaxed);
+    said();
     _ = progress::without_bars(|| stderr().write_all(format!("{text}\n").as_bytes()));
 }

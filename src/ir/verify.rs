@@ -106,6 +106,7 @@ impl<'a> Checker<'a> {
 
     fn check_wires(&mut self) {
         let mut taken: HashSet<Use> = HashSet::new();
+        let mut slots: HashMap<NodeId, usize> = HashMap::new();
         for (value, to) in self.graph.wires() {
             let results = self.graph.result_count(value.node);
             if usize::from(value.port) >= results {
@@ -113,7 +114,7 @@ impl<'a> Checker<'a> {
                 let what = format!("operand {} is result {} of {name}, which has {results}", to.slot, value.port);
                 self.report_operand(to, what);
             }
-            let slots = slot_count(self.graph.node(to.node));
+            let slots = *slots.entry(to.node).or_insert_with(|| slot_count(self.graph.node(to.node)));
             if usize::from(to.slot) >= slots {
                 self.report_operand(to, format!("a value is connected to slot {}, but there are {slots}", to.slot));
             }

@@ -74,7 +74,8 @@ pub struct Rule {
     /// How the axes of the results relate to the axes of the operands; `None` pins them all.
     pub axes: fn(&Site) -> Option<AxisRule>,
     /// Whether the results are zero at a unit where these operands are (`true` at the slots that are zero there;
-    /// a slot that does not carry the unit's label is `false`). Needed to know that dropping equals zeroing.
+    /// a slot that does not carry the unit's label is `false`, unless it is one zero for all). Needed to know that
+    /// dropping equals zeroing.
     pub zero: fn(&Site, &[bool]) -> bool,
     /// Whether a contraction adds nothing at a unit where these operands are zero (`true` as for `zero`). Any factor
     /// does, unless something is added to a factor first: a zero point, a bias inside an attention.

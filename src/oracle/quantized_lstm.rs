@@ -24,11 +24,11 @@ pub fn written_out(node: NodeProto) -> Vec<NodeProto> {
     let Some(lstm) = Lstm::of(&node) else { return vec![node] };
     let mut steps = Steps::of(&node);
     let x = Quantized::of(&mut steps, &node.input[0]);
-    let one: Vec<[String; 3]> =
+    let ways: Vec<[String; 3]> =
         directions.iter().enumerate().map(|(d, &reverse)| lstm.direction(&mut steps, &x, d, reverse)).collect();
     for (port, axis) in [1, 0, 0].into_iter().enumerate() {
         let Some(name) = node.output.get(port).filter(|name| !name.is_empty()) else { continue };
-        let parts: Vec<&str> = one.iter().map(|outputs| outputs[port].as_str()).collect();
+        let parts: Vec<&str> = ways.iter().map(|outputs| outputs[port].as_str()).collect();
         steps.call_named("Concat", &parts, name);
         steps.attribute(AttributeProto { i: axis, ..of_type("axis", AttributeType::Int) });
     }
@@ -37,7 +37,7 @@ pub fn written_out(node: NodeProto) -> Vec<NodeProto> {
 
 /// A tensor quantized by the range of its elements and 0: minus its zero point, as floats, and the scale.
 struct Quantized {
-    steps: String,
+    numbers: String,
     scale: String,
 }
 
@@ -47,11 +47,11 @@ impl Quantized {
             unreachable!("three")
         };
         let (q, zero) = (steps.as_floats(q), steps.as_floats(zero));
-        Quantized { steps: steps.call("Sub", &[&q, &zero]), scale: scale.clone() }
+        Quantized { numbers: steps.call("Sub", &[&q, &zero]), scale: scale.clone() }
     }
 
     fn times(&self, steps: &mut Steps, weights: &Quantized) -> String {
-        let product = steps.call("MatMul", &[&self.steps, &weights.steps]);
+        let product = steps.call("MatMul", &[&self.numbers, &weights.numbers]);
         let scaled = steps.call("Mul", &[&product, &self.scale]);
         steps.call("Mul", &[&scaled, &weights.scale])
     }
@@ -108,7 +108,7 @@ impl<'a> Lstm<'a> {
     fn weights(&self, steps: &mut Steps, slots: [usize; 3], at: i64) -> Quantized {
         let [weights, scale, zero] = slots.map(|slot| steps.at(&self.node.input[slot], at));
         let (weights, zero) = (steps.as_floats(&weights), steps.as_floats(&zero));
-        Quantized { steps: steps.call("Sub", &[&weights, &zero]), scale }
+        Quantized { numbers: steps.call("Sub", &[&weights, &zero]), scale }
     }
 
     /// An initial state of a direction: as given, or zero.

@@ -95,7 +95,7 @@ impl<'a> Search<'a> {
 
     /// The sizes along which windows run.
     fn spaces(&self) -> BTreeSet<Atom> {
-        let (graph, unknowns) = (&self.model.graph, Cell::new(1 << 30));
+        let (graph, unknowns) = (&self.model.graph, Cell::new(crate::infer::ASKED));
         let mut spaces = BTreeSet::new();
         for node in graph.calls() {
             let Some(call) = graph.call(node) else { continue };

@@ -148,7 +148,7 @@ impl<'a> Flow<'a> {
     fn follow(&mut self, inputs: &[(NodeId, Interval)]) -> Met {
         self.values.clear();
         self.reached.clear();
-        let (mut met, unknowns) = (Met::default(), Cell::new(1 << 30));
+        let (mut met, unknowns) = (Met::default(), Cell::new(crate::infer::ASKED));
         let graph = &self.model.graph;
         for node in graph.topological() {
             let value = ValueId { node, port: 0 };

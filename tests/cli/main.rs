@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod bad_input;
+mod branches;
 mod budgets;
 mod build;
 mod compared;

@@ -82,6 +82,33 @@ const READ_TWICE: &str = "net (f32[N, 4] x) => (f32[N, 3] y, f32[] mean) {
   mean = ReduceMean<keepdims=0>(tiled)
 }";
 
+/// An attention whose scale is made from the size of its heads, as exporters write it.
+const SIZED: &str = "net (f32[N, 4, 6] x) => (f32[N, 4, 3] y) {
+  f32[6, 8] qw #1
+  f32[6, 8] kw #2
+  f32[6, 8] vw #3
+  f32[8, 3] ow #4
+  q = MatMul(x, qw)
+  k = MatMul(x, kw)
+  v = MatMul(x, vw)
+  shape = Shape(q)
+  i64[1] start = {-1}
+  i64[1] end = {9223372036854775807}
+  last = Slice(shape, start, end)
+  size = Cast<to=1>(last)
+  root = Sqrt(size)
+  f32[1] one = {1.0}
+  scale = Div(one, root)
+  half = Sqrt(scale)
+  turned = Transpose<perm=[0,2,1]>(k)
+  queries = Mul(q, half)
+  keys = Mul(turned, half)
+  scores = MatMul(queries, keys)
+  shares = Softmax<axis=-1>(scores)
+  mixed = MatMul(shares, v)
+  y = MatMul(mixed, ow)
+}";
+
 fn pruned(text: &str, shapes: &[&[usize]], options: &[&str]) -> (Model, Value) {
     let folder = Folder::new();
     let (input, output) = (write(&folder, text, shapes), folder.path("o.onnx"));
@@ -143,4 +170,14 @@ fn what_is_read_and_averaged_is_proved() {
     let options = ["--ratio", "0.5", "--inexact", "--no-merge"];
     let (_, report) = pruned(READ_TWICE, &[&[1, 8], &[8, 3]], &options);
     assert_eq!(named(&report), ["k", "w"]);
+}
+
+#[test]
+fn a_scale_made_from_a_size_stays() {
+    let (model, report) = pruned(SIZED, &[&[6, 8], &[6, 8], &[6, 8], &[8, 3]], &["--ratio", "0.5"]);
+    assert_eq!(named(&report), ["kw", "ow", "qw", "vw"]);
+    let constants = model.graph.constants().into_iter().filter_map(|n| model.graph.constant(n));
+    let single = constants.filter(|c| c.tensor.count() == 1).filter_map(|c| c.tensor.to_f64().ok()?.first().copied());
+    let half = 8f64.powf(-0.25);
+    assert!(single.into_iter().any(|x| (x - half).abs() < 1e-6), "the scale is another one");
 }

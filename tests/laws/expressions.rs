@@ -131,7 +131,10 @@ fn expressions(d: &mut Draw) -> Net {
     }
     let w = b.weight(&[x.n, 3]);
     let y = b.call(format!("MatMul({}, {w})", x.name));
-    let text = format!("net (f32[{batch},{n}] x) => (f32[{batch},3] {y}) {{\n{}}}\n", b.lines);
+    // A weight may be an output, too.
+    let shown = b.matrices.last().cloned().filter(|m| m.0.starts_with('v') && b.d.range(0, 5) == 5);
+    let shown = shown.map_or(String::new(), |(name, from, to)| format!(", f32[{from},{to}] {name}"));
+    let text = format!("net (f32[{batch},{n}] x) => (f32[{batch},3] {y}{shown}) {{\n{}}}\n", b.lines);
     Net { text, weights: b.weights }
 }
 
@@ -203,8 +206,14 @@ impl Builder<'_, '_> {
     /// A matrix of constants, or of what is made of some.
     fn matrix(&mut self, from: usize, to: usize) -> String {
         let known = self.matrices.iter().find(|m| (m.1, m.2) == (from, to)).map(|m| m.0.clone());
-        if let Some(known) = known.filter(|_| self.d.range(0, 2) == 2) {
-            return known;
+        match known.map(|known| (known, self.d.range(0, 5))) {
+            Some((known, 0 | 1)) => return known,
+            // What another layer reads as it is.
+            Some((known, 2)) => {
+                let norm = self.call(format!("ReduceL2<axes = [0]>({known})"));
+                return self.call(format!("Div({known}, {norm})"));
+            }
+            _ => {}
         }
         let made = match self.d.range(0, 9) {
             0 | 1 => self.weight(&[from, to]),
