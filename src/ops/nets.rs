@@ -32,10 +32,10 @@ impl Net {
     /// A graph input: `f32 n 3 ?`; `f32 ..` has no known rank. `?` is a dimension of its own each time.
     pub fn input(&mut self, ty: &str) -> ValueId {
         let (dtype, shape) = ty.split_once(' ').unwrap_or((ty, ""));
-        let first = 100 * self.count as u32;
+        let first = 100 * self.count as u64;
         let dim = |(axis, d): (usize, &str)| match d.parse::<i64>() {
             Ok(n) => Dim::Fixed(n),
-            Err(_) if d == "?" => Dim::unknown(first + axis as u32),
+            Err(_) if d == "?" => Dim::unknown(first + axis as u64),
             Err(_) => Dim::symbol(d),
         };
         let shape = (shape != "..").then(|| shape.split_whitespace().enumerate().map(dim).collect());
