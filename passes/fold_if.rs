@@ -134,7 +134,7 @@ mod tests {
     fn a_branch_of_a_branch_that_nobody_knows_stays_too() {
         let text = "g (bool c, f32[2,3] x) => (f32[..] y) {
             i64 three = {3}
-            i64 at = {1}
+            i64 at = {0}
             y = If<then_branch = t () => (a) {
                     s = Shape(x)
                     n = Gather(s, at)
