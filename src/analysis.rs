@@ -5,6 +5,9 @@ use crate::infer::{self, Facts};
 use crate::ir::{Model, Tensor, ValueId};
 use crate::weights::Weights;
 
+/// How many numbers a tensor that is computed from constants may have.
+const NUMBERS: usize = 1 << 28;
+
 /// A model, ready to be planned on.
 pub struct Analysis {
     pub model: Model,
@@ -33,6 +36,10 @@ impl Analysis {
 
     /// A constant, or what calls make of constants; `None` for what depends on more, or can't be computed here.
     pub fn weight(&self, value: ValueId) -> Option<Tensor> {
+        let count = || infer::count(self.facts.shape(value)?);
+        if self.model.graph.tensor(value).is_none() && count().is_none_or(|n| n > NUMBERS) {
+            return None;
+        }
         self.weights.tensor(&self.model, value)
     }
 }

@@ -77,7 +77,7 @@ impl Expression {
         let from = &model.graph;
         let cone = cone(from, value.node);
         let (mut graph, mut nodes) = (Graph::default(), HashMap::new());
-        for node in from.topological().into_iter().filter(|n| cone.contains(n)) {
+        for &node in &cone {
             nodes.insert(node, graph.add(from.node(node).clone()));
         }
         for &node in &cone {

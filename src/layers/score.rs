@@ -21,6 +21,7 @@ use crate::oracle::Runner;
 use crate::passes::{self, Pipeline, Settings};
 use crate::save;
 use crate::verify::{self, Role, VerifyError};
+use crate::widen::{widened, widened_feed};
 use std::collections::{BTreeMap, HashMap};
 
 /// How many samples run at a time, where the model takes any number.
@@ -48,7 +49,7 @@ fn measured(model: &Model, layers: &[Layer], samples: &str) -> Result<Vec<f64>, 
     let samples = Samples::open(samples, &verify::input_specs(model)?, &feed::Options::default())?;
     // If its bodies can't be closed, saving says so.
     let whole = passes::closed(model).unwrap_or_else(|_| model.clone());
-    let bytes = save::to_bytes(&whole).map_err(|error| VerifyError::Save { which: Role::Original, error })?;
+    let bytes = save::to_bytes(&widened(&whole)).map_err(|error| VerifyError::Save { which: Role::Original, error })?;
     let name = |v: ValueId| model.graph.value_name(v).to_owned();
     let ends: Vec<(String, String)> =
         layers.iter().map(|l| (name(l.entry), name(ValueId { node: l.merge, port: 0 }))).collect();
@@ -61,7 +62,7 @@ fn measured(model: &Model, layers: &[Layer], samples: &str) -> Result<Vec<f64>, 
     let mut sums = vec![(0.0, 0usize); layers.len()];
     let mut runner: Option<(_, Runner)> = None;
     for feed in samples.feeds(BATCH) {
-        let feed = feed?;
+        let feed = widened_feed(&feed?).into_owned();
         let signature = feed.signature();
         // The last feed may have fewer samples.
         if runner.as_ref().is_none_or(|(made_for, _)| *made_for != signature) {

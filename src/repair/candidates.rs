@@ -38,12 +38,13 @@ fn channelwise(analysis: &Analysis, node: NodeId) -> Option<Contraction> {
     }
     let slides = slides(analysis, node);
     let value = |slot: u16| graph.operand(node, usize::from(slot));
+    let is_constant = |v: ValueId| graph.tensor(v).is_some() || analysis.is_computed(v);
     let is_kernel = |v: ValueId| {
         let rank = axes.of(v).map_or(0, <[Var]>::len);
-        rank > slides.len() + 1 && graph.tensor(v).is_some_and(|t| t.dtype.is_float())
+        rank > slides.len() + 1 && is_constant(v) && analysis.facts.get(v).dtype.is_some_and(|d| d.is_float())
     };
     for label in axes.bindings(node).iter().filter(|b| b.in_result && !slides.is_empty()) {
-        let mut data = label.operands.iter().filter(|s| value(**s).is_some_and(|v| graph.tensor(v).is_none()));
+        let mut data = label.operands.iter().filter(|s| value(**s).is_some_and(|v| !is_constant(v)));
         let mut weights = label.operands.iter().filter(|s| value(**s).is_some_and(is_kernel));
         let (Some(&data_slot), Some(&weight_slot)) = (data.next(), weights.next()) else { continue };
         if data.next().is_some() || weights.next().is_some() {
