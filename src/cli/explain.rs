@@ -65,6 +65,10 @@ fn all_pins(analysis: &Analysis, json: bool) -> super::Outcome {
     let pins = prune::pins(analysis, false);
     if json {
         show::print_json(&pins)?;
+    } else if pins.is_empty() {
+        let none = "no group: no constant has an axis of units (the weights of trees, say, are attributes)";
+        let without = analysis.groups.all.is_empty();
+        show::print(&show::wrap(if without { none } else { "nothing is pinned: every group may be cut" }, 4))?;
     } else {
         for pin in pins {
             show::print(&show::wrap(show::pin_line(&pin).trim_start(), 4))?;

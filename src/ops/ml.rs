@@ -89,7 +89,7 @@ const FEATURE_VECTORIZER: Rule = Rule {
         Ok(vec![floats_of([rows, widths], site)])
     },
     axes: |site| {
-        if (0..site.arity()).any(|slot| site.rank(slot) != Some(2)) {
+        if site.arity() == 0 || (0..site.arity()).any(|slot| site.rank(slot) != Some(2)) {
             return None;
         }
         let operands: Vec<String> = (0..site.arity()).map(|k| format!("n a{k}")).collect();
@@ -303,6 +303,7 @@ mod tests {
         assert_snapshot!(imputer, @"[c0:5, c1:3] -> i64[c0:5, c1:3]");
         let binarizer = show("ai.onnx.ml.Binarizer", 1, "threshold=0.5", &["=5 3"]);
         assert_snapshot!(binarizer, @"[c0:5, c1:3] -> f32[c0:5, c1:3]");
+        assert_eq!(show("ai.onnx.ml.FeatureVectorizer", 1, "", &[]), " -> f32[..]");
         let joined = show("ai.onnx.ml.FeatureVectorizer", 1, "inputdimensions=[3,2]", &["i64:=5 3", "i64:=5 2"]);
         assert_snapshot!(joined, @"[c0:5, c1:3], [c0:5, c2:2] -> f32[c0:5, c1:3+c2:2]");
         let normal = show("ai.onnx.ml.Normalizer", 1, "norm=L2", &["=5 3"]);

@@ -78,7 +78,15 @@ fn check_dynamic(site: &Site, h: &Dim) -> Result<(), String> {
         return Err(format!("`hidden_size` is {h}"));
     }
     let gates = h.clone() * Dim::Fixed(4);
-    let expected = [(1, 2, gates.clone()), (2, 1, h.clone()), (2, 2, gates), (3, 1, h.clone() * Dim::Fixed(8))];
+    let ways = Dim::Fixed(directions(site));
+    let expected = [
+        (1, 0, ways.clone()),
+        (2, 0, ways),
+        (1, 2, gates.clone()),
+        (2, 1, h.clone()),
+        (2, 2, gates),
+        (3, 1, h.clone() * Dim::Fixed(8)),
+    ];
     for (slot, axis, length) in expected {
         if let Some(d) = site.dim(slot, axis) {
             agree(d, &length, |d, e| format!("axis {axis} of operand {slot} is {d} long, not {e}"))?;
@@ -305,6 +313,8 @@ mod tests {
         let case = Case::new("com.microsoft.DynamicQuantizeLSTM", 1, "hidden_size=8", &operands, 3);
         assert_snapshot!(case.show(), @"[5, c1!:2, c2:10], [1, c2:10, (4 c4:8)], [1, c4:8, (4 c4:8)], [1, (8 c4:8)], [c1!:2], -, -, -, [1], [1], [1, (4 c4:8)], [1, (4 c4:8)] -> f32[5, 1, c1!:2, c4:8], f32[1, c1!:2, c4:8], f32[1, c1!:2, c4:8]");
         assert_snapshot!(case.refit("h", &[1, 2, 5]), @"hidden_size=3");
+        let both = Case::new("com.microsoft.DynamicQuantizeLSTM", 1, "direction=bidirectional", &operands, 3);
+        assert_snapshot!(both.show(), @"error: axis 0 of operand 1 is 1 long, not 2");
     }
 
     #[test]

@@ -44,3 +44,13 @@ fn what_can_not_be_cut_is_not() {
     assert!(why.contains("LeakyGate"), "{why}");
     secateur(&["plan", &input]).code(3).stderr(predicate::str::contains("explain"));
 }
+
+#[test]
+fn a_model_without_groups_is_told_so() {
+    let folder = Folder::new();
+    let text = "<ir_version: 8, opset_import: [\"\" : 17, \"ai.onnx.ml\" : 1]>
+        g (f32[n,2] x) => (f32[n,2] y) { y = ai.onnx.ml.Scaler<offset=[1.0, 2.0], scale=[2.0, 0.5]>(x) }";
+    let input = crate::inexact::write(&folder, text, &[]);
+    let said = stdout(&["explain", &input], 0);
+    assert!(said.contains("no group"), "{said}");
+}
