@@ -24,6 +24,7 @@ mod proof;
 mod ready;
 mod repair;
 mod small;
+mod sound;
 mod sparsity;
 #[cfg(feature = "gradients")]
 mod tune;
