@@ -17,7 +17,7 @@
 use super::edit::{is_listed, new_constant};
 use super::fold_shapes::number;
 use super::foldable;
-pub(super) use super::foldable::{SMALL, freed};
+use super::foldable::SMALL;
 use super::{Change, Context, OptionError, Options, Pass, PassError, dce};
 use crate::feed::Feed;
 use crate::infer::{Fact, Facts};

@@ -22,10 +22,11 @@
 //! cut as they stand, and lose nothing.
 
 use super::edit::is_listed;
-use super::fold_constants::{SMALL, evaluate, foldable, freed, frontier, replace};
+use super::fold_constants::{evaluate, foldable, frontier, replace};
+use super::foldable::{SMALL, bytes, freed};
 use super::{Change, Context, Pass, PassError};
 use crate::axes::{self, Axes, Var};
-use crate::infer::{self, Facts, count};
+use crate::infer::{self, Facts};
 use crate::ir::{DType, Graph, Model, NodeId, Origin, Tensor, Trace, Use, ValueId};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -164,12 +165,10 @@ impl Search<'_> {
     /// Whether a value takes no more bytes than the constants that go with it, and what is made on the way is no
     /// waste of memory.
     fn fits(&self, value: ValueId, cone: &Cone) -> bool {
-        let bytes = |v: ValueId| Some(self.facts.get(v).dtype?.bytes(count(self.facts.shape(v)?)?));
-        let freed = freed(self.graph, &cone.iter().copied().collect());
+        let most = SMALL.max(freed(self.graph, &cone.iter().copied().collect()));
         let calls = cone.iter().filter(|&&n| self.graph.call(n).is_some());
-        let mut made = calls.flat_map(|&n| self.graph.results(n));
-        bytes(value).is_some_and(|n| n <= SMALL.max(freed))
-            && made.all(|v| bytes(v).is_none_or(|n| n <= WASTE.saturating_mul(SMALL.max(freed))))
+        let mut made = calls.flat_map(|&n| self.graph.results(n)).filter(|&v| !self.graph.uses(v).is_empty());
+        bytes(self.facts, value) <= most && made.all(|v| bytes(self.facts, v) <= WASTE.saturating_mul(most))
     }
 }
 
@@ -270,18 +269,27 @@ impl<'a> Tracer<'a> {
             if !wanted(axis) || !goes_through(var) {
                 continue;
             }
-            for source in zeroed {
-                let own = axes.of(ValueId { node: source.node, port: 0 }).unwrap_or_default();
-                let same = own.iter().position(|&v| axes.solver().find(v) == axes.solver().find(var));
-                traces.extend(same.map(|source_axis| Trace {
-                    axis,
-                    source: source.name.clone(),
-                    source_axis,
-                    uses: source.uses.clone(),
-                }));
-            }
+            let carried = zeroed.iter().map(|source| Some((source, carried(&axes, source.node, var)?)));
+            let Some(carried) = carried.collect::<Option<Vec<_>>>() else { continue };
+            traces.extend(carried.into_iter().filter_map(|(source, source_axis)| {
+                let (source, uses) = (source.name.clone(), source.uses.clone());
+                Some(Trace { axis, source, source_axis: source_axis?, uses })
+            }));
         }
         traces
+    }
+}
+
+/// The axis of a constant that is this one, `Some(None)` where none has to do with it, `None` where one is so in part.
+fn carried(axes: &Axes, constant: NodeId, var: Var) -> Option<Option<usize>> {
+    let own = axes.of(ValueId { node: constant, port: 0 }).unwrap_or_default();
+    let leaves = axes.solver().leaves(var);
+    let meets = |&(_, v): &(usize, &Var)| axes.solver().leaves(*v).iter().any(|leaf| leaves.contains(leaf));
+    let meeting: Vec<(usize, &Var)> = own.iter().enumerate().filter(meets).collect();
+    match meeting[..] {
+        [] => Some(None),
+        [(axis, &own)] if axes.solver().find(own) == axes.solver().find(var) => Some(Some(axis)),
+        _ => None,
     }
 }
 

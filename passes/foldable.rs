@@ -135,7 +135,7 @@ pub(super) fn freed(graph: &Graph, cone: &HashSet<NodeId>) -> usize {
 }
 
 /// The bytes of a value; as many as there can be where that is not known.
-fn bytes(facts: &Facts, value: ValueId) -> usize {
+pub(super) fn bytes(facts: &Facts, value: ValueId) -> usize {
     let known = || Some((facts.get(value).dtype?, count(facts.shape(value)?)?));
     known().map_or(usize::MAX, |(dtype, count)| count.checked_mul(dtype.bits()).map_or(usize::MAX, |b| b.div_ceil(8)))
 }

@@ -25,6 +25,7 @@ mod ready;
 mod repair;
 mod sizes;
 mod small;
+mod sound;
 mod sparsity;
 #[cfg(feature = "gradients")]
 mod tune;
