@@ -11,8 +11,9 @@ fn a_proof_that_fails_leaves_the_groups_to_blame_whole() {
     let folder = Folder::new();
     let (input, output) = (fixture("digits_mobilenet"), folder.path("o.onnx"));
     let choice = ["--ratio", "0.5", "--criterion", "l2", "--no-compensate"];
-    let common = [&["prune", &*input, "-o", &output], &choice[..], &NO_ROUNDING].concat();
-    let report = json(&[&common[..], &["--json"]].concat(), 0);
+    let prune = [&["prune", &*input, "-o", &output, "--json"], &choice[..], &NO_ROUNDING].concat();
+    let told = secateur(&prune).code(0).stderr(predicate::str::contains("the proof of the plan failed because of"));
+    let report: serde_json::Value = serde_json::from_slice(&told.get_output().stdout).unwrap();
     let failed = &report["unproved"];
     let left = failed["groups"].as_array().expect("merged weights differ in their last bits");
     assert!(!left.is_empty() && failed["runs"].as_u64().unwrap() <= 40);
@@ -22,17 +23,17 @@ fn a_proof_that_fails_leaves_the_groups_to_blame_whole() {
     let planned = report["plan"]["cuts"].as_array().unwrap();
     assert!(!cut.is_empty() && cut.len() == planned.len());
     assert!(left.iter().all(|group| !cut.contains(&group["label"].as_str().unwrap())));
-    // People are told, and asked to report it.
-    let shown = secateur(&common).code(0).stderr(predicate::str::contains("the proof of the plan failed because of"));
-    shown.stdout(predicate::str::contains("not exact here").and(predicate::str::contains("masked equivalence holds")));
     // So does `apply` with a plan that somebody has made; what is left of it is proved as it is.
-    let plan = folder.path("plan.json");
+    let (plan, file) = (folder.path("plan.json"), folder.path("report.json"));
     secateur(&[&["plan", &*input, "-o", &plan], &choice[..]].concat()).code(0);
-    let apply = [&["apply", &*input, "--plan", &plan, "-o", &output, "--json"], &NO_ROUNDING[..]].concat();
-    let applied = json(&apply, 0);
-    assert_eq!(applied["unproved"]["groups"], failed["groups"]);
-    std::fs::write(&plan, serde_json::to_vec(&applied["plan"]).unwrap()).unwrap();
-    assert!(json(&apply, 0)["unproved"].is_null());
+    let apply = [&["apply", &*input, "--plan", &plan, "-o", &output, "--report", &file], &NO_ROUNDING[..]].concat();
+    let report = || serde_json::from_slice::<serde_json::Value>(&read(&file)).unwrap();
+    let shown = secateur(&apply).code(0);
+    shown.stdout(predicate::str::contains("not exact here").and(predicate::str::contains("masked equivalence holds")));
+    assert_eq!(report()["unproved"]["groups"], failed["groups"]);
+    std::fs::write(&plan, serde_json::to_vec(&report()["plan"]).unwrap()).unwrap();
+    secateur(&apply).code(0);
+    assert!(report()["unproved"].is_null());
 }
 
 #[test]
