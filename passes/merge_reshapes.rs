@@ -96,12 +96,15 @@ fn keeps_order(model: &Model, facts: &Facts, node: NodeId) -> bool {
     let known = || {
         let call = model.graph.call(node).filter(|c| c.results.len() == 1)?;
         let rule = ops::rule_of(model, call);
+        if !rule.moves {
+            return None;
+        }
         let axes = ask(model, facts, node, |site| (rule.axes)(site))??;
         let text = RuleText::parse(&axes.text).ok()?;
         let rank = |value| facts.get(value).rank();
         let operand = text.operands.first()?.for_rank(rank(model.graph.operand(node, 0)?)?)?;
         let result = text.results.first()?.for_rank(rank(ValueId { node, port: 0 })?)?;
-        Some(rule.moves && axes.carries && labels(&operand)? == labels(&result)?)
+        Some(axes.carries && labels(&operand)? == labels(&result)?)
     };
     known() == Some(true)
 }

@@ -34,11 +34,11 @@ pub const PREPARE: &str =
     "inline-functions,fold-if,open-bodies,fold-if,fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
 
 /// What happens to a model after surgery.
-pub const SIMPLIFY: &str = "merge-constants,fold-constants,fold-bn,fold-affine,\
+pub const SIMPLIFY: &str = "merge-constants,drop-identity,fold-constants,fold-bn,fold-affine,\
     fix(drop-identity,merge-reshapes,merge-transposes,fold-shapes{shorter=true},fold-pad,cse,dce),merge-constants";
 
 /// The same, for those who want to keep their BatchNormalization.
-pub const SIMPLIFY_KEEP_BN: &str = "merge-constants,fold-constants,fold-affine,\
+pub const SIMPLIFY_KEEP_BN: &str = "merge-constants,drop-identity,fold-constants,fold-affine,\
     fix(drop-identity,merge-reshapes,merge-transposes,fold-shapes{shorter=true},fold-pad,cse,dce),merge-constants";
 
 /// The least that is done after surgery: what makes no new weights, and can't make a model larger.
