@@ -8,11 +8,12 @@ use bytes::Bytes;
 use secateur::analysis::Analysis;
 use secateur::build::Config;
 use secateur::cost::OpenDims;
-use secateur::feed::{InputSpec, Options as Sampling, Samples};
-use secateur::ir::{DType, Dim, Model, parse, print, verify};
+use secateur::feed::{Options as Sampling, Samples};
+use secateur::ir::{Model, parse, print, verify};
 use secateur::passes::{Pipeline, Settings};
 use secateur::plan::{Budget, Options, Plan, choose};
 use secateur::score::Criterion;
+use secateur::verify::input_specs;
 use secateur::{diff, infer, load, prune, save};
 use std::collections::HashMap;
 use std::path::Path;
@@ -92,9 +93,9 @@ fn samples(data: &[u8]) {
     let name = ["samples.npz", "samples.npy", "input_0.pb"][usize::from(*kind) % 3];
     let path = folder.path().join(name);
     std::fs::write(&path, data).expect("room for the samples");
-    let input = InputSpec { name: "x".into(), dtype: DType::F32, shape: vec![Dim::symbol("n"), Dim::Fixed(4)] };
+    let inputs = input_specs(&small_net().0).expect("the small net has inputs");
     let spec = if name == "input_0.pb" { folder.path() } else { &path };
-    let Ok(samples) = Samples::open(&spec.to_string_lossy(), &[input], &Sampling::default()) else { return };
+    let Ok(samples) = Samples::open(&spec.to_string_lossy(), &inputs, &Sampling::default()) else { return };
     let first = samples.feeds(2).next();
     assert!(first.is_some_and(|feed| feed.is_err() || feed.is_ok_and(|f| f.iter().count() == 1)));
 }
@@ -124,9 +125,10 @@ fn readable(model: &Model) {
     }
 }
 
-/// Facts, axes, groups, a plan, and surgery.
+/// Facts, sizes for runs, axes, groups, a plan, and surgery.
 fn whole_way(model: &Model) {
     _ = infer::infer(model);
+    _ = input_specs(model);
     let Ok(analysis) = prune::prepare(model) else { return };
     let criterion = Criterion::named("l2").expect("a criterion of this name");
     let options = Options::new(Budget::Ratio(0.5), criterion);
