@@ -6,7 +6,7 @@
 //! y = MatMul(x, t)
 //! ```
 //!
-//! The oracle computes them: all of a model in one run, or one by one where that fails. Where it can't, or in a build
+//! The oracle computes them: all of a model in one run, or in halves where that fails. Where it can't, or in a build
 //! without one, what inference knows of small tensors is used. Exact, because the same operators are applied to the
 //! same numbers.
 //!
@@ -68,6 +68,9 @@ pub(super) fn foldable(model: &Model, facts: &Facts, smaller: bool) -> HashSet<N
     }
 }
 
+/// Runs that fail are done again in halves, until so many nodes have been prepared.
+const MOST_PREPARED: usize = 1 << 20;
+
 /// Results of foldable calls that others use, in the order of the data.
 pub(super) fn frontier(graph: &Graph, foldable: &HashSet<NodeId>) -> Vec<ValueId> {
     let wanted = |v: &ValueId| graph.uses(*v).iter().any(|u| is_listed(graph, *u) && !foldable.contains(&u.node));
@@ -89,16 +92,17 @@ pub(super) fn evaluate(model: &Model, facts: &Facts, values: &[ValueId], cx: &mu
         let fits = |(v, t): &(ValueId, Tensor)| agrees(facts.get(*v), t);
         Ok::<_, String>(values.iter().copied().zip(tensors).filter(fits).collect::<Vec<_>>())
     };
-    match oracle(&hard) {
-        Ok(all) => found.extend(all),
-        Err(why) if hard.len() == 1 => cx.note(format!("left {}: {why}", model.graph.value_name(hard[0]))),
-        Err(_) => {
-            for &value in &hard {
-                match oracle(&[value]) {
-                    Ok(one) => found.extend(one),
-                    Err(why) => cx.note(format!("left {}: {why}", model.graph.value_name(value))),
-                }
+    let mut prepared = 0;
+    let mut waiting = vec![&hard[..]];
+    while let Some(values) = waiting.pop() {
+        prepared += model.graph.len();
+        match oracle(values) {
+            Ok(all) => found.extend(all),
+            Err(_) if values.len() > 1 && prepared <= MOST_PREPARED => {
+                let (front, back) = values.split_at(values.len() / 2);
+                waiting.extend([back, front]);
             }
+            Err(why) => values.iter().for_each(|&v| cx.note(format!("left {}: {why}", model.graph.value_name(v)))),
         }
     }
     found

@@ -90,7 +90,9 @@ impl Pass for FoldShapes {
 fn computed(model: &Model, facts: &Facts, steady_too: bool) -> Vec<(Use, ValueId)> {
     let graph = &model.graph;
     let mut steady = HashMap::new();
-    let is_known = |v: ValueId| number(facts.get(v)).is_some() && !is_weight(graph, facts.get(v), v);
+    let constant = made_of_constants(graph);
+    let is_weight = |v: ValueId| constant.contains(&v.node) && is_several_floats(facts.get(v));
+    let is_known = |v: ValueId| number(facts.get(v)).is_some() && !is_weight(v);
     let is_number = |v: ValueId| is_known(v) || graph.uses(v).is_empty();
     // What holds many numbers is left to the passes that weigh what is worth it, unless a cut could change it.
     let most = if steady_too { SMALL } else { LARGE };
@@ -116,20 +118,22 @@ fn computed(model: &Model, facts: &Facts, steady_too: bool) -> Vec<(Use, ValueId
     found
 }
 
-/// Whether a value is a few floats made of constants alone, such as a reshaped bias: no shape, but something to cut.
-fn is_weight(graph: &Graph, fact: &Fact, value: ValueId) -> bool {
-    if !fact.dtype.is_some_and(DType::is_float) || fact.shape.as_deref().and_then(count).is_none_or(|n| n < 2) {
-        return false;
+/// Constants, and calls that are made of nothing else. A few floats of these, such as a reshaped bias, are no shape but
+/// something to cut.
+fn made_of_constants(graph: &Graph) -> HashSet<NodeId> {
+    let mut found = HashSet::new();
+    for node in graph.topological() {
+        let mut operands = graph.operands(node).into_iter().flatten().peekable();
+        let made = operands.peek().is_some() && operands.all(|v| found.contains(&v.node));
+        if graph.constant(node).is_some() || made {
+            found.insert(node);
+        }
     }
-    let mut seen = HashSet::from([value.node]);
-    let mut waiting = vec![value.node];
-    while let Some(node) = waiting.pop() {
-        let operands = graph.operands(node).into_iter().flatten().map(|v| v.node);
-        waiting.extend(operands.filter(|&n| seen.insert(n)));
-    }
-    let is_source =
-        |n: &NodeId| !matches!(graph.node(*n), Node::Call(_)) || !graph.operands(*n).iter().any(Option::is_some);
-    seen.iter().filter(|n| is_source(n)).all(|&n| graph.constant(n).is_some())
+    found
+}
+
+fn is_several_floats(fact: &Fact) -> bool {
+    fact.dtype.is_some_and(DType::is_float) && fact.shape.as_deref().and_then(count).is_some_and(|n| n >= 2)
 }
 
 /// Whether a value depends on nothing but constants and the shapes of inputs.

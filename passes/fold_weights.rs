@@ -42,8 +42,15 @@ impl Pass for FoldWeights {
         let axes = cx.axes(model);
         let graph = &model.graph;
         let computable = foldable(model, &facts, false);
-        let search = Search { graph, facts: &facts, axes: &axes, computable: &computable, blocked: HashMap::new() };
+        let blocked = HashMap::new();
+        let mut search =
+            Search { graph, facts: &facts, axes: &axes, computable: &computable, blocked, left: MOST_NODES };
         let found = search.run();
+        if search.left == 0 {
+            cx.note(format!(
+                "left some weights: their expressions have more than {MOST_NODES} nodes, each counted alone"
+            ));
+        }
         if found.is_empty() {
             return Ok(Change(0));
         }
@@ -97,10 +104,12 @@ struct Search<'a> {
     computable: &'a HashSet<NodeId>,
     /// The leaves that each call pins, or is not exact along.
     blocked: HashMap<NodeId, HashSet<Var>>,
+    /// How many more nodes of expressions are looked at.
+    left: usize,
 }
 
 impl Search<'_> {
-    fn run(mut self) -> Vec<Weight> {
+    fn run(&mut self) -> Vec<Weight> {
         for &node in self.computable {
             let leaves = self.blocks(node);
             if !leaves.is_empty() {
@@ -111,20 +120,22 @@ impl Search<'_> {
         if self.blocked.is_empty() {
             return found;
         }
-        for value in frontier(self.graph, self.computable) {
-            if let Some((value, cone)) = self.weight(value)
-                && found.iter().all(|(v, _)| *v != value)
-            {
-                found.push((value, cone));
-            }
+        let mut seen: HashSet<ValueId> = HashSet::new();
+        let affected = self.affected();
+        for value in frontier(self.graph, self.computable).into_iter().filter(|v| affected.contains(&v.node)) {
+            found.extend(self.weight(value).filter(|(value, _)| seen.insert(*value)));
         }
         found
     }
 
     /// The value to compute for one that is read: itself, or what it is made of one by one, where that is smaller.
-    fn weight(&self, mut value: ValueId) -> Option<Weight> {
+    fn weight(&mut self, mut value: ValueId) -> Option<Weight> {
         for _ in 0..STEPS {
+            if self.left == 0 {
+                return None;
+            }
             let cone = cone(self.graph, value.node);
+            self.left = self.left.saturating_sub(cone.len());
             if !self.is_blocked(value, &cone) {
                 return None;
             }
@@ -136,6 +147,18 @@ impl Search<'_> {
             value = computed.next().filter(|_| computed.next().is_none() && !self.blocked.contains_key(&value.node))?;
         }
         None
+    }
+
+    /// What is computed from calls that block.
+    fn affected(&self) -> HashSet<NodeId> {
+        let mut affected: HashSet<NodeId> = HashSet::new();
+        for node in self.graph.topological() {
+            let mut operands = self.graph.operands(node).into_iter().flatten();
+            if self.blocked.contains_key(&node) || operands.any(|v| affected.contains(&v.node)) {
+                affected.insert(node);
+            }
+        }
+        affected
     }
 
     /// The leaves that units must stay of, or that are not exact, because of the call itself. What makes indices and
@@ -172,6 +195,9 @@ impl Search<'_> {
     }
 }
 
+/// The most nodes of all expressions that are looked at, counted for each.
+const MOST_NODES: usize = 1 << 18;
+
 /// How many calls before the one that is read are looked at.
 const STEPS: usize = 16;
 
@@ -205,6 +231,8 @@ struct Tracer<'a> {
     value: ValueId,
     cone: &'a Cone,
     part: Model,
+    /// What each node of the expression is in `part`.
+    copies: HashMap<NodeId, NodeId>,
     sources: Vec<Source>,
 }
 
@@ -214,9 +242,8 @@ const SOURCES: usize = 16;
 impl<'a> Tracer<'a> {
     fn new(model: &Model, found: &[Weight], (value, cone): &'a Weight) -> Tracer<'a> {
         // What uses the value must not pin it here.
-        let mut part = model.clone();
-        let outside = part.graph.nodes().into_iter().filter(|n| !cone.contains(n)).collect::<Vec<_>>();
-        outside.into_iter().for_each(|n| _ = part.graph.remove(n));
+        let (graph, copies) = model.graph.part(cone.iter().copied());
+        let part = Model { ir_version: model.ir_version, opsets: model.opsets.clone(), graph, ..Model::default() };
         let graph = &model.graph;
         let inside = |u: &Use| cone.contains(&u.node);
         let computed = |n: NodeId| found.iter().any(|(v, c)| v != value && c.contains(&n));
@@ -230,7 +257,7 @@ impl<'a> Tracer<'a> {
             alone.then(|| Source { node, name: name.clone(), uses })
         };
         let sources = cone.iter().filter_map(source).collect();
-        Tracer { value: *value, cone, part, sources }
+        Tracer { value: *value, cone, part, copies, sources }
     }
 
     /// The axes of the value that are axes of the sources: of all of them together, or else of one that is enough.
@@ -249,27 +276,28 @@ impl<'a> Tracer<'a> {
     /// The axes, of those that are wanted, along which the value is zero where these constants are, and these alone.
     fn along(&mut self, zeroed: &[&Source], wanted: impl Fn(usize) -> bool) -> Vec<Trace> {
         for &node in self.cone {
-            let Some(constant) = self.part.graph.constant_mut(node) else { continue };
+            let Some(constant) = self.part.graph.constant_mut(self.copies[&node]) else { continue };
             constant.origin = match zeroed.iter().find(|s| s.node == node) {
                 Some(source) => Origin::File(source.name.clone()),
                 None => Origin::Computed(vec![]),
             };
         }
         let axes = axes::analyze(&self.part, &infer::infer(&self.part));
-        let summed = self.cone.iter().flat_map(|&n| axes.summed(n)).flat_map(|v| axes.solver().leaves(v));
+        let at = |v: ValueId| ValueId { node: self.copies[&v.node], ..v };
+        let summed = self.cone.iter().flat_map(|n| axes.summed(self.copies[n])).flat_map(|v| axes.solver().leaves(v));
         let summed: HashSet<Var> = summed.collect();
         let goes_through = |var: Var| {
             let passes = |&leaf: &Var| {
-                axes.solver().marks(leaf).is_empty() && !summed.contains(&leaf) && axes.is_zero(self.value, leaf)
+                axes.solver().marks(leaf).is_empty() && !summed.contains(&leaf) && axes.is_zero(at(self.value), leaf)
             };
             axes.solver().leaves(var).iter().all(passes)
         };
         let mut traces = vec![];
-        for (axis, &var) in axes.of(self.value).into_iter().flatten().enumerate() {
+        for (axis, &var) in axes.of(at(self.value)).into_iter().flatten().enumerate() {
             if !wanted(axis) || !goes_through(var) {
                 continue;
             }
-            let carried = zeroed.iter().map(|source| Some((source, carried(&axes, source.node, var)?)));
+            let carried = zeroed.iter().map(|source| Some((source, carried(&axes, self.copies[&source.node], var)?)));
             let Some(carried) = carried.collect::<Option<Vec<_>>>() else { continue };
             traces.extend(carried.into_iter().filter_map(|(source, source_axis)| {
                 let (source, uses) = (source.name.clone(), source.uses.clone());

@@ -6,7 +6,7 @@
 //! file builds from few numbers stays built from them, and what is made of it stays a call. Each call that is computed
 //! may make others worth it, so this is done until nothing changes.
 
-use super::edit::{dense, is_listed};
+use super::edit::{ask, dense, is_listed};
 use crate::infer::{Facts, count};
 use crate::ir::{Call, Graph, Model, NodeId, Tensor, ValueId};
 use crate::ops;
@@ -18,6 +18,13 @@ pub(super) const SMALL: usize = 128;
 /// What is computed on the way may take so many bytes, or as many as all constants together.
 const ON_THE_WAY: usize = 1 << 26;
 
+/// So many bytes, or so many times what all constants take, may be computed in all.
+const IN_ALL: usize = 1 << 27;
+const TIMES: usize = 8;
+
+/// The most multiplications in all.
+const MACS: u64 = 1 << 33;
+
 /// How often islands are looked at anew.
 const ROUNDS: usize = 16;
 
@@ -27,6 +34,7 @@ pub(super) fn computable(model: &Model, facts: &Facts) -> Vec<NodeId> {
     let constants: usize =
         graph.constants().into_iter().filter_map(|n| graph.constant(n)).map(|c| c.tensor.byte_len()).sum();
     let most = constants.max(ON_THE_WAY);
+    let (mut left, mut macs_left) = (IN_ALL.max(constants.saturating_mul(TIMES)), MACS);
     let (mut found, mut known) = (vec![], HashSet::new());
     for node in graph.topological() {
         let Some(call) = graph.call(node) else { continue };
@@ -34,7 +42,16 @@ pub(super) fn computable(model: &Model, facts: &Facts) -> Vec<NodeId> {
         let is_constant =
             |v: &ValueId| known.contains(&v.node) || dense(graph, *v).is_some_and(|c| c.tensor.raw().is_ok());
         let fits = || graph.results(node).all(|v| graph.uses(v).is_empty() || bytes(facts, v) <= most);
-        if !operands.is_empty() && is_plain(model, call) && operands.iter().all(is_constant) && fits() {
+        if operands.is_empty() || !is_plain(model, call) || !operands.iter().all(is_constant) || !fits() {
+            continue;
+        }
+        let used = graph.results(node).filter(|&v| !graph.uses(v).is_empty());
+        let size = used.map(|v| bytes(facts, v)).fold(0, usize::saturating_add);
+        let macs =
+            ask(model, facts, node, ops::rule_of(model, call).cost).and_then(|macs| u64::try_from(macs.fixed()?).ok());
+        // A few nodes can ask for any amount of work. Those that follow on what is left out stay as well.
+        if let (Some(rest), Some(macs_rest)) = (left.checked_sub(size), macs.and_then(|m| macs_left.checked_sub(m))) {
+            (left, macs_left) = (rest, macs_rest);
             known.insert(node);
             found.push(node);
         }
@@ -137,7 +154,7 @@ pub(super) fn freed(graph: &Graph, cone: &HashSet<NodeId>) -> usize {
 /// The bytes of a value; as many as there can be where that is not known.
 pub(super) fn bytes(facts: &Facts, value: ValueId) -> usize {
     let known = || Some((facts.get(value).dtype?, count(facts.shape(value)?)?));
-    known().map_or(usize::MAX, |(dtype, count)| count.checked_mul(dtype.bits()).map_or(usize::MAX, |b| b.div_ceil(8)))
+    known().map_or(usize::MAX, |(dtype, count)| dtype.bytes(count))
 }
 
 /// Calls that hang together by what they make or by constants that they share, each in the given order.

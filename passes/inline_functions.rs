@@ -21,13 +21,19 @@ use super::splice::{fresh, hand_over, is_file_constant, rename_all, splice, take
 use super::{Change, Context, Pass, PassError};
 use crate::ir::{Attribute, Call, Constant, Form, Function, Graph, Model, Node, NodeId, Origin, ValueId};
 use indexmap::IndexMap;
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::DiGraph;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub struct InlineFunctions;
 
-/// No graph grows by more nodes than this.
-const MOST: usize = 1 << 18;
+/// The model grows by no more nodes than this, or than so many times what it has. Nodes with long names count more.
+const MOST: usize = 1 << 16;
+const TIMES: usize = 8;
+
+/// So many bytes of names count as one node.
+const NAME: usize = 64;
 
 impl Pass for InlineFunctions {
     fn name(&self) -> &'static str {
@@ -40,9 +46,16 @@ impl Pass for InlineFunctions {
         }
         let (sound, opsets) = inlinable(model, cx);
         let taken = model.graph.all_names();
-        let mut inliner = Inliner { functions: &model.functions, sound: &sound, taken, grown: 0, done: 0 };
+        let positions = positions(&model.functions);
+        let bodies = model.functions.iter().filter_map(|f| f.body.as_ref());
+        let room = MOST.max(TIMES * bodies.chain([&model.graph]).map(weight).sum::<usize>());
+        let functions = &model.functions;
+        let mut inliner = Inliner { functions, positions, sound: &sound, taken, room, done: 0, left: false };
         inliner.graph(&mut model.graph);
         let done = inliner.done;
+        if inliner.left {
+            cx.note("left calls of local functions: the graph would grow beyond all measure");
+        }
         if done > 0 {
             model.opsets = opsets;
             drop_unused(model);
@@ -65,12 +78,13 @@ pub fn inlined(model: &Model) -> Cow<'_, Model> {
 fn inlinable(model: &Model, cx: &mut Context) -> (Vec<bool>, BTreeMap<String, i64>) {
     let mut opsets = model.opsets.clone();
     let mut sound = vec![];
-    for function in &model.functions {
+    let recursive = recursive(&model.functions);
+    for (at, function) in model.functions.iter().enumerate() {
         let versions = versions(function, &opsets);
         let why = match (&function.body, &versions) {
             (None, _) => Some("it is no sound graph"),
             (_, None) => Some("it is written in other versions of operator sets than the model"),
-            (Some(body), _) => calls(&model.functions, body, function).then_some("it calls itself"),
+            (Some(_), _) => recursive.contains(&at).then_some("it calls itself"),
         };
         match why {
             Some(why) => cx.note(format!("left {}: {why}", function.name)),
@@ -99,29 +113,57 @@ fn visit_calls(graph: &Graph, visit: &mut dyn FnMut(&Call)) {
     }
 }
 
-/// Functions by what calls say.
-fn position(functions: &[Function], call: &Call) -> Option<usize> {
-    functions.iter().position(|f| f.domain == call.domain && f.name == call.op && f.overload == call.overload)
+/// Functions by what calls say: domain, name and overload. Of several the first counts.
+type Positions<'a> = HashMap<(&'a str, &'a str, &'a str), usize>;
+
+fn positions(functions: &[Function]) -> Positions<'_> {
+    let keys = functions.iter().enumerate().rev();
+    keys.map(|(at, f)| ((f.domain.as_str(), f.name.as_str(), f.overload.as_str()), at)).collect()
+}
+
+fn position(positions: &Positions, call: &Call) -> Option<usize> {
+    positions.get(&(call.domain.as_str(), call.op.as_str(), call.overload.as_str())).copied()
+}
+
+/// The functions that a graph calls itself.
+fn called(positions: &Positions, graph: &Graph) -> HashSet<usize> {
+    let mut found = HashSet::new();
+    visit_calls(graph, &mut |call| found.extend(position(positions, call)));
+    found
 }
 
 /// The functions that calls in a graph need, and those that these need.
 fn needed(functions: &[Function], graph: &Graph) -> HashSet<usize> {
+    let positions = positions(functions);
     let mut found = HashSet::new();
     let mut waiting = vec![graph];
     while let Some(graph) = waiting.pop() {
-        visit_calls(graph, &mut |call| {
-            let at = position(functions, call);
-            if let Some(at) = at.filter(|&at| found.insert(at)) {
-                waiting.extend(&functions[at].body);
-            }
-        });
+        let new = called(&positions, graph).into_iter().filter(|&at| found.insert(at));
+        waiting.extend(new.flat_map(|at| &functions[at].body));
     }
     found
 }
 
-/// Whether a graph calls a function, directly or not.
-fn calls(functions: &[Function], graph: &Graph, function: &Function) -> bool {
-    needed(functions, graph).into_iter().any(|at| std::ptr::eq(&functions[at], function))
+/// Functions that call themselves, directly or not.
+fn recursive(functions: &[Function]) -> HashSet<usize> {
+    let positions = positions(functions);
+    let mut calls: DiGraph<(), (), usize> = DiGraph::default();
+    functions.iter().for_each(|_| _ = calls.add_node(()));
+    for (at, body) in functions.iter().enumerate().filter_map(|(at, f)| Some((at, f.body.as_ref()?))) {
+        called(&positions, body).into_iter().for_each(|to| _ = calls.add_edge(at.into(), to.into(), ()));
+    }
+    let circles = kosaraju_scc(&calls).into_iter().filter(|c| c.len() > 1 || calls.contains_edge(c[0], c[0]));
+    circles.flatten().map(|at| at.index()).collect()
+}
+
+/// How much room a graph takes: its nodes, subgraphs included, and its names.
+fn weight(graph: &Graph) -> usize {
+    let of = |node: NodeId| {
+        let Some(call) = graph.call(node) else { return 1 + graph.label(node).len() / NAME };
+        let names = call.name.len() + call.results.iter().map(String::len).sum::<usize>();
+        1 + names / NAME + call.graphs().map(weight).sum::<usize>()
+    };
+    graph.nodes().into_iter().map(of).sum()
 }
 
 /// Drops functions that nothing calls, and the operator sets that were theirs alone.
@@ -142,10 +184,14 @@ fn drop_unused(model: &mut Model) {
 /// Puts bodies in the place of calls.
 struct Inliner<'a> {
     functions: &'a [Function],
+    positions: Positions<'a>,
     sound: &'a [bool],
     taken: HashSet<String>,
-    grown: usize,
+    /// How much more may come in.
+    room: usize,
     done: usize,
+    /// Whether a call stays for want of room.
+    left: bool,
 }
 
 impl Inliner<'_> {
@@ -163,13 +209,13 @@ impl Inliner<'_> {
     }
 
     /// The body to put in the place of a call, attributes filled in.
-    fn body_for(&self, graph: &Graph, node: NodeId) -> Option<Graph> {
+    fn body_for(&mut self, graph: &Graph, node: NodeId) -> Option<Graph> {
         let call = graph.call(node)?;
-        let at = position(self.functions, call).filter(|&at| self.sound[at])?;
-        let mut body = self.functions[at].body.clone()?;
+        let at = position(&self.positions, call).filter(|&at| self.sound[at])?;
+        let body = self.functions[at].body.as_ref()?;
         let (inputs, operands) = (body.inputs(), graph.operands(node));
         let fits = operands.len() <= inputs.len() && call.results.len() <= body.outputs().len();
-        if !fits || call.graphs().next().is_some() || self.grown + body.len() > MOST {
+        if !fits || call.graphs().next().is_some() {
             return None;
         }
         let missing = inputs.iter().enumerate().filter(|(slot, _)| operands.get(*slot).copied().flatten().is_none());
@@ -182,8 +228,19 @@ impl Inliner<'_> {
             return None;
         }
         let untold = operands.iter().flatten().any(|v| is_file_constant(graph, *v)) && graph.origin(node).is_none();
+        // All names begin with that of the call.
+        let growth = weight(body) + body.len() * (graph.label(node).len() / NAME);
+        let Some(room) = self.room.checked_sub(growth) else {
+            self.left = true;
+            return None;
+        };
+        if untold {
+            return None;
+        }
+        self.room = room;
+        let mut body = body.clone();
         fill_in(&mut body, call, &self.functions[at].defaults);
-        (!untold).then_some(body)
+        Some(body)
     }
 
     /// Replaces a call by a body; returns the calls that came in.
@@ -209,7 +266,7 @@ impl Inliner<'_> {
             }
         }
         take_over(graph, node, &outputs);
-        (self.grown, self.done) = (self.grown + body.len(), self.done + 1);
+        self.done += 1;
         added
     }
 }

@@ -34,9 +34,10 @@ impl Pass for SplitConstants {
         let moves: Vec<(NodeId, Vec<Use>)> = moves.filter(|(_, uses)| !uses.is_empty()).collect();
         let mut taken = if moves.is_empty() { Default::default() } else { graph.all_names() };
         for (constant, uses) in &moves {
-            for &at in uses {
-                copy(graph, ValueId { node: *constant, port: 0 }, at, &mut taken);
-            }
+            let value = ValueId { node: *constant, port: 0 };
+            let copies: Vec<ValueId> = uses.iter().map(|&at| copied(graph, value, at, &mut taken)).collect();
+            // A wire is looked for among those of its constant from the last one on.
+            uses.iter().zip(copies).rev().for_each(|(&at, copy)| graph.connect(copy, at));
         }
         Ok(Change(moves.iter().map(|(_, uses)| uses.len()).sum()))
     }
@@ -44,12 +45,17 @@ impl Pass for SplitConstants {
 
 /// Gives a use of a constant a copy of its own.
 pub(super) fn copy(graph: &mut Graph, constant: ValueId, at: Use, taken: &mut HashSet<String>) -> ValueId {
+    let copy = copied(graph, constant, at, taken);
+    graph.connect(copy, at);
+    copy
+}
+
+/// A copy of a constant for this use, which does not have it yet.
+fn copied(graph: &mut Graph, constant: ValueId, at: Use, taken: &mut HashSet<String>) -> ValueId {
     let Some(original) = graph.constant(constant.node).cloned() else { return constant };
     let name = graph.fresh_name(&original.name, taken);
     let copy = Constant { name, form: form(&original.form), ..original };
-    let node = graph.add_before(at.node, Node::Constant(copy));
-    graph.connect(ValueId { node, port: 0 }, at);
-    ValueId { node, port: 0 }
+    ValueId { node: graph.add_before(at.node, Node::Constant(copy)), port: 0 }
 }
 
 /// The uses of a constant that get one of their own.

@@ -17,7 +17,7 @@ use crate::ir::{Atom, Dim, Graph, Model, Node, NodeId, ValueId};
 use crate::ops::{self, Site};
 use crate::sizes::{self, Given, SizeError, Start};
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a model costs.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -39,6 +39,16 @@ pub struct Cost {
 
 fn is_none(count: &u64) -> bool {
     *count == 0
+}
+
+impl Cost {
+    /// Adds what sums up: all but the peak. Sums that can't be counted stay at the largest number.
+    fn add(&mut self, other: &Cost) {
+        self.macs = self.macs.saturating_add(other.macs);
+        self.params = self.params.saturating_add(other.params);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.nodes += other.nodes;
+    }
 }
 
 /// Numbers for the dimensions that the model leaves open, so that costs can be counted.
@@ -115,6 +125,11 @@ impl OpenDims {
         });
         value.and_then(|v| u64::try_from(v).ok()).unwrap_or(0)
     }
+
+    /// How many elements a shape stands for; the largest number where there are more.
+    pub fn count(&self, shape: &[Dim]) -> u64 {
+        shape.iter().map(|d| self.eval(d)).fold(1, u64::saturating_mul)
+    }
 }
 
 /// Counts a model's cost from the facts of its values.
@@ -127,13 +142,10 @@ pub fn cost(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
 pub fn sums(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
     let mut total = Cost::default();
     let nodes = per_node(model, facts, open);
+    nodes.iter().for_each(|(_, node)| total.add(node));
     total.choices = branches::choices(&model.graph);
-    total.macs = of_a_run(&model.graph, nodes.iter().map(|(n, cost)| (*n, cost.macs)));
-    for (_, node) in nodes {
-        total.params += node.params;
-        total.bytes += node.bytes;
-        total.nodes += node.nodes;
-    }
+    let macs = of_a_run(&model.graph, nodes.iter().map(|(n, cost)| (*n, u128::from(cost.macs))));
+    total.macs = u64::try_from(macs).unwrap_or(u64::MAX);
     total
 }
 
@@ -149,7 +161,7 @@ pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, C
         }
         Node::Constant(c) => {
             let fact = facts.get(ValueId { node, port: 0 });
-            let count: u64 = fact.shape.as_ref().map_or(0, |s| s.iter().map(|d| open.eval(d)).product());
+            let count = fact.shape.as_ref().map_or(0, |s| open.count(s));
             let counted = c.tensor.dtype.is_float() || c.tensor.dtype.bits() <= 8 && c.tensor.shape.len() > 1;
             let bytes = c.tensor.dtype.bytes(count as usize) as u64;
             Some(Cost { params: if counted { count } else { 0 }, bytes, ..Cost::default() })
@@ -170,16 +182,14 @@ pub struct CallCost {
 pub fn per_call(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<CallCost> {
     let graph = &model.graph;
     let costs: HashMap<NodeId, Cost> = per_node(model, facts, open).into_iter().collect();
+    let mut paid: HashSet<NodeId> = HashSet::new();
     let of = |node: NodeId| {
         graph.call(node)?;
         let mut cost = costs.get(&node).cloned().unwrap_or_default();
         for operand in graph.operands(node).into_iter().flatten() {
             // A shared constant counts where it is used first.
-            let first = graph.uses(operand).first().map(|u| u.node);
-            if let Some(c) = costs.get(&operand.node).filter(|_| graph.tensor(operand).is_some() && first == Some(node))
-            {
-                cost.params += c.params;
-                cost.bytes += c.bytes;
+            if graph.tensor(operand).is_some() && paid.insert(operand.node) {
+                costs.get(&operand.node).iter().for_each(|c| cost.add(c));
             }
         }
         Some(CallCost { node, cost })

@@ -202,3 +202,40 @@ fn a_pin_is_never_lost_among_many_marks() {
     solver.settle();
     assert!(solver.marks(leaf).contains(&Mark::Pin(20)));
 }
+
+#[test]
+fn axes_of_too_many_parts_stay_whole() {
+    let mut solver = Solver::default();
+    let unit = solver.fresh(Dim::Fixed(2));
+    let apart = solver.fresh(Dim::Fixed(3));
+    let mut axes = vec![unit];
+    for k in 0..40 {
+        let half = axes[k];
+        let sum = solver.sum(vec![half, half]);
+        let axis = solver.fresh(Dim::Fixed(4 << k));
+        solver.unify(axis, sum, 0);
+        axes.push(axis);
+    }
+    let (rows, columns) = (solver.fresh(Dim::Fixed(1 << 20)), solver.fresh(Dim::Fixed(1 << 21)));
+    let table = solver.product(vec![rows, columns]);
+    solver.unify(axes[40], table, 1);
+    let kept = solver.collapse();
+    assert!(kept.contains(&solver.find(unit)) && !kept.contains(&apart));
+    axes.iter().for_each(|&axis| assert!(solver.leaves(axis).len() <= 4096));
+    solver.settle();
+    assert!(solver.marks(rows).contains(&Mark::Pin(1)));
+}
+
+#[test]
+fn long_chains_of_sums_take_no_stack_and_little_time() {
+    let mut solver = Solver::default();
+    let term = solver.fresh(Dim::Fixed(2));
+    let mut whole = term;
+    for k in 0..30_000 {
+        let sum = solver.sum(vec![whole, term]);
+        whole = solver.fresh(Dim::Fixed(4 + 2 * k));
+        solver.unify(whole, sum, 0);
+    }
+    assert!(solver.collapse().contains(&solver.find(term)));
+    assert!(solver.leaves(whole).len() <= 4096);
+}

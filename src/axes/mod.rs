@@ -136,6 +136,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
             }
         }
     }
+    axes.keep_long(graph, &order);
     computed::pin_sums(model, &mut axes);
     axes.solver.settle();
     tie::tie_copies(graph, &mut axes);
@@ -200,6 +201,23 @@ impl Axes {
             let numbers = self.indices_of(value);
             for var in self.values.get(&value).cloned().unwrap_or_default().into_iter().chain(numbers) {
                 self.solver.mark(var, Mark::Pin(id));
+            }
+        }
+    }
+
+    /// Pins what is made of too many parts to be taken apart.
+    fn keep_long(&mut self, graph: &Graph, order: &[NodeId]) {
+        let long = self.solver.collapse();
+        if long.is_empty() {
+            return;
+        }
+        for &node in order {
+            let vars = graph.results(node).filter_map(|v| self.values.get(&v)).flatten();
+            let leaves: Vec<Var> = vars.flat_map(|&var| self.solver.leaves(var)).collect();
+            for leaf in leaves.into_iter().filter(|leaf| long.contains(leaf)) {
+                let why = format!("it is part of an axis that is made of more than {} parts", solver::MOST_PARTS);
+                let why = self.intern(PinKind::Structure, node, why);
+                self.solver.mark(leaf, Mark::Pin(why));
             }
         }
     }

@@ -18,9 +18,13 @@
 //! Termination: a unification binds a leaf (there are finitely many, and only splitting makes more), or recurses on
 //! parts of strictly smaller size, or gives up. Splitting a leaf replaces it by leaves whose sizes multiply or add
 //! up to its own, none of size 1, so a leaf of size n is split fewer than n times, whatever the order.
+//!
+//! Variables share their parts, so a few can have more leaves than memory could list (`b = a+a, c = b+b, …`). Nothing
+//! that unification does walks such a tree; what has more than [`MOST_PARTS`] leaves at the end is not taken apart
+//! ([`Solver::collapse`]).
 
 use crate::ir::Dim;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// A variable: an axis, or a part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,10 +66,18 @@ struct Slot {
     size: Dim,
     def: Def,
     marks: Vec<Mark>,
+    /// Whether it may be a part of something.
+    within: bool,
 }
 
 /// More marks of one kind on one variable than this are dropped: the first ones explain enough.
 const MARK_LIMIT: usize = 8;
+
+/// An axis that is made of more leaves than this is not taken apart.
+pub const MOST_PARTS: usize = 1 << 12;
+
+/// More factors than this are not compared with others.
+const MOST_FACTORS: usize = 1 << 8;
 
 /// The union of all axes.
 #[derive(Clone, Debug, Default)]
@@ -80,8 +92,24 @@ impl Solver {
     }
 
     fn define(&mut self, size: Dim, def: Def) -> Var {
-        self.slots.push(Slot { size, def, marks: vec![] });
+        if let Def::Product(parts) | Def::Sum(parts) = &def {
+            parts.iter().for_each(|&part| self.enclose(part));
+        }
+        self.slots.push(Slot { size, def, marks: vec![], within: false });
         Var(u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 axes"))
+    }
+
+    fn enclose(&mut self, part: Var) {
+        let part = self.find(part);
+        self.slot_mut(part).within = true;
+    }
+
+    /// Makes a variable another name of one.
+    fn alias(&mut self, v: Var, of: Var) {
+        if self.slot(v).within {
+            self.enclose(of);
+        }
+        self.slot_mut(v).def = Def::Alias(of);
     }
 
     fn slot(&self, v: Var) -> &Slot {
@@ -157,33 +185,47 @@ impl Solver {
 
     /// The leaves of a variable, in order; a leaf can occur more than once.
     pub fn leaves(&self, v: Var) -> Vec<Var> {
-        let mut out = vec![];
-        self.collect_leaves(v, &mut out);
-        out
+        let (mut found, mut open) = (vec![], vec![v]);
+        while let Some(v) = open.pop() {
+            match self.parts(v) {
+                [] => found.push(self.find(v)),
+                parts => open.extend(parts.iter().rev()),
+            }
+        }
+        found
     }
 
-    fn collect_leaves(&self, v: Var, out: &mut Vec<Var>) {
-        let v = self.find(v);
-        match &self.slot(v).def {
-            Def::Product(p) | Def::Sum(p) => p.iter().for_each(|&x| self.collect_leaves(x, out)),
-            _ => out.push(v),
+    /// What a variable is made of; nothing, for a leaf.
+    fn parts(&self, v: Var) -> &[Var] {
+        match &self.slot(self.find(v)).def {
+            Def::Product(parts) | Def::Sum(parts) => parts,
+            Def::Leaf | Def::Alias(_) => &[],
         }
     }
 
-    fn factors(&self, v: Var) -> Vec<Var> {
-        let v = self.find(v);
-        match &self.slot(v).def {
-            Def::Product(p) => p.iter().flat_map(|&x| self.factors(x)).collect(),
-            _ => vec![v],
-        }
+    /// The factors of a product, those of its factors in their place; `None` if they are too many.
+    fn factors(&self, v: Var) -> Option<Vec<Var>> {
+        self.flat(v, MOST_FACTORS, |def| matches!(def, Def::Product(_)))
     }
 
-    fn terms(&self, v: Var) -> Vec<Var> {
-        let v = self.find(v);
-        match &self.slot(v).def {
-            Def::Sum(p) => p.iter().flat_map(|&x| self.terms(x)).collect(),
-            _ => vec![v],
+    /// The terms of a sum, those of its terms in their place; `None` if they are too many.
+    fn terms(&self, v: Var) -> Option<Vec<Var>> {
+        self.flat(v, MOST_PARTS, |def| matches!(def, Def::Sum(_)))
+    }
+
+    fn flat(&self, v: Var, most: usize, opens: fn(&Def) -> bool) -> Option<Vec<Var>> {
+        let (mut found, mut open) = (vec![], vec![v]);
+        while let Some(v) = open.pop() {
+            let v = self.find(v);
+            match opens(&self.slot(v).def) {
+                true => open.extend(self.parts(v).iter().rev()),
+                false => found.push(v),
+            }
+            if found.len() + open.len() > most {
+                return None;
+            }
         }
+        Some(found)
     }
 
     /// Makes two axes the same; `why` explains a pin where they can't be.
@@ -221,27 +263,35 @@ impl Solver {
     }
 
     fn bind(&mut self, leaf: Var, to: Var, why: Reason) {
-        if self.leaves(to).contains(&leaf) {
+        // What is part of nothing can't be part of this.
+        if self.slot(leaf).within && self.is_made_of(to, leaf) {
             return self.mark(to, Mark::Pin(why));
         }
-        self.slot_mut(leaf).def = Def::Alias(to);
+        self.alias(leaf, to);
     }
 
     /// Reads one axis in the other's form once their parts are the same (or pinned, on both sides): to unify them
     /// again must not find anything new to take apart.
     fn join(&mut self, a: Var, b: Var) {
         let (a, b) = (self.root(a), self.root(b));
-        if a != b && !self.is_made_of(b, a) {
-            self.slot_mut(a).def = Def::Alias(b);
+        if a != b && !(self.slot(a).within && self.is_made_of(b, a)) {
+            self.alias(a, b);
         }
     }
 
     fn is_made_of(&self, whole: Var, part: Var) -> bool {
+        self.below(whole).contains(&self.find(part))
+    }
+
+    /// A variable and all that it is made of, each once.
+    fn below(&self, whole: Var) -> HashSet<Var> {
         let whole = self.find(whole);
-        match &self.slot(whole).def {
-            Def::Product(p) | Def::Sum(p) => whole == part || p.iter().any(|&v| self.is_made_of(v, part)),
-            _ => whole == part,
+        let (mut found, mut open) = (HashSet::from([whole]), vec![whole]);
+        while let Some(v) = open.pop() {
+            let parts = self.parts(v).iter().map(|&part| self.find(part));
+            open.extend(parts.filter(|&part| found.insert(part)));
         }
+        found
     }
 
     fn give_up(&mut self, a: Var, b: Var, why: Reason) {
@@ -255,7 +305,10 @@ impl Solver {
         let whole = self.root(whole);
         let (hi, lo) = (self.fresh(major.clone()), self.fresh(minor));
         match self.slot(whole).def {
-            Def::Leaf => self.slot_mut(whole).def = Def::Product(vec![hi, lo]),
+            Def::Leaf => {
+                [hi, lo].into_iter().for_each(|part| self.enclose(part));
+                self.slot_mut(whole).def = Def::Product(vec![hi, lo]);
+            }
             Def::Sum(_) => {
                 let product = self.product(vec![hi, lo]);
                 self.factor_out(whole, product, why);
@@ -266,7 +319,7 @@ impl Solver {
     }
 
     fn zip_products(&mut self, a: Var, b: Var, why: Reason) {
-        let (mut p, mut q) = (self.factors(a), self.factors(b));
+        let (Some(mut p), Some(mut q)) = (self.factors(a), self.factors(b)) else { return self.give_up(a, b, why) };
         p.reverse();
         q.reverse();
         while let (Some(x), Some(y)) = (p.pop(), q.pop()) {
@@ -291,7 +344,7 @@ impl Solver {
     }
 
     fn zip_sums(&mut self, a: Var, b: Var, why: Reason) {
-        let (mut p, mut q) = (self.terms(a), self.terms(b));
+        let (Some(mut p), Some(mut q)) = (self.terms(a), self.terms(b)) else { return self.give_up(a, b, why) };
         p.reverse();
         q.reverse();
         while let (Some(x), Some(y)) = (p.pop(), q.pop()) {
@@ -318,7 +371,9 @@ impl Solver {
 
     /// `a + b = (m r)`: where every term is a multiple of the minor factors r, m is a sum too.
     fn factor_out(&mut self, sum: Var, product: Var, why: Reason) {
-        let (terms, factors) = (self.terms(sum), self.factors(product));
+        let (Some(terms), Some(factors)) = (self.terms(sum), self.factors(product)) else {
+            return self.give_up(sum, product, why);
+        };
         for cut in 1..factors.len() {
             let stride: Dim = factors[cut..].iter().map(|&f| self.size(f).clone()).product();
             let majors: Option<Vec<Dim>> = terms.iter().map(|&t| self.size(t).div_exact(&stride)).collect();
@@ -335,7 +390,7 @@ impl Solver {
             // From now on the sum is read in its normal form.
             let (s, p) = (self.root(sum), self.root(product));
             if s != p && matches!(self.slot(s).def, Def::Sum(_)) && !self.is_made_of(p, s) {
-                self.slot_mut(s).def = Def::Alias(p);
+                self.alias(s, p);
             }
             return;
         }
@@ -396,6 +451,33 @@ impl Solver {
             (Def::Leaf, Def::Leaf) => self.slot(a).size == self.slot(b).size,
             _ => false,
         }
+    }
+
+    /// Makes leaves of what has more than [`MOST_PARTS`] of them. Returns these, and all leaves that they were made of:
+    /// none of them can be cut.
+    pub fn collapse(&mut self) -> HashSet<Var> {
+        let mut counts = vec![0usize; self.slots.len()];
+        let mut kept = HashSet::new();
+        for i in 0..self.slots.len() {
+            let mut open = vec![self.find(Var(i as u32))];
+            while let Some(&v) = open.last() {
+                let parts: Vec<Var> = self.parts(v).iter().map(|&part| self.find(part)).collect();
+                let count = |part: &Var| counts[part.0 as usize];
+                let unknown: Vec<Var> = parts.iter().copied().filter(|part| count(part) == 0).collect();
+                if count(&v) == 0 && !unknown.is_empty() {
+                    open.extend(unknown);
+                    continue;
+                }
+                let many = parts.iter().map(count).sum::<usize>() > MOST_PARTS;
+                counts[v.0 as usize] = if many { 1 } else { parts.iter().map(count).sum::<usize>().max(1) };
+                if many {
+                    kept.extend(self.below(v).into_iter().filter(|&part| part == v || self.parts(part).is_empty()));
+                    self.slot_mut(v).def = Def::Leaf;
+                }
+                open.pop();
+            }
+        }
+        kept
     }
 
     /// Hands all marks down to the leaves. Afterwards [`marks`](Self::marks) of a leaf is complete.

@@ -47,10 +47,8 @@ impl Walk {
             for value in graph.results(node) {
                 let last = graph.uses(value).into_iter().map(|u| at.get(&u.node).copied().unwrap_or(end)).max();
                 let fact = facts.get(value);
-                let shape = fact.shape.iter().flatten();
-                let known = fact.shape.is_some().then_some(fact.dtype).flatten();
-                let count: u64 = shape.map(|d| open.eval(d)).product();
-                let bytes = known.map_or(0, |dtype| dtype.bytes(count as usize) as u64);
+                let known = fact.dtype.zip(fact.shape.as_deref());
+                let bytes = known.map_or(0, |(dtype, shape)| dtype.bytes(open.count(shape) as usize) as u64);
                 lives.push(Life { value, bytes, born, dies: last.unwrap_or(born).max(born) });
             }
         }
@@ -59,10 +57,10 @@ impl Walk {
 
     /// Bytes alive at each step.
     pub fn bytes(&self) -> Vec<u64> {
-        let mut change = vec![0i64; self.steps.len().max(1) + 1];
+        let mut change = vec![0i128; self.steps.len().max(1) + 1];
         for life in &self.lives {
-            change[life.born] += life.bytes as i64;
-            change[life.dies + 1] -= life.bytes as i64;
+            change[life.born] += i128::from(life.bytes);
+            change[life.dies + 1] -= i128::from(life.bytes);
         }
         change.pop();
         let mut now = 0;
@@ -70,7 +68,7 @@ impl Walk {
             .into_iter()
             .map(|c| {
                 now += c;
-                now as u64
+                u64::try_from(now).unwrap_or(u64::MAX)
             })
             .collect()
     }

@@ -57,7 +57,7 @@ pub(super) fn open(path: &Path, inputs: &[InputSpec]) -> Result<Opened, FeedErro
         left_out.extend(inputs.iter().filter(|i| i.name != input.name));
     } else {
         let mut archive = Archive::open(path)?;
-        let names = archive.names()?;
+        let names = archive.names();
         let known = |name: &String| inputs.iter().any(|i| i.name == *name) || LABELS.contains(&name.as_str());
         // An array that is for no input may be a state by another name.
         let complete = names.iter().all(known) && inputs.iter().any(|i| !i.state && names.contains(&i.name));

@@ -132,7 +132,7 @@ impl Sizes {
                     self.learn(n, size);
                     self.learn(d, size);
                 }
-                Atom::Symbol(_) | Atom::Unknown(_) => _ = self.0.entry(atom).or_insert(size),
+                Atom::Symbol(_) | Atom::Unknown(_) | Atom::Large(_) => _ = self.0.entry(atom).or_insert(size),
             }
         }
     }

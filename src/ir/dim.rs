@@ -3,9 +3,13 @@
 //! A dimension is a polynomial with integer coefficients over atoms. An atom is a symbol that the file names
 //! (`batch`), an unknown of our own (`?3`) or a floor division that does not come out even. Sums and products are
 //! kept in one normal form, so two dimensions are equal exactly when they print the same.
+//!
+//! Expressions are bounded (`MOST_ATOMS`, `DEEPEST`): shape arithmetic of a few nodes can ask for polynomials of
+//! any size. One that would be larger is an atom of its own, which equals what is computed in the same way alone.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::Hash;
 use std::ops::{Add, Mul, Neg, Sub};
 use std::sync::Arc;
 
@@ -31,7 +35,15 @@ pub enum Atom {
     Unknown(u64),
     /// ⌊numerator / denominator⌋.
     Floor(Dim, Dim),
+    /// An expression beyond the bounds: a hash of what it is computed from.
+    Large(u128),
 }
+
+/// The most terms and factors of an expression together, those inside its divisions included.
+const MOST_ATOMS: usize = 512;
+
+/// The most divisions inside one another.
+const DEEPEST: usize = 32;
 
 impl Dim {
     /// A dimension that the file names.
@@ -84,7 +96,7 @@ impl Dim {
         match self {
             Dim::Fixed(_) => false,
             Dim::Open(p) => p.0.keys().flatten().any(|a| match a {
-                Atom::Unknown(_) => true,
+                Atom::Unknown(_) | Atom::Large(_) => true,
                 Atom::Symbol(_) => false,
                 Atom::Floor(n, d) => n.has_unknown() || d.has_unknown(),
             }),
@@ -99,19 +111,40 @@ impl Dim {
         }
     }
 
-    fn from_terms(terms: impl IntoIterator<Item = (i64, Vec<Atom>)>) -> Dim {
+    /// The sum of the terms; `None` where that is beyond the bounds.
+    fn from_terms(terms: impl IntoIterator<Item = (i64, Vec<Atom>)>) -> Option<Dim> {
         let mut sum: BTreeMap<Vec<Atom>, i64> = BTreeMap::new();
         for (c, mut m) in terms {
             m.sort();
             let entry = sum.entry(m).or_insert(0);
-            *entry = entry.saturating_add(c);
+            *entry = entry.checked_add(c)?;
         }
         sum.retain(|_, c| *c != 0);
         match sum.len() {
-            0 => Dim::Fixed(0),
-            1 if sum.contains_key(&vec![]) => Dim::Fixed(sum[&vec![]]),
-            _ => Dim::Open(Arc::new(Poly(sum))),
+            0 => Some(Dim::Fixed(0)),
+            1 if sum.contains_key(&vec![]) => Some(Dim::Fixed(sum[&vec![]])),
+            _ => Some(Dim::Open(Arc::new(Poly(sum)))).filter(|d| d.extent().is_some()),
         }
+    }
+
+    /// Terms and factors, and the depth of its divisions; `None` where these are beyond the bounds.
+    fn extent(&self) -> Option<(usize, usize)> {
+        let Dim::Open(poly) = self else { return Some((1, 0)) };
+        poly.0.keys().try_fold((0, 0), |(atoms, depth), monomial| {
+            let (atoms, depth) = monomial.iter().try_fold((atoms + 1, depth), |(atoms, depth), atom| {
+                let Atom::Floor(n, d) = atom else { return Some((atoms + 1, depth)) };
+                let (n, d) = (n.extent()?, d.extent()?);
+                Some((atoms + 1 + n.0 + d.0, depth.max(n.1 + 1).max(d.1 + 1)))
+            })?;
+            (atoms <= MOST_ATOMS && depth <= DEEPEST).then_some((atoms, depth))
+        })
+    }
+
+    /// What stands for an expression that is beyond the bounds.
+    fn large(operator: char, a: &Dim, b: &Dim) -> Dim {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        (operator, a, b).hash(&mut hash);
+        Dim::atom(Atom::Large(hash.digest128()))
     }
 
     /// The number that this is where every atom has the number that `of` gives it. `None` where an atom has none,
@@ -140,7 +173,7 @@ impl Dim {
             }
             (n.checked_rem(*c) == Some(0)).then(|| (n / c, m))
         });
-        Some(Dim::from_terms(quotient.collect::<Option<Vec<_>>>()?))
+        Dim::from_terms(quotient.collect::<Option<Vec<_>>>()?)
     }
 
     /// ⌊self / by⌋, for a positive `by`; a division by a number that is not stays as it is written.
@@ -151,7 +184,11 @@ impl Dim {
         {
             return Dim::Fixed(quotient);
         }
-        self.div_exact(by).unwrap_or_else(|| Dim::atom(Atom::Floor(self.clone(), by.clone())))
+        if let Some(quotient) = self.div_exact(by) {
+            return quotient;
+        }
+        let floor = Dim::atom(Atom::Floor(self.clone(), by.clone()));
+        if floor.extent().is_some() { floor } else { Dim::large('/', self, by) }
     }
 
     /// A number that it is never below, if one is known. Symbols and unknowns are sizes: never negative.
@@ -177,7 +214,7 @@ impl Atom {
     fn eval(&self, of: &dyn Fn(&Atom) -> Option<i64>) -> Option<i64> {
         of(self).or_else(|| match self {
             Atom::Floor(n, d) => n.eval(of)?.checked_div_euclid(d.eval(of)?),
-            Atom::Symbol(_) | Atom::Unknown(_) => None,
+            Atom::Symbol(_) | Atom::Unknown(_) | Atom::Large(_) => None,
         })
     }
 
@@ -186,6 +223,7 @@ impl Atom {
         match self {
             Atom::Symbol(_) | Atom::Unknown(_) => true,
             Atom::Floor(n, d) => [n, d].iter().all(|x| x.at_least().is_some_and(|low| low >= 0)),
+            Atom::Large(_) => false,
         }
     }
 }
@@ -207,7 +245,8 @@ impl Add for Dim {
     fn add(self, other: Dim) -> Dim {
         match (&self, &other) {
             (Dim::Fixed(a), Dim::Fixed(b)) => Dim::Fixed(a.saturating_add(*b)),
-            _ => Dim::from_terms(self.terms().into_iter().chain(other.terms())),
+            _ => Dim::from_terms(self.terms().into_iter().chain(other.terms()))
+                .unwrap_or_else(|| Dim::large('+', &self, &other)),
         }
     }
 }
@@ -232,14 +271,15 @@ impl Mul for Dim {
         if let (Dim::Fixed(a), Dim::Fixed(b)) = (&self, &other) {
             return Dim::Fixed(a.saturating_mul(*b));
         }
-        let right = other.terms();
-        let product = self.terms().into_iter().flat_map(|(a, m)| {
-            right
-                .iter()
-                .map(move |(b, n)| (a.saturating_mul(*b), m.iter().chain(n).cloned().collect()))
-                .collect::<Vec<_>>()
-        });
-        Dim::from_terms(product)
+        let (left, right) = (self.terms(), other.terms());
+        // Beyond this no sum of the products is within the bounds, but for some that vanish.
+        let few = left.len() * right.len() <= MOST_ATOMS;
+        let product = || {
+            let pairs = left.iter().flat_map(|l| right.iter().map(move |r| (l, r)));
+            let terms = pairs.map(|((a, m), (b, n))| Some((a.checked_mul(*b)?, m.iter().chain(n).cloned().collect())));
+            Dim::from_terms(terms.collect::<Option<Vec<_>>>()?)
+        };
+        few.then(product).flatten().unwrap_or_else(|| Dim::large('*', &self, &other))
     }
 }
 
@@ -282,6 +322,7 @@ impl fmt::Display for Atom {
             Atom::Symbol(s) => write!(f, "{s:?}"),
             Atom::Unknown(id) => write!(f, "?{id}"),
             Atom::Floor(n, d) => write!(f, "floor({n} / {d})"),
+            Atom::Large(hash) => write!(f, "?{hash:x}"),
         }
     }
 }
@@ -332,6 +373,25 @@ mod tests {
         assert_eq!(low.div_exact(&minus), None);
         assert!(low.div_floor(&minus).fixed().is_none());
         assert!(low.div_floor(&Dim::Fixed(0)).fixed().is_none());
+    }
+
+    #[test]
+    fn what_grows_beyond_the_bounds_is_an_atom() {
+        let square = |d: &Dim| d.clone() * d.clone();
+        let (mut power, mut half) = (n() + Dim::symbol("m"), n());
+        for _ in 0..50 {
+            power = square(&power);
+            half = half.div_floor(&Dim::Fixed(2));
+            assert!(power.extent().is_some() && half.extent().is_some());
+        }
+        let symbols = |a: &Atom| matches!(a, Atom::Symbol(_)).then_some(1);
+        assert!(power.has_unknown() && power.at_least().is_none() && power.eval(&symbols).is_none());
+        assert!(half.has_unknown());
+        assert_eq!(square(&power), square(&power));
+        assert_ne!(square(&power), power.clone() + power.clone());
+        // A coefficient that does not fit is none of ours either.
+        let most = n() * Dim::Fixed(i64::MAX);
+        assert!((most.clone() + most.clone()).has_unknown() && (most * Dim::Fixed(2)).has_unknown());
     }
 
     #[test]

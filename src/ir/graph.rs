@@ -114,6 +114,23 @@ impl Graph {
         ValueId { node: self.add(Node::Constant(constant)), port: 0 }
     }
 
+    /// Some of its nodes, with the wires between them, and what each is there.
+    pub fn part(&self, nodes: impl IntoIterator<Item = NodeId>) -> (Graph, HashMap<NodeId, NodeId>) {
+        let mut part = Graph::default();
+        let mut nodes: Vec<NodeId> = nodes.into_iter().collect();
+        nodes.sort_by_key(|&n| (self.net[n].place, n));
+        let copies: HashMap<NodeId, NodeId> =
+            nodes.iter().map(|&n| (n, part.net.add_node(self.net[n].clone()))).collect();
+        for e in nodes.iter().flat_map(|&n| self.net.edges_directed(n, Incoming)) {
+            if let Some(&from) = copies.get(&e.source()) {
+                part.net.add_edge(from, copies[&e.target()], *e.weight());
+            }
+        }
+        part.next_position = self.next_position;
+        part.fresh_names = self.fresh_names;
+        (part, copies)
+    }
+
     /// Removes a node and its wires.
     pub fn remove(&mut self, node: NodeId) -> Option<Node> {
         for e in self.net.edges_directed(node, Incoming).chain(self.net.edges_directed(node, Outgoing)) {

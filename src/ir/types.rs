@@ -65,9 +65,11 @@ impl DType {
         self as i32
     }
 
-    /// Bytes that `count` elements take in raw data; sub-byte types are packed, the last byte padded.
+    /// Bytes that `count` elements take in raw data; sub-byte types are packed, the last byte padded. As many as can
+    /// be counted where there are more.
     pub fn bytes(self, count: usize) -> usize {
-        (self.bits() * count).div_ceil(8)
+        let bits = self.bits() as u128 * count as u128;
+        usize::try_from(bits.div_ceil(8)).unwrap_or(usize::MAX)
     }
 
     /// Whether the elements are real floating-point numbers.

@@ -62,6 +62,9 @@ impl Loader {
         if p.name() == "sparse_value" && p.sparse_tensor.is_some() {
             external::attribute(p, &mut |t| self.inline(t))?;
         }
+        if let Some(s) = p.sparse_tensor.as_ref().filter(|_| p.name() == "sparse_value") {
+            self.zeros.count(s).map_err(|fault| LoadError::tensor("sparse_value", fault))?;
+        }
         let Some(tensor) = constant(p)? else { return Ok(None) };
         Ok(Some((tensor, Some(remainder(p)))))
     }

@@ -20,6 +20,14 @@ pub(super) fn map(path: &Path) -> io::Result<Bytes> {
     Ok(Bytes::from_owner(unsafe { Mmap::map(&file)? }))
 }
 
+/// The same for a regular file alone: to open a pipe would be to wait for somebody who writes into it.
+fn map_regular(path: &Path) -> io::Result<Bytes> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    map(path)
+}
+
 /// The data files of a model, each mapped once.
 pub(super) struct Files {
     dir: Option<PathBuf>,
@@ -57,7 +65,7 @@ impl Files {
                 return Err(TensorFault::Escapes(location.to_owned()));
             }
             let path = self.dir.as_ref().ok_or(TensorFault::NoFolder)?.join(relative);
-            let data = map(&path).map_err(|cause| TensorFault::File { path, cause })?;
+            let data = map_regular(&path).map_err(|cause| TensorFault::File { path, cause })?;
             self.open.insert(location.to_owned(), data);
         }
         Ok(&self.open[location])

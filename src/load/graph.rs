@@ -2,6 +2,7 @@
 
 use super::external::{self, Files};
 use super::sources;
+use super::tensor::Zeros;
 use super::{LoadError, tensor, types};
 use crate::ir::{
     Call, Constant, Extra, Form, Graph, Input, Node, NodeId, Origin, Output, Tensor, Use, ValueId, ValueInfo,
@@ -17,6 +18,7 @@ use std::path::Path;
 pub(super) struct Loader {
     files: Files,
     ir_version: i64,
+    pub(super) zeros: Zeros,
     /// How many dimensions without a size or a name there were.
     open: types::OpenSizes,
     /// The names that the graph at hand and each one around it define, outermost first.
@@ -35,11 +37,18 @@ struct Body {
 
 impl Loader {
     pub fn new(dir: Option<&Path>, ir_version: i64) -> Loader {
-        Loader { files: Files::new(dir), ir_version, open: types::OpenSizes::default(), scopes: vec![] }
+        let (files, open) = (Files::new(dir), types::OpenSizes::default());
+        Loader { files, ir_version, zeros: Zeros::new(), open, scopes: vec![] }
     }
 
     pub fn tensor(&mut self, p: TensorProto, name: &str) -> Result<Tensor, LoadError> {
         tensor::tensor(p, &mut self.files).map_err(|fault| LoadError::tensor(name, fault))
+    }
+
+    /// A sparse tensor with its zeros.
+    pub fn sparse(&mut self, p: &SparseTensorProto, name: &str) -> Result<Tensor, LoadError> {
+        let tensor = self.zeros.count(p).and_then(|()| tensor::sparse(p));
+        tensor.map_err(|fault| LoadError::tensor(name, fault))
     }
 
     /// Moves external data into a message that is kept as it is.
@@ -128,7 +137,7 @@ impl Body {
         for mut sparse in mem::take(&mut p.sparse_initializer) {
             external::sparse(&mut sparse, &mut |t| loader.inline(t))?;
             let name = sparse.values.as_ref().map_or("", |v| v.name()).to_owned();
-            let tensor = tensor::sparse(&sparse).map_err(|fault| LoadError::tensor(&name, fault))?;
+            let tensor = loader.sparse(&sparse, &name)?;
             self.constant(name, tensor, Form::Sparse { original: remainder(&sparse) });
         }
         for (i, node) in mem::take(&mut p.node).into_iter().enumerate() {

@@ -8,7 +8,7 @@ use super::LoadError;
 use crate::proto::*;
 
 /// Bytes of memory that the decoded messages may take, not counting the weights.
-const LIMIT: usize = 4 << 30;
+const LIMIT: usize = 1 << 30;
 /// Messages inside messages; prost refuses more as well.
 const DEPTH: usize = 100;
 

@@ -5,6 +5,7 @@ use crate::ir::{DType, Payload, Store, Tensor, TensorError};
 use crate::proto::tensor_proto::DataLocation;
 use crate::proto::*;
 use bytes::Bytes;
+use prost::Message;
 use std::io;
 use std::path::PathBuf;
 
@@ -36,6 +37,34 @@ pub enum TensorFault {
     OutsideFile { location: String, offset: usize, length: usize, size: usize },
     #[error("its data file {}: {cause}", path.display())]
     File { path: PathBuf, cause: io::Error },
+    #[error("with its zeros it takes {bytes} bytes; all sparse tensors of a model together may take {limit}")]
+    Sparse { bytes: usize, limit: usize },
+}
+
+/// How many bytes the sparse tensors of a model take with their zeros: a few bytes of a file can ask for any number.
+pub(super) struct Zeros {
+    limit: usize,
+    taken: usize,
+}
+
+impl Zeros {
+    /// What a model may take at least, and what it may take for each byte of its sparse tensors.
+    const ALWAYS: usize = 1 << 27;
+    const TIMES: usize = 64;
+
+    pub fn new() -> Zeros {
+        Zeros { limit: Zeros::ALWAYS, taken: 0 }
+    }
+
+    /// Counts a tensor before it is made dense; fails where that is too much.
+    pub fn count(&mut self, p: &SparseTensorProto) -> Result<(), TensorFault> {
+        let dtype = DType::from_code(p.values.as_ref().map_or(0, |v| v.data_type()));
+        let elements = shape(&p.dims)?.into_iter().try_fold(1usize, usize::checked_mul).unwrap_or(usize::MAX);
+        let bytes = dtype.map_or(0, |dtype| dtype.bytes(elements));
+        self.limit = self.limit.saturating_add(p.encoded_len().saturating_mul(Zeros::TIMES));
+        self.taken = self.taken.saturating_add(bytes);
+        if self.taken > self.limit { Err(TensorFault::Sparse { bytes, limit: self.limit }) } else { Ok(()) }
+    }
 }
 
 /// Takes a tensor out of its message. The message's name stays in `extra`.
@@ -177,4 +206,32 @@ fn dense(p: &SparseTensorProto, dtype: DType, shape: &[usize]) -> Option<Bytes> 
 /// The payload of a sparse tensor.
 fn absent(p: &SparseTensorProto) -> Payload {
     Payload::Absent(xxhash_rust::xxh3::xxh3_64(&remainder(p)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One float somewhere in a tensor of this length.
+    fn one_of(length: i64) -> SparseTensorProto {
+        let data = |data_type: DType, raw: &[u8]| TensorProto {
+            dims: vec![1],
+            data_type: Some(data_type.code()),
+            raw_data: Some(Bytes::copy_from_slice(raw)),
+            ..TensorProto::default()
+        };
+        let (values, indices) = (data(DType::F32, &1f32.to_le_bytes()), data(DType::I64, &3i64.to_le_bytes()));
+        SparseTensorProto { values: Some(values), indices: Some(indices), dims: vec![length] }
+    }
+
+    #[test]
+    fn zeros_are_counted_before_they_are_made() {
+        let mut zeros = Zeros::new();
+        assert!(zeros.count(&one_of(30_000_000)).is_ok());
+        let again = zeros.count(&one_of(30_000_000)).unwrap_err().to_string();
+        assert!(again.starts_with("with its zeros it takes 120000000 bytes; all sparse tensors"), "{again}");
+        for length in [500_000_000, i64::MAX] {
+            assert!(Zeros::new().count(&one_of(length)).is_err());
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod equivalence;
 mod eval;
 mod examples;
 mod gates;
+mod hostile;
 mod inexact;
 mod layers;
 mod lossless;
