@@ -51,10 +51,12 @@ const LARGE: usize = 1024;
 /// What an operand has to be instead.
 pub(super) enum Target {
     Constant(Tensor),
-    /// Dimensions, some of them open: one axis of them or, where `scalar`, a single one in none.
+    /// Dimensions, some of them open: one axis of them or, where `scalar`, a single one in none. `told` is whether the
+    /// call's rule says that these are what its operand has to be for its shapes.
     Computed {
         dims: Vec<Dim>,
         scalar: bool,
+        told: bool,
     },
     /// The shape of a value.
     ShapeOf(ValueId),
@@ -197,8 +199,9 @@ fn open(model: &Model, facts: &Facts, axes: &Axes, at: Use, value: ValueId) -> O
     };
     let refit = ask(model, facts, at.node, |site| (rule.refit)(site, &cut).ok()).flatten();
     let told = refit.into_iter().flat_map(|r| r.operands).find(|o| o.0 == usize::from(at.slot) && o.2 == scalar);
+    let is_told = told.is_some();
     let dims = told.map(|o| o.1).or_else(|| facts.get(value).dims())?;
-    Some(Target::Computed { dims, scalar })
+    Some(Target::Computed { dims, scalar, told: is_told })
 }
 
 /// Puts the targets in place; how many of them could be said.
@@ -209,7 +212,7 @@ fn apply(model: &mut Model, targets: Vec<(Use, ValueId, Target)>) -> usize {
     for (at, old, target) in targets {
         let graph = &mut model.graph;
         let new = match target {
-            Target::Computed { dims, scalar } => materializer.value(graph, &dims, scalar, at.node),
+            Target::Computed { dims, scalar, .. } => materializer.value(graph, &dims, scalar, at.node),
             Target::ShapeOf(value) => Some(materializer.shape_of(graph, value, at.node)),
             Target::Constant(_) if constants.contains_key(&old) => constants.get(&old).copied(),
             Target::Constant(tensor) => {

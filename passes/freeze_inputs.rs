@@ -58,6 +58,12 @@ mod tests {
         let pipeline: Pipeline = "freeze-inputs".parse().unwrap();
         let mut changes = || pipeline.run(&mut model, Settings::default()).unwrap().change().0;
         assert_eq!([changes(), changes()], [1, 0]);
-        insta::assert_snapshot!(ir::print(&model), @r#""#);
+        insta::assert_snapshot!(ir::print(&model), @r#"
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (f32[2] x) => (f32[2] y) {
+          f32[2] w = {1.0, 2.0}
+          y = Mul(x, w)
+        }
+        "#);
     }
 }
