@@ -88,7 +88,12 @@ impl OpenDims {
     /// or broadcast, say, so that nobody knows it for one.
     pub fn at(&self, model: &Model, facts: &Facts) -> OpenDims {
         let values = || model.graph.nodes().into_iter().flat_map(|n| model.graph.results(n));
-        let unknown = |d: &Dim| matches!(d.as_atom(), Some(atom @ Atom::Unknown(_)) if !self.sizes.contains_key(atom));
+        // Names that only results have say no more than no name.
+        let unknown = |d: &Dim| match d.as_atom() {
+            Some(Atom::Symbol(name)) if self.named.contains_key(&**name) => false,
+            Some(atom @ (Atom::Unknown(_) | Atom::Symbol(_))) => !self.sizes.contains_key(atom),
+            _ => false,
+        };
         let mut found = OpenDims { unknown: BTreeMap::new(), ..self.clone() };
         if !values().any(|v| facts.shape(v).is_some_and(|s| s.iter().any(unknown))) {
             return found;

@@ -89,7 +89,8 @@ fn dim(text: &str) -> Result<(String, i64), String> {
 
 fn shape(text: &str) -> Result<Shape, String> {
     let (name, sizes) = text.rsplit_once('=').ok_or("give INPUT=SIZES, such as x=1,3,640,640")?;
-    let sizes = sizes.split([',', 'x']).map(positive).collect::<Result<_, _>>()?;
+    let between = if sizes.contains(',') { ',' } else { 'x' };
+    let sizes = sizes.split(between).map(positive).collect::<Result<_, _>>()?;
     Ok((name.to_owned(), sizes))
 }
 

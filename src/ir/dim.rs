@@ -156,7 +156,7 @@ impl Dim {
         })
     }
 
-    /// Exact division, where every term divides.
+    /// Exact division, where nothing is left over: long division by the divisor's leading term.
     pub fn div_exact(&self, by: &Dim) -> Option<Dim> {
         if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, by) {
             return (a.checked_rem(*b) == Some(0)).then(|| Dim::Fixed(a / b));
@@ -164,16 +164,28 @@ impl Dim {
         if self == by {
             return Some(Dim::Fixed(1));
         }
-        let divisor = by.terms();
-        let [(c, factors)] = divisor.as_slice() else { return None };
-        let quotient = self.terms().into_iter().map(|(n, mut m)| {
-            for f in factors {
-                let at = m.iter().position(|x| x == f)?;
-                m.remove(at);
+        let (c, factors) = by.leading()?;
+        let (mut rest, mut quotient) = (self.clone(), vec![]);
+        // Each step takes the leading term away, and all that it brings in comes after it.
+        while rest != Dim::Fixed(0) {
+            let (n, mut left) = rest.leading().filter(|_| quotient.len() < MOST_ATOMS)?;
+            for f in &factors {
+                let at = left.iter().position(|x| x == f)?;
+                left.remove(at);
             }
-            (n.checked_rem(*c) == Some(0)).then(|| (n / c, m))
-        });
-        Dim::from_terms(quotient.collect::<Option<Vec<_>>>()?)
+            if n.checked_rem(c) != Some(0) {
+                return None;
+            }
+            quotient.push((n / c, left.clone()));
+            rest = rest - Dim::from_terms([(n / c, left)])? * by.clone();
+        }
+        Dim::from_terms(quotient)
+    }
+
+    /// The term of the highest degree; of several, the one with more of the first atom, then of the second, and so on.
+    fn leading(&self) -> Option<(i64, Vec<Atom>)> {
+        let order = |a: &Vec<Atom>, b: &Vec<Atom>| a.len().cmp(&b.len()).then_with(|| b.cmp(a));
+        self.terms().into_iter().max_by(|(_, a), (_, b)| order(a, b))
     }
 
     /// ⌊self / by⌋, for a positive `by`; a division by a number that is not stays as it is written.
@@ -346,6 +358,12 @@ mod tests {
         assert_eq!((n() + Dim::Fixed(1)) * n() - n() * n(), n());
         assert_eq!((n() * Dim::Fixed(6)).div_exact(&Dim::Fixed(3)), Some(n() * Dim::Fixed(2)));
         assert_eq!((n() * Dim::Fixed(64)).div_exact(&n()), Some(Dim::Fixed(64)));
+        let (m, two) = (Dim::symbol("m"), Dim::Fixed(2));
+        let (wide, high) = (n() - two.clone(), m.clone() * m.clone() + two);
+        assert_eq!((wide.clone() * high.clone()).div_exact(&wide), Some(high.clone()));
+        assert_eq!((wide.clone() * high.clone()).div_exact(&high), Some(wide.clone()));
+        assert_eq!((wide.clone() * high.clone() + m).div_exact(&wide), None);
+        assert_eq!(wide.div_exact(&Dim::Fixed(0)), None);
         assert_eq!(n() - n(), Dim::Fixed(0));
     }
 
