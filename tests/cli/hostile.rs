@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// What follows takes a second or two where nothing is quadratic; a slow machine has other things to do as well.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs the verbs that only look at a model, or rewrite it. Returns what `groups` says.
 fn answered(body: &str) -> String {
