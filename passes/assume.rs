@@ -20,7 +20,7 @@ const TRIALS: usize = 64;
 
 /// Writes down at open Ifs whose branches differ in rank which of them runs, where only one can.
 pub(super) fn assume(model: &mut Model) {
-    let is_if = |n: &NodeId| model.graph.call(*n).is_some_and(|c| body::is_open(c) && c.op == "If");
+    let is_if = |n: &NodeId| model.graph.call(*n).is_some_and(body::is_choice);
     let ifs: Vec<NodeId> = model.graph.topological().into_iter().filter(is_if).collect();
     if ifs.is_empty() {
         return;
@@ -69,7 +69,7 @@ fn is_open_question(graph: &Graph, facts: &Facts, node: NodeId) -> bool {
 
 /// Which branch of an open If is known to run.
 fn branch(graph: &Graph, facts: &Facts, node: NodeId) -> Option<usize> {
-    let call = graph.call(node).filter(|c| c.op == "If")?;
+    let call = graph.call(node).filter(|c| body::is_choice(c))?;
     let assumed = || usize::try_from(call.int(ASSUMED, -1)).ok();
     graph.operand(node, 0).and_then(|v| body::branch(call, facts.get(v))).or_else(assumed)
 }

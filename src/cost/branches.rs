@@ -25,8 +25,7 @@ pub fn of_a_run<N: Copy + PartialOrd + Sum + Default>(graph: &Graph, costs: impl
 
 /// How many Ifs have open branches.
 pub(super) fn choices(graph: &Graph) -> u64 {
-    graph.calls().into_iter().filter(|&n| graph.call(n).is_some_and(|c| body::is_open(c) && c.op == "If")).count()
-        as u64
+    graph.calls().into_iter().filter(|&n| graph.call(n).is_some_and(body::is_choice)).count() as u64
 }
 
 /// What a region comes to with the bodies in it. Takes what it counts out of `regions`.
@@ -39,9 +38,9 @@ fn total<N: Copy + PartialOrd + Sum + Default>(
     let mut all = vec![regions.remove(&region).unwrap_or_default()];
     for call in calls.get(&region).into_iter().flatten().filter_map(|&n| graph.call(n)) {
         let bodies: Vec<N> = body::regions(call).into_iter().map(|r| total(graph, calls, regions, r)).collect();
-        all.push(match call.op.as_str() {
-            "If" => bodies.into_iter().fold(N::default(), |most, n| if n > most { n } else { most }),
-            _ => bodies.into_iter().sum(),
+        all.push(match body::is_choice(call) {
+            true => bodies.into_iter().fold(N::default(), |most, n| if n > most { n } else { most }),
+            false => bodies.into_iter().sum(),
         });
     }
     all.into_iter().sum()

@@ -95,6 +95,11 @@ pub fn is_open(call: &Call) -> bool {
     call.domain == DOMAIN && call.op != ENTER
 }
 
+/// Whether only one of an open call's bodies runs.
+pub fn is_choice(call: &Call) -> bool {
+    is_open(call) && call.op == "If"
+}
+
 /// The numbers of an open call's bodies ([`Graph::region`]), in the order of its subgraphs.
 pub fn regions(call: &Call) -> Vec<u32> {
     let numbers = call.ints(REGIONS).unwrap_or_default();
