@@ -19,8 +19,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
+/// What is done with the bytes of a file.
+pub type Target = fn(&[u8]);
+
 /// A target by its name, which is that of its folder in `corpus/` too.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("model", model),
     ("text", text),
     ("pipeline", pipeline),

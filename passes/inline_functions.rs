@@ -222,7 +222,7 @@ impl Inliner<'_> {
         // An output or a subgraph of the body can't do without.
         let optional = |input: NodeId| {
             let uses = body.uses(ValueId { node: input, port: 0 });
-            uses.into_iter().all(|u| is_listed(&body, u))
+            uses.into_iter().all(|u| is_listed(body, u))
         };
         if !missing.into_iter().all(|(_, &input)| optional(input)) {
             return None;

@@ -71,7 +71,7 @@ impl<'a> Prover<'a> {
         let (reference, cut) = (inlined(&reference), inlined(cut));
         let (reference, cut) = (widened(&reference), widened(&cut));
         let subjects = Subjects { original: &reference, reference: None, cut: None, pruned: &cut };
-        match verify::verify(&subjects, &options, &|_, _| {}) {
+        match verify::verify(&subjects, options, &|_, _| {}) {
             Ok(found) => Ok(found.equal && ir::verify(&pruned.model).is_empty()),
             Err(e) if e.is_inability() => Err(e.into()),
             Err(_) => Ok(false),

@@ -121,7 +121,7 @@ impl Mutator<'_> {
         let mut data = data.clone();
         for _ in 0..=self.below(4) {
             match std::str::from_utf8(&data) {
-                Ok(text) if self.below(8) > 0 => data = self.other_words(&text.to_owned()).into_bytes(),
+                Ok(text) if self.below(8) > 0 => data = self.other_words(text).into_bytes(),
                 _ => self.other_bytes(&mut data),
             }
         }

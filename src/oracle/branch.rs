@@ -77,7 +77,7 @@ fn common(a: &InferenceFact, b: &InferenceFact) -> InferenceFact {
     let rank = |f: &InferenceFact| f.shape.rank().concretize();
     let dims = || a.shape.dims().zip(b.shape.dims()).map(|(a, b)| if a == b { a.clone() } else { GenericFactoid::Any });
     InferenceFact {
-        datum_type: if a.datum_type == b.datum_type { a.datum_type.clone() } else { GenericFactoid::Any },
+        datum_type: if a.datum_type == b.datum_type { a.datum_type } else { GenericFactoid::Any },
         shape: match rank(a).is_some() && rank(a) == rank(b) {
             true => ShapeFactoid::closed(dims().collect()),
             false => ShapeFactoid::default(),

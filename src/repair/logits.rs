@@ -49,13 +49,16 @@ struct Heads {
 /// The combinations that products ask for, by the call whose outputs they are.
 type Mixes = BTreeMap<NodeId, Mix>;
 
+/// Combinations, and how the products fare with them.
+type Mixed = (Vec<Mix>, Vec<(NodeId, Repaired)>);
+
 /// Finds the products over cut labels and how to rewrite the calls that their operands come from.
 pub(super) fn mixes(
     analysis: &Analysis,
     keep: &KeepSets,
     samples: &dyn Samples,
     may_change: &dyn Fn(&Contraction, usize) -> bool,
-) -> Result<(Vec<Mix>, Vec<(NodeId, Repaired)>), RepairError> {
+) -> Result<Mixed, RepairError> {
     let all = Contraction::every(analysis);
     let mut sources: Vec<Source> = vec![];
     let products: Vec<Product> = products(analysis, keep, &all, may_change, &mut sources);

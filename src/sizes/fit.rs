@@ -30,6 +30,9 @@ const LONGEST: i64 = 1 << 20;
 
 type Sizes = BTreeMap<Atom, i64>;
 
+/// Lengths to put in the place of others.
+type Changes<'a> = Vec<(&'a Atom, i64)>;
+
 pub(super) struct Search<'a> {
     model: &'a Model,
     inputs: &'a [Input],
@@ -165,7 +168,7 @@ impl<'a> Search<'a> {
     fn candidates(&self, sizes: &Sizes, stop: &Stop) -> Vec<Sizes> {
         let (numbers, meeting) = (self.numbers(stop), self.meeting(stop.node));
         let mut out: Vec<Sizes> = vec![];
-        let mut add = |changes: Vec<(&Atom, i64)>| {
+        let mut add = |changes: Changes| {
             let mut candidate = sizes.clone();
             candidate.extend(changes.into_iter().map(|(atom, n)| (atom.clone(), n)));
             if candidate != *sizes && self.is_small(&candidate) {
@@ -180,7 +183,7 @@ impl<'a> Search<'a> {
         let longer: Vec<i64> = numbers.iter().copied().filter(|&n| n > 1).collect();
         // The batch is changed last.
         for some in [inner, first] {
-            let each = |to: &dyn Fn(i64) -> Vec<i64>, add: &mut dyn FnMut(Vec<(&Atom, i64)>)| {
+            let each = |to: &dyn Fn(i64) -> Vec<i64>, add: &mut dyn FnMut(Changes)| {
                 for atom in &some {
                     to(sizes[*atom]).into_iter().for_each(|n| add(vec![(atom, n)]));
                 }
