@@ -123,7 +123,7 @@ def table(rows, versions):
         said = said if row.get("valid", True) is not False else f"INVALID: {apart}"
         cells = [name, row["model"], share(row.get("macs")), share(row.get("file")), proof, said, f"{row.get('cpu', '–')}", row.get("note", "")]
         lines.append((row["package"], "| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in cells) + " |"))
-    count = lambda ok: sum(map(ok, rows))
+    count = lambda ok: sum(bool(ok(row)) for row in rows)
     return f"""# Published models
 
 {versions}

@@ -82,13 +82,13 @@ pub fn run(args: Args) -> super::Outcome {
     };
     let total = &found.total;
     show::print(&format!(
-        "{rows}\n  {} nodes, {} parameters, {} MACs{}, {} of weights, {} of activations at once\n",
+        "{rows}\n  {} nodes, {} parameters, {} MACs, {} of weights, {} of activations at once\n{}",
         total.nodes,
         show::count(total.params),
         show::count(total.macs),
-        if total.choices > 0 { " (of each If the dearer branch)" } else { "" },
         show::bytes(total.bytes),
-        show::bytes(total.peak)
+        show::bytes(total.peak),
+        if total.choices > 0 { "  MACs are those of each If's dearer branch\n" } else { "" }
     ))?;
     for c in &facts.contradictions {
         show::say(&format!("warning: `{}` contradicts its operands: {}", model.graph.label(c.node), c.what));
