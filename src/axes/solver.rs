@@ -453,7 +453,7 @@ impl Solver {
         }
     }
 
-    /// Makes leaves of what has more than [`MOST_PARTS`] of them. Returns these, and all leaves that they were made of:
+    /// Makes leaves of what has more than `MOST_PARTS` of them. Returns these, and all leaves that they were made of:
     /// none of them can be cut.
     pub fn collapse(&mut self) -> HashSet<Var> {
         let mut counts = vec![0usize; self.slots.len()];
