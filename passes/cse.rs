@@ -32,7 +32,7 @@ impl Pass for Cse {
             .graph
             .topological()
             .into_iter()
-            .filter(|&n| model.graph.call(n).is_some_and(|c| is_pure(model, c)))
+            .filter(|&n| model.graph.call(n).is_some_and(|c| ops::is_function(model, c)))
             .collect();
         let graph = &mut model.graph;
         let mut seen: HashMap<u64, Vec<NodeId>> = HashMap::new();
@@ -48,11 +48,6 @@ impl Pass for Cse {
         }
         Ok(Change(merged))
     }
-}
-
-fn is_pure(model: &Model, call: &Call) -> bool {
-    let known = ops::rule(&call.domain, &call.op).is_some() && !model.is_local(call);
-    known && call.domain != ops::body::DOMAIN && call.graphs().next().is_none() && !ops::is_random(call)
 }
 
 /// A hash of what decides what a call computes.

@@ -86,16 +86,10 @@ pub(super) fn without_growth(graph: &Graph, facts: &Facts, computable: &[NodeId]
     choice.done
 }
 
-/// Whether a call gives the same each time, and the same as its operator alone.
+/// Whether a call is worth computing: one that gives the same each time. Runtimes know weights that they keep in few bits by
+/// their DequantizeLinear.
 fn is_plain(model: &Model, call: &Call) -> bool {
-    let known = ops::rule(&call.domain, &call.op).is_some() && !model.is_local(call);
-    // What an iteration gets is no constant, even if it begins with one; and runtimes know weights that they keep in
-    // few bits by their DequantizeLinear.
-    known
-        && call.domain != ops::body::DOMAIN
-        && call.graphs().next().is_none()
-        && !ops::is_random(call)
-        && call.op != "DequantizeLinear"
+    ops::is_function(model, call) && call.op != "DequantizeLinear"
 }
 
 struct Choice<'a> {
