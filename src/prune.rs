@@ -33,21 +33,28 @@ pub const FOLD: &str = "close-bodies";
 pub const PREPARE: &str =
     "inline-functions,fold-if,open-bodies,fold-if,fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
 
+/// How every simplification ends.
+macro_rules! shortened {
+    () => {
+        "fix(drop-identity,merge-reshapes,merge-transposes,fold-shapes{shorter=true},fold-pad,cse,dce),merge-constants"
+    };
+}
+
 /// What happens to a model after surgery.
-pub const SIMPLIFY: &str = "merge-constants,drop-identity,fold-constants,fold-bn,fold-affine,\
-    fix(drop-identity,merge-reshapes,merge-transposes,fold-shapes{shorter=true},fold-pad,cse,dce),merge-constants";
+pub const SIMPLIFY: &str = concat!("merge-constants,drop-identity,fold-constants,fold-bn,fold-affine,", shortened!());
 
 /// The same, for those who want to keep their BatchNormalization.
-pub const SIMPLIFY_KEEP_BN: &str = "merge-constants,drop-identity,fold-constants,fold-affine,\
-    fix(drop-identity,merge-reshapes,merge-transposes,fold-shapes{shorter=true},fold-pad,cse,dce),merge-constants";
+pub const SIMPLIFY_KEEP_BN: &str = concat!("merge-constants,drop-identity,fold-constants,fold-affine,", shortened!());
 
 /// The least that is done after surgery: what makes no new weights, and can't make a model larger.
 pub const TIDY: &str = "merge-constants,fix(drop-identity,fold-shapes{shorter=true},dce),merge-constants";
 
 /// What `opt` does where nobody says what: Ifs that are decided go, and bodies are simplified like the graph around them.
-pub const OPTIMIZE: &str = "fold-if,open-bodies,fold-if,merge-constants,fold-constants,fold-bn,fold-affine,\
-    fix(drop-identity,merge-reshapes,merge-transposes,fold-shapes{shorter=true},fold-pad,cse,dce),merge-constants,\
-    close-bodies";
+pub const OPTIMIZE: &str = concat!(
+    "fold-if,open-bodies,fold-if,merge-constants,fold-constants,fold-bn,fold-affine,",
+    shortened!(),
+    ",close-bodies"
+);
 
 /// What keys of a model's metadata begin with that tell how it was made.
 pub const SIGNATURE: &str = "secateur.";
