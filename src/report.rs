@@ -7,7 +7,7 @@ use crate::drive::Driven;
 use crate::figures;
 use crate::gates::Verdict;
 use crate::judge::Judgement;
-use crate::latency::Latency;
+use crate::latency::{Latency, latency_in_ms};
 use crate::layers::LayerCut;
 use crate::lossless::Certificate;
 use crate::machine::{Host, Measured, Quantity, Round, Skipped};
@@ -15,7 +15,7 @@ use crate::plan::{Estimate, Plan};
 use crate::prove::Failed;
 use crate::repair::{Repaired, Step, Unrepaired};
 use crate::sparsity::Thinned;
-use crate::verify::{Verification, latency_in_ms};
+use crate::verify::Verification;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

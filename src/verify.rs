@@ -5,15 +5,18 @@
 //! the price of the cut, not an error. Equality of outputs that do not depend on the input proves nothing, so the
 //! *sensitivity* (how much another input changes the outputs) is measured too and must lie well above the tolerance.
 //!
-//! Models of 16-bit floats are compared in 32 bits; what their own type makes of the outputs is told apart. All of that is settled before anything is timed. Times say how fast, and nothing else: a run that fails while it is
-//! timed leaves the verdict as it is.
+//! Models of 16-bit floats are compared in 32 bits; what their own type makes of the outputs is told apart. Outputs that
+//! differ by more than the tolerance are computed once more in double precision, which decides whether the difference is
+//! rounding. All of that is settled before anything is timed. Times say how fast, and nothing else: a run that fails while
+//! it is timed leaves the verdict as it is.
 
+mod double;
 mod rounding;
 
 use crate::compare::{CompareError, Comparison, Difference, largest, sensitivity};
 use crate::feed::{self, Feed, FeedError, InputSpec, Length, Samples};
 use crate::ir::{Dim, Model};
-use crate::latency::{self, Effort, Latency};
+use crate::latency::{self, Effort, Latency, latency_in_ms};
 use crate::oracle::{OracleError, Plan, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
@@ -81,7 +84,10 @@ pub struct Verification {
     /// other figures are of the same models in 32 bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rounding: Option<f64>,
-    /// Whether the equivalence holds.
+    /// The equivalence in double precision, where single precision finds more than the tolerance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub double: Option<Doubled>,
+    /// Whether the equivalence holds, in double precision where it was computed in that.
     pub equal: bool,
     /// Whether the outputs depend on the input enough for the equivalence to mean something.
     pub meaningful: bool,
@@ -95,6 +101,16 @@ pub struct Verification {
     /// How the oracle ran the models.
     #[serde(serialize_with = "as_text")]
     pub plan: Plan,
+}
+
+/// What a comparison in double precision found.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubled {
+    /// How far the outputs are apart there.
+    Apart(Difference),
+    /// Why the models were not run in double precision.
+    Unable(String),
 }
 
 /// Which model something is said of.
@@ -299,6 +315,18 @@ pub struct Subjects<'a> {
     pub pruned: &'a Model,
 }
 
+impl Subjects<'_> {
+    /// Whether the cut model equals its reference in double precision, and how far it is from it.
+    fn in_double_precision(&self, feeds: &[Feed], tolerance: f64) -> (bool, Option<Doubled>) {
+        let reference = widened(self.reference.unwrap_or(self.original));
+        let cut = widened(self.cut.unwrap_or(self.pruned));
+        match double::compare(&reference, &cut, feeds) {
+            Ok(apart) => (apart.worst() <= tolerance, Some(Doubled::Apart(apart))),
+            Err(why) => (false, Some(Doubled::Unable(why))),
+        }
+    }
+}
+
 /// The largest relative difference that rounding can make of a model's outputs, as it is run here.
 pub fn tolerance(model: &Model) -> f64 {
     rounding::tolerance(&widened(model))
@@ -326,7 +354,10 @@ pub fn verify(
     let Compared { equivalence, drift, sensitivity } =
         runners.compare(&feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
     let tolerance = options.tolerance.unwrap_or_else(|| tolerance(subjects.original));
-    let equal = equivalence.worst() <= tolerance;
+    let (equal, double) = match equivalence.worst() {
+        worst if worst <= tolerance => (true, None),
+        _ => subjects.in_double_precision(&feeds, tolerance),
+    };
     let timed = turns > 0 && (equal || subjects.reference.is_none());
     let halves = Halves::new(subjects, options, &own[0]);
     let rounding = halves.as_ref().and_then(|h| runners.rounding(h.as_ref().ok()?, &feeds[0], &own[0]));
@@ -348,6 +379,7 @@ pub fn verify(
         sensitivity,
         tolerance,
         rounding,
+        double,
         samples: feeds.len(),
         latency,
         untimed,
@@ -448,64 +480,6 @@ impl Halves {
 
 fn as_text<S: Serializer>(plan: &Plan, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(plan)
-}
-
-/// Latency in milliseconds, as reports write it.
-#[derive(Serialize)]
-pub struct LatencyMs {
-    runtime: String,
-    threads: usize,
-    before: TimingMs,
-    after: Option<TimingMs>,
-    /// How many times as long the original takes: the median turn.
-    speedup: Option<f64>,
-    speedup_quartiles: Option<(f64, f64)>,
-    /// The confidence interval of the median, and how sure it is.
-    speedup_interval: Option<(f64, f64)>,
-    confidence: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct TimingMs {
-    median_ms: f64,
-    quartiles_ms: (f64, f64),
-    runs: usize,
-}
-
-impl LatencyMs {
-    /// The same figures in milliseconds.
-    pub fn of(latency: &Latency) -> LatencyMs {
-        let second = latency.second.as_ref();
-        LatencyMs {
-            runtime: latency.setup.runtime.to_string(),
-            threads: latency.setup.threads,
-            before: TimingMs::of(&latency.first),
-            after: second.map(|(t, _)| TimingMs::of(t)),
-            speedup: second.map(|(_, r)| r.median),
-            speedup_quartiles: second.map(|(_, r)| r.quartiles),
-            speedup_interval: second.map(|(_, r)| r.interval),
-            confidence: second.map(|(_, r)| r.confidence),
-        }
-    }
-}
-
-impl LatencyMs {
-    /// How many times as long the original takes.
-    pub fn speedup(&self) -> Option<f64> {
-        self.speedup
-    }
-}
-
-impl TimingMs {
-    fn of(t: &latency::Timing) -> TimingMs {
-        let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
-        TimingMs { median_ms: ms(t.median), quartiles_ms: (ms(t.quartiles.0), ms(t.quartiles.1)), runs: t.runs() }
-    }
-}
-
-/// Serializes a latency in milliseconds.
-pub(crate) fn latency_in_ms<S: Serializer>(latency: &Option<Latency>, s: S) -> Result<S::Ok, S::Error> {
-    latency.as_ref().map(LatencyMs::of).serialize(s)
 }
 
 #[cfg(test)]

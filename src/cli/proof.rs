@@ -11,7 +11,7 @@ use crate::prune::{self, After, PruneError, Pruned, Stages};
 use crate::reference::{ReferenceError, reference};
 use crate::report::{self, Metrics};
 use crate::sparsity;
-use crate::verify;
+use crate::verify::{self, Doubled};
 
 /// What a check of a result comes to.
 pub(super) enum Checked {
@@ -191,7 +191,12 @@ impl Finish {
         Ok(match (found, reference) {
             (Ok(v), Ok(_)) if !v.equal => {
                 let (worst, most) = (v.equivalence.worst(), v.tolerance);
-                let why = format!("the outputs differ by {worst:.1e} of the largest (tolerance {most:.0e})");
+                let too = match &v.double {
+                    Some(Doubled::Apart(apart)) => format!(", and by {:.1e} in double precision", apart.worst()),
+                    Some(Doubled::Unable(why)) => format!("; whether that is rounding is open, for {why}"),
+                    None => String::new(),
+                };
+                let why = format!("the outputs differ by {worst:.1e} of the largest (tolerance {most:.0e}){too}");
                 Checked::Wrong(why, Some(report::Outcome::Ran(Box::new(v))))
             }
             (Ok(v), Ok(_)) => Checked::Right(report::Outcome::Ran(Box::new(v))),

@@ -14,7 +14,7 @@ use crate::prove::Failed;
 use crate::repair::Repaired;
 use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
-use crate::verify::Verification;
+use crate::verify::{Doubled, Verification};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -326,6 +326,13 @@ pub fn verification(v: &Verification, against: &str) -> String {
     );
     if let Some(rounding) = v.rounding {
         _ = writeln!(out, "  that is in 32 bits; the 16 of the model change its outputs by {rounding:.1e} (relative)");
+    }
+    match &v.double {
+        Some(Doubled::Apart(apart)) => {
+            _ = writeln!(out, "  in double precision, which decides: {:.1e} relative", apart.worst());
+        }
+        Some(Doubled::Unable(why)) => out += &wrap(&format!("  not computed in double precision: {why}"), 6),
+        None => {}
     }
     if !v.meaningful {
         _ = writeln!(

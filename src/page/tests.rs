@@ -37,6 +37,7 @@ fn verification() -> Verification {
         },
         sensitivity: 0.5,
         rounding: None,
+        double: None,
         tolerance: 1e-3,
         equal: true,
         meaningful: true,

@@ -5,6 +5,7 @@
 
 mod budget;
 mod choose;
+mod growth;
 mod patterns;
 mod price;
 mod rules;
