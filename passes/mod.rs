@@ -48,6 +48,7 @@ mod text;
 pub use bias::bias_operand;
 pub use close_bodies::closed;
 pub(crate) use edit::new_constant;
+pub use freeze_inputs::frozen;
 pub use inline_functions::inlined;
 pub use materialize::Materializer;
 pub use open_bodies::opened;

@@ -10,7 +10,9 @@
 //! rounding. All of that is settled before anything is timed. Times say how fast, and nothing else: a run that fails while
 //! it is timed leaves the verdict as it is.
 
+mod decided;
 mod double;
+mod halves;
 mod rounding;
 
 use crate::compare::{CompareError, Comparison, Difference, largest, sensitivity};
@@ -21,9 +23,10 @@ use crate::oracle::{OracleError, Plan, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
 use crate::sizes::{self, Given, SizeError, Start};
-use crate::widen::{widened, widened_feed, widened_tensor};
+use crate::widen::{widened, widened_feed};
+use decided::Decided;
+use halves::Halves;
 use serde::{Serialize, Serializer};
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
@@ -98,6 +101,9 @@ pub struct Verification {
     /// Why no latency was measured, where one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub untimed: Option<String>,
+    /// Inputs that were constants while the models ran, since they decide which branches are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub constants: Vec<String>,
     /// How the oracle ran the models.
     #[serde(serialize_with = "as_text")]
     pub plan: Plan,
@@ -223,9 +229,16 @@ pub fn input_specs(model: &Model) -> Result<Vec<InputSpec>, VerifyError> {
 pub fn sized_specs(model: &Model, given: &Given) -> Result<Vec<InputSpec>, VerifyError> {
     let whole = passes::opened(model);
     let inputs = sizes::inputs(&whole.graph).into_iter().collect::<Result<Vec<_>, _>>().map_err(VerifyError::Input)?;
-    let lengths = sizes::fit(&whole, given, Start::RUN)?;
+    let mut lengths = sizes::fit(&whole, given, Start::RUN)?;
     let facts = lengths.facts(&whole);
     let values = sizes::values(&whole, &facts, &inputs);
+    // A branch that is not taken need not fit.
+    if lengths.trouble.is_some()
+        && let Some(decided) = decided::decided(model, &inputs, &values)
+        && let Ok(fitting) = sizes::fit(&passes::opened(&decided), given, Start::RUN)
+    {
+        lengths = fitting;
+    }
     let states = sizes::states(&whole, &facts, &inputs);
     let batches = sizes::batch_axes(&whole, &inputs, given, &lengths);
     let spec = |input: &sizes::Input| {
@@ -341,7 +354,24 @@ pub fn verify(
     options: &Options,
     told: &dyn Fn(usize, usize),
 ) -> Result<Verification, VerifyError> {
-    let own = feeds(subjects.original, options)?;
+    let feeds = feeds(subjects.original, options)?;
+    match run(subjects, &feeds, options, told) {
+        Err(error) if error.is_inability() => {
+            let Some(decided) = Decided::new(subjects, &feeds) else { return Err(error) };
+            let found = run(&decided.subjects(), &decided.feeds, options, told);
+            let constants = decided.constants.into_iter().map(|(name, _)| name).collect();
+            found.map(|found| Verification { constants, ..found }).map_err(|_| error)
+        }
+        found => found,
+    }
+}
+
+fn run(
+    subjects: &Subjects,
+    own: &[Feed],
+    options: &Options,
+    told: &dyn Fn(usize, usize),
+) -> Result<Verification, VerifyError> {
     let feeds: Vec<Feed> = own.iter().map(|f| widened_feed(f).into_owned()).collect();
     let turns = if options.repeats > 0 { options.warmup + options.repeats } else { 0 };
     let steps = Cell::new(0);
@@ -359,12 +389,12 @@ pub fn verify(
         _ => subjects.in_double_precision(&feeds, tolerance),
     };
     let timed = turns > 0 && (equal || subjects.reference.is_none());
-    let halves = Halves::new(subjects, options, &own[0]);
-    let rounding = halves.as_ref().and_then(|h| runners.rounding(h.as_ref().ok()?, &feeds[0], &own[0]));
+    let halves = Halves::new(subjects, options, (&own[0], &feeds[0]), &runners.pruned);
+    let rounding = halves.as_ref().and_then(|h| h.as_ref().ok()?.rounding);
     let timed = timed.then(|| match &halves {
         None => runners.time((&runners.original, &runners.pruned), &feeds[0], options, &done),
         Some(Ok(halves)) => runners.time((&halves.original, &halves.pruned), &own[0], options, &done),
-        Some(Err(why)) => Err(OracleError::Prepare(why.to_string())),
+        Some(Err(why)) => Err(OracleError::Prepare(why.clone())),
     });
     let (latency, untimed) = match timed {
         Some(Ok(latency)) => (Some(latency), None),
@@ -383,6 +413,7 @@ pub fn verify(
         samples: feeds.len(),
         latency,
         untimed,
+        constants: vec![],
         plan: runners.original.plan(),
     })
 }
@@ -437,16 +468,6 @@ impl Runners {
         Ok(Compared { equivalence: equivalence.finish(), drift: drift.finish(), sensitivity })
     }
 
-    /// How far what the pruned model computes in 16 bits is from what it computes in 32.
-    fn rounding(&self, halves: &Halves, feed: &Feed, own: &Feed) -> Option<f64> {
-        let wide = self.pruned.run(feed).ok()?;
-        let narrow = halves.pruned.run(own).ok()?;
-        let narrow = narrow.into_iter().map(|(name, t)| (name, widened_tensor(t)));
-        let mut comparison = Comparison::default();
-        comparison.add(&wide, &narrow.collect::<Vec<_>>()).ok()?;
-        Some(comparison.finish().worst())
-    }
-
     fn time(
         &self,
         (original, pruned): (&Runner, &Runner),
@@ -457,24 +478,6 @@ impl Runners {
         let Options { warmup, repeats, time_budget, .. } = *options;
         let effort = Effort { warm_up: warmup, repeats, budget: time_budget };
         latency::measure(original, Some(pruned), feed, effort, done)
-    }
-}
-
-/// The models as they are, where they compute in 16 bits and are compared in 32.
-struct Halves {
-    original: Runner,
-    pruned: Runner,
-}
-
-impl Halves {
-    /// `None` where nothing computes in 16 bits.
-    fn new(subjects: &Subjects, options: &Options, feed: &Feed) -> Option<Result<Halves, VerifyError>> {
-        let is_narrow = |m: &Model| matches!(widened(&passes::inlined(m)), Cow::Owned(_));
-        let runner = |model, which| runner_on(&options.setup, model, which, feed);
-        (is_narrow(subjects.original) || is_narrow(subjects.pruned)).then(|| {
-            let original = runner(subjects.original, Role::Original)?;
-            Ok(Halves { original, pruned: runner(subjects.pruned, Role::Pruned)? })
-        })
     }
 }
 

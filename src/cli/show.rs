@@ -327,6 +327,10 @@ pub fn verification(v: &Verification, against: &str) -> String {
     if let Some(rounding) = v.rounding {
         _ = writeln!(out, "  that is in 32 bits; the 16 of the model change its outputs by {rounding:.1e} (relative)");
     }
+    if !v.constants.is_empty() {
+        let names = list(&v.constants.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>());
+        out += &wrap(&format!("  with {names} as a constant, which decides what is run"), 6);
+    }
     match &v.double {
         Some(Doubled::Apart(apart)) => {
             _ = writeln!(out, "  in double precision, which decides: {:.1e} relative", apart.worst());

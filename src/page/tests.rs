@@ -38,6 +38,7 @@ fn verification() -> Verification {
         sensitivity: 0.5,
         rounding: None,
         double: None,
+        constants: vec![],
         tolerance: 1e-3,
         equal: true,
         meaningful: true,

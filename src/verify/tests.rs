@@ -134,3 +134,34 @@ fn rounding_is_told_from_an_error_in_double_precision() {
     let found = verify(&unknown, short);
     assert!(!found.equal && matches!(&found.double, Some(Doubled::Unable(_))), "{found:?}");
 }
+
+/// A sampling rate decides which branch runs, and each branch takes windows of its own length.
+#[test]
+#[cfg(feature = "tract")]
+fn a_branch_that_is_not_taken_need_not_fit() {
+    let branch = |name: &str, size: i64| {
+        format!(
+            "{name} () => ({name}out) {{
+                i64[3] {name}to = {{-1, {size}, 4}}
+                {name}in = Reshape(x, {name}to)
+                f32[4,2] {name}w = {{1, 2, 3, 4, 5, 6, 7, 8}}
+                {name}y = MatMul({name}in, {name}w)
+                i64[2] {name}flat = {{-1, {}}}
+                {name}out = Reshape({name}y, {name}flat)
+            }}",
+            size * 2
+        )
+    };
+    let (long, short) = (branch("long", 9), branch("short", 5));
+    let text = format!(
+        "g (f32[1,n] x, i64[] rate) => (f32[m,k] y) {{
+            i64[] most = {{16000}}
+            is = Equal(rate, most)
+            y = If<then_branch = {long}, else_branch = {short}>(is)
+        }}"
+    );
+    let model = model(&text);
+    let subjects = Subjects { original: &model, reference: Some(&model), cut: None, pruned: &model };
+    let found = verify(&subjects, &Options { repeats: 0, ..Options::default() }, &|_, _| {}).expect("it runs");
+    assert!(found.equal && found.constants == ["rate"] && found.equivalence.outputs[0].count % 18 == 0, "{found:?}");
+}
