@@ -30,12 +30,9 @@ def judge(original, pruned, removed, given):
         feed, whole = fitting(before, given)
     except Unfit as error:
         return True, str(error)
-    try:
-        masked, missing = zeroed(model, removed)
-    except IndexError:  # a slot behind a call's operands is what its bodies read from outside
-        return True, "a body reads a constant that is cut: not judged"
+    masked, missing = zeroed(model, removed)
     if missing:
-        return True, f"{missing} is not in the main graph"
+        return True, f"there is no constant {missing}"
     want, got = session(masked.SerializeToString()).run(None, feed), after.run(None, feed)
     if [np.shape(x) for x in got] != [np.shape(x) for x in whole]:
         return False, "its outputs' shapes changed"
@@ -126,26 +123,54 @@ def zeroed(model, removed):
         uses = tuple(map(tuple, cut.get("uses") or ()))
         if cut["tensor"] not in found:
             return None, cut["tensor"]
-        array = changed.setdefault((cut["tensor"], uses), numpy_helper.to_array(found[cut["tensor"]]).copy())
-        array[(slice(None),) * cut["axis"] + (cut["indices"],)] = 0
-    for number, ((name, uses), array) in enumerate(changed.items()):
+        arrays = changed.setdefault((cut["tensor"], uses), [numpy_helper.to_array(t).copy() for t in found[cut["tensor"]]])
+        for array in arrays:
+            array[(slice(None),) * cut["axis"] + (cut["indices"],)] = 0
+    for number, ((name, uses), arrays) in enumerate(changed.items()):
         if not uses:
-            found[name].CopyFrom(numpy_helper.from_array(array, found[name].name))
+            for tensor, array in zip(found[name], arrays):
+                tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
             continue
         copy = f"{name}/zeroed/{number}"
-        masked.graph.initializer.append(numpy_helper.from_array(array, copy))
-        for node, slot in uses:
-            masked.graph.node[node].input[slot] = copy
+        masked.graph.initializer.append(numpy_helper.from_array(arrays[0], copy))
+        for at, slot in uses:
+            node = masked.graph.node[at]
+            if slot < len(node.input):
+                node.input[slot] = copy
+            else:  # a slot behind a call's operands is what its bodies read from outside
+                for body in bodies(node):
+                    rename(body, name, copy)
     return masked, None
 
 
 def tensors(graph):
-    """Every constant of the graph by name: initializers and Constant nodes."""
-    found = {t.name: t for t in graph.initializer}
+    """Every constant by name: initializers and Constant nodes, those in bodies too, where a name may stand twice."""
+    found = {}
+    for tensor in graph.initializer:
+        found.setdefault(tensor.name, []).append(tensor)
     for node in graph.node:
         if node.op_type == "Constant":
-            found.update({node.output[0]: a.t for a in node.attribute if a.name == "value"})
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    found.setdefault(node.output[0], []).append(attribute.t)
+        for body in bodies(node):
+            for name, inner in tensors(body).items():
+                found.setdefault(name, []).extend(inner)
     return found
+
+
+def bodies(node):
+    return [g for a in node.attribute for g in ([a.g] if a.HasField("g") else a.graphs)]
+
+
+def rename(graph, name, copy):
+    """Reads `copy` where the graph reads `name` from outside."""
+    for node in graph.node:
+        node.input[:] = [copy if x == name else x for x in node.input]
+        for body in bodies(node):
+            rename(body, name, copy)
+    for output in graph.output:
+        output.name = copy if output.name == name else output.name
 
 
 def apart(a, b):
