@@ -40,8 +40,14 @@ macro_rules! shortened {
     };
 }
 
+macro_rules! simplified {
+    () => {
+        concat!("merge-constants,drop-identity,fold-constants,fold-bn,fold-affine,", shortened!())
+    };
+}
+
 /// What happens to a model after surgery.
-pub const SIMPLIFY: &str = concat!("merge-constants,drop-identity,fold-constants,fold-bn,fold-affine,", shortened!());
+pub const SIMPLIFY: &str = simplified!();
 
 /// The same, for those who want to keep their BatchNormalization.
 pub const SIMPLIFY_KEEP_BN: &str = concat!("merge-constants,drop-identity,fold-constants,fold-affine,", shortened!());
@@ -50,11 +56,7 @@ pub const SIMPLIFY_KEEP_BN: &str = concat!("merge-constants,drop-identity,fold-c
 pub const TIDY: &str = "merge-constants,fix(drop-identity,fold-shapes{shorter=true},dce),merge-constants";
 
 /// What `opt` does where nobody says what: Ifs that are decided go, and bodies are simplified like the graph around them.
-pub const OPTIMIZE: &str = concat!(
-    "fold-if,open-bodies,fold-if,merge-constants,fold-constants,fold-bn,fold-affine,",
-    shortened!(),
-    ",close-bodies"
-);
+pub const OPTIMIZE: &str = concat!("fold-if,open-bodies,fold-if,", simplified!(), ",close-bodies");
 
 /// What keys of a model's metadata begin with that tell how it was made.
 pub const SIGNATURE: &str = "secateur.";
