@@ -1,15 +1,15 @@
 //! What keys a build file may have: the long flags of `secateur prune`, and a few of its own.
 
+use crate::cli::args;
 use crate::cli::flags::{Flag, Takes};
-use crate::cli::job;
-use crate::gates::KINDS;
+use crate::job::gates::KINDS;
 
 /// Flags that are about the command line, or that the build sees to.
 const NOT_KEYS: [&str; 9] = ["output", "overwrite", "json", "gate", "junit", "format", "report", "html", "reference"];
 
 /// The options of a model that a build file may set.
 pub(super) fn options() -> Vec<Flag> {
-    job::flags().into_iter().filter(|f| !NOT_KEYS.contains(&f.name.as_str())).collect()
+    args::flags().into_iter().filter(|f| !NOT_KEYS.contains(&f.name.as_str())).collect()
 }
 
 /// What a key is called wherever it is compared.
@@ -42,7 +42,7 @@ pub(super) fn takes(flag: &Flag) -> &'static str {
 
 /// The names of all gates.
 pub(super) fn gates() -> [&'static str; KINDS.len()] {
-    KINDS.map(crate::gates::Kind::name)
+    KINDS.map(crate::job::gates::Kind::name)
 }
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ mod tests {
         }
         assert!(find(&options, "calib").unwrap().is_path && find(&options, "inputs").unwrap().is_path);
         // A flag that is left out on purpose must be one.
-        let all = job::flags();
+        let all = args::flags();
         let known = |name: &&str| all.iter().any(|f| f.name == **name);
         assert!(NOT_KEYS.iter().filter(|n| **n != "html").all(known), "{NOT_KEYS:?}");
         let (macs, ratio) = (find(&options, "macs").unwrap(), find(&options, "ratio").unwrap());

@@ -2,7 +2,7 @@
 
 use super::keys;
 use crate::cli::flags::{Flag, Takes};
-use crate::gates::KINDS;
+use crate::job::gates::KINDS;
 use serde_json::{Map, Value, json};
 
 /// A JSON schema of build files. Keys stand in it with `_`; the same with `-` is read as well.
@@ -68,7 +68,7 @@ fn option(flag: &Flag) -> Value {
 }
 
 fn gates() -> Value {
-    let gate = |kind: crate::gates::Kind| {
+    let gate = |kind: crate::job::gates::Kind| {
         let bound = json!({ "type": ["string", "number", "boolean"], "description": kind.about() });
         (kind.name().to_owned(), bound)
     };

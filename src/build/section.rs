@@ -2,7 +2,7 @@
 
 use super::keys;
 use crate::cli::flags::{Flag, Takes};
-use crate::gates::{Gate, Kind};
+use crate::job::gates::{Gate, Kind};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use toml::Spanned;

@@ -3,10 +3,10 @@
 use super::config::{Config, ConfigError};
 use super::keys;
 use super::section::{At, Section, Setting};
+use crate::cli::args;
 use crate::cli::flags::{Flag, Takes};
-use crate::cli::job;
 use crate::files;
-use crate::gates::{Gate, Kind};
+use crate::job::gates::{Gate, Kind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -148,7 +148,7 @@ impl Target {
 
     /// Fails for what the command line would not take, at its place in the build file.
     fn check(&self, config: &Config, section: &Section) -> Result<(), ConfigError> {
-        let Err(wrong) = job::parse(self.args()) else { return Ok(()) };
+        let Err(wrong) = args::parse(self.args()) else { return Ok(()) };
         let place = wrong.flag.as_deref().and_then(|flag| section.options.get(flag));
         match place {
             Some(place) => Err(config.at(place, &wrong.what)),

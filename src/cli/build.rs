@@ -4,7 +4,7 @@ use super::gating::Gating;
 use super::{Exit, Failure, show};
 use crate::build::{self, Built, Config, Options, State, Target};
 use crate::files;
-use crate::gates::{Gate, Suite, Verdict};
+use crate::job::gates::{Gate, Suite, Verdict};
 use serde::Serialize;
 use std::path::PathBuf;
 

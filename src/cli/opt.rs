@@ -5,6 +5,7 @@ use super::source::{self, Output};
 use super::{Exit, Failure, show};
 use crate::figures::plural;
 use crate::ir::{self, Model};
+use crate::job::files::file_size;
 use crate::passes::{self, Execution, Pipeline, Settings};
 use crate::prune::{OPTIMIZE, TIDY};
 use crate::{apply, infer};
@@ -118,7 +119,7 @@ impl Args {
         output: &Output,
         path: &Path,
     ) -> Result<Option<String>, Failure> {
-        let before = (source::file_size(path, original), original.graph.calls().len() as u64);
+        let before = (file_size(path, original), original.graph.calls().len() as u64);
         let size = |m: &Model| Ok::<_, Failure>((output.size(m, path)?, m.graph.calls().len() as u64));
         let is_larger = |now: (u64, u64)| now.0 > before.0 || now.1 > before.1;
         let now = size(model)?;

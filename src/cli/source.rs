@@ -2,46 +2,27 @@
 
 use super::Failure;
 use super::data::{Inputs, Judging};
-use super::progress::Progress;
+use super::progress;
 use super::running::{Running, Seconds};
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
-use crate::files::{self, folder};
+use crate::files::{folder, temporary};
 use crate::ir::Model;
-use crate::machine::Settings;
-use crate::report::Metrics;
-use crate::save::{ExternalData, SaveError, SaveOptions, Saved};
+use crate::job::{self, files};
+use crate::passes;
+use crate::save::{ExternalData, Saved};
 use crate::sizes::{self, Given};
-use crate::{content, load, passes, prune, save, verify};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
-/// Loads a model, with a hint where it is none.
+/// Loads a model.
 pub fn load(path: &Path) -> Result<Model, Failure> {
-    load::load(path).map_err(Failure::new)
+    Ok(files::load(path)?)
 }
 
 /// Prepares a model and derives its groups.
 pub fn prepare(model: &Model) -> Result<Analysis, Failure> {
-    let _progress = Progress::waiting("analyzing");
-    Ok(prune::prepare(model)?)
-}
-
-/// Bytes of a model's file and of the data files beside it.
-pub fn file_size(path: &Path, model: &Model) -> u64 {
-    let own = path.metadata().map_or(0, |m| m.len());
-    let external = model.graph.constants().into_iter().filter_map(|n| model.graph.constant(n));
-    let external =
-        external.filter(|c| c.tensor.store == crate::ir::Store::External).map(|c| c.tensor.byte_len() as u64);
-    own + external.sum::<u64>()
-}
-
-/// The content hash of a model's file, with those of the data files beside it.
-pub fn hash(path: &Path, model: &Model) -> Result<String, Failure> {
-    let hash = |p: &Path| content::hash(p).map_err(|e| Failure::new(format!("{}: {e}", p.display())));
-    let data = save::data_files(model)?.into_iter().map(|name| folder(path).join(name));
-    let hashes = std::iter::once(path.to_owned()).chain(data).map(|p| hash(&p)).collect::<Result<Vec<_>, _>>()?;
-    Ok(content::together(&hashes))
+    Ok(job::prepare(model, &progress::monitor())?)
 }
 
 /// Sizes of dimensions that the model leaves open.
@@ -132,42 +113,25 @@ enum External {
 }
 
 impl Output {
-    /// Writes the model.
-    pub fn save(&self, model: &Model, input: &Path) -> Result<Saved, Failure> {
-        let _progress = Progress::waiting("writing");
-        save::save(model, &self.output, &self.options(input)).map_err(why_not_saved)
-    }
-
-    /// How many bytes [`save`](Output::save) would write.
-    pub fn size(&self, model: &Model, input: &Path) -> Result<u64, Failure> {
-        save::size(model, &self.output, &self.options(input)).map_err(why_not_saved)
-    }
-
-    fn options(&self, input: &Path) -> SaveOptions {
+    pub fn options(&self) -> job::Output {
         let external = match self.external_data {
             External::Auto => ExternalData::Auto,
             External::Never => ExternalData::Never,
             External::Always => ExternalData::Always,
         };
-        SaveOptions {
-            external,
-            input: Some(input.to_owned()),
-            overwrite_input: self.overwrite,
-            sparse: self.sparse_initializers,
-        }
+        let (path, sparse, overwrite) = (self.output.clone(), self.sparse_initializers, self.overwrite);
+        job::Output { path, external, sparse, overwrite }
     }
-}
 
-fn why_not_saved(error: SaveError) -> Failure {
-    let is_input = matches!(&error, SaveError::In { cause, .. } if matches!(**cause, SaveError::IsInput));
-    let failure = Failure::new(error);
-    if is_input { failure.hint("name another output, or allow it with --overwrite") } else { failure }
-}
+    /// Writes the model.
+    pub fn save(&self, model: &Model, input: &Path) -> Result<Saved, Failure> {
+        Ok(self.options().save(model, Some(input), &progress::monitor())?)
+    }
 
-/// Writes a model that is not the result, but speaks of it.
-pub fn save_beside(model: &Model, path: &Path, input: &Path) -> Result<(), Failure> {
-    let options = SaveOptions { input: Some(input.to_owned()), ..SaveOptions::default() };
-    save::save(model, path, &options).map(drop).map_err(Failure::new)
+    /// How many bytes [`save`](Output::save) would write.
+    pub fn size(&self, model: &Model, input: &Path) -> Result<u64, Failure> {
+        Ok(self.options().size(model, Some(input))?)
+    }
 }
 
 /// Fails if there is no folder for a file, none that can be written to, or a folder in its place.
@@ -178,7 +142,7 @@ pub fn check_folder(path: &Path) -> Result<(), Failure> {
         // A terminal, say: nothing is put beside it.
         _ if path.exists() && !path.is_file() => Ok(()),
         _ if folder.is_dir() => {
-            let tried = files::temporary(folder).map(drop);
+            let tried = temporary(folder).map(drop);
             tried.map_err(|e| Failure::new(format!("{}: {e}", path.display())))
         }
         _ => Err(Failure::new(format!("{}: there is no folder {}", path.display(), folder.display()))),
@@ -217,46 +181,18 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 impl Verification {
-    /// Labels, and a task, that are not about the inputs to run: there are none.
-    pub fn judging_without_inputs(&self) -> Option<&Judging> {
-        Some(&self.judging).filter(|j| j.asked() && !self.inputs.are_given())
-    }
-
-    /// Fails for labels of inputs that are not given.
-    pub fn check(&self) -> Result<(), Failure> {
-        match self.judging_without_inputs() {
-            Some(_) => Err(Failure::usage("--labels and --task say what --inputs should come out as; give these too")),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether it is asked how good the models are.
-    pub fn judges(&self) -> bool {
-        self.judging.asked()
-    }
-
-    /// How good two models are, if there are labels to tell.
-    pub fn metrics(&self, seed: u64, dims: &Dims, before: &Model, after: &Model) -> Result<Option<Metrics>, Failure> {
-        let source = self.inputs.source(seed);
-        self.judging.compare(source, &dims.given(), (before, after), self.running.setup()?)
-    }
-
-    pub fn options(&self, seed: u64, dims: &Dims) -> Result<verify::Options, Failure> {
-        Ok(verify::Options {
-            inputs: self.inputs.source(seed),
+    pub fn options(&self) -> job::Verification {
+        let (inputs, preprocess) = self.inputs.given();
+        job::Verification {
+            inputs,
+            preprocess,
+            judging: (&self.judging).into(),
             samples: self.verify_samples as usize,
-            seed,
-            sizes: dims.given(),
             tolerance: self.tolerance,
-            setup: self.running.setup()?,
+            setup: self.running.unchecked(),
             warmup: self.warmup,
             repeats: self.repeats,
             time_budget: self.time_budget.0,
-        })
-    }
-
-    /// How a machine is measured for a budget.
-    pub fn settings(&self) -> Result<Settings, Failure> {
-        Ok(Settings { setup: self.running.setup()?, warmup: self.warmup, repeats: self.repeats })
+        }
     }
 }

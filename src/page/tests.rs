@@ -1,7 +1,7 @@
 use super::*;
 use crate::compare::{Difference, OutputDifference};
 use crate::cost::Cost;
-use crate::gates::Verdict;
+use crate::job::gates::Verdict;
 use crate::latency::{Latency, Ratio, Timing};
 use crate::machine::Quantity;
 use crate::oracle;

@@ -1,13 +1,10 @@
 //! `secateur prune` for those who have its arguments and want its report, without a word on the terminal.
 
-use super::again;
+use super::Failure;
 use super::flags::{self, Flag};
 use super::paths;
-pub use super::proof::told;
-use super::prune::{self, Args};
-pub use super::prune::{Done, NOT_EQUAL, NOT_EQUAL_NOW};
-use super::{Exit, Failure};
-use crate::plan::Plan;
+use super::prune::Args;
+use crate::job::Options;
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, Args as _, Command, FromArgMatches};
 use std::ffi::OsString;
@@ -52,25 +49,21 @@ fn flag_in(text: &str) -> Option<String> {
     Some(name.split([' ', '=', '<']).next().unwrap_or(name).to_owned())
 }
 
-/// Prunes, and spares what it reads; `more` are files that the caller writes beside the result.
-pub fn make(args: Vec<OsString>, more: &[PathBuf]) -> Result<Done, Failure> {
-    let (mut args, given) = parse(args).map_err(|w| Failure::usage(w.what))?;
+/// What these arguments of a `prune` ask for, once it is sure that it spares what it reads; `more` are files that the
+/// caller writes beside the result.
+pub fn checked(args: Vec<OsString>, more: &[PathBuf]) -> Result<(PathBuf, Options), Failure> {
+    let (args, given) = parse(args).map_err(|w| Failure::usage(w.what))?;
     paths::check_with(&command(), &given, more)?;
-    prune::make(&mut args, &given)
+    Ok((args.model().to_owned(), args.options(&given)?))
 }
 
-/// Carries out the plan of a result once more, and compares with the result as it is. Writes nothing.
-pub fn again(args: Vec<OsString>, plan: Plan) -> Result<Done, Failure> {
-    let (args, _) = parse(args).map_err(|w| Failure::usage(w.what))?;
-    again::again(&args, plan)
+/// What these arguments of a `prune` ask for.
+pub fn options(args: Vec<OsString>) -> Result<Options, Failure> {
+    let (args, given) = parse(args).map_err(|w| Failure::usage(w.what))?;
+    args.options(&given)
 }
 
 impl Failure {
-    /// Whether a check failed, rather than the work.
-    pub fn is_check(&self) -> bool {
-        self.code == Exit::CheckFailed as u8
-    }
-
     /// What failed, and the hint, as one sentence.
     pub fn in_a_line(&self) -> String {
         match &self.hint {

@@ -90,7 +90,7 @@ pub fn keep(
 mod tests {
     use super::*;
     use crate::cost::Cost;
-    use crate::drive::Score;
+    use crate::job::search::Score;
     use proptest::prelude::*;
 
     fn plan(budget: Budget) -> Plan {

@@ -1,12 +1,15 @@
 //! The proof of a plan, and what becomes of a plan that fails it.
 //!
 //! A cut that does not compute what its reference computes is a defect of a rule somewhere. The other groups can be cut
-//! all the same: which ones are to blame is found out by cutting parts of the plan and proving them ([`crate::blame`]).
+//! all the same: which ones are to blame is found out by cutting parts of the plan and proving them ([`super::blame`]).
 //! These stay whole and are reported.
 
+use super::blame;
+use super::monitor::Cancelled;
 use crate::analysis::Analysis;
-use crate::blame;
+
 use crate::cost::OpenDims;
+use crate::figures;
 use crate::ir::{self, Model};
 use crate::layers::silenced;
 use crate::passes::inlined;
@@ -23,6 +26,8 @@ pub const RUNS: usize = 40;
 /// Why the groups to blame can't be found out.
 #[derive(Debug, thiserror::Error)]
 pub enum ProveError {
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     #[error(transparent)]
     Verify(#[from] VerifyError),
     #[error(transparent)]
@@ -126,6 +131,20 @@ pub struct Failed {
     /// What was dropped beside these groups, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<String>,
+}
+
+impl Failed {
+    /// What became of the plan, in a line.
+    pub fn in_a_line(&self) -> String {
+        let first = |g: &Left| format!("{} ({})", g.label, g.places.first().map_or("", String::as_str));
+        let names: Vec<String> = self.groups.iter().map(first).collect();
+        let what = match names.len() {
+            0 => "with no group cut too, so nothing of it was carried out".to_owned(),
+            1 => format!("because of {}, which stays whole", names[0]),
+            n => format!("because of {n} groups, which stay whole: {}", figures::list(&names)),
+        };
+        format!("the proof of the plan failed {what}: please report")
+    }
 }
 
 /// The plan that a failed one leaves, which holds; one without any cut where that fails too.

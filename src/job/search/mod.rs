@@ -22,6 +22,7 @@ pub use sweep::{POINTS, sweep};
 pub use trial::{Jury, Metric, Score, Subject, Trial};
 pub use tuning::{Tuned, Tuning};
 
+use super::monitor::Cancelled;
 use crate::compare::CompareError;
 use crate::feed::FeedError;
 use crate::gradients::GradientError;
@@ -79,6 +80,8 @@ impl Driven {
 /// Why nothing could be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     #[error(transparent)]
     Choose(#[from] ChooseError),
     #[error(transparent)]
