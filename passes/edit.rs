@@ -1,6 +1,6 @@
 //! What several passes do to a graph.
 
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Call, Constant, Form, Graph, Model, Node, NodeId, Origin, Tensor, Use, ValueId};
 use crate::ops::Site;
 use std::cell::Cell;
@@ -88,6 +88,6 @@ pub(super) fn dense(graph: &Graph, value: ValueId) -> Option<&Constant> {
 pub(super) fn ask<T>(model: &Model, facts: &Facts, node: NodeId, question: impl FnOnce(&Site) -> T) -> Option<T> {
     let call = model.graph.call(node)?;
     // Rules may make dimensions up; whoever asks here does not compare them to others.
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     Some(question(&Site::new(model, &model.graph, node, call, facts, &unknowns)))
 }

@@ -58,7 +58,8 @@ pub use subset::{Subsets, places};
 pub use text::SyntaxError;
 
 use crate::axes::{self, Axes};
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::Model;
 use std::sync::Arc;
 

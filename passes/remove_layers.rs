@@ -12,7 +12,7 @@
 use super::dce::Dce;
 use super::edit::replace_call;
 use super::{Change, Context, Effect, OptionError, Options, Pass, PassError};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Model, Use, ValueId};
 use crate::layers::{self, Layer, score::score};
 

@@ -1,7 +1,8 @@
 //! A model with all that is derived from it: facts, axes and groups.
 
 use crate::axes::{self, Axes, Groups};
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::{Model, Tensor, ValueId};
 use crate::weights::Weights;
 
@@ -36,7 +37,7 @@ impl Analysis {
 
     /// A constant, or what calls make of constants; `None` for what depends on more, or can't be computed here.
     pub fn weight(&self, value: ValueId) -> Option<Tensor> {
-        let count = || infer::count(self.facts.shape(value)?);
+        let count = || crate::facts::count(self.facts.shape(value)?);
         if self.model.graph.tensor(value).is_none() && count().is_none_or(|n| n > NUMBERS) {
             return None;
         }

@@ -1,8 +1,9 @@
 //! Groups: the leaves that reach a constant, with all the slices that go when one of their units goes.
 
-use super::kind::{self, Granularity};
+use super::kind;
 use super::{Axes, Mark, Pin, Shape, Var};
 use crate::ir::{Graph, ValueId};
+use crate::ops::Granularity;
 use std::collections::HashMap;
 use std::fmt::Write;
 

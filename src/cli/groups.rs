@@ -1,7 +1,8 @@
 //! `secateur groups`: what belongs together, and what may be cut?
 
 use super::{Exit, show, source};
-use crate::axes::{Granularity, Group};
+use crate::axes::Group;
+use crate::ops::Granularity;
 use crate::{plan, prune};
 use serde::Serialize;
 use std::path::PathBuf;

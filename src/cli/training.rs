@@ -3,7 +3,7 @@
 use super::device::On;
 use super::{Failure, show};
 use crate::ir::Model;
-use crate::program::LowerError;
+use crate::lowering::LowerError;
 use crate::tune::{Loss, Optimizer, Options, Penalty, Quantized, Running, Schedule, StateError, Trained, TuneError};
 use clap::{Args, ValueEnum};
 use globset::Glob;

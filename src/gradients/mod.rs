@@ -21,7 +21,7 @@ use crate::autograd::{Device, EngineError};
 use crate::axes::{Group, GroupId};
 use crate::feed::FeedError;
 use crate::ir::TensorError;
-use crate::program::LowerError;
+use crate::lowering::LowerError;
 use crate::score::Formula;
 use crate::stats::Samples;
 use crate::verify::VerifyError;

@@ -13,8 +13,9 @@
 
 use super::{Layer, LayerError, find};
 use crate::axes::{self, Axes};
+use crate::facts::Facts;
 use crate::feed::{self, Samples};
-use crate::infer::{self, Facts};
+use crate::infer;
 use crate::ir::{Model, NodeId, Tensor, ValueId};
 use crate::ops;
 use crate::oracle::Runner;

@@ -5,8 +5,8 @@ use crate::analysis::Analysis;
 use crate::apply::refit_call;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::OpenDims;
+use crate::facts::{Fact, Facts};
 use crate::feed::Feed;
-use crate::infer::{Fact, Facts};
 use crate::ir::{
     DType, Dim, Extra, Graph, Input, Model, Node, NodeId, Store, Tensor, TensorType, Type, Use, ValueId, ValueInfo,
 };

@@ -1,7 +1,7 @@
 //! What each call cost, and what it costs now.
 
 use crate::cost::{self, CallCost, OpenDims};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Dim, Model, NodeId, ValueId};
 use crate::report::{CallReport, CallSize};
 use std::collections::HashMap;

@@ -215,7 +215,7 @@ pub(super) fn has_constant_bias(analysis: &Analysis, node: NodeId) -> bool {
 }
 
 fn law(analysis: &Analysis, node: NodeId) -> Option<Bias> {
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     let call = analysis.model.graph.call(node)?;
     let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
     (ops::rule_of(&analysis.model, call).bias)(&site)

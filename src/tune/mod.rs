@@ -34,8 +34,8 @@ pub use variables::{Running, Trained};
 use crate::autograd::{Device, Engine, EngineError};
 use crate::feed::FeedError;
 use crate::judge::{EvalError, JudgeError};
+use crate::lowering::LowerError;
 use crate::oracle::OracleError;
-use crate::program::LowerError;
 use serde::Serialize;
 
 /// What happens to a model before it is lowered.

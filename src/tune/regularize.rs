@@ -11,7 +11,7 @@ use super::variables::Variable;
 use super::{Options, TuneError};
 use crate::analysis::Analysis;
 use crate::axes::{Group, Member};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Constant, Model, NodeId, Origin};
 use crate::ops::{self, Site};
 use crate::prune;
@@ -235,7 +235,7 @@ fn scales(model: &Model, facts: &Facts, variables: &[Variable]) -> Vec<usize> {
     let mut found: HashSet<NodeId> = HashSet::new();
     for node in model.graph.calls() {
         let Some(call) = model.graph.call(node) else { continue };
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
         if (ops::rule_of(model, call).statistics)(&site).is_some() {
             let slots = ops::factors(model, facts, node).into_iter();

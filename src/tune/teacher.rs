@@ -3,9 +3,11 @@
 use super::{Feature, PREPARE, TuneError};
 use crate::autograd::{Bindings, Engine};
 use crate::feed::Feed;
+use crate::ir::Signature;
 use crate::ir::{Model, NodeId, Tensor};
-use crate::oracle::{OracleError, Runner, Signature};
-use crate::program::{Builder, Program, Statistics, lower};
+use crate::lowering::lower;
+use crate::oracle::{OracleError, Runner};
+use crate::program::{Builder, Program, Statistics};
 use crate::prune::run_passes;
 use crate::save::to_bytes;
 use std::collections::HashMap;

@@ -113,7 +113,7 @@ fn rule(case: &Case) -> Option<(bool, bool)> {
     let model = CONSTANTS.of(case);
     let node = *model.graph.calls().first()?;
     let call = model.graph.call(node)?;
-    let (rule, facts, unknowns) = (rule_of(&model, call), infer(&model), Cell::new(secateur::infer::ASKED));
+    let (rule, facts, unknowns) = (rule_of(&model, call), infer(&model), Cell::new(secateur::facts::ASKED));
     let site = Site::new(&model, &model.graph, node, call, &facts, &unknowns);
     Some(((rule.axes)(&site).is_some(), (rule.cost)(&site) != Dim::Fixed(0)))
 }
