@@ -4,6 +4,7 @@ use crate::axes::{self, Axes, Groups};
 use crate::facts::Facts;
 use crate::infer;
 use crate::ir::{Model, Tensor, ValueId};
+use crate::pipelines::{self, PREPARE, RunError};
 use crate::weights::Weights;
 
 /// How many numbers a tensor that is computed from constants may have.
@@ -43,4 +44,11 @@ impl Analysis {
         }
         self.weights.tensor(&self.model, value)
     }
+}
+
+/// Prepares a model and derives its groups.
+pub fn prepare(model: &Model) -> Result<Analysis, RunError> {
+    let mut model = model.clone();
+    pipelines::run(PREPARE, &mut model)?;
+    Ok(Analysis::new(model))
 }

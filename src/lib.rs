@@ -121,6 +121,7 @@ pub mod machine;
 pub mod ops;
 pub mod oracle;
 pub mod page;
+pub mod pipelines;
 pub mod plan;
 pub mod program;
 pub mod prove;
@@ -140,6 +141,9 @@ pub mod tune;
 pub mod verify;
 pub mod weights;
 pub mod widen;
+
+#[path = "../passes/pruning/mod.rs"]
+pub mod pruning;
 
 #[path = "../passes/mod.rs"]
 pub mod passes;

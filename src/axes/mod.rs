@@ -16,7 +16,7 @@ mod solver;
 mod text;
 mod tie;
 
-pub use groups::{Group, GroupId, Groups, Member};
+pub use groups::{Group, GroupId, Groups, Member, places};
 pub use keep::{KeepSets, Kept};
 pub use solver::{Mark, Reason, Shape, Solver, Var};
 pub use text::{Expr, Label, RuleError, RuleText};

@@ -130,7 +130,7 @@ pub fn gradients(
 ) -> Result<Option<Arc<Gradients>>, Failure> {
     let progress = Progress::open("differentiating");
     let done = || progress.step(1);
-    let found = Gradients::wanted(formula, analysis, samples, seed, device, &done).map_err(|e| match e {
+    let found = Gradients::wanted(formula.wants(), analysis, samples, seed, device, &done).map_err(|e| match e {
         GradientError::Lower(e) => Failure::new(e).hint("choose by a criterion that needs no gradients"),
         GradientError::Engine(e @ EngineError::NoDouble(_)) => {
             Failure::new(e).hint("choose by another criterion, or leave out --device")
@@ -294,7 +294,7 @@ impl Choice {
         shortened: Shortened,
         open: OpenDims,
         whole: Option<cost::Cost>,
-        layers: Vec<layers::LayerCut>,
+        layers: Vec<crate::plan::LayerCut>,
         settings: &Settings,
     ) -> Result<Chosen, Failure> {
         let (calibration, promise) = (&self.how.calibration, self.budget.promise());

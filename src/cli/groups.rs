@@ -3,7 +3,7 @@
 use super::{Exit, show, source};
 use crate::axes::Group;
 use crate::ops::Granularity;
-use crate::{plan, prune};
+use crate::prune;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ pub fn run(args: Args) -> super::Outcome {
             g if !g.is_exact() => "inexact",
             _ => "free",
         },
-        places: plan::places(&analysis.model, group),
+        places: crate::axes::places(&analysis.model, group),
         why: group.pins.iter().chain(&group.inexact).map(|p| prune::reason(graph, p)).collect(),
     };
     let rows: Vec<Row> = analysis.groups.all.iter().filter(|g| args.all || g.is_free()).map(row).collect();

@@ -7,10 +7,10 @@ use crate::analysis::Analysis;
 use crate::cost::OpenDims;
 use crate::ir::Model;
 use crate::machine::{
-    Cache, Corrected, EnergyModel, Host, Meter, Prices, Quantity, Rapl, Settings, Table, Trial, corrected, pieces,
-    profile,
+    Cache, Corrected, EnergyModel, Host, Meter, Prices, Quantity, Rapl, Settings, Table, corrected, pieces, profile,
 };
 use crate::plan::{self, Budget, ChooseError, Options, Plan};
+use crate::prune::trial::Trial;
 use crate::report::MachineReport;
 use clap::Args;
 use std::fmt::Write;

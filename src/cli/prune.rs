@@ -17,10 +17,11 @@ use crate::figures;
 use crate::gates::{Figures, Suite};
 use crate::ir::Model;
 use crate::page;
-use crate::passes::{Pipeline, SyntaxError};
+use crate::passes::SyntaxError;
 use crate::plan::{self, Plan};
 use crate::prove::Failed;
 use crate::prune::{self, Pruned, Shortened, Stages, Thin};
+use crate::pruning;
 use crate::report::{self, MachineReport, Report, Size, SparsityReport, StageReport};
 use crate::save;
 use crate::sparsity;
@@ -42,7 +43,7 @@ pub struct Rewriting {
 
 /// The text of a pipeline, as it is stored.
 fn pipeline(text: &str) -> Result<String, SyntaxError> {
-    text.parse::<Pipeline>().map(|p| p.to_string())
+    pruning::registry().parse(text).map(|p| p.to_string())
 }
 
 impl Rewriting {

@@ -41,7 +41,7 @@ impl<'a> Surroundings<'a> {
             Some((node, all.pop().filter(|_| all.is_empty() && sums == 1)?))
         };
         let contractions: HashMap<_, _> = contractions.into_iter().filter_map(alone).collect();
-        let writable = crate::repair::writable(analysis).into_iter().collect();
+        let writable = crate::contraction::writable(analysis).into_iter().collect();
         Surroundings { analysis, wanted, contractions, writable }
     }
 

@@ -8,7 +8,7 @@ use crate::facts::Facts;
 use crate::infer;
 use crate::ir::{DType, Graph, Model, Node, NodeId, ValueId};
 use crate::ops;
-use crate::passes::{Pipeline, Settings};
+use crate::pipelines;
 use std::collections::HashSet;
 
 /// The largest relative difference that counts as equal in single precision.
@@ -23,7 +23,7 @@ const UNFOLD: &str = "inline-functions,fold-if,open-bodies";
 /// The largest relative difference that rounding can make of a model's outputs.
 pub fn tolerance(model: &Model) -> f64 {
     let mut whole = model.clone();
-    let opened = UNFOLD.parse::<Pipeline>().is_ok_and(|p| p.run(&mut whole, Settings::default()).is_ok());
+    let opened = pipelines::run(UNFOLD, &mut whole).is_ok();
     let whole = if opened { &whole } else { model };
     if is_coarse(whole, &infer::infer(whole)) { COARSE } else { FINE }
 }
