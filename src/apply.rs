@@ -10,7 +10,8 @@ pub use uses::leave_out_uses;
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::predict;
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::{Dim, Form, Graph, Model, NodeId, Origin, TensorError, TensorType, Type, Use, ValueId};
 use crate::ops::{self, Cut, LabelCut, Refit, Site};
 use crate::passes::Materializer;
@@ -165,7 +166,7 @@ pub(crate) fn refit_call(
 ) -> Result<(), ApplyError> {
     let before = &analysis.model;
     let Some(call) = before.graph.call(node) else { return Ok(()) };
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     let site = Site::new(before, &before.graph, node, call, &analysis.facts, &unknowns);
     let labels = |name: &str| label(analysis, keep, node, name);
     let shape = |v: ValueId| after.shape(v).map(<[Dim]>::to_vec);

@@ -12,7 +12,8 @@ pub use branches::of_a_run;
 pub use peak::{Life, Walk};
 
 use crate::axes::{Axes, KeepSets};
-use crate::infer::{self, Fact, Facts};
+use crate::facts::{Fact, Facts};
+use crate::infer;
 use crate::ir::{Atom, Dim, Graph, Model, Node, NodeId, ValueId};
 use crate::ops::{self, Site};
 use crate::sizes::{self, Given, SizeError, Start};
@@ -157,7 +158,7 @@ pub fn sums(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
 /// The cost of each call and constant, in the file's order, without peaks.
 pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, Cost)> {
     let graph = &model.graph;
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     let of = |node: NodeId| match graph.node(node) {
         Node::Call(call) => {
             let site = Site::new(model, graph, node, call, facts, &unknowns);

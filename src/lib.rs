@@ -37,7 +37,7 @@
 //! |---|---|
 //! | [`load`], [`save`] | ONNX files to models and back; the only users of the protobuf |
 //! | [`ir`] | the model: graph, tensors, types, text form, invariants |
-//! | [`infer`] | types, and the content of shape arithmetic, with symbolic dimensions |
+//! | [`facts`], [`infer`] | types, and the content of shape arithmetic, with symbolic dimensions |
 //! | [`ops`] | all that is known about operators, a rule each |
 //! | [`axes`] | the notation of rules, the solver, groups, keep-sets, exactness |
 //! | [`analysis`] | a model with its facts, axes and groups |
@@ -48,7 +48,7 @@
 //! | [`passes`] | exact rewrites and the pipeline that runs them |
 //! | [`layers`] | residual branches that go as a whole |
 //! | [`sparsity`] | single weights that become zero |
-//! | [`program`] | models in a small language of operations |
+//! | [`program`], [`lowering`] | models in a small language of operations |
 //! | [`autograd`] | runs programs and differentiates them (feature `gradients`) |
 //! | [`mod@gradients`] | what criteria ask of derivatives |
 //! | [`mod@tune`] | training on the file |
@@ -101,6 +101,7 @@ pub mod contraction;
 pub mod cost;
 pub mod diff;
 pub mod draw;
+pub mod facts;
 pub mod feed;
 pub mod figures;
 pub mod files;
@@ -113,10 +114,12 @@ pub mod latency;
 pub mod layers;
 pub mod load;
 pub mod lossless;
+pub mod lowering;
 pub mod machine;
 pub mod ops;
 pub mod oracle;
 pub mod page;
+pub mod pipelines;
 pub mod plan;
 pub mod program;
 pub mod prune;
@@ -135,6 +138,9 @@ pub mod tune;
 pub mod verify;
 pub mod weights;
 pub mod widen;
+
+#[path = "../passes/pruning/mod.rs"]
+pub mod pruning;
 
 #[path = "../passes/mod.rs"]
 pub mod passes;

@@ -6,10 +6,10 @@ use super::device::On;
 use super::driving::Driving;
 use super::machine::TableArgs;
 use super::source::Dims;
-use crate::axes::Granularity;
 use crate::job;
 use crate::job::search::Promise;
 use crate::lossless::Ranges;
+use crate::ops::Granularity;
 use crate::plan::{Budget, GroupRule, Round, Share};
 use clap::Args;
 

@@ -12,8 +12,9 @@ use crate::job::gates::Suite;
 use crate::job::machine;
 use crate::job::{self, Done, Options, Record};
 use crate::page;
-use crate::passes::{Pipeline, SyntaxError};
+use crate::passes::SyntaxError;
 use crate::prune;
+use crate::pruning;
 use clap::ArgMatches;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ pub struct Rewriting {
 
 /// The text of a pipeline, as it is stored.
 fn pipeline(text: &str) -> Result<String, SyntaxError> {
-    text.parse::<Pipeline>().map(|p| p.to_string())
+    pruning::registry().parse(text).map(|p| p.to_string())
 }
 
 impl Rewriting {

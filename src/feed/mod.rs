@@ -17,8 +17,8 @@ pub use pb::PbError;
 pub use preprocess::{Preprocess, PreprocessError};
 pub use source::{Options, Samples};
 
+use crate::ir::Signature;
 use crate::ir::{Atom, DType, Dim, Payload, Tensor};
-use crate::oracle::Signature;
 use crate::sizes::{Start, Values};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

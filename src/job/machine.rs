@@ -8,10 +8,10 @@ use super::selection::failure;
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
 use crate::machine::{
-    Cache, Corrected, EnergyModel, Host, Meter, Prices, Quantity, Rapl, Settings, Table, Trial, corrected, pieces,
-    profile,
+    Cache, Corrected, EnergyModel, Host, Meter, Prices, Quantity, Rapl, Settings, Table, corrected, pieces, profile,
 };
 use crate::plan::{self, Budget, ChooseError, Options, Plan};
+use crate::prune::trial::Trial;
 use crate::report::MachineReport;
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -6,11 +6,11 @@ use super::options::{Calibration, Selection, Zeros};
 use super::samples::{Calibrated, Reader};
 use crate::analysis::Analysis;
 use crate::autograd::{Device, EngineError};
-use crate::axes::Granularity;
 use crate::cost::OpenDims;
 use crate::gradients::{GradientError, Gradients, Want};
 use crate::ir::Model;
 use crate::machine::{EnergyModel, TableError};
+use crate::ops::Granularity;
 use crate::passes;
 use crate::plan::{Budget, ChooseError, Options};
 use crate::score::Formula;
@@ -190,7 +190,7 @@ pub(crate) fn gradients(
 ) -> Result<Option<Arc<Gradients>>, Error> {
     let work = monitor.begin("differentiating", Steps::Open)?;
     let done = || work.step(1);
-    let found = Gradients::wanted(formula, analysis, samples, seed, device, &done).map_err(|e| match e {
+    let found = Gradients::wanted(formula.wants(), analysis, samples, seed, device, &done).map_err(|e| match e {
         GradientError::Lower(e) => Error::new(e).with_hint("choose by a criterion that needs no gradients"),
         GradientError::Engine(e @ EngineError::NoDouble(_)) => {
             Error::new(e).with_hint("choose by another criterion, or leave out --device")

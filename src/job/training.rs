@@ -3,7 +3,7 @@
 use super::Error;
 use super::monitor::Monitor;
 use crate::ir::Model;
-use crate::program::LowerError;
+use crate::lowering::LowerError;
 use crate::tune::{Quantized, StateError, TuneError};
 
 /// Tells how much of a model is not trained because it is quantized.

@@ -7,14 +7,15 @@
 use super::budget::{self, Estimate};
 use super::growth::Shared;
 use super::rules::Rules;
-use super::{Cut, GroupRule, Patterns, Plan, PlanError, VERSION, architecture, places};
+use super::{Cut, GroupRule, Patterns, Plan, PlanError, VERSION, architecture};
 use crate::analysis::Analysis;
 use crate::autograd::Device;
-use crate::axes::{Granularity, Group, GroupId, Shape, Var};
+use crate::axes::{Group, GroupId, Shape, Var, places};
 use crate::cost::{Cost, OpenDims};
 use crate::gradients::{GradientError, Gradients};
 use crate::lossless::{self, Ranges};
 use crate::machine::{EnergyModel, Prices, Table, TableError, grid};
+use crate::ops::Granularity;
 use crate::score::{Context, Formula, ScoreError};
 use crate::stats::{Implied, Measured};
 use std::borrow::Cow;
@@ -222,7 +223,7 @@ impl<'a> Ranking<'a> {
         };
         let measured = options.measured.as_deref().or(implied.as_ref());
         let weighed = match &options.gradients {
-            None => Gradients::wanted(&options.criterion, analysis, None, options.seed, options.device, &|| ())?,
+            None => Gradients::wanted(options.criterion.wants(), analysis, None, options.seed, options.device, &|| ())?,
             known => known.clone(),
         };
         let context = Context { analysis, seed: options.seed, measured, gradients: weighed.as_deref() };

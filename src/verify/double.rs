@@ -2,14 +2,15 @@
 //!
 //! A model that amplifies rounding, or whose outputs are small beside the numbers that they are made of, parts from an
 //! equal one by more than single precision lets one tell. In double precision an equal model stays equal. The runtimes
-//! compute most operators in single precision only, so the models run as programs ([`mod@crate::program`]).
+//! compute most operators in single precision only, so the models run as programs ([`crate::program`]).
 
 use crate::autograd::{Bindings, Engine, EngineError, Precision};
 use crate::compare::{Comparison, Difference};
 use crate::feed::Feed;
 use crate::ir::{Model, NodeId, Tensor};
+use crate::lowering::{LowerError, lower};
 use crate::passes;
-use crate::program::{Builder, LowerError, Statistics, lower};
+use crate::program::{Builder, Statistics};
 
 /// How far the outputs of two models are apart where they are computed in double precision, or why that can't be said.
 pub(super) fn compare(reference: &Model, other: &Model, feeds: &[Feed]) -> Result<Difference, String> {

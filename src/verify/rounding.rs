@@ -4,7 +4,8 @@
 //! become one of a whole step. So what matters is whether numbers *that depend on the inputs* are rounded on their way to
 //! an output; of which type constants are stored says nothing.
 
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::{DType, Graph, Model, Node, NodeId, ValueId};
 use crate::ops;
 use crate::passes;

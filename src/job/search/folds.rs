@@ -66,7 +66,7 @@ pub fn folds(
         let batches = Batches { samples: rest, batch: BATCH };
         let measured = Arc::new(Measured::new(subject.analysis, &batches, &|| ())?);
         let gradients = Gradients::wanted(
-            &options.criterion,
+            options.criterion.wants(),
             subject.analysis,
             Some(&batches),
             options.seed,

@@ -11,11 +11,12 @@
 use super::tuning::{Tuned, Tuning};
 use super::{DriveError, Subject};
 use crate::analysis::Analysis;
+use crate::axes::places;
 use crate::axes::{Group, GroupId, KeepSets, Kept, Var};
 use crate::cost;
 use crate::gradients::Gradients;
 use crate::ir::Model;
-use crate::plan::{self, Budget, Cut, Options, Plan, places};
+use crate::plan::{self, Budget, Cut, Options, Plan};
 use crate::prune::{self, Repair};
 use crate::stats::{Measured, Samples};
 use std::collections::BTreeMap;
@@ -123,7 +124,7 @@ impl Rounds<'_> {
             options.measured = Some(Arc::new(Measured::new(now, samples, self.done)?));
         }
         options.gradients =
-            Gradients::wanted(&options.criterion, now, self.samples, options.seed, options.device, self.done)?;
+            Gradients::wanted(options.criterion.wants(), now, self.samples, options.seed, options.device, self.done)?;
         Ok(())
     }
 

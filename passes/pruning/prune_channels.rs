@@ -8,14 +8,14 @@
 //! Lossy: what the removed units computed is gone. The verb proves the cut against the masked original; a pass in a
 //! pipeline can't, for it sees the model as the passes before it left it.
 
-use super::split_constants::SplitConstants;
-use super::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::analysis::Analysis;
 use crate::apply;
-use crate::axes::{Granularity, GranularityError};
 use crate::cost::OpenDims;
 use crate::ir::{Model, Origin};
 use crate::machine::Table;
+use crate::ops::{Granularity, GranularityError};
+use crate::passes::{Change, Context, Effect, OptionError, Options, Pass, PassError};
+use crate::passes::{MergeConstants, SplitConstants};
 use crate::plan::{self, Budget, GroupRule, GroupRuleError, Round, Share};
 use crate::score::Formula;
 use std::collections::HashMap;
@@ -125,7 +125,7 @@ impl Pass for PruneChannels {
         }
         let keep = plan.keep_sets(&analysis).map_err(PassError::new)?;
         *model = apply::apply(&analysis, &keep).map_err(PassError::new)?.model;
-        super::merge_constants::MergeConstants.run(model, cx)?;
+        MergeConstants.run(model, cx)?;
         Ok(Change(plan.cuts.len()))
     }
 }

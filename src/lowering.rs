@@ -1,22 +1,13 @@
 //! From a model to a program: each call by what its operator's rule says that it is made of.
 
-use super::{Builder, Kind, Literal, Term};
-use crate::infer::{Content, Element, Fact, Facts, infer};
-use crate::ir::{Call, DType, Dim, Input, Model, Node, NodeId, Tensor, TensorType, Type, ValueId};
+use crate::facts::{Content, Element, Fact, Facts};
+use crate::infer::infer;
+use crate::ir::Signature;
+use crate::ir::{Call, Dim, Input, Model, Node, NodeId, Tensor, TensorType, Type, ValueId};
 use crate::ops::{self, Site};
-use crate::oracle::Signature;
-use std::cell::{Cell, RefCell};
+use crate::program::{Args, Builder, Kind, Literal, Moments, Statistics, Term, kind_of};
+use std::cell::Cell;
 use std::collections::HashMap;
-
-/// By which means and variances a BatchNormalization normalizes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Statistics {
-    /// Those of the file, as in inference.
-    #[default]
-    Running,
-    /// Those of the batch, as in training; the program can tell them ([`Lowered::moments`]).
-    Batch,
-}
 
 /// A model, written into a program.
 pub struct Lowered<'b> {
@@ -28,22 +19,6 @@ pub struct Lowered<'b> {
     pub moments: Vec<Moments<'b>>,
 }
 
-/// The mean and variance of a batch, which normalized it.
-#[derive(Clone, Copy)]
-pub struct Moments<'b> {
-    /// The call that normalizes.
-    pub node: NodeId,
-    /// The constants that hold the running mean and variance.
-    pub running: (NodeId, NodeId),
-    /// The batch's mean and (biased) variance, in the shapes of the constants.
-    pub mean: Term<'b>,
-    pub variance: Term<'b>,
-    /// Over how many elements each was taken.
-    pub count: usize,
-    /// How much of a running statistic stays at each step.
-    pub momentum: f64,
-}
-
 /// Why a model has no program.
 #[derive(Debug, thiserror::Error)]
 pub enum LowerError {
@@ -53,49 +28,6 @@ pub enum LowerError {
     Input(String),
     #[error("no size is given for the input {0:?}")]
     NoInput(String),
-}
-
-/// What a rule's `lower` is given beside the call's [`Site`]: the terms of the operands.
-pub struct Args<'b> {
-    pub builder: &'b Builder,
-    operands: Vec<Option<Term<'b>>>,
-    /// The constants at the operand slots.
-    constants: Vec<Option<NodeId>>,
-    statistics: Statistics,
-    node: NodeId,
-    moments: RefCell<Vec<Moments<'b>>>,
-}
-
-impl<'b> Args<'b> {
-    /// The operand at a slot, if there is one.
-    pub fn get(&self, slot: usize) -> Option<Term<'b>> {
-        self.operands.get(slot).copied().flatten()
-    }
-
-    /// The operand at a slot, which has to be there.
-    pub fn at(&self, slot: usize) -> Result<Term<'b>, String> {
-        self.get(slot).ok_or_else(|| format!("operand {slot} is missing or no tensor of numbers"))
-    }
-
-    /// All operands, which have to be there.
-    pub fn all(&self) -> Result<Vec<Term<'b>>, String> {
-        (0..self.operands.len()).map(|slot| self.at(slot)).collect()
-    }
-
-    /// Whether the batch's own statistics normalize it.
-    pub fn by_batch(&self) -> bool {
-        self.statistics == Statistics::Batch
-    }
-
-    /// Tells the batch's mean and biased variance, of so many elements each, which take the place of the constants at
-    /// these two slots.
-    pub fn tell(&self, slots: (usize, usize), mean: Term<'b>, variance: Term<'b>, count: usize, momentum: f64) {
-        let constant = |slot: usize| self.constants.get(slot).copied().flatten();
-        if let (Some(m), Some(v)) = (constant(slots.0), constant(slots.1)) {
-            let moments = Moments { node: self.node, running: (m, v), mean, variance, count, momentum };
-            self.moments.borrow_mut().push(moments);
-        }
-    }
 }
 
 /// Writes a model into a program, for inputs of these sizes. Element types of the signature are not looked at.
@@ -136,17 +68,6 @@ pub fn lower<'b>(
 /// The one value of an input or a constant.
 fn only(model: &Model, node: NodeId) -> ValueId {
     model.graph.results(node).next().expect("inputs and constants have one result")
-}
-
-/// What elements of a type are in a program; `None` for those that are no numbers.
-pub fn kind_of(dtype: DType) -> Option<Kind> {
-    match dtype {
-        DType::Bool => Some(Kind::Bool),
-        d if d.is_float() => Some(Kind::Float),
-        DType::String | DType::C64 | DType::C128 => None,
-        d if d.name().starts_with('f') => None,
-        _ => Some(Kind::Int),
-    }
 }
 
 /// The model with inputs of fixed sizes. Weights are shared with it.
@@ -263,18 +184,13 @@ fn by_rule<'b>(
     if let Some(shape) = shapes.into_iter().find(|shape| is_huge(shape)) {
         return Err(format!("its result of shape {shape:?} has too many elements"));
     }
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
     let values: Vec<Option<ValueId>> = model.graph.operands(node).into_iter().take(call.arity.into()).collect();
     let constant = |v: &ValueId| model.graph.constant(v.node).map(|_| v.node);
-    let args = Args {
-        builder,
-        operands: values.iter().map(|v| v.and_then(|v| lowered.values.get(&v).copied())).collect(),
-        constants: values.iter().map(|v| v.as_ref().and_then(constant)).collect(),
-        statistics,
-        node,
-        moments: RefCell::default(),
-    };
+    let operands = values.iter().map(|v| v.and_then(|v| lowered.values.get(&v).copied())).collect();
+    let constants = values.iter().map(|v| v.as_ref().and_then(constant)).collect();
+    let args = Args::new(builder, node, operands, constants, statistics);
     let terms = (ops::rule_of(model, call).lower)(&site, &args)?;
     if let Some(mistake) = builder.take_mistake() {
         return Err(mistake);
@@ -285,6 +201,6 @@ fn by_rule<'b>(
             return Err(format!("its result has shape {:?}, not {:?}", term.shape(), expected.unwrap_or_default()));
         }
     }
-    lowered.moments.append(&mut args.moments.into_inner());
+    lowered.moments.extend(args.into_moments());
     Ok(terms)
 }

@@ -8,8 +8,8 @@
 //! Lossy, like `sparsify`. Hardware that skips zeros asks for such a pattern, most often for two of four.
 
 use super::sparsify::thin;
-use super::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::ir::Model;
+use crate::passes::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::sparsity::{self, Method, Pattern};
 use std::path::PathBuf;
 

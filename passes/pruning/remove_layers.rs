@@ -9,12 +9,10 @@
 //!
 //! Lossy: what the branches computed is gone. What is a branch, and how it is scored, stands in [`crate::layers`].
 
-use super::dce::Dce;
-use super::edit::replace_call;
-use super::{Change, Context, Effect, OptionError, Options, Pass, PassError};
-use crate::infer::Facts;
-use crate::ir::{Model, Use, ValueId};
+use crate::ir::Model;
 use crate::layers::{self, Layer, score::score};
+use crate::passes::Dce;
+use crate::passes::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 
 /// Removes layers.
 pub struct RemoveLayers {
@@ -49,38 +47,20 @@ impl Pass for RemoveLayers {
         let scores = score(model, &found, self.samples.as_deref()).map_err(PassError::new)?;
         let chosen = layers::choose(&model.graph, &found, &scores, &self.layers).map_err(PassError::new)?;
         let chosen: Vec<&Layer> = chosen.into_iter().map(|i| &found[i]).collect();
-        bypass(model, &cx.facts(model), &chosen);
+        layers::bypass(model, &cx.facts(model), &chosen);
         Dce.run(model, cx)?;
         Ok(Change(chosen.len()))
-    }
-}
-
-/// Gives the readers of each layer's result what bypasses it. The branches are left for `dce`.
-pub fn bypass(model: &mut Model, facts: &Facts, layers: &[&Layer]) {
-    let mut taken = model.graph.all_names();
-    for layer in layers {
-        let graph = &mut model.graph;
-        let slots = graph.operands(layer.merge).into_iter().enumerate();
-        let entry = slots.filter(|(slot, _)| *slot != usize::from(layer.slot)).find_map(|(_, v)| v);
-        if entry.is_some_and(|entry| replace_call(graph, layer.merge, entry)) {
-            continue;
-        }
-        // A graph output must be made under its name, and a graph input can't take it. Plus zero it is the same.
-        let result = ValueId { node: layer.merge, port: 0 };
-        if let Some(dtype) = facts.get(result).dtype {
-            layers::silence(graph, model.ir_version, Use { node: layer.merge, slot: layer.slot }, dtype, &mut taken);
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::ir::{self, Model};
-    use crate::passes::{Pipeline, Settings};
+    use crate::passes::Settings;
 
     fn run(pipeline: &str, text: &str) -> Result<Model, String> {
         let mut model = ir::parse(text, &|_| None).unwrap_or_else(|e| panic!("{e}\n{text}"));
-        let pipeline: Pipeline = pipeline.parse().expect("the pipeline is one");
+        let pipeline = crate::pruning::registry().parse(pipeline).expect("the pipeline is one");
         pipeline.run(&mut model, Settings::default()).map_err(|e| e.to_string())?;
         Ok(model)
     }

@@ -10,12 +10,12 @@
 //! unit whose weights take it over. What proves that is said in [`crate::lossless`]. It runs until it finds none, since
 //! layers before may have worked for those alone.
 
-use super::split_constants::SplitConstants;
-use super::{Change, Context, OptionError, Options, Pass, PassError};
 use crate::analysis::Analysis;
 use crate::apply;
 use crate::ir::{Model, Origin};
 use crate::lossless::{self, RangeError, Ranges};
+use crate::passes::{Change, Context, OptionError, Options, Pass, PassError};
+use crate::passes::{MergeConstants, SplitConstants};
 use crate::plan::{self, Budget, Plan};
 use crate::repair;
 use crate::score::Formula;
@@ -70,7 +70,7 @@ impl Pass for RemoveRedundant {
             }
             gone += plan.cuts.iter().map(|cut| cut.remove.len()).sum::<usize>();
             *model = self.without(&analysis, &plan)?;
-            super::merge_constants::MergeConstants.run(model, cx)?;
+            MergeConstants.run(model, cx)?;
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Trials: a plan is carried out, and its model timed beside the original.
 
-use super::{Measured, Settings};
+use super::PruneError;
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
 use crate::feed::{Feed, FeedError};
 use crate::ir::Model;
 use crate::latency;
+use crate::machine::{Measured, Settings};
 use crate::oracle::{OracleError, Runner};
 use crate::plan::Plan;
-use crate::prune::{self, PruneError};
+use crate::prune;
 use crate::verify::{self, Role, VerifyError};
 
 /// The original, ready to be run beside others.

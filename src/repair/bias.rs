@@ -5,9 +5,9 @@
 //! y = MatMul(x, w)          t = MatMul(x, w); y = Add(t, b)
 //! ```
 
-use super::edit::{new_constant, rename};
 use crate::ir::{Call, DType, Model, Node, NodeId, Tensor, Use, ValueId};
 use crate::ops::Bias;
+use crate::passes::{new_constant, rename};
 use crate::weights::Weights;
 
 /// Where what is added to a call's only result stands: a constant, or what constants come to; zeros where there is none

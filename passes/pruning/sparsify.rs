@@ -8,9 +8,9 @@
 //! Lossy: what the weights did is gone. Nothing gets smaller or, by itself, faster. What is a weight, and how it is
 //! judged, stands in [`crate::sparsity`].
 
-use super::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::feed::Feed;
 use crate::ir::Model;
+use crate::passes::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::plan::Share;
 use crate::sparsity::{self, Method, Pattern, Scope};
 use crate::stats::Samples;
@@ -70,7 +70,7 @@ pub(super) fn thin(model: &mut Model, options: &sparsity::Options, file: Option<
 #[cfg(test)]
 mod tests {
     use crate::ir;
-    use crate::passes::{Pipeline, Settings};
+    use crate::passes::Settings;
 
     const NET: &str = "g (f32[N,4] x) => (f32[N,2] z) {
         f32[4,2] w = {0.1, -5.0, -2.0, 0.2, 3.0, 0.3, 0.5, 0.4}
@@ -82,7 +82,7 @@ mod tests {
     /// The weights, and whether the pass says that it changed something.
     fn after(pipeline: &str) -> Result<(Vec<f64>, bool), String> {
         let mut model = ir::parse(NET, &|_| None).expect("a model");
-        let pipeline: Pipeline = pipeline.parse().expect("a pipeline");
+        let pipeline = crate::pruning::registry().parse(pipeline).expect("a pipeline");
         let report = pipeline.run(&mut model, Settings::default()).map_err(|e| e.to_string())?;
         let numbers = |name: &str| model.graph.tensor(model.graph.values_by_name()[name]).unwrap().to_f64().unwrap();
         assert!(numbers("b").iter().all(|&b| b > 0.0), "what is added is no weight");
