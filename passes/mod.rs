@@ -44,7 +44,7 @@ pub(crate) use dce::Dce;
 pub(crate) use edit::{new_constant, rename, replace_call};
 pub use freeze_inputs::frozen;
 pub use inline_functions::inlined;
-pub use materialize::Materializer;
+pub use materialize::{Materializer, Old};
 pub(crate) use merge_constants::MergeConstants;
 pub use open_bodies::opened;
 pub use options::{OptionError, Options};

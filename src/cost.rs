@@ -11,7 +11,7 @@ mod peak;
 pub use branches::of_a_run;
 pub use peak::{Life, Walk};
 
-use crate::axes::{Axes, KeepSets};
+use crate::axes::{Axes, KeepSets, Var};
 use crate::facts::{Fact, Facts};
 use crate::infer;
 use crate::ir::{Atom, Dim, Graph, Model, Node, NodeId, ValueId};
@@ -212,7 +212,13 @@ pub fn predict(graph: &Graph, axes: &Axes, facts: &Facts, keep: &KeepSets) -> Fa
     for value in graph.nodes().into_iter().flat_map(|n| graph.results(n)) {
         let Some(vars) = axes.of(value) else { continue };
         let fact = facts.get(value);
-        let shape = vars.iter().map(|&v| keep.size(axes, v)).collect();
+        // The solver may know an open length by another name.
+        let length = |(axis, &var): (usize, &Var)| {
+            let left = keep.size(axes, var);
+            let known = fact.shape.as_ref().and_then(|shape| shape.get(axis));
+            known.filter(|_| left == *axes.solver().size(var)).cloned().unwrap_or(left)
+        };
+        let shape = vars.iter().enumerate().map(length).collect();
         if fact.shape.as_ref() != Some(&shape) {
             out.set(value, Fact::maybe(fact.dtype, Some(shape)));
         }
