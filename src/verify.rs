@@ -196,7 +196,9 @@ impl VerifyError {
             VerifyError::Oracle { which, error } | VerifyError::Sizes { which, error, .. } => {
                 *which != Role::Pruned || error.is_about_the_runtime()
             }
-            VerifyError::Feed(e) => matches!(e, FeedError::ElementType(..) | FeedError::Size { .. }),
+            VerifyError::Feed(e) => {
+                matches!(e, FeedError::ElementType(..) | FeedError::Size { .. } | FeedError::Large { .. })
+            }
             VerifyError::Input(_) | VerifyError::NoFeed => true,
             // Too large for one message, which is how the oracle takes a model; the original is no smaller.
             VerifyError::Save { error: SaveError::TooLarge { .. }, .. } => true,

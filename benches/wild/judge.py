@@ -84,18 +84,22 @@ def kind(type):
 def fitting(it, given):
     """A feed that the model takes, and what it answers: open sizes and ranges of integers are tried."""
     cause = "it takes nothing"
+    # A size with a name is the same everywhere; the batch begins inputs and stands nowhere else.
+    inner = {d for i in it.get_inputs() for d in i.shape[1:]}
+    batches = {d for i in it.get_inputs() for d in i.shape[:1] if d is None or d not in inner}
     for size, top in itertools.product((16, 64, 96, 32, 128, 320, 512, 1024, 16000, 1, 4, 8), (100, 2, 1)):
         try:
-            feed = {i.name: made_up(i, size, top, given) for i in it.get_inputs()}
+            feed = {i.name: made_up(i, (batches, size), top, given) for i in it.get_inputs()}
             return feed, it.run(None, feed)
         except Exception as error:  # ONNX Runtime's errors have no class of their own
             cause = str(error).splitlines()[0]
     raise Unfit(f"no made-up input fits: {cause[:120]}")
 
 
-def made_up(entry, size, top, given):
+def made_up(entry, sizes, top, given):
     kind = TYPES[entry.type.removeprefix("tensor(").removesuffix(")")]
-    shape = [d if isinstance(d, int) else 1 if k == 0 else size for k, d in enumerate(entry.shape)]
+    batches, size = sizes
+    shape = [d if isinstance(d, int) else 1 if k == 0 and d in batches else size for k, d in enumerate(entry.shape)]
     fill = None
     for word in given:
         if word.startswith(entry.name + "="):

@@ -52,6 +52,7 @@ fn sizes_are_given_by_axis_and_by_shape() {
     };
     wrong("--dim", "x[2]=96", "no open dimension `x[2]`; open are x[0]");
     wrong("--shape", "x=1,2,3", "the input `x` has 2 axes, but 3 are given");
+    wrong("--batch-axis", "x=2", "the input `x` has 2 axes, so it has no axis 2");
     wrong("--batch-axis", "y=0", "the model has no input `y`; it has `x`");
 }
 
