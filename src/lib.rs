@@ -69,7 +69,7 @@
 //! | [`prune`] | surgery on a prepared model, and what becomes of it afterwards |
 //! | [`job`], [`report`] | the job: choose, cut, repair, prove, refuse or write; searches and gates; what it tells |
 //! | [`mod@build`] | what a build file asks for, made if it is stale |
-//! | [`cli`] | the command line: arguments in, tables and sentences out |
+//! | `cli` | the command line: arguments in, tables and sentences out (feature `cli`) |
 //!
 //! # Example
 //!
@@ -91,6 +91,7 @@ pub mod apply;
 pub mod autograd;
 pub mod axes;
 pub mod build;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod compare;
 pub mod content;

@@ -6,11 +6,10 @@ use super::options::Options;
 use super::search::Promise;
 use crate::judge::Task;
 use crate::lossless::Ranges;
-use crate::passes::Pipeline;
 use crate::plan::{Budget, Share};
 use crate::save::ExternalData;
 use crate::sparsity::{Pattern, Scope};
-use crate::{content, prune};
+use crate::{content, prune, pruning};
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
@@ -45,6 +44,8 @@ pub(crate) enum Takes {
     /// One that names a file or folder.
     Path,
     Many,
+    /// Many, which may be one text with commas in between.
+    List,
 }
 
 /// What an option is recorded with: what led to the plan, what the result depends on beside the plan.
@@ -67,18 +68,8 @@ impl Part {
 }
 
 /// Options of which one may be given.
-const BUDGETS: [&str; 10] = [
-    "energy",
-    "latency",
-    "lossless",
-    "macs",
-    "max-drift",
-    "max-drop",
-    "params",
-    "peak-memory",
-    "ratio",
-    "size",
-];
+const BUDGETS: [&str; 10] =
+    ["energy", "latency", "lossless", "macs", "max-drift", "max-drop", "params", "peak-memory", "ratio", "size"];
 
 const TASKS: &[&str] = &["classification", "regression", "perplexity"];
 const PROMISES: &[&str] = &["max-drift", "max-drop"];
@@ -190,9 +181,7 @@ pub(crate) const KEYS: &[Key] = &[
     })
     .choices(&["auto", "never", "always"]),
     one(Part::Choice, "folds", "N", |o, v| count(&mut o.choice.search.folds, v, 2)).needs(&["calib"]),
-    many(Part::Choice, "granularity", "SORT", |o, v| {
-        v.split(',').try_for_each(|v| push(&mut o.choice.selection.granularity, v))
-    }),
+    key(Part::Choice, Takes::List, "granularity", "SORT", |o, v| push(&mut o.choice.selection.granularity, v)),
     many(Part::Choice, "include", "GLOB", |o, v| push(&mut o.choice.selection.include, v)),
     switch(Part::Choice, "inexact", |o, _| set(&mut o.choice.selection.inexact, true)),
     many(Part::Choice, "input-range", "[NAME=]LO..HI", |o, v| input_range(o, v)).rivals(&["no-merge"]),
@@ -264,21 +253,16 @@ pub(crate) const KEYS: &[Key] = &[
         set(&mut output.sparse, true)
     }),
     one(Part::Neither, "task", "TASK", |o, v| set(&mut o.verification.judging.task, task(v))).choices(TASKS),
-    one(Part::Neither, "threads", "N", |o, v| {
-        set(&mut o.verification.setup.threads, whole(v, 1, u16::MAX.into())?)
-    }),
+    one(Part::Neither, "threads", "N", |o, v| set(&mut o.verification.setup.threads, whole(v, 1, u16::MAX.into())?)),
     one(Part::Neither, "time-budget", "SECONDS", |o, v| set(&mut o.verification.time_budget, seconds(v)?)),
     one(Part::Neither, "tolerance", "X", |o, v| set(&mut o.verification.tolerance, Some(from_zero(v)?))),
-    one(Part::Both, "tune-batch", "N", |o, v| count(&mut o.choice.search.training.batch, v, 1))
-        .needs(&["tune-steps"]),
+    one(Part::Both, "tune-batch", "N", |o, v| count(&mut o.choice.search.training.batch, v, 1)).needs(&["tune-steps"]),
     one(Part::Both, "tune-lr", "RATE", |o, v| set(&mut o.choice.search.training.rate, Some(positive(v)?)))
         .needs(&["tune-steps"]),
     one(Part::Both, "tune-steps", "K", |o, v| count(&mut o.choice.search.training.steps, v, 1))
         .rivals(&["search", "folds", "lossless", "max-drift", "max-drop"])
         .needs(&["iterative", "calib"]),
-    one(Part::Neither, "verify-samples", "N", |o, v| {
-        set(&mut o.verification.samples, whole(v, 1, u32::MAX.into())?)
-    }),
+    one(Part::Neither, "verify-samples", "N", |o, v| set(&mut o.verification.samples, whole(v, 1, u32::MAX.into())?)),
     one(Part::Neither, "warmup", "N", |o, v| parsed(&mut o.verification.warmup, v)),
 ];
 
@@ -346,7 +330,7 @@ fn external(name: &str) -> ExternalData {
 
 /// The text of a pipeline, as it is stored.
 pub(crate) fn pipeline(text: &str) -> Result<String, String> {
-    text.parse::<Pipeline>().map(|p| p.to_string()).map_err(|e| e.to_string())
+    pruning::registry().parse(text).map(|p| p.to_string()).map_err(|e| e.to_string())
 }
 
 /// A dimension's name and its size, as in `batch=8`.
