@@ -61,30 +61,27 @@
 //! | [`reference`](mod@reference) | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
-//! | [`drive`] | the job done again and again: promises, searches, families of models |
-//! | [`draw`] | charts |
-//! | [`gates`] | bounds that a result must keep |
 //! | [`files`], [`content`] | writing files whole or not at all, and telling by hashes whether they changed |
 //! | [`mod@diff`] | what is different between two models |
 //! | [`draw`] | charts |
 //! | `testing` | assertions about rewrites, for other crates (feature `testing`) |
 //! | [`page`], [`figures`] | a report as a page to look at, and how figures read |
-//! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
+//! | [`prune`] | surgery on a prepared model, and what becomes of it afterwards |
+//! | [`job`], [`report`] | the job: choose, cut, repair, prove, refuse or write; searches and gates; what it tells |
 //! | [`mod@build`] | what a build file asks for, made if it is stale |
+//! | `cli` | the command line: arguments in, tables and sentences out (feature `cli`) |
 //!
 //! # Example
 //!
 //! ```
-//! use secateur::{load, plan, prune, save, score::Criterion};
+//! use secateur::{job, load};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("small.onnx");
 //! let model = load::load("fixtures/digits_mlp.onnx".as_ref())?;
-//! let analysis = prune::prepare(&model)?;
-//! let options = plan::Options::new(plan::Budget::Ratio(0.5), Criterion::named("l2")?);
-//! let plan = plan::choose(&analysis, &options)?;
-//! let pruned = prune::execute(&model, &analysis, &plan, prune::SIMPLIFY, &options.open, None)?;
-//! assert!(pruned.after.macs < pruned.before.macs / 2);
-//! let smaller = save::to_bytes(&pruned.model)?;
-//! # assert!(!smaller.is_empty());
+//! let done = job::prune(&model, &job::Options::default())?;
+//! done.save(&path)?;
+//! # assert!(path.metadata()?.len() < done.report.before.file);
 //! # Ok(())
 //! # }
 //! ```
@@ -94,6 +91,7 @@ pub mod apply;
 pub mod autograd;
 pub mod axes;
 pub mod build;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod compare;
 pub mod content;

@@ -1,4 +1,4 @@
-//! The report: everything that a run of `prune` found and did, for people ([`crate::cli`]) and machines (JSON).
+//! The report: everything that a run of `prune` found and did, for people (as text or a page) and machines (JSON).
 
 pub use crate::layers::LayerReport;
 pub use crate::prune::{CallReport, CallSize, GroupReport, PinReport};

@@ -3,11 +3,10 @@
 use super::lock::{Lock, Why};
 use super::memo::Memo;
 use super::target::Target;
-use crate::cli::args;
 use crate::files;
 use crate::job::gates::{Figures, Verdict};
 use crate::job::prove::Failed;
-use crate::job::{self, Done, ErrorKind};
+use crate::job::{self, Done, Error, ErrorKind};
 use crate::load;
 use crate::page;
 use crate::plan::Plan;
@@ -90,15 +89,16 @@ pub fn make(target: &Target, options: &Options) -> Built {
     if let Err(e) = std::fs::create_dir_all(files::folder(&target.output)) {
         return Built::because(target, State::Broken, format!("{}: {e}", files::folder(&target.output).display()));
     }
-    let (input, options) = match args::checked(target.args(), &target.documents()) {
-        Err(e) => return Built::because(target, State::Broken, e.in_a_line()),
-        Ok(asked) => asked,
-    };
-    match job::prune_file(&input, &options) {
+    match target.job().map_err(Error::new).and_then(|options| pruned(target, &options)) {
         Err(e) if e.kind() == ErrorKind::Check => Built::because(target, State::Failed, e.in_a_line()),
         Err(e) => Built::because(target, State::Broken, e.in_a_line()),
         Ok(done) => finish(target, why, done, &mut memo),
     }
+}
+
+fn pruned(target: &Target, options: &job::Options) -> Result<Done, Error> {
+    target.paths().check()?;
+    job::prune_file(&target.input, options)
 }
 
 /// Writes what belongs to a model that was made, the lock last: what was cut off is made again.
@@ -171,8 +171,7 @@ fn again(target: &Target) -> Result<Done, String> {
     let path = target.beside("plan.json");
     let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let plan: Plan = serde_json::from_slice(&text).map_err(|e| format!("{}: not a plan: {e}", path.display()))?;
-    let options = args::options(target.args()).map_err(|e| e.in_a_line())?;
-    let options = job::Options { input: Some(target.input.clone()), ..options };
+    let options = target.job()?;
     let model = load::load(&target.input).map_err(|e| e.to_string())?;
     job::check(&model, plan, &options).map_err(|e| e.in_a_line())
 }

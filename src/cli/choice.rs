@@ -6,8 +6,8 @@ use super::device::On;
 use super::driving::Driving;
 use super::machine::TableArgs;
 use super::source::Dims;
-use crate::job;
 use crate::job::search::Promise;
+use crate::job::{self, keys};
 use crate::lossless::Ranges;
 use crate::ops::Granularity;
 use crate::plan::{Budget, GroupRule, Round, Share};
@@ -116,17 +116,12 @@ struct BudgetArgs {
     lossless: bool,
     /// Instead of a budget: the smallest model whose outputs drift no further from the original's on samples held out
     /// (relative L2, such as 0.02)
-    #[arg(long, value_name = "X", value_parser = drift)]
+    #[arg(long, value_name = "X", value_parser = keys::above_zero)]
     max_drift: Option<f64>,
     /// Instead of a budget: the smallest model that loses no more by labels on samples held out (1% is a point of
     /// accuracy, or an error that is 1 % larger); needs --labels
     #[arg(long, value_name = "SHARE")]
     max_drop: Option<Share>,
-}
-
-fn drift(text: &str) -> Result<f64, String> {
-    let number: Option<f64> = text.parse().ok();
-    number.filter(|x| x.is_finite() && *x > 0.0).ok_or_else(|| format!("`{text}` is not a number above 0"))
 }
 
 impl BudgetArgs {

@@ -1,7 +1,6 @@
 //! The command line: one file per verb. stdout is data, stderr is talk.
 
 mod apply;
-pub(crate) mod args;
 mod bench;
 mod build;
 mod calibration;
@@ -16,7 +15,7 @@ mod driving;
 mod eval;
 mod explain;
 mod figures;
-pub(crate) mod flags;
+mod flags;
 mod gating;
 mod groups;
 mod inspect;
@@ -31,6 +30,7 @@ mod profile;
 mod progress;
 mod prune;
 mod running;
+mod schema;
 mod sensitivity;
 mod show;
 mod source;
@@ -42,6 +42,8 @@ mod trials;
 mod tune;
 mod tuning;
 mod verify;
+
+pub use schema::schema;
 
 use crate::job::{self, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -3,20 +3,19 @@
 use super::calibration::Calibration;
 use super::choice::Choice;
 use super::device::On;
+use super::flags::{self, Flag};
 use super::gating::Gating;
 use super::source::{Output, Verification};
 use super::thinning::Thinning;
 use super::tuning::Tuning;
-use super::{Exit, Failure, flags, progress, show};
+use super::{Exit, Failure, progress, show};
 use crate::job::gates::Suite;
 use crate::job::machine;
-use crate::job::{self, Done, Options, Record};
+use crate::job::{self, Done, Options, Record, keys};
 use crate::page;
-use crate::passes::SyntaxError;
 use crate::prune;
-use crate::pruning;
 use clap::ArgMatches;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How the result is simplified.
 #[derive(clap::Args)]
@@ -25,13 +24,8 @@ pub struct Rewriting {
     #[arg(long, conflicts_with = "passes")]
     keep_bn: bool,
     /// Passes that simplify the result, instead of the usual ones (`secateur opt --list`)
-    #[arg(long, value_name = "PIPELINE", value_parser = pipeline)]
+    #[arg(long, value_name = "PIPELINE", value_parser = keys::pipeline)]
     passes: Option<String>,
-}
-
-/// The text of a pipeline, as it is stored.
-fn pipeline(text: &str) -> Result<String, SyntaxError> {
-    pruning::registry().parse(text).map(|p| p.to_string())
 }
 
 impl Rewriting {
@@ -114,19 +108,17 @@ pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
 impl Args {
     /// What is asked for; `given` says which of the arguments were given.
     pub fn options(&self, given: &ArgMatches) -> Result<Options, Failure> {
-        let flags = flags::of::<Args>();
-        let record = Record {
-            choice: flags::given(&flags::among::<Choice>(&flags), given),
-            result: flags::given(&flags::among::<Decisive>(&flags), given),
-        };
+        let (choice, result) = recorded();
+        let record = Record { choice: flags::given(&choice, given), result: flags::given(&result, given) };
         let (choice, zeros) = (self.choice.options()?, (&self.thinning).into());
         Ok(Options { choice, zeros, record, ..self.finish.options() })
     }
+}
 
-    /// The model to prune.
-    pub fn model(&self) -> &Path {
-        &self.model
-    }
+/// The flags that lead to the plan, and those that the result depends on beside it.
+pub fn recorded() -> (Vec<Flag>, Vec<Flag>) {
+    let flags = flags::of::<Args>();
+    (flags::among::<Choice>(&flags), flags::among::<Decisive>(&flags))
 }
 
 impl Finish {

@@ -1,6 +1,7 @@
 //! Arguments about what runs models, and how they are timed.
 
 use super::Failure;
+use crate::job::keys;
 use crate::job::verification::checked;
 use crate::oracle::{Runtime, Setup};
 use clap::Args;
@@ -39,8 +40,6 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Seconds, String> {
-        let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
-        let time = seconds.filter(|s| *s >= 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
-        time.map(Seconds).ok_or_else(|| format!("`{text}` is not a number of seconds"))
+        keys::seconds(text).map(Seconds)
     }
 }

@@ -6,9 +6,8 @@ use super::progress;
 use super::running::{Running, Seconds};
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
-use crate::files::{folder, temporary};
 use crate::ir::Model;
-use crate::job::{self, files};
+use crate::job::{self, files, keys};
 use crate::passes;
 use crate::save::{ExternalData, Saved};
 use crate::sizes::{self, Given};
@@ -31,14 +30,14 @@ pub struct Dims {
     /// Size of an open dimension, for costs and for runs, by its name or by an input's axis (`--dim batch=8`,
     /// `--dim x[1]=16000`); may be repeated. Without it costs are counted for a batch of 1 and runs take 2, and other open
     /// dimensions count as 64 and run with 16, or with as many as the model asks for
-    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dim)]
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = keys::dim)]
     dims: Vec<(String, i64)>,
     /// Shape of an input, in place of a --dim for each axis (`--shape x=1,3,640,640`); may be repeated
-    #[arg(long = "shape", value_name = "INPUT=SIZES", value_parser = shape)]
+    #[arg(long = "shape", value_name = "INPUT=SIZES", value_parser = keys::shape)]
     shapes: Vec<Shape>,
     /// Which axis of an input counts samples, from 0 (`--batch-axis state=1`), where its dimension's name does not tell;
     /// may be repeated
-    #[arg(long = "batch-axis", value_name = "INPUT=AXIS", value_parser = batch_axis)]
+    #[arg(long = "batch-axis", value_name = "INPUT=AXIS", value_parser = keys::batch_axis)]
     batch_axes: Vec<(String, usize)>,
 }
 
@@ -60,31 +59,6 @@ impl Dims {
     /// Fails if something is no size of the model.
     pub fn check(&self, model: &Model) -> Result<(), Failure> {
         sizes::check(model, &self.given()).map_err(Failure::usage)
-    }
-}
-
-fn dim(text: &str) -> Result<(String, i64), String> {
-    let (name, size) = text.rsplit_once('=').ok_or("give NAME=SIZE")?;
-    Ok((name.to_owned(), positive(size)?))
-}
-
-fn shape(text: &str) -> Result<Shape, String> {
-    let (name, sizes) = text.rsplit_once('=').ok_or("give INPUT=SIZES, such as x=1,3,640,640")?;
-    let between = if sizes.contains(',') { ',' } else { 'x' };
-    let sizes = sizes.split(between).map(positive).collect::<Result<_, _>>()?;
-    Ok((name.to_owned(), sizes))
-}
-
-fn batch_axis(text: &str) -> Result<(String, usize), String> {
-    let (name, axis) = text.rsplit_once('=').ok_or("give INPUT=AXIS")?;
-    let axis = axis.parse().map_err(|_| format!("`{axis}` is no number of an axis"))?;
-    Ok((name.to_owned(), axis))
-}
-
-fn positive(size: &str) -> Result<i64, String> {
-    match size.trim().parse() {
-        Ok(size) if size > 0 => Ok(size),
-        _ => Err(format!("`{size}` is not a positive number")),
     }
 }
 
@@ -134,21 +108,6 @@ impl Output {
     }
 }
 
-/// Fails if there is no folder for a file, none that can be written to, or a folder in its place.
-pub fn check_folder(path: &Path) -> Result<(), Failure> {
-    let folder = folder(path);
-    match folder {
-        _ if path.is_dir() => Err(Failure::new(format!("{}: this is a folder, not a file", path.display()))),
-        // A terminal, say: nothing is put beside it.
-        _ if path.exists() && !path.is_file() => Ok(()),
-        _ if folder.is_dir() => {
-            let tried = temporary(folder).map(drop);
-            tried.map_err(|e| Failure::new(format!("{}: {e}", path.display())))
-        }
-        _ => Err(Failure::new(format!("{}: there is no folder {}", path.display(), folder.display()))),
-    }
-}
-
 /// How models are verified.
 #[derive(Args)]
 pub struct Verification {
@@ -160,7 +119,7 @@ pub struct Verification {
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     verify_samples: u32,
     /// The largest relative difference that counts as equal [default: 1e-3; 3e-2 for 16- and 8-bit models]
-    #[arg(long, value_name = "X", value_parser = tolerance)]
+    #[arg(long, value_name = "X", value_parser = keys::from_zero)]
     tolerance: Option<f64>,
     #[command(flatten)]
     running: Running,
@@ -173,11 +132,6 @@ pub struct Verification {
     /// Seconds that timing takes at most: fewer runs are timed where they take longer
     #[arg(long, default_value = "10", value_name = "SECONDS")]
     time_budget: Seconds,
-}
-
-fn tolerance(text: &str) -> Result<f64, String> {
-    let number: Option<f64> = text.parse().ok();
-    number.filter(|x| x.is_finite() && *x >= 0.0).ok_or_else(|| format!("`{text}` is not a number from 0 up"))
 }
 
 impl Verification {

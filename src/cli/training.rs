@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::device::On;
+use crate::job::keys::{number, positive};
 use crate::job::selection::check_gradients;
 use crate::job::training::hinted;
 use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, Trained, TuneError};
@@ -171,14 +172,6 @@ impl Training {
 /// Why a model could not be trained, with what can be done about it.
 pub fn failure(model: &Path, error: TuneError) -> Failure {
     hinted(&error, format!("{}: {error}", model.display())).into()
-}
-
-fn number(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| format!("`{text}` is not a number"))
-}
-
-pub(super) fn positive(text: &str) -> Result<f64, String> {
-    number(text).and_then(|x| if x > 0.0 { Ok(x) } else { Err("it has to be above 0".into()) })
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

@@ -1,7 +1,7 @@
 //! Arguments about training between rounds.
 
-use super::training::positive;
 use crate::job::Training;
+use crate::job::keys::positive;
 use clap::Args;
 
 /// What is learned after each round.
