@@ -13,11 +13,17 @@ pub struct File {
     pub path: String,
     /// The module that it is, from the crate on.
     pub module: Vec<String>,
+    /// Paths, but for those of one segment: they name what is in scope, and what came there through a longer one.
     pub paths: Vec<Named>,
     pub literals: Vec<Named>,
+    /// What the file itself re-exports: the new name, and the path that it stands for.
+    pub exports: Vec<(String, Vec<String>)>,
+    pub text: String,
+    pub lines: usize,
 }
 
 /// Something that code names, with its line.
+#[derive(Clone)]
 pub struct Named {
     pub line: usize,
     /// The segments of a path from its crate (`crate` for this one), or one literal.
@@ -45,7 +51,9 @@ fn read(file: &Path, folder: &Path, module: &[String], files: &mut Vec<File>) {
         return;
     }
     let path = file.strip_prefix(root()).unwrap_or(file).to_string_lossy().replace('\\', "/").replace("src/../", "");
-    let own = File { path, module: module.to_vec(), paths: vec![], literals: vec![] };
+    let (paths, literals, exports) = Default::default();
+    let lines = text.lines().count();
+    let own = File { path, module: module.to_vec(), paths, literals, exports, text, lines };
     let mut reader = Reader { module: module.to_vec(), file: own };
     reader.visit_file(&parsed);
     files.push(reader.file);
@@ -133,15 +141,18 @@ impl Reader {
         self.file.paths.push(Named { line, segments });
     }
 
-    fn tree(&mut self, tree: &syn::UseTree, before: &[String]) {
+    fn tree(&mut self, tree: &syn::UseTree, before: &[String], exports: bool) {
         let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
-        match tree {
-            syn::UseTree::Path(p) => self.tree(&p.tree, &with(&p.ident)),
-            syn::UseTree::Name(n) => self.path(with(&n.ident), n.span().start().line),
-            syn::UseTree::Rename(r) => self.path(with(&r.ident), r.span().start().line),
-            syn::UseTree::Glob(g) => self.path(before.to_vec(), g.span().start().line),
-            syn::UseTree::Group(g) => g.items.iter().for_each(|t| self.tree(t, before)),
-        }
+        let (line, path, name) = (tree.span().start().line, before.to_vec(), None);
+        let (path, name) = match tree {
+            syn::UseTree::Path(p) => return self.tree(&p.tree, &with(&p.ident), exports),
+            syn::UseTree::Group(g) => return g.items.iter().for_each(|t| self.tree(t, before, exports)),
+            syn::UseTree::Name(n) => (with(&n.ident), Some(&n.ident)),
+            syn::UseTree::Rename(r) => (with(&r.ident), Some(&r.rename)),
+            syn::UseTree::Glob(_) => (path, name),
+        };
+        self.file.exports.extend(name.filter(|_| exports).map(|name| (name.to_string(), path.clone())));
+        self.path(path, line);
     }
 
     /// Paths and literals of what syn does not parse: the arguments of macros and attributes.
@@ -167,7 +178,7 @@ impl Reader {
                         segments.push(next.to_string());
                         at += 3;
                     }
-                    if segments.len() > 1 || tokens.get(at).is_some_and(|t| t.to_string() == "!") {
+                    if segments.len() > 1 {
                         self.path(segments, first.span().start().line);
                     }
                 }
@@ -209,11 +220,11 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        self.tree(&item.tree, &[]);
+        self.tree(&item.tree, &[], matches!(item.vis, syn::Visibility::Public(_)));
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        if !path.is_ident("self") {
+        if path.segments.len() > 1 {
             let segments = path.segments.iter().map(|s| s.ident.to_string()).collect();
             self.path(segments, path.span().start().line);
         }
@@ -227,7 +238,6 @@ impl<'ast> Visit<'ast> for Reader {
 
     fn visit_attribute(&mut self, attr: &'ast Attribute) {
         if let (false, Meta::List(list)) = (attr.path().is_ident("doc"), &attr.meta) {
-            self.path(vec![list.path.segments[0].ident.to_string()], attr.span().start().line);
             self.tokens(list.tokens.clone());
         }
     }

@@ -7,32 +7,59 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// All top-level modules by floor, from the top down.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("cli", &["build", "cli", "draw", "page"]),
-    ("job", &["drive", "gates", "report", "blame", "prove", "prune"]),
+    ("cli", &["cli", "page", "draw"]),
+    ("job", &["build", "job", "testing"]),
     (
         "prune",
-        &["plan", "score", "gradients", "layers", "lossless", "sparsity", "repair", "machine", "tune", "sensitivity", "stats", "contraction", "reference"],
+        &[
+            "analysis",
+            "apply",
+            "contraction",
+            "gradients",
+            "layers",
+            "lossless",
+            "machine",
+            "plan",
+            "prune",
+            "pruning",
+            "reference",
+            "repair",
+            "score",
+            "sensitivity",
+            "sparsity",
+            "stats",
+            "tune",
+            "weights",
+        ],
     ),
-    ("run", &["oracle", "feed", "compare", "verify", "judge", "latency", "autograd", "testing", "sizes", "weights", "widen"]),
+    ("run", &["autograd", "compare", "feed", "figures", "judge", "latency", "oracle", "pipelines", "verify", "widen"]),
     (
         "model",
-        &["passes", "apply", "cost", "analysis", "axes", "infer", "facts", "lowering", "ops", "program", "ir", "load", "save", "proto", "diff", "content", "figures", "files", "panics", "parallel"],
+        &[
+            "axes", "content", "cost", "diff", "facts", "files", "infer", "ir", "load", "lowering", "ops", "panics",
+            "parallel", "passes", "program", "proto", "save", "sizes",
+        ],
     ),
 ];
 
 /// Where one module uses another: the file, the line and the path.
 type Uses = BTreeMap<(String, String), Vec<String>>;
 
-/// Every use of one top-level module by another.
+/// Every use of one top-level module by another, also by a name that the crate's root gives it.
 fn uses() -> Uses {
     let files = code::files();
+    let modules: BTreeSet<&String> = files.iter().filter_map(|f| f.module.get(1)).collect();
+    let root = files.iter().filter(|f| f.path == "src/lib.rs").flat_map(|f| &f.exports);
+    let renamed: BTreeMap<&String, &String> = root.filter_map(|(name, path)| Some((name, path.first()?))).collect();
     let mut uses = Uses::new();
     for file in &files {
         let Some(own) = file.module.get(1) else { continue };
         for Named { line, segments } in &file.paths {
-            let Some(other) = segments.get(1).filter(|_| segments[0] == "crate") else { continue };
+            let Some(first) = segments.get(1).filter(|_| segments[0] == "crate") else { continue };
+            let at = format!("{}:{line} uses {}", file.path, segments.join("::"));
+            let other = *renamed.get(first).unwrap_or(&first);
+            assert!(modules.contains(other), "{at}, and `{first}` is no module of the crate");
             if other != own {
-                let at = format!("{}:{line} uses {}", file.path, segments.join("::"));
                 uses.entry((own.clone(), other.clone())).or_default().push(at);
             }
         }
@@ -83,7 +110,12 @@ fn circle(members: &[&str], uses: &Uses) -> String {
     let place = |m: &str| order.iter().position(|o| *o == m);
     let back = uses.iter().filter(|((a, b), _)| place(a).zip(place(b)).is_some_and(|(a, b)| a > b));
     let back: Vec<String> = back.map(|((a, b), at)| told(a, b, at)).collect();
-    format!("{} modules: {}; without these uses there would be none:\n{}", order.len(), order.join(" → "), back.join("\n"))
+    format!(
+        "{} modules: {}; without these uses there would be none:\n{}",
+        order.len(),
+        order.join(" → "),
+        back.join("\n")
+    )
 }
 
 fn told(from: &str, to: &str, at: &[String]) -> String {
@@ -114,6 +146,10 @@ fn in_order<'a>(members: &[&'a str], uses: &Uses) -> Vec<&'a str> {
 #[test]
 fn zz_dump() {
     let mut s = String::new();
-    for ((a, b), at) in uses() { for u in at { s += &format!("{a}\t{b}\t{u}\n"); } }
+    for ((a, b), at) in uses() {
+        for u in at {
+            s += &format!("{a}\t{b}\t{u}\n");
+        }
+    }
     std::fs::write("/tmp/fl/uses.tsv", s).unwrap();
 }
