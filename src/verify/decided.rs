@@ -68,7 +68,7 @@ pub(super) fn decided(model: &Model, inputs: &[Input], values: &BTreeMap<String,
     let constant = |input: &Input| {
         let Values::Just(n) = values[&input.name] else { return None };
         let shape = input.shape.iter().map(|d| d.size()).collect::<Option<Vec<usize>>>()?;
-        let count: usize = shape.iter().product();
+        let count = shape.iter().copied().fold(1, usize::saturating_mul);
         let is_one = is_choice(input.dtype) && count <= FEW;
         let tensor = is_one.then(|| Tensor::from_f64(input.dtype, shape, &vec![n as f64; count])).flatten()?;
         Some((input.name.clone(), tensor))
