@@ -10,7 +10,7 @@ use crate::job::{self, Done, Error, ErrorKind};
 use crate::load;
 use crate::page;
 use crate::plan::Plan;
-use crate::report::Report;
+use crate::job::report::Report;
 use std::path::PathBuf;
 
 /// How to build.
