@@ -74,6 +74,8 @@ pub enum Plan {
     Optimized,
     /// As it was read: tract fails to optimize it, or does so wrongly. Results are right; times say little.
     Plain,
+    /// By no runtime, but as a program of single operations in double precision.
+    Program,
 }
 
 impl fmt::Display for Plan {
@@ -81,6 +83,7 @@ impl fmt::Display for Plan {
         f.write_str(match self {
             Plan::Optimized => "optimized",
             Plan::Plain => "plain",
+            Plan::Program => "program in double precision",
         })
     }
 }
