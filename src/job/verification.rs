@@ -7,7 +7,7 @@ use super::report::Metrics;
 use super::samples::{labels, opened};
 use crate::feed::{self, Labels};
 use crate::ir::Model;
-use crate::judge::{self};
+use crate::judge;
 use crate::machine::Settings;
 use crate::oracle::{OracleError, Setup};
 use crate::sizes::Given;
