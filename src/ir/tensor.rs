@@ -154,7 +154,7 @@ impl Tensor {
             }
     }
 
-    /// The elements as numbers: floats and integers of 8 to 64 bits, and booleans as 0 and 1.
+    /// The elements as numbers: floats, integers of 4 to 64 bits, and booleans as 0 and 1.
     pub fn to_f64(&self) -> Result<Vec<f64>, TensorError> {
         macro_rules! unpack {
             ($bytes:expr, $size:literal, $read:expr) => {
@@ -176,6 +176,8 @@ impl Tensor {
             DType::U16 => unpack!(b, 2, |c| f64::from(u16::from_le_bytes(c))),
             DType::U8 => b.iter().map(|&x| f64::from(x)).collect(),
             DType::Bool => b.iter().map(|&x| f64::from(u8::from(x != 0))).collect(),
+            DType::U4 => (0..self.count()).map(|i| f64::from(packed(b, 4, i))).collect(),
+            DType::I4 => (0..self.count()).map(|i| f64::from((packed(b, 4, i) << 4) as i8 >> 4)).collect(),
             other => return Err(TensorError::NotNumbers(other)),
         })
     }
@@ -313,6 +315,14 @@ mod tests {
         let s = t.select(0, &[1, 2, 4]).unwrap();
         assert_eq!(s.raw().unwrap().as_ref(), [0x32, 0x05]);
         assert_eq!(t.zeroed(0, &[1]).unwrap().raw().unwrap().as_ref(), [0x01, 0x43, 0x05]);
+    }
+
+    #[test]
+    fn packed_integers_are_numbers() {
+        let data = vec![0x21, 0xf8, 0x07];
+        let numbers = |dtype| Tensor::new(dtype, vec![5], data.clone()).unwrap().to_f64().unwrap();
+        assert_eq!(numbers(DType::U4), [1.0, 2.0, 8.0, 15.0, 7.0]);
+        assert_eq!(numbers(DType::I4), [1.0, 2.0, -8.0, -1.0, 7.0]);
     }
 
     #[test]
