@@ -106,8 +106,10 @@ impl Reason {
     pub fn text(self) -> &'static str {
         match self {
             Reason::Guilty => "not exact here: please report",
-            Reason::Alike => "like groups that are not exact here: please report",
-            Reason::Undecided => "left whole because a proof failed, and the runs did not suffice to try it",
+            Reason::Alike => "of the same kind as groups that are not exact here: please report",
+            Reason::Undecided => {
+                "left whole because a proof failed and the limit of runs was reached before it was tried"
+            }
         }
     }
 }

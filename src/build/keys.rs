@@ -35,8 +35,8 @@ pub(super) fn nearest<'a>(key: &str, names: impl IntoIterator<Item = &'a str>) -
 pub(super) fn takes(flag: &Flag) -> &'static str {
     match flag.takes {
         Takes::Nothing => "true or false",
-        Takes::One => "a text or a number",
-        Takes::Many => "a text, a number or a list of them",
+        Takes::One => "a string or a number",
+        Takes::Many => "a string, a number or a list of them",
     }
 }
 

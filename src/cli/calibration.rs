@@ -19,14 +19,14 @@ pub struct Calibration {
     /// encoded tensors, or `random:N`
     #[arg(long, value_name = "SAMPLES", value_hint = clap::ValueHint::AnyPath)]
     calib: Option<String>,
-    /// How images among them become tensors, as `--preprocess` says it for others
+    /// How images among them become tensors; see --preprocess
     #[arg(long, value_name = "SPEC")]
     calib_preprocess: Option<String>,
-    /// How many samples of it are used
+    /// How many of these samples are used
     #[arg(long, alias = "calib-samples", default_value_t = 256, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
-    /// Do not refit what is left of the model
+    /// Do not repair: leave the weights that stay as they are
     #[arg(long)]
     no_compensate: bool,
     /// Sizes of the model's open dimensions, which are given by other arguments.
@@ -100,7 +100,7 @@ impl Calibration {
 
     /// What the weights imply, where there are no samples; and whether that is more than a guess.
     pub fn imply(&self, analysis: &Analysis) -> (Calibrated, bool) {
-        let _progress = Progress::waiting("following the weights' statistics");
+        let _progress = Progress::waiting("propagating the weights' statistics");
         let Implied { measured, grounded } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
         (Calibrated { samples, measured: Arc::new(measured), repair: !self.no_compensate }, grounded)

@@ -50,15 +50,15 @@ pub struct Choice {
 /// How units are chosen, whatever the budget.
 #[derive(Args)]
 pub struct How {
-    /// What tells units that matter from those that don't; `secateur criteria` lists them. `a*b` is the geometric mean
-    /// of two, `a+b` the arithmetic [default: obs with --calib (wanda with
-    /// --no-compensate); without, fold where BatchNormalization tells enough, else l2]
+    /// How units are ranked; `secateur criteria` lists the criteria. `a*b` is the geometric mean of two, `a+b` the
+    /// arithmetic [default: obs with --calib (wanda with --no-compensate); without samples, fold where
+    /// BatchNormalization implies enough statistics, else l2]
     #[arg(long, value_name = "NAME")]
     criterion: Option<String>,
-    /// Seed of all that is drawn by lot
+    /// Seed of all random choices
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// Keep axes a multiple of this long, where they were (rounded up)
+    /// Keep axis lengths that are a multiple of N a multiple of N (rounded up)
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     round_to: u16,
     /// Keep at least this many units of every group
@@ -75,20 +75,21 @@ pub struct How {
     /// repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// What holds for groups that reach a constant or node with such a name: `ratio` (the share that they lose, whatever the
-    /// budget), `max-ratio`, `min-keep`, `round-to`; may be repeated, and the last one that says something counts
+    /// Settings for groups that reach a constant or node with such a name: `ratio` (the share that they lose, whatever
+    /// the budget), `max-ratio`, `min-keep`, `round-to`; may be repeated, and the last one that says something counts
     #[arg(long, value_name = "GLOB: KEY=VALUE")]
     rule: Vec<GroupRule>,
-    /// Cut only units of these sorts: channel, neuron, head, head-dim, width (needs --inexact), expert; may be a list
-    #[arg(long, value_name = "SORT", value_delimiter = ',')]
+    /// Cut only units of these kinds: channel, neuron, head, head-dim, width (needs --inexact), expert; may be a list
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
     granularity: Vec<Granularity>,
-    /// Also cut where that changes what survives (units under a softmax, a norm or a mean)
+    /// Also cut groups that are not exact: removing their units changes the others (under a softmax, a norm or a mean)
     #[arg(long)]
     pub inexact: bool,
-    /// Cut units that go without loss like all others, instead of first and with what they add merged into others
+    /// Treat units that can go without loss like all others, instead of removing them first and merging their
+    /// contribution into others
     #[arg(long)]
     no_merge: bool,
-    /// Between which numbers inputs lie, which proves more units dead or constant: `0..1`, or `NAME=0..1` for one input;
+    /// The range of the inputs, which proves more units dead or constant: `0..1`, or `NAME=0..1` for one input;
     /// may be repeated
     #[arg(long, value_name = "[NAME=]LO..HI", conflicts_with = "no_merge", allow_hyphen_values = true)]
     input_range: Vec<String>,
@@ -164,7 +165,8 @@ struct BudgetArgs {
     /// The share of the time of a run to keep, measured on this machine, or by --latency-table
     #[arg(long, value_name = "SHARE")]
     latency: Option<Share>,
-    /// The share of the energy of a run to keep, by --energy-table, else as the processor or a model of energies tells it
+    /// The share of the energy of a run to keep, by --energy-table, else as the processor reports it or an energy model
+    /// estimates it
     #[arg(long, value_name = "SHARE")]
     energy: Option<Share>,
     /// Remove only units without which the model computes the same: dead, constant, unread ones, and multiples of others
@@ -339,8 +341,10 @@ impl Choice {
     /// Fails for what does not go together.
     pub fn check(&self) -> Result<(), Failure> {
         if self.layers.is_some() && self.driving.holds_out_of_calib() {
-            let what = "--layers looks at all of --calib, so nothing of it is left to judge by";
-            return Err(Failure::usage(what).hint("search with --judge, or without --layers; folds go without it"));
+            let what = "--layers are scored on all of --calib, so that none of it is held out to evaluate on";
+            return Err(
+                Failure::usage(what).hint("give held-out samples with --judge, or leave out --layers (or --folds)")
+            );
         }
         self.driving.check(self.budget.budget(), self.budget.promise())?;
         self.how.check()
@@ -432,7 +436,7 @@ impl How {
         let Some(name) = &self.criterion else { return Ok(()) };
         let criterion = formula(name)?;
         if criterion.needs_data() && !self.calibration.is_given() {
-            let what = format!("--criterion {name}: it looks at what the model computes on samples");
+            let what = format!("--criterion {name} needs samples");
             return Err(Failure::usage(what).hint("give some with --calib"));
         }
         Ok(())
@@ -441,7 +445,7 @@ impl How {
     /// Fails for a sort that can't be cut with these options.
     fn check_granularity(&self) -> Result<(), Failure> {
         if self.granularity.contains(&Granularity::Width) && !self.inexact {
-            let what = "--granularity width: removing units of a residual width changes what survives";
+            let what = "--granularity width: removing units of a residual width changes the others";
             return Err(Failure::usage(what).hint("allow that with --inexact"));
         }
         Ok(())

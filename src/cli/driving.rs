@@ -27,11 +27,11 @@ pub struct Driving {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(conflicts_with = "iterative")]
     search: Option<u32>,
-    /// Come down to the budget in N rounds, and measure anew in each
+    /// Reach the budget in N rounds, measuring again in each
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     iterative: Option<u32>,
-    /// Choose and judge N times as well, with another part of the samples left out each time, and tell how much figures and
-    /// units differ
+    /// Cross-validate: choose and evaluate N more times, each time without another part of the samples, and report how
+    /// much figures and units differ
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..), requires = "calib")]
     folds: Option<u32>,
     #[command(flatten)]
@@ -43,14 +43,14 @@ pub struct Driving {
 /// Samples to judge by what is tried.
 #[derive(Args, Clone)]
 pub struct Court {
-    /// Samples to judge by what is tried, as --calib takes them; else every fourth of --calib, which then has no part in
-    /// the choice
+    /// Held-out samples to evaluate trials on, in any form that --calib takes; else every fourth sample of --calib is
+    /// held out
     #[arg(long, value_name = "SAMPLES", value_hint = clap::ValueHint::AnyPath)]
     judge: Option<String>,
     /// Labels of --judge, or else of --calib
     #[arg(long, value_name = "FILE")]
     judge_labels: Option<PathBuf>,
-    /// What the model is for, to judge what is tried [default: classification]
+    /// The model's task, to evaluate trials by [default: classification]
     #[arg(long, value_enum, value_name = "TASK")]
     judge_task: Option<TaskName>,
 }
@@ -86,7 +86,7 @@ impl Court {
         if let Some(spec) = &self.judge {
             return Ok((calib.samples(model)?, calib.open(spec, model, self.labels())?));
         }
-        let none = || Failure::usage("there are no samples to judge by").hint("give some with --calib or --judge");
+        let none = || Failure::usage("there are no samples to evaluate on").hint("give some with --calib or --judge");
         let all = calib.labelled(model, self.labels())?.ok_or_else(none)?;
         let (rest, held_out) = all.fold(HELD_OUT - 1, HELD_OUT);
         if rest.is_empty() || held_out.is_empty() {
@@ -132,11 +132,11 @@ impl Driving {
     /// Fails for what can't be tried.
     pub fn check(&self, budget: Budget, promise: Option<Promise>) -> Result<(), Failure> {
         if self.search.is_some() && promise.is_none() && budget.share().is_none() {
-            let what = "--search spreads a budget over the groups, and --ratio leaves nothing to spread";
+            let what = "--search redistributes a budget over the groups, but --ratio fixes the share of every group";
             return Err(Failure::usage(what).hint("give --macs, --params, --size or --peak-memory"));
         }
         if matches!(promise, Some(Promise::Drop(_))) && self.court.task().is_none() {
-            let what = "--max-drop is about what is right, and there are no labels to tell";
+            let what = "--max-drop needs labels, and there are none";
             return Err(Failure::usage(what).hint("give --labels, or --max-drift, which needs none"));
         }
         self.tuning.check()
@@ -207,7 +207,7 @@ impl Drive<'_> {
         let tried = |budget, plan| subject.tried(budget, plan, jury);
         let (mut plan, mut budget) = (None, self.options.budget);
         if let Some(promise) = self.promise {
-            let progress = Progress::new("looking for the smallest model", drive::STEPS);
+            let progress = Progress::new("searching for the smallest model", drive::STEPS);
             let kept = drive::keep(promise, &|b| self.plan(ranking, b), &tried, &|| progress.step(1))?;
             let chosen = kept.chosen.map(|c| kept.trials[c].clone());
             driven.promise = Some(kept);

@@ -97,7 +97,7 @@ impl Args {
         let samples = data::opened(&self.inputs, &model, &self.dims.given(), &self.reading())?;
         let task = self.judging.task();
         if task != Task::Perplexity && samples.labels().is_none() {
-            let failure = Failure::usage("there is nothing to judge by: no labels are given");
+            let failure = Failure::usage("no labels are given to evaluate by");
             return Err(failure.hint("give --labels FILE, or a folder of images with a sub-folder for each class"));
         }
         let (output, batch, setup) = (self.output.clone(), self.batch as usize, self.running.setup()?);
@@ -185,7 +185,7 @@ fn classes(report: &ClassesReport) -> String {
     if report.classes.len() > CLASSES {
         return out + &format!("  … {} more: --json lists all\n", report.classes.len() - CLASSES);
     }
-    out + &format!("\n  labels down, answers across\n{}", confusion(report))
+    out + &format!("\n  rows are labels, columns are predictions\n{}", confusion(report))
 }
 
 fn confusion(report: &ClassesReport) -> String {

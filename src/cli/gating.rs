@@ -16,7 +16,7 @@ pub struct Gating {
     /// Write what the gates say as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// How failures are told: as text, or as annotations of GitHub Actions
+    /// How failures are reported: as text, or as annotations of GitHub Actions
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
 }

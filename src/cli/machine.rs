@@ -28,7 +28,7 @@ pub struct Tables {
     /// `weight_byte_pj` and `activation_byte_pj`, in picojoules)
     #[arg(long, value_name = "FILE", conflicts_with = "latency")]
     energy_table: Option<PathBuf>,
-    /// Measure this machine anew
+    /// Measure this machine again, instead of using what was measured before
     #[arg(long)]
     no_cache: bool,
 }
@@ -159,7 +159,7 @@ pub fn measured(
     let progress = Progress::new("profiling", shapes.len());
     let table = profile(analysis, open, settings, meter, &|_| progress.step(1));
     if let Some(Err(e)) = cache.as_ref().map(|c| c.write(&table).map_err(|e| (c.path(), e))) {
-        show::say(&format!("warning: the table is not kept for the next time: {}: {}", e.0.display(), e.1));
+        show::say(&format!("warning: the table could not be cached: {}: {}", e.0.display(), e.1));
     }
     Ok((table, false))
 }

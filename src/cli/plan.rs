@@ -37,7 +37,7 @@ pub fn run(mut args: Args, given: &ArgMatches) -> super::Outcome {
     args.choice.check()?;
     args.choice.how.size();
     if args.choice.driving.tuning.is_given() {
-        let failure = Failure::usage("--tune-steps trains weights, and a plan has none");
+        let failure = Failure::usage("--tune-steps trains weights, but a plan holds no weights");
         return Err(failure.hint("give it to `secateur prune`, or carry the plan out and use `secateur tune`"));
     }
     let model = source::load(&args.model)?;

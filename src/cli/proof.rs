@@ -95,7 +95,7 @@ impl Finish {
 
     /// Finds the groups to blame and leaves them out of the job's plan; whether that is of any use.
     fn settle(&self, job: &mut Job, why: &str) -> Result<bool, Failure> {
-        let progress = Progress::open("looking for the groups to blame");
+        let progress = Progress::open("isolating the groups that are not exact");
         let simplify = self.rewriting.text();
         let options = match self.no_verify {
             true => None,
@@ -128,7 +128,7 @@ impl Finish {
             dropped.push("the figures of the machine, which were for the whole plan".to_owned());
         }
         if groups.is_empty() {
-            dropped.push("all that was planned: the model is wrong with no group cut too".to_owned());
+            dropped.push("the whole plan: the result is wrong even with no group cut".to_owned());
             (job.shortened.layers, job.shortened.zeroing, job.thin) = (vec![], vec![], None);
         }
         job.plan = plan;
@@ -225,7 +225,7 @@ pub fn told(failed: &Failed) -> String {
     let first = |g: &Left| format!("{} ({})", g.label, g.places.first().map_or("", String::as_str));
     let names: Vec<String> = failed.groups.iter().map(first).collect();
     let what = match names.len() {
-        0 => "with no group cut too, so nothing of it was carried out".to_owned(),
+        0 => "even with no group cut, so that nothing of it was carried out".to_owned(),
         1 => format!("because of {}, which stays whole", names[0]),
         n => format!("because of {n} groups, which stay whole: {}", show::list(&names)),
     };

@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, alias = "calib-samples", default_value_t = 256, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
-    /// Seed of all that is drawn by lot
+    /// Seed of all random choices
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]

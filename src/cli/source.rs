@@ -96,7 +96,7 @@ fn shape(text: &str) -> Result<Shape, String> {
 
 fn batch_axis(text: &str) -> Result<(String, usize), String> {
     let (name, axis) = text.rsplit_once('=').ok_or("give INPUT=AXIS")?;
-    let axis = axis.parse().map_err(|_| format!("`{axis}` is no number of an axis"))?;
+    let axis = axis.parse().map_err(|_| format!("`{axis}` is not the number of an axis"))?;
     Ok((name.to_owned(), axis))
 }
 
@@ -225,7 +225,7 @@ impl Verification {
     /// Fails for labels of inputs that are not given.
     pub fn check(&self) -> Result<(), Failure> {
         match self.judging_without_inputs() {
-            Some(_) => Err(Failure::usage("--labels and --task say what --inputs should come out as; give these too")),
+            Some(_) => Err(Failure::usage("--labels and --task are about --inputs; give --inputs too")),
             None => Ok(()),
         }
     }

@@ -240,10 +240,10 @@ impl Args {
         }
         for group in &family.left {
             let (label, places, why) = (&group.label, show::list(&group.places), group.reason.text());
-            show::say(&format!("warning: a proof failed: {label} ({places}) stays whole: {why}"));
+            show::say(&format!("warning: a proof failed: group {label} ({places}) stays whole: {why}"));
         }
         for budget in &family.beyond {
-            show::say(&format!("a budget of {budget} can't be met; there is no such model"));
+            show::say(&format!("a budget of {budget} can't be met; this size is left out"));
         }
         Ok(if family.models.is_empty() { Exit::Nothing } else { Exit::Done })
     }
@@ -288,7 +288,7 @@ fn told(family: &Family) -> String {
         line
     };
     show::table(&header, 1, family.models.iter().map(line).collect::<Vec<_>>())
-        + &format!("\n  judged on {} samples held out\n", family.held_out)
+        + &format!("\n  evaluated on {} held-out samples\n", family.held_out)
 }
 
 /// The metric, or else the drift, against the share of the multiply-accumulates that is left.

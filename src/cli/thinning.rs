@@ -16,10 +16,10 @@ pub struct Thinning {
     /// Leave N of every M weights along each sum (`2:4`), after any cut. Alone, nothing is cut
     #[arg(long, value_name = "N:M", value_parser = Pattern::parse_ratio, conflicts_with_all = ["max_drift", "max_drop"])]
     nm: Option<Pattern>,
-    /// Among which weights --sparsity looks for the least: row (of one sum), layer, global
+    /// Among which weights --sparsity finds the smallest: row (of one sum), layer, global
     #[arg(long, value_name = "SCOPE", default_value = "layer")]
     sparsity_scope: Scope,
-    /// What tells weights apart: magnitude, wanda, sparsegpt (which also refits those that stay) [default: sparsegpt
+    /// How weights are ranked: magnitude, wanda, sparsegpt (which also refits those that stay) [default: sparsegpt
     /// with --calib, wanda with --no-compensate, magnitude without samples]
     #[arg(long, value_name = "METHOD")]
     sparsity_method: Option<Method>,
@@ -36,7 +36,7 @@ impl Thinning {
             (true, true) => Method::SparseGpt,
         });
         if method != Method::Magnitude && !calibration.is_given() {
-            let what = format!("--sparsity-method {method}: it looks at what the model computes on samples");
+            let what = format!("--sparsity-method {method} needs samples");
             return Err(Failure::usage(what).hint("give some with --calib"));
         }
         Ok(Some(Options { pattern, method }))

@@ -75,7 +75,7 @@ pub fn run(args: Args) -> super::Outcome {
         show::print(&format!("{verdict} within {:.0e}, on {} inputs\n", found.tolerance, found.samples))?;
         if !found.meaningful {
             let s = found.sensitivity;
-            show::say(&format!("warning: another input changes the outputs by only {s:.1e}; this says little"));
+            show::say(&format!("warning: another input changes the outputs by only {s:.1e}, so this says little"));
         }
         show::print(&metrics.as_ref().map_or_else(String::new, figures::metrics))?;
         show::print(&show::gates(&verdicts))?;

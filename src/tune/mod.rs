@@ -68,7 +68,7 @@ pub struct Options {
     pub held_out: usize,
     pub running: Running,
     pub loss: Loss,
-    /// Softens the distributions that are compared.
+    /// Temperature that softens the distributions that are compared.
     pub temperature: f64,
     /// The share of labels in the loss, where there are both labels and a teacher.
     pub labels: f64,
@@ -82,7 +82,7 @@ pub struct Options {
     pub penalties: Vec<Penalty>,
     /// Weights that are zero stay so.
     pub keep_sparsity: bool,
-    /// Compute cheap steps twice, for less memory.
+    /// Recompute cheap steps in the backward pass, for less memory.
     pub recompute: bool,
     /// Where gradients are computed.
     pub device: Device,
@@ -179,7 +179,7 @@ pub enum TuneError {
     Weights(String, String),
     #[error("the loss is not a number after {0} steps")]
     Diverged(usize),
-    #[error("the samples of the input {0:?} have elements that are no finite numbers")]
+    #[error("the samples of the input {0:?} have elements that are not finite numbers")]
     Sample(String),
     #[error(transparent)]
     Range(#[from] JudgeError),
