@@ -10,6 +10,7 @@ mod tables;
 
 use std::fs::{read_dir, read_to_string, write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Where the repository is on the web; links to it are links to its files.
 const REPOSITORY: &str = "https://github.com/secateur/secateur/blob/main/";
@@ -43,6 +44,9 @@ fn name(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
+/// Held by a test that may write documents.
+static WRITES: Mutex<()> = Mutex::new(());
+
 /// Compares a document with what it should be; with `UPDATE_DOCS` it becomes that.
 fn settle(path: &Path, is: &str, should: &str) -> Result<(), String> {
     if is == should {
@@ -65,6 +69,7 @@ fn report(wrong: Vec<String>) {
 
 #[test]
 fn tables_are_those_of_the_code() {
+    let _alone = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
     let outdated = all().into_iter().filter_map(|path| {
         let text = read(&path);
         let made = tables::filled(&text).unwrap_or_else(|e| panic!("{}: {e}", name(&path)));
@@ -103,6 +108,7 @@ fn blocks_say_what_they_are() {
 
 /// Runs the console blocks of all documents at once, each document in a folder of its own.
 fn run(slow: bool) {
+    let _alone = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
     let session = |path: PathBuf| {
         let text = read(&path);
         let now = sessions::run(&text, slow);
