@@ -32,7 +32,8 @@ use std::sync::Arc;
 pub struct Choice {
     #[command(flatten)]
     budget: BudgetArgs,
-    /// Remove this many layers (residual branches), those that change least; channels only under a budget of theirs
+    /// Remove this many layers (residual branches), those that change the outputs least; channels go only under a budget
+    /// of theirs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(conflicts_with_all = ["max_drift", "max_drop"])]
     layers: Option<u32>,
@@ -58,7 +59,7 @@ pub struct How {
     /// Seed of all random choices
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// Keep axis lengths that are a multiple of N a multiple of N (rounded up)
+    /// Round axis lengths up to a multiple of N, for axes whose length is one
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     round_to: u16,
     /// Keep at least this many units of every group
@@ -76,7 +77,7 @@ pub struct How {
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
     /// Settings for groups that reach a constant or node with such a name: `ratio` (the share that they lose, whatever
-    /// the budget), `max-ratio`, `min-keep`, `round-to`; may be repeated, and the last one that says something counts
+    /// the budget), `max-ratio`, `min-keep`, `round-to`; may be repeated; the last one that matches counts
     #[arg(long, value_name = "GLOB: KEY=VALUE")]
     rule: Vec<GroupRule>,
     /// Cut only units of these kinds: channel, neuron, head, head-dim, width (needs --inexact), expert; may be a list
@@ -172,11 +173,11 @@ struct BudgetArgs {
     /// Remove only units without which the model computes the same: dead, constant, unread ones, and multiples of others
     #[arg(long, conflicts_with = "no_merge")]
     lossless: bool,
-    /// Instead of a budget: the smallest model whose outputs drift no further from the original's on samples held out
+    /// Instead of a budget: the smallest model whose outputs drift no further from the original's on held-out samples
     /// (relative L2, such as 0.02)
     #[arg(long, value_name = "X", value_parser = drift)]
     max_drift: Option<f64>,
-    /// Instead of a budget: the smallest model that loses no more by labels on samples held out (1% is a point of
+    /// Instead of a budget: the smallest model that loses no more accuracy on held-out samples (1% is a point of
     /// accuracy, or an error that is 1 % larger); needs --labels
     #[arg(long, value_name = "SHARE")]
     max_drop: Option<Share>,

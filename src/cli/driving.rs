@@ -23,7 +23,7 @@ use std::path::PathBuf;
 /// What is tried.
 #[derive(Args)]
 pub struct Driving {
-    /// Try N more ways to spread the budget over the groups, and take the one whose result is best on samples held out
+    /// Try N more ways to spread the budget over the groups, and take the one whose result is best on held-out samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(conflicts_with = "iterative")]
     search: Option<u32>,

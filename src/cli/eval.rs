@@ -36,19 +36,19 @@ pub struct Args {
     /// layout=nchw scale=255 channels=rgb`; what is left out follows from the input's shape
     #[arg(long, value_name = "TEXT")]
     preprocess: Option<String>,
-    /// The model output to judge [default: the first]
+    /// The model output to evaluate [default: the first]
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
     /// Only the first N samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
-    /// Judge N parts of the samples by themselves as well, and tell how much the figures differ
+    /// Also evaluate N parts of the samples separately, and report how much the figures differ
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     folds: Option<u32>,
     /// Samples that are run at a time, where the model leaves that open
     #[arg(long, default_value_t = BATCH, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
-    /// Seed of samples that are made up
+    /// Seed of random samples
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]

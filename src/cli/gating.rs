@@ -13,7 +13,7 @@ pub struct Gating {
     /// equivalence (`max_drift=0.02`, `max_size=50%`, `equivalence=true`)
     #[arg(long = "gate", value_name = "NAME=BOUND")]
     gates: Vec<Gate>,
-    /// Write what the gates say as JUnit XML
+    /// Write the gates' results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// How failures are reported: as text, or as annotations of GitHub Actions

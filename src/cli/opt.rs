@@ -27,7 +27,7 @@ pub struct Args {
     passes: String,
     #[command(flatten)]
     output: Option<Output>,
-    /// First make inputs that have a default constants of that value, as if nobody ever gave another one
+    /// First make inputs that have a default constants of that value, as if they were never given
     #[arg(long)]
     freeze_inputs: bool,
     /// List the passes, and do nothing else

@@ -188,7 +188,7 @@ fn repaired(report: &Report) -> String {
     if let Some((median, worst)) = report.repair() {
         _ = writeln!(
             out,
-            "\nrepaired ({}; errors as shares of the output's variance, on samples held out)\n  \
+            "\nrepaired ({}; errors as shares of the output's variance, on held-out samples)\n  \
              median {} → {}, worst {} → {} (`{}`)",
             plural(report.refitted().count(), "contraction"),
             share(median.before),

@@ -32,20 +32,20 @@ Example:
 pub struct Args {
     /// The model
     model: PathBuf,
-    /// The folder that the family is written to; it is made if it is not there
+    /// The folder that the models are written to; created if it does not exist
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// The shares of multiply-accumulates to keep [default: 95%,90%,80%,… 10%]
     #[arg(long, value_name = "SHARES", value_delimiter = ',')]
     sizes: Vec<Share>,
-    /// So many sizes, at even distances, instead
+    /// This many evenly spaced sizes, instead of --sizes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "sizes")]
     points: Option<u32>,
     #[command(flatten)]
     how: How,
     #[command(flatten)]
     court: Court,
-    /// Timed runs of each model; 0 for none
+    /// Timed runs of each model; 0 to skip timing
     #[arg(long, default_value_t = 10, value_name = "N")]
     repeats: usize,
     /// Seconds that timing takes at most for each model

@@ -12,10 +12,10 @@ use std::path::Path;
 /// How to train.
 #[derive(Args)]
 pub struct Training {
-    /// How often every sample is seen
+    /// Passes over all samples
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
-    /// Samples for a step; a model of fixed batch is given just so many
+    /// Samples for each step
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
     /// The optimizer
@@ -71,7 +71,7 @@ pub struct Training {
     /// goes with them), l1=STRENGTH (single weights) or bn-l1=STRENGTH (scales of BatchNormalization); may be repeated
     #[arg(long, value_name = "NAME=STRENGTH")]
     regularize: Vec<Penalty>,
-    /// Weights that are zero stay so
+    /// Keep weights that are zero at zero
     #[arg(long)]
     keep_sparsity: bool,
     /// Recompute cheap steps in the backward pass, for less memory

@@ -14,7 +14,7 @@ use crate::{files, page, prune};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Train a model for a few epochs, on what the original model says of samples (distillation), on labels, or on both
+/// Train a model for a few epochs, on the original model's outputs (distillation), on labels, or on both
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -55,13 +55,13 @@ pub struct Args {
     training: Training,
     #[command(flatten)]
     output: Output,
-    /// Write the state of the training here, and take it up again with --resume
+    /// Write checkpoints of the training to this file, for --resume
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// Steps from one checkpoint to the next [default: one epoch]
     #[arg(long, value_name = "N", requires = "checkpoint", value_parser = clap::value_parser!(u32).range(1..))]
     checkpoint_every: Option<u32>,
-    /// Go on from the state in --checkpoint, if there is one
+    /// Resume from the checkpoint, if there is one
     #[arg(long, requires = "checkpoint")]
     resume: bool,
     /// Write the course of the training as JSON

@@ -25,7 +25,7 @@ pub struct Args {
     b: PathBuf,
     #[command(flatten)]
     verification: Verification,
-    /// Seed of the inputs that are made up
+    /// Seed of the random inputs
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]

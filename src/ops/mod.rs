@@ -38,6 +38,8 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+#[cfg(test)]
+mod scale_shift;
 mod scales;
 mod scan;
 mod scatter;
@@ -327,6 +329,8 @@ const FAMILIES: &[Family] = &[
     reduce::RULES,
     reshape::RULES,
     resize::RULES,
+    #[cfg(test)]
+    scale_shift::RULES,
     scan::RULES,
     scatter::RULES,
     select::RULES,

@@ -44,7 +44,7 @@ pub const PREPARE: &str = "inline-functions,fold-if,fix(drop-identity,dce)";
 /// How to train.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How often every sample is seen.
+    /// Passes over all samples.
     pub epochs: usize,
     /// Stop after so many steps, wherever that is; the schedule is made for them.
     pub steps: Option<usize>,
@@ -80,7 +80,7 @@ pub struct Options {
     pub trained: Vec<Trained>,
     /// What is drawn towards zero on the way.
     pub penalties: Vec<Penalty>,
-    /// Weights that are zero stay so.
+    /// Keep weights that are zero at zero.
     pub keep_sparsity: bool,
     /// Recompute cheap steps in the backward pass, for less memory.
     pub recompute: bool,
