@@ -10,11 +10,10 @@ use secateur::build::Config;
 use secateur::cost::OpenDims;
 use secateur::feed::{Options as Sampling, Samples};
 use secateur::ir::{Model, parse, print, verify};
-use secateur::passes::{Pipeline, Settings};
 use secateur::plan::{Budget, Options, Plan, choose};
 use secateur::score::Criterion;
 use secateur::verify::input_specs;
-use secateur::{diff, infer, load, prune, save};
+use secateur::{diff, infer, load, pipelines, prune, pruning, save};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -60,13 +59,14 @@ fn text(data: &[u8]) {
 /// A pipeline's text: it prints as it reads, and runs on a small net.
 fn pipeline(data: &[u8]) {
     let Some(text) = std::str::from_utf8(data).ok() else { return };
-    let Ok(pipeline) = text.parse::<Pipeline>() else { return };
+    let registry = pruning::registry();
+    let Ok(pipeline) = registry.parse(text) else { return };
     let printed = pipeline.to_string();
-    assert_eq!(printed.parse::<Pipeline>().expect("what is printed can be read").to_string(), printed);
+    assert_eq!(registry.parse(&printed).expect("what is printed can be read").to_string(), printed);
     // Samples are files of this machine.
     if !printed.contains("calib") && printed.len() < 200 {
         let mut model = small_net().0.clone();
-        if pipeline.run(&mut model, Settings::default()).is_ok() {
+        if pipeline.run(&mut model, pipelines::settings()).is_ok() {
             readable(&model);
         }
     }

@@ -14,7 +14,7 @@ use super::edit::{ask, dense, is_listed, new_constant, rename};
 use super::foldable::SMALL;
 use super::{Change, Context};
 use crate::axes::{Axes, Expr, RuleText};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Call, Form, Graph, Model, Node, NodeId, Tensor, Use, ValueId};
 use crate::ops::{self, Bias, Site};
 use std::collections::HashSet;

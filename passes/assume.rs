@@ -10,7 +10,8 @@
 //! take: each is tried, and where the other makes a call that runs in any case contradict its operands, the types are
 //! those of this one. The If stays in the model; inputs for which the other branch were taken are none of the model's.
 
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::{Attribute, Graph, Model, NodeId};
 use crate::ops::body::{self, ASSUMED};
 use std::collections::{HashMap, HashSet};

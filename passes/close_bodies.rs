@@ -15,10 +15,12 @@
 //! Identity stands in between.
 
 use super::{Change, Context, Pass, PassError};
-use crate::infer::Facts;
-use crate::ir::{Call, Constant, Form, Graph, Input, Model, Node, NodeId, Output, Type, Use, ValueId, ValueInfo};
+use crate::facts::Facts;
+use crate::ir::{
+    BODY_DOMAIN, Call, Constant, Form, Graph, Input, Model, Node, NodeId, Output, Type, Use, ValueId, ValueInfo,
+};
 use crate::ops;
-use crate::ops::body::{self, ASSUMED, DOMAIN, ENTER, REGIONS};
+use crate::ops::body::{self, ASSUMED, ENTER, REGIONS};
 use std::collections::{HashMap, HashSet};
 
 pub struct CloseBodies;
@@ -162,7 +164,7 @@ impl Regions {
 
     /// The open call whose body gets what this node makes, if it is such a node.
     fn call_of(&self, graph: &Graph, node: NodeId, users: &[Use]) -> Option<NodeId> {
-        graph.call(node).filter(|c| c.domain == DOMAIN && c.op == ENTER)?;
+        graph.call(node).filter(|c| c.domain == BODY_DOMAIN && c.op == ENTER)?;
         users
             .iter()
             .map(|u| u.node)

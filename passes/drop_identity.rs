@@ -16,7 +16,7 @@
 
 use super::edit::{ask, replace_call};
 use super::{Change, Context, Pass, PassError};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Graph, Model, NodeId, Use, ValueId};
 use crate::ops;
 

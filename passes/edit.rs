@@ -1,6 +1,6 @@
 //! What several passes do to a graph.
 
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Call, Constant, Form, Graph, Model, Node, NodeId, Origin, Tensor, Use, ValueId};
 use crate::ops::Site;
 use std::cell::Cell;
@@ -33,7 +33,7 @@ pub(super) fn is_listed(graph: &Graph, at: Use) -> bool {
 }
 
 /// Renames a value; whether its uses accept the name has been asked before.
-pub(super) fn rename(graph: &mut Graph, value: ValueId, name: String) {
+pub(crate) fn rename(graph: &mut Graph, value: ValueId, name: String) {
     match graph.node_mut(value.node) {
         Node::Call(call) => call.results[usize::from(value.port)] = name,
         Node::Constant(constant) => constant.name = name,
@@ -43,7 +43,7 @@ pub(super) fn rename(graph: &mut Graph, value: ValueId, name: String) {
 
 /// Removes a call whose first result is all that is used, and gives its users an operand of it instead. Says whether
 /// the names allow that.
-pub(super) fn replace_call(graph: &mut Graph, node: NodeId, operand: ValueId) -> bool {
+pub(crate) fn replace_call(graph: &mut Graph, node: NodeId, operand: ValueId) -> bool {
     let result = ValueId { node, port: 0 };
     if !renames_uses(graph, operand, result) {
         let name = graph.value_name(result).to_owned();
@@ -88,6 +88,6 @@ pub(super) fn dense(graph: &Graph, value: ValueId) -> Option<&Constant> {
 pub(super) fn ask<T>(model: &Model, facts: &Facts, node: NodeId, question: impl FnOnce(&Site) -> T) -> Option<T> {
     let call = model.graph.call(node)?;
     // Rules may make dimensions up; whoever asks here does not compare them to others.
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     Some(question(&Site::new(model, &model.graph, node, call, facts, &unknowns)))
 }

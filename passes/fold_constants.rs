@@ -6,8 +6,8 @@
 //! y = MatMul(x, t)
 //! ```
 //!
-//! The oracle computes them: all of a model in one run, or in halves where that fails. Where it can't, or in a build
-//! without one, what inference knows of small tensors is used. Exact, because the same operators are applied to the
+//! The pipeline's evaluator computes them: all of a model in one run, or in halves where that fails. Where it can't, or where
+//! there is none, what inference knows of small tensors is used. Exact, because the same operators are applied to the
 //! same numbers.
 //!
 //! A call is left alone if its operator is unknown, has subgraphs or is not the same each time, and if it feeds a graph
@@ -19,11 +19,8 @@ use super::fold_shapes::number;
 use super::foldable;
 use super::foldable::SMALL;
 use super::{Change, Context, OptionError, Options, Pass, PassError, dce};
-use crate::feed::Feed;
-use crate::infer::{Fact, Facts};
+use crate::facts::{Fact, Facts};
 use crate::ir::{Extra, Graph, Model, Node, NodeId, Origin, Tensor, Trace, Type, ValueId, ValueInfo};
-use crate::oracle::Runner;
-use crate::save;
 use std::collections::HashSet;
 
 /// Computes calls whose operands are all constant.
@@ -87,8 +84,8 @@ pub(super) fn evaluate(model: &Model, facts: &Facts, values: &[ValueId], cx: &mu
     if hard.is_empty() {
         return found;
     }
-    let oracle = |values: &[ValueId]| {
-        let tensors = run(model, facts, values)?;
+    let oracle = |values: &[ValueId], cx: &Context| {
+        let tensors = run(model, facts, values, cx)?;
         let fits = |(v, t): &(ValueId, Tensor)| agrees(facts.get(*v), t);
         Ok::<_, String>(values.iter().copied().zip(tensors).filter(fits).collect::<Vec<_>>())
     };
@@ -96,7 +93,7 @@ pub(super) fn evaluate(model: &Model, facts: &Facts, values: &[ValueId], cx: &mu
     let mut waiting = vec![&hard[..]];
     while let Some(values) = waiting.pop() {
         prepared += model.graph.len();
-        match oracle(values) {
+        match oracle(values, cx) {
             Ok(all) => found.extend(all),
             Err(_) if values.len() > 1 && prepared <= MOST_PREPARED => {
                 let (front, back) = values.split_at(values.len() / 2);
@@ -115,7 +112,7 @@ fn agrees(fact: &Fact, t: &Tensor) -> bool {
 }
 
 /// Has the oracle compute values of a model that depend on no input.
-fn run(model: &Model, facts: &Facts, values: &[ValueId]) -> Result<Vec<Tensor>, String> {
+fn run(model: &Model, facts: &Facts, values: &[ValueId], cx: &Context) -> Result<Vec<Tensor>, String> {
     let mut part = Model { metadata: vec![], functions: vec![], extra: Extra::new(), ..model.clone() };
     let graph = &mut part.graph;
     graph.outputs().into_iter().for_each(|n| _ = graph.remove(n));
@@ -126,13 +123,11 @@ fn run(model: &Model, facts: &Facts, values: &[ValueId]) -> Result<Vec<Tensor>, 
     dce::dead(graph).into_iter().for_each(|n| _ = graph.remove(n));
     graph.inputs().into_iter().for_each(|n| _ = graph.remove(n));
     (graph.value_info, graph.extra) = (vec![], Extra::new());
-    let bytes = save::to_bytes(&part).map_err(|e| e.to_string())?;
-    let runner = Runner::new(&bytes, None, &[]).map_err(|e| e.to_string())?;
-    let results = runner.run(&Feed::default()).map_err(|e| e.to_string())?;
+    let results = cx.evaluate(&part)?;
     if results.len() != values.len() {
         return Err(format!("the oracle returned {} values of {}", results.len(), values.len()));
     }
-    Ok(results.into_iter().map(|(_, tensor)| tensor).collect())
+    Ok(results)
 }
 
 /// Puts a computed constant in the place of a value; the traces tell what it has of the input file's constants.

@@ -14,7 +14,7 @@
 use super::bodies::{Names, bring_in, can_come_in, hand_over_captures};
 use super::splice::take_over;
 use super::{Change, Context, Pass, PassError, dce};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Call, Graph, Model, NodeId, ValueId};
 use crate::ops::body;
 use std::collections::HashSet;

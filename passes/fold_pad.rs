@@ -12,7 +12,7 @@
 
 use super::edit::{ask, is_listed};
 use super::{Change, Context, Pass, PassError};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Attribute, Call, Model, NodeId, Use, ValueId};
 use crate::ops::{self, Interval, Site};
 

@@ -27,7 +27,7 @@ use super::foldable::SMALL;
 use super::shorter::Shorter;
 use super::{Change, Context, Materializer, OptionError, Options, Pass, PassError};
 use crate::axes::Axes;
-use crate::infer::{Element, Fact, Facts, count};
+use crate::facts::{Element, Fact, Facts, count};
 use crate::ir::{DType, Dim, Graph, Model, Node, NodeId, Tensor, Use, ValueId};
 use crate::ops::{self, Cut};
 use std::collections::{HashMap, HashSet};

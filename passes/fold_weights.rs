@@ -26,7 +26,8 @@ use super::fold_constants::{evaluate, foldable, frontier, replace};
 use super::foldable::{SMALL, bytes, freed};
 use super::{Change, Context, Pass, PassError};
 use crate::axes::{self, Axes, Var};
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::{DType, Graph, Model, NodeId, Origin, Tensor, Trace, Use, ValueId};
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -7,7 +7,7 @@
 //! may make others worth it, so this is done until nothing changes.
 
 use super::edit::{ask, dense, is_listed};
-use crate::infer::{Facts, count};
+use crate::facts::{Facts, count};
 use crate::ir::{Call, Graph, Model, NodeId, Tensor, ValueId};
 use crate::ops;
 use std::collections::{HashMap, HashSet};

@@ -10,7 +10,7 @@
 //! pass that changes the interface, and for callers who do give a value what is computed; so it says that it is lossy.
 
 use super::{Change, Context, Effect, Pass, PassError};
-use crate::ir::{Constant, Form, Input, Model, Node, NodeId, Origin, ValueId};
+use crate::ir::{Constant, Form, Graph, Input, Model, Node, NodeId, Origin, Tensor, ValueId};
 
 pub struct FreezeInputs;
 
@@ -35,12 +35,28 @@ impl Pass for FreezeInputs {
         };
         let frozen: Vec<(NodeId, Constant)> = graph.inputs().into_iter().filter_map(constant).collect();
         let count = frozen.len();
-        for (input, constant) in frozen {
-            let node = graph.add_before(input, Node::Constant(constant));
-            graph.replace(ValueId { node: input, port: 0 }, ValueId { node, port: 0 });
-            graph.remove(input);
-        }
+        freeze(graph, frozen);
         Ok(Change(count))
+    }
+}
+
+/// The model with these tensors for the inputs of these names, which are inputs no longer.
+pub fn frozen(model: &Model, tensors: &[(String, Tensor)]) -> Model {
+    let mut model = model.clone();
+    let constant = |node: NodeId| {
+        let (name, tensor) = tensors.iter().find(|(name, _)| name == model.graph.label(node))?.clone();
+        Some((node, Constant { name, tensor, form: Form::Initializer, origin: Origin::Here }))
+    };
+    let constants = model.graph.inputs().into_iter().filter_map(constant).collect();
+    freeze(&mut model.graph, constants);
+    model
+}
+
+fn freeze(graph: &mut Graph, constants: Vec<(NodeId, Constant)>) {
+    for (input, constant) in constants {
+        let node = graph.add_before(input, Node::Constant(constant));
+        graph.replace(ValueId { node: input, port: 0 }, ValueId { node, port: 0 });
+        graph.remove(input);
     }
 }
 

@@ -4,7 +4,7 @@ use super::edit::{ask, dense, new_constant, rename, replace_call};
 use super::foldable::SMALL;
 use super::merge_transposes::{Turns, as_attribute, inverse};
 use crate::axes::{Expr, RuleText};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Call, Graph, Model, Node, NodeId, Payload, Tensor, Use, ValueId};
 use crate::ops;
 use std::collections::{BTreeSet, HashSet};
@@ -92,7 +92,7 @@ fn is_free(model: &Model, facts: &Facts, node: NodeId, rank: usize) -> bool {
             facts.get(ValueId { node, port: 0 }).rank()? == rank && text.results.first()?.for_rank(rank)? == rest;
         let listed = graph.operands(node).len() == usize::from(call.arity);
         let operands = graph.operands(node).into_iter().enumerate().all(fits);
-        Some(result && listed && operands && !ops::is_random(call) && call.domain != ops::body::DOMAIN)
+        Some(result && listed && operands && !ops::is_random(call) && call.domain != crate::ir::BODY_DOMAIN)
     };
     known() == Some(true)
 }

@@ -8,12 +8,21 @@
 //! ```
 //!
 //! Every piece is a tensor of one element, so that nothing here depends on the operator set's version. A symbol is
-//! read off an input whose declared shape has it as an axis, because inputs are what no pass ever changes. What is
-//! no polynomial over such symbols (an unknown, a floor) can't be said.
+//! read off an input whose declared shape has it as an axis, because inputs are what no pass ever changes. An unknown
+//! can't be said; where the operand that is replaced held it, it is read from there ([`Old`]).
 
 use super::edit::new_constant;
 use crate::ir::{Atom, Attribute, Call, Dim, Graph, Node, NodeId, Tensor, Use, ValueId};
 use std::collections::{HashMap, HashSet};
+
+/// The operand that a value takes the place of.
+#[derive(Clone, Copy)]
+pub struct Old<'a> {
+    /// 64-bit integers in one axis.
+    pub value: ValueId,
+    /// What it held.
+    pub dims: &'a [Dim],
+}
 
 /// Makes values of dimensions, and each open piece only once.
 pub struct Materializer {
@@ -52,7 +61,21 @@ impl Materializer {
     /// A value with these elements: 64-bit integers in one axis or, where `scalar`, in none. New nodes come before
     /// `before`. `None`, and no new node, where that can't be said.
     pub fn value(&mut self, graph: &mut Graph, dims: &[Dim], scalar: bool, before: NodeId) -> Option<ValueId> {
-        if scalar && dims.len() != 1 || !dims.iter().all(|d| self.can_say(d)) {
+        self.value_after(graph, dims, scalar, before, None)
+    }
+
+    /// The same, in the place of another operand.
+    pub fn value_after(
+        &mut self,
+        graph: &mut Graph,
+        dims: &[Dim],
+        scalar: bool,
+        before: NodeId,
+        old: Option<Old>,
+    ) -> Option<ValueId> {
+        let held = |at: usize| old.filter(|old| old.dims.get(at) == dims.get(at)).map(|old| old.value);
+        let is_known = |(at, dim): (usize, &Dim)| self.can_say(dim) || held(at).is_some();
+        if scalar && dims.len() != 1 || !dims.iter().enumerate().all(is_known) {
             return None;
         }
         let numbers: Option<Vec<i64>> = dims.iter().map(Dim::fixed).collect();
@@ -60,13 +83,15 @@ impl Materializer {
             let shape = if scalar { vec![] } else { vec![numbers.len()] };
             return Some(self.constant(graph, shape, &numbers, before));
         }
-        let mut pieces = vec![];
+        let (mut pieces, mut at) = (vec![], 0);
         for run in dims.chunk_by(|a, b| a.fixed().is_some() && b.fixed().is_some()) {
             let numbers: Option<Vec<i64>> = run.iter().map(Dim::fixed).collect();
-            pieces.push(match numbers {
-                Some(numbers) => self.constant(graph, vec![numbers.len()], &numbers, before),
-                None => self.piece(graph, &run[0], before)?,
+            pieces.push(match (numbers, held(at)) {
+                (Some(numbers), _) => self.constant(graph, vec![numbers.len()], &numbers, before),
+                (None, Some(whole)) if !self.can_say(&run[0]) => self.element(graph, whole, at, before),
+                (None, _) => self.piece(graph, &run[0], before)?,
             });
+            at += run.len();
         }
         match pieces[..] {
             [piece] if scalar => {
@@ -80,14 +105,8 @@ impl Materializer {
 
     /// How many calls [`value`](Materializer::value) makes at most; `None` where it can't say these dimensions.
     pub(super) fn calls(&self, dims: &[Dim]) -> Option<usize> {
-        let each = |dim: &Dim| {
-            let terms = dim.terms();
-            let factors: usize = terms.iter().map(|(_, factors)| factors.len()).sum();
-            // A Shape and a Gather for each factor, and an operation between any two numbers.
-            3 * factors + terms.len()
-        };
         let open = dims.iter().filter(|d| d.fixed().is_none());
-        dims.iter().all(|d| self.can_say(d)).then(|| 1 + open.map(each).sum::<usize>())
+        dims.iter().all(|d| self.can_say(d)).then(|| 1 + open.map(calls_of).sum::<usize>())
     }
 
     /// The shape of a value, which is made once.
@@ -107,7 +126,10 @@ impl Materializer {
     }
 
     fn can_say(&self, dim: &Dim) -> bool {
-        dim.terms().iter().flat_map(|(_, factors)| factors).all(|atom| self.symbols.contains_key(atom))
+        dim.terms().iter().flat_map(|(_, factors)| factors).all(|atom| match atom {
+            Atom::Floor(numerator, denominator) => self.can_say(numerator) && self.can_say(denominator),
+            atom => self.symbols.contains_key(atom),
+        })
     }
 
     /// A tensor of one element.
@@ -129,9 +151,8 @@ impl Materializer {
         for (coefficient, factors) in dim.terms() {
             let number = (coefficient != 1 || factors.is_empty()).then_some(Dim::Fixed(coefficient));
             let mut product: Option<ValueId> = None;
-            for atom in &factors {
-                let Atom::Symbol(name) = atom else { return None };
-                let next = self.piece(graph, &Dim::symbol(name), before)?;
+            for atom in factors {
+                let next = self.piece(graph, &Dim::from(atom), before)?;
                 product = Some(self.fold(graph, "Mul", product, next, before));
             }
             if let Some(number) = number {
@@ -147,16 +168,25 @@ impl Materializer {
         left.map_or(right, |left| self.call(graph, op, &[left, right], before))
     }
 
-    /// The length of an input's axis.
-    fn size(&mut self, graph: &mut Graph, symbol: &Atom, before: NodeId) -> Option<ValueId> {
-        let &(input, axis) = self.symbols.get(symbol)?;
+    /// An element of a tensor of one axis.
+    fn element(&mut self, graph: &mut Graph, whole: ValueId, at: usize, before: NodeId) -> ValueId {
+        let index = self.constant(graph, vec![1], &[at as i64], before);
+        self.call(graph, "Gather", &[whole, index], before)
+    }
+
+    /// The length of an input's axis, or a quotient. Lengths are not negative, so that Div rounds down.
+    fn size(&mut self, graph: &mut Graph, atom: &Atom, before: NodeId) -> Option<ValueId> {
+        if let Atom::Floor(numerator, denominator) = atom {
+            let (over, under) = (self.piece(graph, numerator, before)?, self.piece(graph, denominator, before)?);
+            return Some(self.call(graph, "Div", &[over, under], before));
+        }
+        let &(input, axis) = self.symbols.get(atom)?;
         let shape = match self.shapes.get(&input) {
             Some(&known) => known,
             None => self.call(graph, "Shape", &[ValueId { node: input, port: 0 }], before),
         };
         self.shapes.insert(input, shape);
-        let index = self.constant(graph, vec![1], &[axis as i64], before);
-        Some(self.call(graph, "Gather", &[shape, index], before))
+        Some(self.element(graph, shape, axis, before))
     }
 
     fn constant(&mut self, graph: &mut Graph, shape: Vec<usize>, numbers: &[i64], before: NodeId) -> ValueId {
@@ -178,4 +208,15 @@ impl Materializer {
         }
         ValueId { node, port: 0 }
     }
+}
+
+/// How many calls a dimension takes at most: a Shape and a Gather for each symbol, and an operation between any two
+/// numbers.
+fn calls_of(dim: &Dim) -> usize {
+    let terms = dim.terms();
+    let of_atom = |atom: &Atom| match atom {
+        Atom::Floor(numerator, denominator) => 2 + calls_of(numerator) + calls_of(denominator),
+        _ => 3,
+    };
+    terms.iter().flat_map(|(_, factors)| factors).map(of_atom).sum::<usize>() + terms.len()
 }

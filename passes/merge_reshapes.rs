@@ -14,7 +14,7 @@
 use super::edit::{ask, is_listed, new_constant, replace_call};
 use super::{Change, Context, Pass, PassError};
 use crate::axes::{Expr, RuleText};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Dim, Model, NodeId, Tensor, Use, ValueId};
 use crate::ops;
 use std::collections::HashSet;

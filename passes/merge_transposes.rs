@@ -18,7 +18,7 @@ use super::edit::{ask, replace_call};
 use super::island::{Island, find};
 use super::{Change, Context, Pass, PassError};
 use crate::axes::{Expr, RuleText};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Attribute, Graph, Model, NodeId, Use, ValueId};
 use crate::ops;
 use std::collections::HashMap;

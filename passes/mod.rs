@@ -9,7 +9,6 @@
 
 mod absorb;
 mod assume;
-mod bias;
 mod bodies;
 mod close_bodies;
 mod cse;
@@ -31,35 +30,33 @@ mod materialize;
 mod merge_constants;
 mod merge_reshapes;
 mod merge_transposes;
-mod nm;
 mod open_bodies;
 mod options;
 pub mod pipeline;
-mod prune_channels;
-mod remove_layers;
-mod remove_redundant;
 mod shorter;
-mod sparsify;
 mod splice;
 mod split_constants;
 mod subset;
 mod text;
 
-pub use bias::bias_operand;
 pub use close_bodies::closed;
-pub(crate) use edit::new_constant;
+pub(crate) use dce::Dce;
+pub(crate) use edit::{new_constant, rename, replace_call};
+pub use freeze_inputs::frozen;
 pub use inline_functions::inlined;
-pub use materialize::Materializer;
+pub use materialize::{Materializer, Old};
+pub(crate) use merge_constants::MergeConstants;
 pub use open_bodies::opened;
 pub use options::{OptionError, Options};
 pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};
-pub use remove_layers::bypass;
+pub(crate) use split_constants::SplitConstants;
 pub use subset::{Subsets, places};
 pub use text::SyntaxError;
 
 use crate::axes::{self, Axes};
-use crate::infer::{self, Facts};
-use crate::ir::Model;
+use crate::facts::Facts;
+use crate::infer;
+use crate::ir::{Model, Tensor};
 use std::sync::Arc;
 
 /// Something that changes a model.
@@ -110,15 +107,32 @@ impl PassError {
     }
 }
 
+/// What computes constants: passes know no runtime, so those that fold are given one.
+pub trait Evaluate {
+    /// What the outputs of a model without inputs come to, in their order.
+    fn evaluate(&self, model: &Model) -> Result<Vec<Tensor>, String>;
+}
+
 /// What passes share while a pipeline runs: what is known of the model as it stands, and what they have to say.
 #[derive(Default)]
-pub struct Context {
+pub struct Context<'a> {
     facts: Option<Arc<Facts>>,
     axes: Option<Arc<Axes>>,
     notes: Vec<String>,
+    evaluator: Option<&'a dyn Evaluate>,
 }
 
-impl Context {
+impl<'a> Context<'a> {
+    /// A context in which constants are computed by this, if there is one.
+    pub fn new(evaluator: Option<&'a dyn Evaluate>) -> Context<'a> {
+        Context { evaluator, ..Context::default() }
+    }
+
+    /// What the outputs of a model without inputs come to.
+    pub fn evaluate(&self, model: &Model) -> Result<Vec<Tensor>, String> {
+        self.evaluator.ok_or("this pipeline runs without anything that computes constants")?.evaluate(model)
+    }
+
     /// The facts of the model. They are inferred once, and again after a change.
     pub fn facts(&mut self, model: &Model) -> Arc<Facts> {
         self.facts.get_or_insert_with(|| Arc::new(infer::infer(model))).clone()
@@ -157,7 +171,7 @@ pub struct Entry {
     pub make: fn(&mut Options) -> Result<Box<dyn Pass>, OptionError>,
 }
 
-/// The passes that a pipeline's text may name: this crate's, and whatever else is added.
+/// The passes that a pipeline's text may name: the exact ones, and whatever else is added.
 ///
 /// ```
 /// # use secateur::{ir::Model, passes::*};
@@ -180,22 +194,31 @@ pub struct Entry {
 /// ```
 ///
 /// `examples/custom_pass.rs` is a whole one, with its test.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Registry {
-    others: Vec<Entry>,
+    /// By name.
+    entries: Vec<Entry>,
+}
+
+impl Default for Registry {
+    /// The exact passes. [`crate::pruning::registry`] has those too that make a model smaller by removing something.
+    fn default() -> Registry {
+        Registry { entries: EXACT.to_vec() }
+    }
 }
 
 impl Registry {
-    /// The same with one pass more, which goes before one of its name.
+    /// The same with one pass more, which takes the place of one of its name.
     pub fn with(mut self, entry: Entry) -> Registry {
-        self.others.retain(|e| e.name != entry.name);
-        self.others.push(entry);
+        self.entries.retain(|e| e.name != entry.name);
+        let at = self.entries.partition_point(|e| e.name < entry.name);
+        self.entries.insert(at, entry);
         self
     }
 
-    /// All passes; of those with one name the first counts.
+    /// All passes, by name.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.others.iter().chain(ALL)
+        self.entries.iter()
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
@@ -205,12 +228,14 @@ impl Registry {
 
 macro_rules! entries {
     ($($name:literal, $make:expr, $doc:literal;)*) => {
-        &[$(Entry { name: $name, doc: $doc, make: |options| Ok(Box::new($make(options)?)) },)*]
+        &[$($crate::passes::Entry { name: $name, doc: $doc, make: |options| Ok(Box::new($make(options)?)) },)*]
     };
 }
+pub(crate) use entries;
 
-/// Every pass. A new file is added here and nowhere else.
-pub const ALL: &[Entry] = entries! {
+/// Every exact pass. A new file is added here and nowhere else; passes that remove something stand in
+/// [`crate::pruning`].
+pub const EXACT: &[Entry] = entries! {
     "close-bodies", plain(close_bodies::CloseBodies), "puts back what open-bodies took out";
     "cse", plain(cse::Cse), "merges calls that compute the same";
     "dce", plain(dce::Dce), "removes calls and constants that no output needs";
@@ -227,12 +252,7 @@ pub const ALL: &[Entry] = entries! {
     "merge-constants", plain(merge_constants::MergeConstants), "merges equal constants";
     "merge-reshapes", plain(merge_reshapes::MergeReshapes), "merges two calls that only change the shape";
     "merge-transposes", plain(merge_transposes::MergeTransposes), "cancels transpositions, also around what does not care about axes";
-    "nm", nm::Nm::new, "leaves n of every m weights along a sum {n=2 m=4 method=magnitude calib}";
     "open-bodies", plain(open_bodies::OpenBodies), "puts the bodies of If, Loop and Scan into the graph around them";
-    "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size peak-memory latency energy table score=l2 seed round-to min-keep max-ratio rule inexact}";
-    "remove-layers", remove_layers::RemoveLayers::new, "removes the residual branches that change least {count=1 include exclude calib}";
-    "remove-redundant", remove_redundant::RemoveRedundant::new, "removes units without which the model computes the same {input-range}";
-    "sparsify", sparsify::Sparsify::new, "sets a share of the weights to zero {ratio=0.5 scope=layer method=magnitude calib}";
     "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant its own copy";
 };
 
@@ -242,4 +262,4 @@ fn plain<P: Pass>(pass: P) -> impl FnOnce(&mut Options) -> Result<P, OptionError
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

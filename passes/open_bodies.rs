@@ -24,9 +24,10 @@ use super::bodies::{Names, bring_in, can_come_in, declare, hand_over_captures};
 use super::fold_if::FoldIf;
 use super::inline_functions::InlineFunctions;
 use super::{Change, Context, Pass, PassError};
-use crate::infer::{self, Facts};
-use crate::ir::{Attribute, Call, Graph, Model, Node, NodeId, Use, ValueId};
-use crate::ops::body::{self, AXES, CHANGING, DOMAIN, ENTER, Layout, REGIONS, STATES};
+use crate::facts::Facts;
+use crate::infer;
+use crate::ir::{Attribute, BODY_DOMAIN, Call, Graph, Model, Node, NodeId, Use, ValueId};
+use crate::ops::body::{self, AXES, CHANGING, ENTER, Layout, REGIONS, STATES};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -121,7 +122,7 @@ fn add_enter(graph: &mut Graph, node: NodeId, layout: Layout, names: &mut Names)
         info.name = names.fresh(&info.name);
     }
     let mut enter = Call::new(ENTER);
-    enter.domain = DOMAIN.to_owned();
+    enter.domain = BODY_DOMAIN.to_owned();
     enter.arity = call.arity;
     enter.results = infos.iter().map(|i| i.name.clone()).collect();
     enter.attributes = layout.attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
@@ -142,7 +143,7 @@ fn become_boundary(graph: &mut Graph, node: NodeId, operands: Vec<Option<ValueId
         graph.disconnect(Use { node, slot: slot as u16 });
     }
     if let Some(call) = graph.call_mut(node) {
-        call.domain = DOMAIN.to_owned();
+        call.domain = BODY_DOMAIN.to_owned();
         call.arity = operands.len() as u16;
         call.attributes.values_mut().flat_map(|a| a.graphs_mut()).for_each(|g| *g = interface(g));
         call.attributes.insert(REGIONS.to_owned(), Attribute::Ints(regions));

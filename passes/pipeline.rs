@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::text::{self, SyntaxError, Words, nearest};
-use super::{Change, Context, Effect, Pass, PassError, Registry};
+use super::{Change, Context, Effect, Evaluate, Pass, PassError, Registry};
 use crate::ir::{Graph, Model, Violation, verify};
 use std::fmt;
 use std::str::FromStr;
@@ -67,6 +67,8 @@ pub type Hook<'a> = &'a mut dyn FnMut(&Execution, &Model) -> Result<(), String>;
 /// How a pipeline runs.
 #[derive(Default)]
 pub struct Settings<'a> {
+    /// What computes constants. Without it only what inference knows is folded.
+    pub evaluator: Option<&'a dyn Evaluate>,
     /// Only this many runs of passes happen, for finding the one that breaks a model.
     pub bisect_limit: Option<usize>,
     pub after_each: Option<Hook<'a>>,
@@ -86,7 +88,7 @@ pub enum PipelineError {
 impl FromStr for Pipeline {
     type Err = SyntaxError;
 
-    /// Reads a pipeline of this crate's passes; [`Registry::parse`] knows others too.
+    /// Reads a pipeline of exact passes; a [`Registry`] may know others too.
     fn from_str(source: &str) -> Result<Pipeline, SyntaxError> {
         Registry::default().parse(source)
     }
@@ -133,14 +135,14 @@ impl Pipeline {
     /// Runs all passes. In debug builds the invariants of the IR are checked after each.
     pub fn run(&self, model: &mut Model, settings: Settings) -> Result<Report, PipelineError> {
         let broken = if cfg!(debug_assertions) { verify(model) } else { vec![] };
-        let mut run = Run { cx: Context::default(), settings, report: Report::default(), broken };
+        let mut run = Run { cx: Context::new(settings.evaluator), settings, report: Report::default(), broken };
         run.steps(&self.steps, model)?;
         Ok(run.report)
     }
 }
 
 struct Run<'a> {
-    cx: Context,
+    cx: Context<'a>,
     settings: Settings<'a>,
     report: Report,
     /// What was wrong with the model from the beginning: no pass is to blame for it.

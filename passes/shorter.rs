@@ -3,7 +3,7 @@
 use super::Materializer;
 use super::edit::ask;
 use super::fold_shapes::Target;
-use crate::infer::{Element, Fact, Facts};
+use crate::facts::{Element, Fact, Facts};
 use crate::ir::{DType, Dim, Graph, Model, NodeId, Use, ValueId};
 use crate::ops;
 use std::collections::{HashMap, HashSet};

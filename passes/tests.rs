@@ -1,21 +1,22 @@
 //! What all passes' tests need, and the pipelines' own.
 
 use super::{
-    ALL, Change, Context, Entry, Execution, OptionError, Options, Pass, PassError, Pipeline, Registry, Report, Settings,
+    Change, Context, EXACT, Entry, Execution, OptionError, Options, Pass, PassError, Pipeline, Registry, Report,
+    Settings,
 };
 use crate::compare::Comparison;
 use crate::feed::{Feed, InputSpec};
 use crate::ir::{self, Model, Node, Tensor};
 use crate::oracle::{OracleError, Runner};
-use crate::save;
+use crate::{pipelines, pruning, save};
 
 fn read(text: &str) -> Model {
     ir::parse(text, &|_| None).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
 fn run(pipeline: &str, model: &mut Model) -> Report {
-    let pipeline: Pipeline = pipeline.parse().expect("the pipeline is one");
-    pipeline.run(model, Settings::default()).unwrap_or_else(|e| panic!("{e}"))
+    let pipeline = pruning::registry().parse(pipeline).expect("the pipeline is one");
+    pipeline.run(model, pipelines::settings()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// What a pipeline of exact passes makes of a model, in text. In builds with an oracle the outputs are compared.
@@ -135,11 +136,12 @@ fn errors_say_where_and_what() {
 
 #[test]
 fn every_pass_is_made_and_named_as_it_is_listed() {
-    for entry in ALL {
+    for entry in pruning::registry().entries() {
         let pass = (entry.make)(&mut Options::new(vec![])).unwrap();
         assert_eq!(pass.name(), entry.name);
     }
-    assert!(ALL.is_sorted_by_key(|e| e.name));
+    assert!(EXACT.is_sorted_by_key(|e| e.name));
+    assert_eq!(pruning::registry().entries().count(), EXACT.len() + pruning::PASSES.len());
 }
 
 #[test]
@@ -164,7 +166,7 @@ fn fix_ends_where_passes_undo_each_other() {
 #[test]
 fn the_bisect_limit_counts_runs() {
     let pipeline: Pipeline = "drop-identity,fix(fold-constants,dce)".parse().unwrap();
-    let settings = Settings { bisect_limit: Some(2), after_each: None };
+    let settings = Settings { bisect_limit: Some(2), ..Settings::default() };
     let report = pipeline.run(&mut read(CHAIN), settings).unwrap();
     let runs: Vec<&str> = report.executions.iter().map(|e| e.pass).collect();
     assert_eq!(runs, ["drop-identity", "fold-constants"]);
@@ -180,7 +182,7 @@ fn the_hook_sees_each_run_and_may_stop() {
         if e.number == 2 { Err("the outputs differ".to_owned()) } else { Ok(()) }
     };
     let pipeline: Pipeline = "drop-identity,dce,dce".parse().unwrap();
-    let settings = Settings { bisect_limit: None, after_each: Some(&mut hook) };
+    let settings = Settings { after_each: Some(&mut hook), ..Settings::default() };
     let error = pipeline.run(&mut read(CHAIN), settings).unwrap_err();
     assert_eq!(error.to_string(), "after pass 2, dce: the outputs differ");
     assert_eq!(sizes.len(), 2);

@@ -1,8 +1,10 @@
 //! A model with all that is derived from it: facts, axes and groups.
 
 use crate::axes::{self, Axes, Groups};
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::{Model, Tensor, ValueId};
+use crate::pipelines::{self, PREPARE, RunError};
 use crate::weights::Weights;
 
 /// How many numbers a tensor that is computed from constants may have.
@@ -36,10 +38,17 @@ impl Analysis {
 
     /// A constant, or what calls make of constants; `None` for what depends on more, or can't be computed here.
     pub fn weight(&self, value: ValueId) -> Option<Tensor> {
-        let count = || infer::count(self.facts.shape(value)?);
+        let count = || crate::facts::count(self.facts.shape(value)?);
         if self.model.graph.tensor(value).is_none() && count().is_none_or(|n| n > NUMBERS) {
             return None;
         }
         self.weights.tensor(&self.model, value)
     }
+}
+
+/// Prepares a model and derives its groups.
+pub fn prepare(model: &Model) -> Result<Analysis, RunError> {
+    let mut model = model.clone();
+    pipelines::run(PREPARE, &mut model)?;
+    Ok(Analysis::new(model))
 }

@@ -10,10 +10,11 @@ pub use uses::leave_out_uses;
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::predict;
-use crate::infer::{self, Facts};
-use crate::ir::{Dim, Form, Graph, Model, NodeId, Origin, TensorError, TensorType, Type, Use, ValueId};
+use crate::facts::Facts;
+use crate::infer;
+use crate::ir::{DType, Dim, Form, Graph, Model, NodeId, Origin, TensorError, TensorType, Type, Use, ValueId};
 use crate::ops::{self, Cut, LabelCut, Refit, Site};
-use crate::passes::Materializer;
+use crate::passes::{Materializer, Old};
 use serde::Serialize;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
@@ -165,7 +166,7 @@ pub(crate) fn refit_call(
 ) -> Result<(), ApplyError> {
     let before = &analysis.model;
     let Some(call) = before.graph.call(node) else { return Ok(()) };
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     let site = Site::new(before, &before.graph, node, call, &analysis.facts, &unknowns);
     let labels = |name: &str| label(analysis, keep, node, name);
     let shape = |v: ValueId| after.shape(v).map(<[Dim]>::to_vec);
@@ -176,7 +177,9 @@ pub(crate) fn refit_call(
     };
     let fail = |what: String| ApplyError::Refit { op: call.qualified(), node: call.label().to_owned(), what };
     let refit = (ops::rule_of(before, call).refit)(&site, &cut).map_err(fail)?;
-    write_refit(model, at, refit, materializer).map_err(fail)
+    let held =
+        |slot: usize| site.dims(slot).filter(|_| site.dtype(slot) == Some(DType::I64) && site.rank(slot) == Some(1));
+    write_refit((model, at), refit, &held, materializer).map_err(fail)
 }
 
 /// What a cut leaves of a label of the call's rule.
@@ -189,11 +192,12 @@ fn label(analysis: &Analysis, keep: &KeepSets, node: NodeId, name: &str) -> Opti
     Some((keep.size(&analysis.axes, binding.var), kept))
 }
 
-/// Changes a call. The materializer is made where one is needed first: it asks for every name in the graph.
+/// Changes a call. `held` are the dimensions that an operand held. The materializer is made where one is needed first: it
+/// asks for every name in the graph.
 fn write_refit(
-    model: &mut Model,
-    node: NodeId,
+    (model, node): (&mut Model, NodeId),
     refit: Refit,
+    held: &dyn Fn(usize) -> Option<Vec<Dim>>,
     materializer: &mut Option<Materializer>,
 ) -> Result<(), String> {
     if let Some(call) = model.graph.call_mut(node) {
@@ -209,7 +213,9 @@ fn write_refit(
     }
     let materializer = materializer.get_or_insert_with(|| Materializer::new(&model.graph, model.ir_version));
     for (slot, content, scalar) in refit.operands {
-        let value = materializer.value(&mut model.graph, &content, scalar, node);
+        let (dims, operand) = (held(slot), model.graph.operand(node, slot));
+        let old = operand.zip(dims.as_deref()).map(|(value, dims)| Old { value, dims });
+        let value = materializer.value_after(&mut model.graph, &content, scalar, node, old);
         let value = value.ok_or_else(|| format!("operand {slot} can't be computed from the model's inputs"))?;
         // A call may list fewer operands than its operator takes.
         if let Some(call) = model.graph.call_mut(node).filter(|c| usize::from(c.arity) <= slot) {

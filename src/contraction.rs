@@ -5,6 +5,10 @@
 //! weight is what can be refitted, so that the sum is as nearly as possible what it was. No operator is asked for its
 //! name; all of this is in the bindings of the axis rules.
 
+mod written;
+
+pub(crate) use written::{Shared, bias, writable};
+
 use crate::analysis::Analysis;
 use crate::axes::{Axes, Binding, Shape, Var};
 use crate::ir::{NodeId, Tensor, TensorError, ValueId};

@@ -11,8 +11,9 @@ mod peak;
 pub use branches::of_a_run;
 pub use peak::{Life, Walk};
 
-use crate::axes::{Axes, KeepSets};
-use crate::infer::{self, Fact, Facts};
+use crate::axes::{Axes, KeepSets, Var};
+use crate::facts::{Fact, Facts};
+use crate::infer;
 use crate::ir::{Atom, Dim, Graph, Model, Node, NodeId, ValueId};
 use crate::ops::{self, Site};
 use crate::sizes::{self, Given, SizeError, Start};
@@ -157,7 +158,7 @@ pub fn sums(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
 /// The cost of each call and constant, in the file's order, without peaks.
 pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, Cost)> {
     let graph = &model.graph;
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     let of = |node: NodeId| match graph.node(node) {
         Node::Call(call) => {
             let site = Site::new(model, graph, node, call, facts, &unknowns);
@@ -211,7 +212,13 @@ pub fn predict(graph: &Graph, axes: &Axes, facts: &Facts, keep: &KeepSets) -> Fa
     for value in graph.nodes().into_iter().flat_map(|n| graph.results(n)) {
         let Some(vars) = axes.of(value) else { continue };
         let fact = facts.get(value);
-        let shape = vars.iter().map(|&v| keep.size(axes, v)).collect();
+        // The solver may know an open length by another name.
+        let length = |(axis, &var): (usize, &Var)| {
+            let left = keep.size(axes, var);
+            let known = fact.shape.as_ref().and_then(|shape| shape.get(axis));
+            known.filter(|_| left == *axes.solver().size(var)).cloned().unwrap_or(left)
+        };
+        let shape = vars.iter().enumerate().map(length).collect();
         if fact.shape.as_ref() != Some(&shape) {
             out.set(value, Fact::maybe(fact.dtype, Some(shape)));
         }

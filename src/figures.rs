@@ -49,6 +49,15 @@ pub fn plural(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
+/// How many names a list in a line has at most.
+const NAMES: usize = 3;
+
+/// The first few names, and how many there are beside them.
+pub fn list(names: &[String]) -> String {
+    let shown = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > NAMES { format!("{shown}, … {} more", names.len() - NAMES) } else { shown }
+}
+
 /// A figure's name for people.
 pub fn title(figure: &Figure) -> String {
     figure.name.replace('_', " ")

@@ -5,6 +5,11 @@
 //! test for a median, which asks nothing of how times are distributed (M. Hollander, D. A. Wolfe, "Nonparametric
 //! Statistical Methods", on the interval by Thompson and Savur).
 
+mod milliseconds;
+
+pub use milliseconds::LatencyMs;
+pub(crate) use milliseconds::latency_in_ms;
+
 use crate::feed::Feed;
 use crate::oracle::{OracleError, Runner, Setup};
 use std::time::{Duration, Instant};

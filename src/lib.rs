@@ -37,7 +37,7 @@
 //! |---|---|
 //! | [`load`], [`save`] | ONNX files to models and back; the only users of the protobuf |
 //! | [`ir`] | the model: graph, tensors, types, text form, invariants |
-//! | [`infer`] | types, and the content of shape arithmetic, with symbolic dimensions |
+//! | [`facts`], [`infer`] | types, and the content of shape arithmetic, with symbolic dimensions |
 //! | [`ops`] | all that is known about operators, a rule each |
 //! | [`axes`] | the notation of rules, the solver, groups, keep-sets, exactness |
 //! | [`analysis`] | a model with its facts, axes and groups |
@@ -48,7 +48,7 @@
 //! | [`passes`] | exact rewrites and the pipeline that runs them |
 //! | [`layers`] | residual branches that go as a whole |
 //! | [`sparsity`] | single weights that become zero |
-//! | [`program`] | models in a small language of operations |
+//! | [`program`], [`lowering`] | models in a small language of operations |
 //! | [`autograd`] | runs programs and differentiates them (feature `gradients`) |
 //! | [`mod@gradients`] | what criteria ask of derivatives |
 //! | [`mod@tune`] | training on the file |
@@ -61,30 +61,27 @@
 //! | [`reference`](mod@reference) | the model that a pruned one is compared with |
 //! | [`verify`] | masked equivalence, drift, latency |
 //! | [`judge`] | accuracy, errors, perplexity, by labels |
-//! | [`drive`] | the job done again and again: promises, searches, families of models |
-//! | [`draw`] | charts |
-//! | [`gates`] | bounds that a result must keep |
 //! | [`files`], [`content`] | writing files whole or not at all, and telling by hashes whether they changed |
 //! | [`mod@diff`] | what is different between two models |
 //! | [`draw`] | charts |
 //! | `testing` | assertions about rewrites, for other crates (feature `testing`) |
 //! | [`page`], [`figures`] | a report as a page to look at, and how figures read |
-//! | [`prune`], [`report`], [`cli`] | the main job, what it tells, the command line |
+//! | [`prune`] | surgery on a prepared model, and what becomes of it afterwards |
+//! | [`job`], [`report`] | the job: choose, cut, repair, prove, refuse or write; searches and gates; what it tells |
 //! | [`mod@build`] | what a build file asks for, made if it is stale |
+//! | `cli` | the command line: arguments in, tables and sentences out (feature `cli`) |
 //!
 //! # Example
 //!
 //! ```
-//! use secateur::{load, plan, prune, save, score::Criterion};
+//! use secateur::{job, load};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("small.onnx");
 //! let model = load::load("fixtures/digits_mlp.onnx".as_ref())?;
-//! let analysis = prune::prepare(&model)?;
-//! let options = plan::Options::new(plan::Budget::Ratio(0.5), Criterion::named("l2")?);
-//! let plan = plan::choose(&analysis, &options)?;
-//! let pruned = prune::execute(&model, &analysis, &plan, prune::SIMPLIFY, &options.open, None)?;
-//! assert!(pruned.after.macs < pruned.before.macs / 2);
-//! let smaller = save::to_bytes(&pruned.model)?;
-//! # assert!(!smaller.is_empty());
+//! let done = job::prune(&model, &job::Options::default())?;
+//! done.save(&path)?;
+//! # assert!(path.metadata()?.len() < done.report.before.file);
 //! # Ok(())
 //! # }
 //! ```
@@ -93,8 +90,8 @@ pub mod analysis;
 pub mod apply;
 pub mod autograd;
 pub mod axes;
-pub mod blame;
 pub mod build;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod compare;
 pub mod content;
@@ -102,26 +99,27 @@ pub mod contraction;
 pub mod cost;
 pub mod diff;
 pub mod draw;
-pub mod drive;
+pub mod facts;
 pub mod feed;
 pub mod figures;
 pub mod files;
-pub mod gates;
 pub mod gradients;
 pub mod infer;
 pub mod ir;
+pub mod job;
 pub mod judge;
 pub mod latency;
 pub mod layers;
 pub mod load;
 pub mod lossless;
+pub mod lowering;
 pub mod machine;
 pub mod ops;
 pub mod oracle;
 pub mod page;
+pub mod pipelines;
 pub mod plan;
 pub mod program;
-pub mod prove;
 pub mod prune;
 pub mod reference;
 pub mod repair;
@@ -138,6 +136,9 @@ pub mod tune;
 pub mod verify;
 pub mod weights;
 pub mod widen;
+
+#[path = "../passes/pruning/mod.rs"]
+pub mod pruning;
 
 #[path = "../passes/mod.rs"]
 pub mod passes;

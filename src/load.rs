@@ -23,8 +23,7 @@ pub use tensor::TensorFault;
 pub(crate) use tensor::sparse;
 pub(crate) use types::{file_name, known, tensor_type};
 
-use crate::ir::{Model, Tensor};
-use crate::ops::body::DOMAIN;
+use crate::ir::{BODY_DOMAIN, Model, Tensor};
 use crate::proto::*;
 use bytes::Bytes;
 use graph::Loader;
@@ -61,7 +60,7 @@ pub enum LoadError {
     Cycle { node: String },
     #[error("{node} does not say which operator it is")]
     NoOperator { node: String },
-    #[error("{node} is of the domain \"{DOMAIN}\", which is reserved")]
+    #[error("{node} is of the domain \"{BODY_DOMAIN}\", which is reserved")]
     Reserved { node: String },
     #[error("{node} has the attribute {attribute:?} twice")]
     AttributeTwice { node: String, attribute: String },

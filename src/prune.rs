@@ -5,56 +5,30 @@
 //! Only then is the model simplified: folding before would lose where a weight came from.
 
 mod calls;
+mod rows;
 mod slim;
+pub mod trial;
+
+pub use crate::analysis::prepare;
+pub use crate::layers::{Shortened, shorten};
+pub use crate::pipelines::{FOLD, OPTIMIZE, PREPARE, SIMPLIFY, SIMPLIFY_KEEP_BN, TIDY, UNFOLD, unfolded};
+pub use calls::{CallReport, CallSize};
+pub use rows::{GroupReport, PinReport, pins, reason};
 
 use crate::analysis::Analysis;
 use crate::apply::{self, Applied, ApplyError};
-use crate::axes::{Group, KeepSets, Pin, PinKind};
+use crate::axes::KeepSets;
 use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
-use crate::ir::{Graph, Model};
-use crate::layers::{self, Layer, LayerCut};
+use crate::ir::Model;
 use crate::lossless::{self, Certificate, Merged};
-use crate::passes::{self, Pipeline, PipelineError, Settings, SyntaxError};
+use crate::pipelines::{self, RunError};
 use crate::plan::{self, Budget, Plan};
+use crate::pruning;
 use crate::repair::{self, RepairError, Repaired, Repairs, Unrepaired};
-use crate::report::{CallReport, GroupReport, LayerReport, PinReport};
 use crate::sparsity::{self, SparsityError, Thinned, Zeroed};
 use crate::stats::{Measured, Samples};
 use std::time::{Duration, Instant};
-
-/// What brings all that a model computes into one graph.
-pub const UNFOLD: &str = "inline-functions,fold-if,open-bodies,fold-if";
-
-/// What undoes `open-bodies`: the last thing that happens before a model is written.
-pub const FOLD: &str = "close-bodies";
-
-/// What happens to a model before it is analyzed.
-pub const PREPARE: &str =
-    "inline-functions,fold-if,open-bodies,fold-if,fix(drop-identity,fold-shapes,dce),fold-weights,dce,split-constants";
-
-/// How every simplification ends.
-macro_rules! shortened {
-    () => {
-        "fix(drop-identity,merge-reshapes,merge-transposes,fold-shapes{shorter=true},fold-pad,cse,dce),merge-constants"
-    };
-}
-
-/// What happens to a model after surgery.
-pub const SIMPLIFY: &str = concat!("merge-constants,drop-identity,fold-constants,fold-bn,fold-affine,", shortened!());
-
-/// The same, for those who want to keep their BatchNormalization.
-pub const SIMPLIFY_KEEP_BN: &str = concat!("merge-constants,drop-identity,fold-constants,fold-affine,", shortened!());
-
-/// The least that is done after surgery: what makes no new weights, and can't make a model larger.
-pub const TIDY: &str = "merge-constants,fix(drop-identity,fold-shapes{shorter=true},dce),merge-constants";
-
-/// What `opt` does where nobody says what: Ifs that are decided go, and bodies are simplified like the graph around them.
-pub const OPTIMIZE: &str = concat!(
-    "fold-if,open-bodies,fold-if,merge-constants,fold-constants,fold-bn,fold-affine,",
-    shortened!(),
-    ",close-bodies"
-);
 
 /// What keys of a model's metadata begin with that tell how it was made.
 pub const SIGNATURE: &str = "secateur.";
@@ -113,42 +87,6 @@ impl Stages {
     }
 }
 
-/// Prepares a model and derives its groups.
-pub fn prepare(model: &Model) -> Result<Analysis, PruneError> {
-    let mut model = model.clone();
-    run_passes(PREPARE, &mut model)?;
-    Ok(Analysis::new(model))
-}
-
-/// A prepared model without some layers: what channels are planned on.
-pub struct Shortened {
-    pub analysis: Analysis,
-    /// The layers that went.
-    pub layers: Vec<LayerReport>,
-    /// Constants of the input file that make the branches' results zero when they are, where that is so.
-    pub zeroing: Vec<apply::Removed>,
-}
-
-/// Removes layers from a prepared model.
-pub fn shorten(analysis: Analysis, layers: &[(Layer, LayerCut)], open: &OpenDims) -> Result<Shortened, PruneError> {
-    if layers.is_empty() {
-        return Ok(Shortened { analysis, layers: vec![], zeroing: vec![] });
-    }
-    let reports = layers::reports(&analysis, layers, open);
-    let Analysis { mut model, facts, .. } = analysis;
-    let zeroing = layers.iter().flat_map(|(layer, _)| layers::zeroing(&model, &facts, layer)).collect();
-    passes::bypass(&mut model, &facts, &layers.iter().map(|(layer, _)| layer).collect::<Vec<_>>());
-    run_passes("dce", &mut model)?;
-    Ok(Shortened { analysis: Analysis::new(model), layers: reports, zeroing })
-}
-
-/// A model with all that it computes in one graph, as costs are counted.
-pub fn unfolded(model: &Model) -> Result<Model, PruneError> {
-    let mut model = model.clone();
-    run_passes(UNFOLD, &mut model)?;
-    Ok(model)
-}
-
 /// What a model costs as it was read.
 pub fn whole(model: &Model, open: &OpenDims) -> Result<Cost, PruneError> {
     let whole = unfolded(model)?;
@@ -161,9 +99,7 @@ pub enum PruneError {
     #[error(transparent)]
     Apply(#[from] ApplyError),
     #[error(transparent)]
-    Syntax(#[from] SyntaxError),
-    #[error(transparent)]
-    Pass(#[from] PipelineError),
+    Passes(#[from] RunError),
     #[error(transparent)]
     Plan(#[from] plan::PlanError),
     #[error("repairing: {0}")]
@@ -200,8 +136,9 @@ pub fn is_worth(saved: f64, drift: f64) -> bool {
     saved >= TINY || drift <= saved.max(0.0).sqrt()
 }
 
-pub(crate) fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), PruneError> {
-    pipeline.parse::<Pipeline>()?.run(model, Settings::default())?;
+/// Runs any passes.
+fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), RunError> {
+    pruning::registry().parse(pipeline)?.run(model, pipelines::settings())?;
     Ok(())
 }
 
@@ -324,7 +261,7 @@ pub fn finish(
     }
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
-    let (after, groups) = (cost::cost(&model, &facts, open), cut_groups(analysis, plan));
+    let (after, groups) = (cost::cost(&model, &facts, open), rows::cut_groups(analysis, plan));
     let calls = calls::report((&whole, &whole_facts), (&model, &facts), open);
     let unrepaired = repaired.as_ref().map_or_else(Vec::new, |r| repair::unrepaired(analysis, &keep, r, open));
     let repaired = repaired.map_or_else(Vec::new, |r| r.done);
@@ -369,7 +306,7 @@ fn sign_with(
     let choice = plan.budget.split_once(' ');
     let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
     // A plan may be edited by hand and say anything; what is written must parse.
-    let cut = cut.filter(|text| text.parse::<Pipeline>().is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
+    let cut = cut.filter(|text| pruning::registry().parse(text).is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
     let cut = if plan.budget == Budget::Lossless.to_string() { "remove-redundant".to_owned() } else { cut };
     let layers = Some(plan.layers.len()).filter(|n| *n > 0).map(|n| format!("remove-layers{{count={n}}}"));
     let cut = Some(cut).filter(|_| !plan.cuts.is_empty());
@@ -387,42 +324,4 @@ fn sign_with(
 pub fn sign(model: &mut Model, entries: &[(&str, String)]) {
     let told = entries.iter().filter(|(_, value)| !value.is_empty());
     model.metadata.extend(told.map(|(key, value)| (format!("{SIGNATURE}{key}"), value.clone())));
-}
-
-fn cut_groups(analysis: &Analysis, plan: &Plan) -> Vec<GroupReport> {
-    let groups = plan.cuts.iter().filter(|c| !c.remove.is_empty()).filter_map(|cut| {
-        let group = analysis.groups.named(&cut.group)?;
-        Some(GroupReport {
-            label: cut.group.clone(),
-            before: group.size,
-            after: group.size - cut.remove.len(),
-            exact: group.inexact.is_empty(),
-            places: plan::places(&analysis.model, group),
-        })
-    });
-    groups.collect()
-}
-
-/// The groups that stay whole, with their reasons; kernels' taps and other structure left out.
-pub fn pins(analysis: &Analysis, inexact: bool) -> Vec<PinReport> {
-    let graph = &analysis.model.graph;
-    let report = |group: &Group| {
-        let pin = group.pins.first().or_else(|| group.inexact.first().filter(|_| !inexact))?;
-        if pin.kind == PinKind::Structure {
-            return None;
-        }
-        Some(PinReport {
-            label: group.id.to_string(),
-            size: group.size,
-            places: plan::places(&analysis.model, group),
-            why: reason(graph, pin),
-        })
-    };
-    analysis.groups.all.iter().filter_map(report).collect()
-}
-
-/// A pin's reason, with the node that asks for it.
-pub fn reason(graph: &Graph, pin: &Pin) -> String {
-    let op = graph.call(pin.node).map(|c| format!("{} ", c.qualified())).unwrap_or_default();
-    format!("{op}`{}`: {}", graph.label(pin.node), pin.why)
 }

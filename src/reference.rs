@@ -16,7 +16,7 @@ use crate::analysis::Analysis;
 use crate::apply::{ApplyError, Removed, Uses, refit_call};
 use crate::axes::{KeepSets, Kept, Var};
 use crate::cost::predict;
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Form, Graph, Model, Node, NodeId, Use, ValueId};
 use crate::ops::body;
 use crate::passes::{Subsets, places};

@@ -1,21 +1,23 @@
-//! The report: everything that a run of `prune` found and did, for people ([`crate::cli`]) and machines (JSON).
+//! The report: everything that a run of `prune` found and did, for people (as text or a page) and machines (JSON).
+
+pub use crate::layers::LayerReport;
+pub use crate::prune::{CallReport, CallSize, GroupReport, PinReport};
 
 use crate::apply::Removed;
 use crate::compare::Difference;
 use crate::cost::Cost;
-use crate::drive::Driven;
 use crate::figures;
-use crate::gates::Verdict;
+use crate::job::gates::Verdict;
+use crate::job::prove::Failed;
+use crate::job::search::Driven;
 use crate::judge::Judgement;
-use crate::latency::Latency;
-use crate::layers::LayerCut;
+use crate::latency::{Latency, latency_in_ms};
 use crate::lossless::Certificate;
 use crate::machine::{Host, Measured, Quantity, Round, Skipped};
 use crate::plan::{Estimate, Plan};
-use crate::prove::Failed;
 use crate::repair::{Repaired, Step, Unrepaired};
 use crate::sparsity::Thinned;
-use crate::verify::{Verification, latency_in_ms};
+use crate::verify::Verification;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -185,26 +187,6 @@ impl Report {
     }
 }
 
-/// A call that costs something, before and after.
-#[derive(Clone, Debug, Serialize)]
-pub struct CallReport {
-    /// Its name, or that of its first result.
-    pub name: String,
-    pub op: String,
-    pub before: CallSize,
-    /// `None` if the call is gone.
-    pub after: Option<CallSize>,
-}
-
-/// What a call costs, with the constants that it is the first to read.
-#[derive(Clone, Debug, Serialize)]
-pub struct CallSize {
-    pub macs: u64,
-    pub params: u64,
-    /// The dimensions of its first result, open ones by name; `None` where the rank is not known.
-    pub shape: Option<Vec<String>>,
-}
-
 /// What a machine takes for the model.
 #[derive(Clone, Debug, Serialize)]
 pub struct MachineReport {
@@ -259,46 +241,6 @@ pub struct Size {
     pub cost: Cost,
     /// Bytes of the file, external data included.
     pub file: u64,
-}
-
-/// A layer that went, or can.
-#[derive(Clone, Debug, Serialize)]
-pub struct LayerReport {
-    #[serde(flatten)]
-    pub cut: LayerCut,
-    /// The value that bypasses the branch, and takes its sum's place.
-    pub entry: String,
-    /// The branch's result.
-    pub exit: String,
-    /// Calls that go.
-    pub calls: u64,
-    pub macs: u64,
-    pub params: u64,
-    /// Whether `removed` has constants that make the branch's result zero. It has none where the branch shares them, or
-    /// where no constant does so.
-    pub in_removed: bool,
-}
-
-/// A group that lost units.
-#[derive(Clone, Debug, Serialize)]
-pub struct GroupReport {
-    pub label: String,
-    pub before: usize,
-    pub after: usize,
-    /// Whether what survives is as it was.
-    pub exact: bool,
-    #[serde(rename = "where")]
-    pub places: Vec<String>,
-}
-
-/// A group that stays whole.
-#[derive(Clone, Debug, Serialize)]
-pub struct PinReport {
-    pub label: String,
-    pub size: usize,
-    #[serde(rename = "where")]
-    pub places: Vec<String>,
-    pub why: String,
 }
 
 /// What became of verification.

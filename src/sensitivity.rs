@@ -68,7 +68,7 @@ fn run(model: &Model, feeds: &[Feed]) -> Result<Vec<Vec<(String, Tensor)>>, Abla
 /// What becomes of the outputs as a group loses units, those with the lowest scores first: pairs of the share that is
 /// gone and the error. Shares that the group can't lose are left out.
 pub fn curve(ablation: &Ablation, group: &Group, scores: &[f64]) -> Result<Vec<(f64, f64)>, AblationError> {
-    let order = crate::score::ascending(scores);
+    let order = ascending(scores);
     let most = group.size - group.floor.clamp(1, group.size);
     let mut points = vec![];
     let mut last = 0;
@@ -80,4 +80,11 @@ pub fn curve(ablation: &Ablation, group: &Group, scores: &[f64]) -> Result<Vec<(
         }
     }
     Ok(points)
+}
+
+/// The units, those with the lowest scores first.
+pub fn ascending(scores: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
+    order
 }

@@ -5,22 +5,28 @@
 //! the price of the cut, not an error. Equality of outputs that do not depend on the input proves nothing, so the
 //! *sensitivity* (how much another input changes the outputs) is measured too and must lie well above the tolerance.
 //!
-//! Models of 16-bit floats are compared in 32 bits; what their own type makes of the outputs is told apart. All of that is settled before anything is timed. Times say how fast, and nothing else: a run that fails while it is
-//! timed leaves the verdict as it is.
+//! Models of 16-bit floats are compared in 32 bits; what their own type makes of the outputs is told apart. Outputs that
+//! differ by more than the tolerance are computed once more in double precision, which decides whether the difference is
+//! rounding. All of that is settled before anything is timed. Times say how fast, and nothing else: a run that fails while
+//! it is timed leaves the verdict as it is.
 
+mod decided;
+mod double;
+mod halves;
 mod rounding;
 
 use crate::compare::{CompareError, Comparison, Difference, largest, sensitivity};
 use crate::feed::{self, Feed, FeedError, InputSpec, Length, Samples};
 use crate::ir::{Dim, Model};
-use crate::latency::{self, Effort, Latency};
+use crate::latency::{self, Effort, Latency, latency_in_ms};
 use crate::oracle::{OracleError, Plan, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
 use crate::sizes::{self, Given, SizeError, Start};
-use crate::widen::{widened, widened_feed, widened_tensor};
+use crate::widen::{widened, widened_feed};
+use decided::Decided;
+use halves::Halves;
 use serde::{Serialize, Serializer};
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
@@ -81,7 +87,10 @@ pub struct Verification {
     /// other figures are of the same models in 32 bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rounding: Option<f64>,
-    /// Whether the equivalence holds.
+    /// The equivalence in double precision, where single precision finds more than the tolerance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub double: Option<Doubled>,
+    /// Whether the equivalence holds, in double precision where it was computed in that.
     pub equal: bool,
     /// Whether the outputs depend on the input enough for the equivalence to mean something.
     pub meaningful: bool,
@@ -92,9 +101,22 @@ pub struct Verification {
     /// Why no latency was measured, where one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub untimed: Option<String>,
+    /// Inputs that were constants while the models ran, since they decide which branches are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub constants: Vec<String>,
     /// How the oracle ran the models.
     #[serde(serialize_with = "as_text")]
     pub plan: Plan,
+}
+
+/// What a comparison in double precision found.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubled {
+    /// How far the outputs are apart there.
+    Apart(Difference),
+    /// Why the models were not run in double precision.
+    Unable(String),
 }
 
 /// Which model something is said of.
@@ -174,7 +196,9 @@ impl VerifyError {
             VerifyError::Oracle { which, error } | VerifyError::Sizes { which, error, .. } => {
                 *which != Role::Pruned || error.is_about_the_runtime()
             }
-            VerifyError::Feed(e) => matches!(e, FeedError::ElementType(..) | FeedError::Size { .. }),
+            VerifyError::Feed(e) => {
+                matches!(e, FeedError::ElementType(..) | FeedError::Size { .. } | FeedError::Large { .. })
+            }
             VerifyError::Input(_) | VerifyError::NoFeed => true,
             // Too large for one message, which is how the oracle takes a model; the original is no smaller.
             VerifyError::Save { error: SaveError::TooLarge { .. }, .. } => true,
@@ -207,9 +231,16 @@ pub fn input_specs(model: &Model) -> Result<Vec<InputSpec>, VerifyError> {
 pub fn sized_specs(model: &Model, given: &Given) -> Result<Vec<InputSpec>, VerifyError> {
     let whole = passes::opened(model);
     let inputs = sizes::inputs(&whole.graph).into_iter().collect::<Result<Vec<_>, _>>().map_err(VerifyError::Input)?;
-    let lengths = sizes::fit(&whole, given, Start::RUN)?;
+    let mut lengths = sizes::fit(&whole, given, Start::RUN)?;
     let facts = lengths.facts(&whole);
     let values = sizes::values(&whole, &facts, &inputs);
+    // A branch that is not taken need not fit.
+    if lengths.trouble.is_some()
+        && let Some(decided) = decided::decided(model, &inputs, &values)
+        && let Ok(fitting) = sizes::fit(&passes::opened(&decided), given, Start::RUN)
+    {
+        lengths = fitting;
+    }
     let states = sizes::states(&whole, &facts, &inputs);
     let batches = sizes::batch_axes(&whole, &inputs, given, &lengths);
     let spec = |input: &sizes::Input| {
@@ -299,6 +330,18 @@ pub struct Subjects<'a> {
     pub pruned: &'a Model,
 }
 
+impl Subjects<'_> {
+    /// Whether the cut model equals its reference in double precision, and how far it is from it.
+    fn in_double_precision(&self, feeds: &[Feed], tolerance: f64) -> (bool, Option<Doubled>) {
+        let reference = widened(self.reference.unwrap_or(self.original));
+        let cut = widened(self.cut.unwrap_or(self.pruned));
+        match double::compare(&reference, &cut, feeds) {
+            Ok(apart) => (apart.worst() <= tolerance, Some(Doubled::Apart(apart))),
+            Err(why) => (false, Some(Doubled::Unable(why))),
+        }
+    }
+}
+
 /// The largest relative difference that rounding can make of a model's outputs, as it is run here.
 pub fn tolerance(model: &Model) -> f64 {
     rounding::tolerance(&widened(model))
@@ -313,7 +356,24 @@ pub fn verify(
     options: &Options,
     told: &dyn Fn(usize, usize),
 ) -> Result<Verification, VerifyError> {
-    let own = feeds(subjects.original, options)?;
+    let feeds = feeds(subjects.original, options)?;
+    match run(subjects, &feeds, options, told) {
+        Err(error) if error.is_inability() => {
+            let Some(decided) = Decided::new(subjects, &feeds) else { return Err(error) };
+            let found = run(&decided.subjects(), &decided.feeds, options, told);
+            let constants = decided.constants.into_iter().map(|(name, _)| name).collect();
+            found.map(|found| Verification { constants, ..found }).map_err(|_| error)
+        }
+        found => found,
+    }
+}
+
+fn run(
+    subjects: &Subjects,
+    own: &[Feed],
+    options: &Options,
+    told: &dyn Fn(usize, usize),
+) -> Result<Verification, VerifyError> {
     let feeds: Vec<Feed> = own.iter().map(|f| widened_feed(f).into_owned()).collect();
     let turns = if options.repeats > 0 { options.warmup + options.repeats } else { 0 };
     let steps = Cell::new(0);
@@ -326,14 +386,17 @@ pub fn verify(
     let Compared { equivalence, drift, sensitivity } =
         runners.compare(&feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
     let tolerance = options.tolerance.unwrap_or_else(|| tolerance(subjects.original));
-    let equal = equivalence.worst() <= tolerance;
+    let (equal, double) = match equivalence.worst() {
+        worst if worst <= tolerance => (true, None),
+        _ => subjects.in_double_precision(&feeds, tolerance),
+    };
     let timed = turns > 0 && (equal || subjects.reference.is_none());
-    let halves = Halves::new(subjects, options, &own[0]);
-    let rounding = halves.as_ref().and_then(|h| runners.rounding(h.as_ref().ok()?, &feeds[0], &own[0]));
+    let halves = Halves::new(subjects, options, (&own[0], &feeds[0]), &runners.pruned);
+    let rounding = halves.as_ref().and_then(|h| h.as_ref().ok()?.rounding);
     let timed = timed.then(|| match &halves {
         None => runners.time((&runners.original, &runners.pruned), &feeds[0], options, &done),
         Some(Ok(halves)) => runners.time((&halves.original, &halves.pruned), &own[0], options, &done),
-        Some(Err(why)) => Err(OracleError::Prepare(why.to_string())),
+        Some(Err(why)) => Err(OracleError::Prepare(why.clone())),
     });
     let (latency, untimed) = match timed {
         Some(Ok(latency)) => (Some(latency), None),
@@ -348,9 +411,11 @@ pub fn verify(
         sensitivity,
         tolerance,
         rounding,
+        double,
         samples: feeds.len(),
         latency,
         untimed,
+        constants: vec![],
         plan: runners.original.plan(),
     })
 }
@@ -405,16 +470,6 @@ impl Runners {
         Ok(Compared { equivalence: equivalence.finish(), drift: drift.finish(), sensitivity })
     }
 
-    /// How far what the pruned model computes in 16 bits is from what it computes in 32.
-    fn rounding(&self, halves: &Halves, feed: &Feed, own: &Feed) -> Option<f64> {
-        let wide = self.pruned.run(feed).ok()?;
-        let narrow = halves.pruned.run(own).ok()?;
-        let narrow = narrow.into_iter().map(|(name, t)| (name, widened_tensor(t)));
-        let mut comparison = Comparison::default();
-        comparison.add(&wide, &narrow.collect::<Vec<_>>()).ok()?;
-        Some(comparison.finish().worst())
-    }
-
     fn time(
         &self,
         (original, pruned): (&Runner, &Runner),
@@ -428,84 +483,8 @@ impl Runners {
     }
 }
 
-/// The models as they are, where they compute in 16 bits and are compared in 32.
-struct Halves {
-    original: Runner,
-    pruned: Runner,
-}
-
-impl Halves {
-    /// `None` where nothing computes in 16 bits.
-    fn new(subjects: &Subjects, options: &Options, feed: &Feed) -> Option<Result<Halves, VerifyError>> {
-        let is_narrow = |m: &Model| matches!(widened(&passes::inlined(m)), Cow::Owned(_));
-        let runner = |model, which| runner_on(&options.setup, model, which, feed);
-        (is_narrow(subjects.original) || is_narrow(subjects.pruned)).then(|| {
-            let original = runner(subjects.original, Role::Original)?;
-            Ok(Halves { original, pruned: runner(subjects.pruned, Role::Pruned)? })
-        })
-    }
-}
-
 fn as_text<S: Serializer>(plan: &Plan, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(plan)
-}
-
-/// Latency in milliseconds, as reports write it.
-#[derive(Serialize)]
-pub struct LatencyMs {
-    runtime: String,
-    threads: usize,
-    before: TimingMs,
-    after: Option<TimingMs>,
-    /// How many times as long the original takes: the median turn.
-    speedup: Option<f64>,
-    speedup_quartiles: Option<(f64, f64)>,
-    /// The confidence interval of the median, and how sure it is.
-    speedup_interval: Option<(f64, f64)>,
-    confidence: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct TimingMs {
-    median_ms: f64,
-    quartiles_ms: (f64, f64),
-    runs: usize,
-}
-
-impl LatencyMs {
-    /// The same figures in milliseconds.
-    pub fn of(latency: &Latency) -> LatencyMs {
-        let second = latency.second.as_ref();
-        LatencyMs {
-            runtime: latency.setup.runtime.to_string(),
-            threads: latency.setup.threads,
-            before: TimingMs::of(&latency.first),
-            after: second.map(|(t, _)| TimingMs::of(t)),
-            speedup: second.map(|(_, r)| r.median),
-            speedup_quartiles: second.map(|(_, r)| r.quartiles),
-            speedup_interval: second.map(|(_, r)| r.interval),
-            confidence: second.map(|(_, r)| r.confidence),
-        }
-    }
-}
-
-impl LatencyMs {
-    /// How many times as long the original takes.
-    pub fn speedup(&self) -> Option<f64> {
-        self.speedup
-    }
-}
-
-impl TimingMs {
-    fn of(t: &latency::Timing) -> TimingMs {
-        let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
-        TimingMs { median_ms: ms(t.median), quartiles_ms: (ms(t.quartiles.0), ms(t.quartiles.1)), runs: t.runs() }
-    }
-}
-
-/// Serializes a latency in milliseconds.
-pub(crate) fn latency_in_ms<S: Serializer>(latency: &Option<Latency>, s: S) -> Result<S::Ok, S::Error> {
-    latency.as_ref().map(LatencyMs::of).serialize(s)
 }
 
 #[cfg(test)]

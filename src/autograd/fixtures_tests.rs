@@ -5,9 +5,10 @@ use super::testing::{self, engine};
 use super::{Bindings, Precision, execute};
 use crate::feed::{Feed, Sizes};
 use crate::ir::{DType, Model, NodeId, parse};
+use crate::lowering::{LowerError, lower};
 use crate::oracle::Runner;
-use crate::program::{Builder, Id, Kind, LowerError, Statistics, Term, lower};
-use crate::prune::run_passes;
+use crate::pipelines;
+use crate::program::{Builder, Id, Kind, Statistics, Term};
 use crate::tune::PREPARE;
 use crate::verify::input_specs;
 use crate::{load, save};
@@ -128,7 +129,7 @@ enum Trouble {
 /// The program is differentiated too, which must not fail.
 fn difference(mut model: Model, path: &Path) -> Result<f64, Trouble> {
     let other = |e: &dyn std::fmt::Display| Trouble::Other(e.to_string());
-    run_passes(PREPARE, &mut model).map_err(|e| other(&e))?;
+    pipelines::run(PREPARE, &mut model).map_err(|e| other(&e))?;
     let inputs = input_specs(&model).map_err(|e| other(&e))?;
     let feed = Feed::random_sized(&inputs, &Sizes::assume(&inputs), 3).map_err(|e| other(&e))?;
     let builder = Builder::new();

@@ -2,10 +2,12 @@
 
 use super::{Bindings, Device, Engine, Precision};
 use crate::feed::Feed;
+use crate::ir::Signature;
 use crate::ir::{DType, Model, Node, NodeId, Payload, Tensor, TensorType, Type, ValueId, ValueInfo};
+use crate::lowering::lower;
 use crate::ops::testing::Case;
-use crate::oracle::{Runner, Signature};
-use crate::program::{Builder, Id, Op, Program, Statistics, Term, lower};
+use crate::oracle::Runner;
+use crate::program::{Builder, Id, Op, Program, Statistics, Term};
 use crate::save::to_bytes;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

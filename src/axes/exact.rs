@@ -13,7 +13,7 @@
 //! point, and a result that is zero has its zero point as level. For everything else the zero point is 0.
 
 use super::{Axes, Binding, Mark, PinKind, Var};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Constant, Dim, Graph, Model, Node, NodeId, Origin, ValueId};
 use crate::ops::{self, End, Rule, Site};
 use std::cell::Cell;
@@ -93,7 +93,7 @@ fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact, Offse
 fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels, Inexact, Offsets) {
     let graph = &model.graph;
     let (mut levels, mut found, mut offsets) = (Levels::new(), Inexact::new(), Offsets::new());
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     for node in graph.topological() {
         match graph.node(node) {
             Node::Constant(constant) => {

@@ -1,8 +1,10 @@
 //! Groups: the leaves that reach a constant, with all the slices that go when one of their units goes.
 
-use super::kind::{self, Granularity};
+use super::kind;
 use super::{Axes, Mark, Pin, Shape, Var};
-use crate::ir::{Graph, ValueId};
+use crate::ir::{Graph, Model, ValueId};
+use crate::ops::Granularity;
+use indexmap::IndexSet;
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -151,4 +153,14 @@ impl Groups {
         let shown: Vec<String> = axes.of(value)?.iter().map(|&v| self.show(axes, v)).collect();
         Some(format!("[{}]", shown.join(", ")))
     }
+}
+
+/// Where a group is, for the reader: `conv1.weight[0]`.
+pub fn places(model: &Model, group: &Group) -> Vec<String> {
+    let place = |member: &Member| {
+        let constant = model.graph.constant(member.constant.node)?;
+        Some(format!("{}[{}]", constant.source().unwrap_or(&constant.name), member.axis))
+    };
+    let places: IndexSet<String> = group.members.iter().filter_map(place).collect();
+    places.into_iter().collect()
 }

@@ -16,16 +16,15 @@ mod solver;
 mod text;
 mod tie;
 
-pub use groups::{Group, GroupId, Groups, Member};
+pub use groups::{Group, GroupId, Groups, Member, places};
 pub use keep::{KeepSets, Kept};
-pub use kind::{Granularity, GranularityError};
 pub use solver::{Mark, Reason, Shape, Solver, Var};
 pub use text::{Expr, Label, RuleError, RuleText};
 
 use self::env::Env;
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
 use crate::ir::{Call, Graph, Model, Node, NodeId, ValueId};
-use crate::ops::{self, AxisRule, End, Site};
+use crate::ops::{self, AxisRule, End, Granularity, Site};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -114,7 +113,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
             axes.values.insert(value, vars);
         }
     }
-    let unknowns = Cell::new(infer::IN_AXES);
+    let unknowns = Cell::new(crate::facts::IN_AXES);
     let contradictory: HashSet<NodeId> = facts.contradictions.iter().map(|c| c.node).collect();
     for &node in &order {
         match graph.node(node) {

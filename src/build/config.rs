@@ -3,7 +3,6 @@
 use super::keys;
 use super::section::{At, Fault, Section, table, unknown};
 use super::target::Target;
-use crate::cli::flags::Flag;
 use crate::files;
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +19,6 @@ pub struct Config {
     pub(super) path: PathBuf,
     /// Its text, to tell where something stands.
     text: String,
-    pub(super) flags: Vec<Flag>,
     top: Section,
     models: BTreeMap<String, Section>,
     profiles: BTreeMap<String, Profile>,
@@ -62,7 +60,6 @@ impl Config {
         let mut config = Config {
             path: path.to_owned(),
             text,
-            flags: keys::options(),
             top: empty(),
             models: BTreeMap::new(),
             profiles: BTreeMap::new(),
@@ -110,17 +107,17 @@ impl Config {
         let root = DeTable::parse(text)
             .map_err(|e| Fault::new(e.span().unwrap_or_default(), e.message().replace('\n', ", ")))?;
         let root = root.get_ref();
-        self.top = Section::read(root, &self.flags, &["model", "profile"])?;
+        self.top = Section::read(root, &["model", "profile"])?;
         for (name, value) in entries(root, "model")? {
-            let section = Section::read(table(value, "a model")?, &self.flags, &[])?;
+            let section = Section::read(table(value, "a model")?, &[])?;
             self.models.insert(name, section);
         }
         for (name, value) in entries(root, "profile")? {
             let inner = table(value, "a profile")?;
-            let section = Section::read(inner, &self.flags, &["model"])?;
+            let section = Section::read(inner, &["model"])?;
             let mut models = BTreeMap::new();
             for (model, value) in entries(inner, "model")? {
-                models.insert(model, Section::read(table(value, "a model")?, &self.flags, &[])?);
+                models.insert(model, Section::read(table(value, "a model")?, &[])?);
             }
             self.profiles.insert(name, Profile { section, models });
         }
@@ -190,14 +187,14 @@ impl Config {
     fn target(&self, model: &str, profile: Option<&str>) -> Result<Target, ConfigError> {
         let mut whole = self.top.clone();
         for (_, section) in self.chain("model", model, |n| self.models.get(n))?.into_iter().rev() {
-            whole.overlay(section, &self.flags);
+            whole.overlay(section);
         }
         if let Some(profile) = profile {
             let chain = self.chain("profile", profile, |n| self.profiles.get(n).map(|p| &p.section))?;
             for (name, section) in chain.into_iter().rev() {
-                whole.overlay(section, &self.flags);
+                whole.overlay(section);
                 if let Some(section) = self.profiles[&name].models.get(model) {
-                    whole.overlay(section, &self.flags);
+                    whole.overlay(section);
                 }
             }
         }

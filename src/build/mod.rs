@@ -44,15 +44,13 @@
 //! }
 //! ```
 //!
-//! This module stands above the command line, whose definitions it follows: a target is a `secateur prune` with its
-//! arguments, and every flag of that is a key here.
+//! A target is a job of its own: its keys fill the options that the flags of `secateur prune` fill (`src/job/keys.rs`).
 
 mod config;
 mod keys;
 mod lock;
 mod memo;
 mod run;
-mod schema;
 mod section;
 mod target;
 #[cfg(test)]
@@ -61,7 +59,6 @@ mod tests;
 pub use config::{Config, ConfigError, FILE};
 pub use lock::Why;
 pub use run::{Built, Options, State, check as check_target, make};
-pub use schema::schema;
 pub use target::Target;
 
 /// Why not all was made as it should be.

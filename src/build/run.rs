@@ -3,9 +3,11 @@
 use super::lock::{Lock, Why};
 use super::memo::Memo;
 use super::target::Target;
-use crate::cli::job::{self, Done};
 use crate::files;
-use crate::gates::{Figures, Verdict};
+use crate::job::gates::{Figures, Verdict};
+use crate::job::prove::Failed;
+use crate::job::{self, Done, Error, ErrorKind};
+use crate::load;
 use crate::page;
 use crate::plan::Plan;
 use crate::report::Report;
@@ -87,22 +89,29 @@ pub fn make(target: &Target, options: &Options) -> Built {
     if let Err(e) = std::fs::create_dir_all(files::folder(&target.output)) {
         return Built::because(target, State::Broken, format!("{}: {e}", files::folder(&target.output).display()));
     }
-    match job::make(target.args(), &target.documents()) {
-        Err(e) => Built::because(target, if e.is_check() { State::Failed } else { State::Broken }, e.in_a_line()),
+    match target.job().map_err(Error::new).and_then(|options| pruned(target, &options)) {
+        Err(e) if e.kind() == ErrorKind::Check => Built::because(target, State::Failed, e.in_a_line()),
+        Err(e) => Built::because(target, State::Broken, e.in_a_line()),
         Ok(done) => finish(target, why, done, &mut memo),
     }
 }
 
+fn pruned(target: &Target, options: &job::Options) -> Result<Done, Error> {
+    target.paths().check()?;
+    job::prune_file(&target.input, options)
+}
+
 /// Writes what belongs to a model that was made, the lock last: what was cut off is made again.
 fn finish(target: &Target, why: Why, done: Done, memo: &mut Memo) -> Built {
-    let Done { mut report, failed, nothing, data, written } = done;
+    let failed = done.is_wrong();
+    let Done { mut report, nothing, data, written, .. } = done;
     (report.input, report.output) = target.shown.clone();
     // Times differ from run to run.
     report.stages.clear();
     let mut built = Built { verdicts: report.gates.clone(), ..Built::new(target, State::Failed) };
     built.errors.extend(failed.then(|| job::NOT_EQUAL.to_owned()));
     let nothing = nothing.map(|why| format!("{why}; the model is unchanged"));
-    let warnings: Vec<String> = report.unproved.as_ref().map(job::told).into_iter().chain(nothing).collect();
+    let warnings: Vec<String> = report.unproved.as_ref().map(Failed::in_a_line).into_iter().chain(nothing).collect();
     built.warning = (!warnings.is_empty()).then(|| warnings.join("; "));
     if built.wrongs().is_empty() {
         match documents(target, &report).and_then(|more| record(target, &data, [written, more].concat(), memo)) {
@@ -146,7 +155,7 @@ pub fn check(target: &Target) -> Built {
     match again(target) {
         Err(e) => built.errors.push(e),
         Ok(done) => {
-            built.errors.extend(done.failed.then(|| job::NOT_EQUAL_NOW.to_owned()));
+            built.errors.extend(done.is_wrong().then(|| job::NOT_EQUAL_NOW.to_owned()));
             built.verdicts = Figures::of(&done.report).judge(&target.bounds());
             built.report = Some(Box::new(done.report));
         }
@@ -162,5 +171,7 @@ fn again(target: &Target) -> Result<Done, String> {
     let path = target.beside("plan.json");
     let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let plan: Plan = serde_json::from_slice(&text).map_err(|e| format!("{}: not a plan: {e}", path.display()))?;
-    job::again(target.args(), plan).map_err(|e| e.in_a_line())
+    let options = target.job()?;
+    let model = load::load(&target.input).map_err(|e| e.to_string())?;
+    job::check(&model, plan, &options).map_err(|e| e.in_a_line())
 }

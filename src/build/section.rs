@@ -1,8 +1,8 @@
 //! A table of a build file: options, gates, and what it extends.
 
 use super::keys;
-use crate::cli::flags::{Flag, Takes};
-use crate::gates::{Gate, Kind};
+use crate::job::gates::{Gate, Kind};
+use crate::job::keys::{Key, Takes};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use toml::Spanned;
@@ -44,7 +44,7 @@ pub(super) struct Section {
     pub input: Option<At<String>>,
     pub output: Option<At<String>>,
     pub extends: Option<At<String>>,
-    pub options: BTreeMap<String, At<Setting>>,
+    pub options: BTreeMap<&'static str, At<Setting>>,
     pub gates: BTreeMap<Kind, Gate>,
 }
 
@@ -53,7 +53,7 @@ pub(super) const OWN: [&str; 4] = ["input", "output", "extends", "gates"];
 
 impl Section {
     /// Reads a table. `beside` are keys that the reader of the table sees to itself.
-    pub(super) fn read(table: &DeTable, flags: &[Flag], beside: &[&str]) -> Result<Section, Fault> {
+    pub(super) fn read(table: &DeTable, beside: &[&str]) -> Result<Section, Fault> {
         let mut section = Section::default();
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
@@ -66,12 +66,12 @@ impl Section {
                 "extends" => section.extends = Some(text(value)?),
                 "gates" => section.gates = gates(value)?,
                 _ => {
-                    let Some(flag) = keys::find(flags, name) else {
-                        let names = flags.iter().map(|f| f.name.as_str()).chain(OWN).chain(beside.iter().copied());
+                    let Some(option) = Key::named(name) else {
+                        let names = keys::options().chain(OWN).chain(beside.iter().copied());
                         return Err(unknown("key", name, key.span(), names));
                     };
-                    let setting = At { value: setting(flag, value)?, at: key.span() };
-                    if section.options.insert(flag.name.clone(), setting).is_some() {
+                    let setting = At { value: setting(option, value)?, at: key.span() };
+                    if section.options.insert(option.name, setting).is_some() {
                         return Err(Fault::new(key.span(), format!("`{name}` is set twice")));
                     }
                 }
@@ -81,13 +81,13 @@ impl Section {
     }
 
     /// Lays another section over this one: what that one says counts.
-    pub(super) fn overlay(&mut self, over: &Section, flags: &[Flag]) {
+    pub(super) fn overlay(&mut self, over: &Section) {
         self.input = over.input.clone().or(self.input.take());
         self.output = over.output.clone().or(self.output.take());
         for name in over.options.keys() {
             // Of several budgets, say, the last one counts.
-            let Some(flag) = keys::find(flags, name) else { continue };
-            self.options.retain(|other, _| keys::find(flags, other).is_none_or(|o| !flag.excludes(o)));
+            let Some(option) = Key::named(name) else { continue };
+            self.options.retain(|other, _| Key::named(other).is_none_or(|o| !option.excludes(o)));
         }
         self.options.extend(over.options.clone());
         self.gates.extend(over.gates.clone());
@@ -113,21 +113,21 @@ fn text(value: &Spanned<DeValue>) -> Result<At<String>, Fault> {
     }
 }
 
-fn setting(flag: &Flag, value: &Spanned<DeValue>) -> Result<Setting, Fault> {
+fn setting(option: &Key, value: &Spanned<DeValue>) -> Result<Setting, Fault> {
     let wrong = || {
-        let (takes, found) = (keys::takes(flag), kind(value.get_ref()));
-        Fault::new(value.span(), format!("`{}` takes {takes}, not {found}", flag.name))
+        let (takes, found) = (keys::takes(option), kind(value.get_ref()));
+        Fault::new(value.span(), format!("`{}` takes {takes}, not {found}", option.name))
     };
-    match (value.get_ref(), flag.takes) {
+    match (value.get_ref(), option.takes) {
         (DeValue::Boolean(false), _) => Ok(Setting::Off),
         (DeValue::Boolean(true), Takes::Nothing) => Ok(Setting::On),
         (_, Takes::Nothing) => Err(wrong()),
-        (DeValue::Array(items), Takes::Many) => {
+        (DeValue::Array(items), Takes::Many | Takes::List) => {
             let items = items.iter().map(|item| scalar(item.get_ref()).ok_or_else(wrong));
             Ok(Setting::Values(items.collect::<Result<_, _>>()?))
         }
         // `dim = { batch = 8 }` is `--dim batch=8`.
-        (DeValue::Table(pairs), Takes::Many) => {
+        (DeValue::Table(pairs), Takes::Many | Takes::List) => {
             let pair = |(key, value): (&Spanned<_>, &Spanned<DeValue>)| {
                 let key: &std::borrow::Cow<str> = key.get_ref();
                 Some(format!("{key}={}", scalar(value.get_ref()).or_else(|| list(value.get_ref()))?))
@@ -172,7 +172,7 @@ fn gates(value: &Spanned<DeValue>) -> Result<BTreeMap<Kind, Gate>, Fault> {
 
 fn kind(value: &DeValue) -> &'static str {
     match value {
-        DeValue::String(_) => "a text",
+        DeValue::String(_) => "a string",
         DeValue::Integer(_) | DeValue::Float(_) => "a number",
         DeValue::Boolean(_) => "true or false",
         DeValue::Datetime(_) => "a date",

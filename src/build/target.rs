@@ -1,14 +1,13 @@
 //! What is to be made: a model, by its options, under its gates.
 
 use super::config::{Config, ConfigError};
-use super::keys;
 use super::section::{At, Section, Setting};
-use crate::cli::flags::{Flag, Takes};
-use crate::cli::job;
 use crate::files;
-use crate::gates::{Gate, Kind};
+use crate::job::gates::{Gate, Kind};
+use crate::job::keys::{Key, Takes};
+use crate::job::paths::{Named, Paths};
+use crate::job::{Options, Output, Record};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// A model that a build file asks for.
@@ -32,8 +31,8 @@ pub struct Target {
     pub(super) shown: (String, String),
     /// The options in the words of the command line, files as the build file names them.
     pub(super) options: Vec<String>,
-    /// The same with files as they are reached from here.
-    args: Vec<OsString>,
+    /// The same with files as they are reached from here; a switch has no value.
+    settings: Vec<(&'static Key, String)>,
     /// The files and folders that options name: as the build file names them, and as they are reached from here.
     pub(super) sources: BTreeMap<String, PathBuf>,
 }
@@ -65,12 +64,12 @@ impl Target {
             folder: config.folder().to_owned(),
             shown: (input.value.clone(), shown_output),
             options: vec![],
-            args: vec![],
+            settings: vec![],
             sources: BTreeMap::new(),
         };
         for (name, setting) in &section.options {
-            if let Some(flag) = keys::find(&config.flags, name) {
-                target.set(flag, &setting.value, config.folder());
+            if let Some(key) = Key::named(name) {
+                target.set(key, &setting.value, config.folder());
             }
         }
         target.check(config, section)?;
@@ -107,53 +106,104 @@ impl Target {
         self.gates.values().copied().collect()
     }
 
-    /// The arguments of `secateur prune` that make it.
-    pub(super) fn args(&self) -> Vec<OsString> {
-        let mut args = vec![self.input.clone().into_os_string(), "--output".into(), self.output.clone().into()];
-        args.extend(self.args.iter().cloned());
-        args.extend(self.gates.values().map(|gate| format!("--gate={gate}").into()));
-        // Times differ from run to run. They are taken where somebody asks.
-        let timed = self.gates.keys().any(|kind| kind.is_about_time());
-        if !timed && !self.options.iter().any(|o| o.starts_with("--repeats=")) {
-            args.push("--repeats=0".into());
-        }
-        args
+    /// What is asked of the job that makes it.
+    pub(super) fn job(&self) -> Result<Options, String> {
+        let mut options = self.asked().map_err(|(_, why)| why)?;
+        let recorded = |is: fn(&Key) -> bool| {
+            let texts = self.settings.iter().filter(|(key, _)| is(key)).map(|(key, value)| key.recorded(value));
+            texts.collect::<Vec<_>>().join(" ")
+        };
+        options.record =
+            Record { choice: recorded(|key| key.part.is_of_choice()), result: recorded(|key| key.part.is_of_result()) };
+        Ok(options)
     }
 
-    fn set(&mut self, flag: &Flag, setting: &Setting, folder: &Path) {
-        let name = &flag.name;
+    /// The same without a record of it; or the option that is wrong, and why.
+    fn asked(&self) -> Result<Options, (&'static Key, String)> {
+        let mut options = Options {
+            input: Some(self.input.clone()),
+            output: Some(Output::to(&self.output)),
+            gates: self.bounds(),
+            ..Options::default()
+        };
+        // Times differ from run to run. They are taken where somebody asks.
+        if !self.gates.keys().any(|kind| kind.is_about_time()) {
+            options.verification.repeats = 0;
+        }
+        for (key, value) in &self.settings {
+            key.set(&mut options, value).map_err(|why| (*key, why))?;
+        }
+        Ok(options)
+    }
+
+    /// What it reads and writes, to be looked at before any work.
+    pub(super) fn paths(&self) -> Paths {
+        let named = |(key, value): &(&'static Key, String)| Named {
+            id: key.name.replace('-', "_"),
+            name: format!("--{}", key.name),
+            path: value.into(),
+        };
+        let named = self.settings.iter().filter(|(key, _)| key.takes == Takes::Path).map(named);
+        let model = Named { id: "model".into(), name: "MODEL".into(), path: self.input.clone() };
+        Paths {
+            inputs: std::iter::once(model).chain(named).collect(),
+            outputs: vec![Named { id: "output".into(), name: "--output".into(), path: self.output.clone() }],
+            models: vec!["output"],
+            more: self.documents(),
+            overwrite: false,
+        }
+    }
+
+    fn set(&mut self, key: &'static Key, setting: &Setting, folder: &Path) {
+        let name = key.name;
         let values = match setting {
             Setting::Off => return,
             Setting::On => {
                 self.options.push(format!("--{name}"));
-                return self.args.push(format!("--{name}").into());
+                return self.settings.push((key, String::new()));
             }
             Setting::Values(values) => values,
         };
-        debug_assert!(flag.takes != Takes::Nothing);
         for value in values {
             self.options.push(format!("--{name}={value}"));
-            let mut arg = OsString::from(format!("--{name}="));
             // `random:8` is a source of samples, and no file.
-            if flag.is_path && !value.starts_with("random:") {
+            if key.takes == Takes::Path && !value.starts_with("random:") {
                 let path = folder.join(value);
-                arg.push(&path);
+                self.settings.push((key, path.to_string_lossy().into_owned()));
                 self.sources.insert(value.clone(), path);
+            } else if key.takes == Takes::List {
+                self.settings.extend(value.split(',').map(|one| (key, one.to_owned())));
             } else {
-                arg.push(value);
+                self.settings.push((key, value.clone()));
             }
-            self.args.push(arg);
         }
     }
 
-    /// Fails for what the command line would not take, at its place in the build file.
+    /// Fails for what the options do not take, and for options that do not go together, at their place in the build file.
     fn check(&self, config: &Config, section: &Section) -> Result<(), ConfigError> {
-        let Err(wrong) = job::parse(self.args()) else { return Ok(()) };
-        let place = wrong.flag.as_deref().and_then(|flag| section.options.get(flag));
-        match place {
-            Some(place) => Err(config.at(place, &wrong.what)),
-            None => Err(config.whole(format!("the model `{}`: {}", self.name, wrong.what))),
+        if let Err((key, why)) = self.asked() {
+            return Err(section.options.get(key.name).map_or_else(|| config.whole(&why), |at| config.at(at, &why)));
         }
+        let mut keys: Vec<&Key> = self.settings.iter().map(|(key, _)| *key).collect();
+        keys.dedup_by_key(|key| key.name);
+        for key in &keys {
+            let rivals: Vec<String> = keys.iter().filter(|k| key.excludes(k)).map(ToString::to_string).collect();
+            let names = match &rivals[..] {
+                [] => continue,
+                [one] => format!(" '{one}'"),
+                more => format!(": {}", more.join(" ")),
+            };
+            let what = format!("the argument '{key}' cannot be used with{names}");
+            return Err(section.options.get(key.name).map_or_else(|| config.whole(&what), |at| config.at(at, &what)));
+        }
+        let is_given = |name: &&&str| keys.iter().any(|key| key.name == **name);
+        let missing = keys.iter().flat_map(|key| key.needs).filter(|name| !is_given(name));
+        let missing: Vec<String> = missing.filter_map(|name| Key::named(name)).map(ToString::to_string).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let what = format!("the following required arguments were not provided: {}", missing.join(" "));
+        Err(config.whole(format!("the model `{}`: {what}", self.name)))
     }
 }
 

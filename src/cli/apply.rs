@@ -1,12 +1,10 @@
 //! `secateur apply`: carry out a plan.
 
 use super::calibration::Calibration;
-use super::prune::{Finish, Job, Rewriting};
-use super::{Failure, flags, source};
-use crate::layers;
+use super::prune::{Finish, Rewriting};
+use super::{Failure, flags, progress};
+use crate::job::{self, Options, Record, Selection};
 use crate::plan::Plan;
-use crate::prune::{self, Stages};
-use crate::score::Formula;
 use clap::ArgMatches;
 use std::path::{Path, PathBuf};
 
@@ -56,40 +54,21 @@ pub fn plan(path: &Path) -> Result<Plan, Failure> {
 }
 
 pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
-    args.finish.verification.check()?;
-    let mut stages = Stages::default();
-    let plan = plan(&args.plan)?;
-    let model = stages.time("load", || source::load(&args.model))?;
-    let analysis = stages.time("analyze", || source::prepare(&model))?;
-    let (seed, dims) = (args.shared.seed, &args.shared.dims);
-    let layers = layers::resolve(&analysis, &plan.layers)?;
-    let shortened = prune::shorten(analysis, &layers, &dims.open(&model)?)?;
-    let calibration = args.shared.calibration.clone().sized(dims);
-    let calibrated = stages.time("calibrate", || calibration.measure(&model, &shortened.analysis))?;
-    // A plan of folds folds.
-    let implied = plan.criterion.parse::<Formula>().is_ok_and(|f| f.implies()) && !plan.cuts.is_empty();
-    let calibrated = calibrated.or_else(|| implied.then(|| args.shared.calibration.imply(&shortened.analysis).0));
-    let (input, model) = (args.model.as_path(), &model);
-    let options = flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given);
-    let (inexact, driven, trained, thin, machine) = (true, None, None, None, None);
-    let job = Job {
-        open: dims.open(model)?,
-        input,
-        model,
-        shortened,
-        plan,
-        seed,
-        dims,
-        inexact,
-        calibrated,
-        driven,
-        trained,
-        thin,
-        machine,
-        options,
-        replan: None,
-        unproved: None,
-        weighed: false,
-    };
-    args.finish.run(job, stages)
+    let options = args.options(given);
+    args.finish.tell(&job::apply_file(&args.model, plan(&args.plan)?, &options)?)
+}
+
+impl Args {
+    fn options(&self, given: &ArgMatches) -> Options {
+        let result = flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given);
+        let Shared { seed, calibration, dims } = &self.shared;
+        let (calibration, sizes) = (calibration.into(), dims.given());
+        let selection = Selection { seed: *seed, calibration, sizes, ..Selection::default() };
+        Options {
+            choice: job::Choice { selection, ..job::Choice::default() },
+            record: Record { result, ..Record::default() },
+            monitor: progress::monitor(),
+            ..self.finish.options()
+        }
+    }
 }

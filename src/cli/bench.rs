@@ -68,7 +68,7 @@ pub fn run(args: Args) -> super::Outcome {
     let measured = latency::measure(&first, second.as_ref(), feed, effort, &done)?;
     drop(progress);
     if args.json {
-        show::print_json(&verify::LatencyMs::of(&measured))?;
+        show::print_json(&latency::LatencyMs::of(&measured))?;
     } else {
         let name = |p: &PathBuf| p.display().to_string();
         let second = args.b.as_ref().map_or_else(String::new, name);

@@ -4,7 +4,7 @@ use super::gating::Gating;
 use super::{Exit, Failure, show};
 use crate::build::{self, Built, Config, Options, State, Target};
 use crate::files;
-use crate::gates::{Gate, Suite, Verdict};
+use crate::job::gates::{Gate, Suite, Verdict};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -60,7 +60,7 @@ struct Row {
 
 pub fn run(args: Args) -> super::Outcome {
     if args.schema {
-        return show::print_json(&build::schema()).map(|()| Exit::Done);
+        return show::print_json(&super::schema()).map(|()| Exit::Done);
     }
     let options = Options { force: args.force, dry_run: args.dry_run };
     args.which.each(|target| build::make(target, &options))

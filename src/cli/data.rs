@@ -1,14 +1,12 @@
 //! Arguments for samples: where they come from, and how they are read.
 
-use super::progress::Progress;
-use super::{Failure, show};
+use super::{Failure, progress};
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
-use crate::judge::{self, Task};
-use crate::oracle::Setup;
-use crate::report::Metrics;
+use crate::job;
+use crate::job::samples::{self, labels};
+use crate::judge::Task;
 use crate::sizes::Given;
-use crate::verify;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -26,27 +24,21 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Whether there are some.
-    pub fn are_given(&self) -> bool {
-        self.inputs.is_some()
-    }
-
     /// Where samples come from, and how they are read.
     pub fn source(&self, seed: u64) -> Option<(String, feed::Options)> {
-        let preprocess = self.preprocess.clone();
-        Some((self.inputs.clone()?, feed::Options { preprocess, seed, ..feed::Options::default() }))
+        let (inputs, preprocess) = self.given();
+        Some((inputs?, feed::Options { preprocess, seed, ..feed::Options::default() }))
+    }
+
+    /// Where samples come from, and how images among them become inputs.
+    pub fn given(&self) -> (Option<String>, Option<String>) {
+        (self.inputs.clone(), self.preprocess.clone())
     }
 }
 
 /// Samples for a model whose open dimensions are so long; what is left out of them is told.
 pub fn opened(spec: &str, model: &Model, given: &Given, how: &feed::Options) -> Result<Samples, Failure> {
-    let specs = verify::sized_specs(model, given)?;
-    let samples = Samples::open(spec, &specs, how).map_err(Failure::new)?;
-    if !samples.left_out().is_empty() {
-        let names: Vec<String> = samples.left_out().iter().map(|name| format!("`{name}`")).collect();
-        show::say(&format!("{spec} has nothing for {}: zeros are fed", names.join(", ")));
-    }
-    Ok(samples)
+    Ok(samples::opened(spec, model, given, how, &progress::monitor())?)
 }
 
 /// What outputs are judged by.
@@ -79,20 +71,7 @@ impl TaskName {
     }
 }
 
-/// How many samples are run at a time to judge a model, where it leaves that open.
-pub const BATCH: u32 = 32;
-
-/// Labels in a file, by the name that they have for a task.
-pub fn labels(path: PathBuf, task: Task) -> Labels {
-    Labels { path, array: if task == Task::Regression { "targets" } else { "labels" }.into() }
-}
-
 impl Judging {
-    /// Whether there is anything to judge.
-    pub fn asked(&self) -> bool {
-        self.labels.is_some() || self.task.is_some()
-    }
-
     pub fn task(&self) -> Task {
         self.task.map_or(Task::default(), TaskName::task)
     }
@@ -100,28 +79,10 @@ impl Judging {
     pub fn labels(&self) -> Option<Labels> {
         self.labels.clone().map(|path| labels(path, self.task()))
     }
+}
 
-    /// The file of labels and the task, as they were given.
-    pub fn given(&self) -> (Option<PathBuf>, Option<TaskName>) {
-        (self.labels.clone(), self.task)
-    }
-
-    /// How good two models of the same inputs are, if that is asked for.
-    pub fn compare(
-        &self,
-        source: Option<(String, feed::Options)>,
-        given: &Given,
-        (before, after): (&Model, &Model),
-        setup: Setup,
-    ) -> Result<Option<Metrics>, Failure> {
-        let Some((spec, how)) = source.filter(|_| self.asked()) else {
-            return Ok(None);
-        };
-        let how = feed::Options { labels: self.labels(), ..how };
-        let samples = opened(&spec, before, given, &how)?;
-        let options = judge::Options { task: self.task(), output: None, batch: BATCH as usize, setup };
-        let progress = Progress::new("judging", 2 * samples.len());
-        let judged = |model| judge::evaluate(model, &samples, &options, &|n| progress.step(n));
-        Ok(Some(Metrics::new(judged(before)?, judged(after)?)))
+impl From<&Judging> for job::Judging {
+    fn from(args: &Judging) -> job::Judging {
+        job::Judging { labels: args.labels.clone(), task: args.task.map(TaskName::task) }
     }
 }

@@ -1,7 +1,8 @@
 //! Where gradients are computed.
 
 use super::Failure;
-use crate::autograd::{Device, EngineError};
+use crate::autograd::Device;
+use crate::job::selection::check_device;
 use clap::Args;
 
 /// Where gradients are computed.
@@ -16,13 +17,6 @@ pub struct On {
 impl On {
     /// Fails where the build or the machine does not have the device.
     pub fn check(&self) -> Result<(), Failure> {
-        self.device.check().map_err(|e| match e {
-            EngineError::NoGpu => {
-                let how =
-                    "`cargo build --release --features cuda`, or leave out --device: gradients are computed on the CPU";
-                Failure::usage(e).hint(how)
-            }
-            _ => Failure::new(e).hint("see `nvidia-smi`; without --device gradients are computed on the CPU"),
-        })
+        Ok(check_device(self.device)?)
     }
 }

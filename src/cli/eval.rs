@@ -1,12 +1,13 @@
 //! `secateur eval`: how good is a model?
 
-use super::data::{self, BATCH, Judging};
+use super::data::{self, Judging};
 use super::progress::Progress;
 use super::running::Running;
 use super::source::{self, Dims};
 use super::{Exit, Failure, figures, show};
-use crate::drive::Spread;
 use crate::feed::{self, Samples};
+use crate::job::search::Spread;
+use crate::job::verification::BATCH;
 use crate::judge::{self, ClassesReport, Figure, Judgement, Task};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use super::{Exit, Failure, show, source};
 use crate::analysis::Analysis;
 use crate::axes::{Axes, Group};
 use crate::ir::{Node, NodeId, ValueId};
-use crate::{ir, plan, prune};
+use crate::{ir, prune};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -134,7 +134,7 @@ fn reasons(analysis: &Analysis, axes: &Axes, var: crate::axes::Var) -> Vec<Strin
 
 fn of_group(analysis: &Analysis, group: &Group) -> Vec<String> {
     let graph = &analysis.model.graph;
-    let places = show::list(&plan::places(&analysis.model, group));
+    let places = show::list(&crate::axes::places(&analysis.model, group));
     if group.is_exact() {
         return vec![format!("{}: {} units may go, with {places}", group.id, group.size)];
     }

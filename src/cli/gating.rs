@@ -1,7 +1,7 @@
 //! Arguments about gates: the bounds, and how misses are told.
 
 use super::{Failure, show};
-use crate::gates::{self, Figures, Gate, Suite, Verdict};
+use crate::job::gates::{self, Figures, Gate, Suite, Verdict};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 

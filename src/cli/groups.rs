@@ -1,8 +1,9 @@
 //! `secateur groups`: what belongs together, and what may be cut?
 
 use super::{Exit, show, source};
-use crate::axes::{Granularity, Group};
-use crate::{plan, prune};
+use crate::axes::Group;
+use crate::ops::Granularity;
+use crate::prune;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -46,7 +47,7 @@ pub fn run(args: Args) -> super::Outcome {
             g if !g.is_exact() => "inexact",
             _ => "free",
         },
-        places: plan::places(&analysis.model, group),
+        places: crate::axes::places(&analysis.model, group),
         why: group.pins.iter().chain(&group.inexact).map(|p| prune::reason(graph, p)).collect(),
     };
     let rows: Vec<Row> = analysis.groups.all.iter().filter(|g| args.all || g.is_free()).map(row).collect();

@@ -3,7 +3,8 @@
 use super::source::{self, Dims};
 use super::{Exit, show};
 use crate::cost::{self, CallCost, Cost, OpenDims, Walk};
-use crate::infer::{self, Fact, Facts};
+use crate::facts::{Fact, Facts};
+use crate::infer;
 use crate::ir::{Dim, Model, ValueId};
 use crate::prune;
 use serde::Serialize;

@@ -3,7 +3,8 @@
 use super::progress::Progress;
 use super::source::{self, Dims};
 use super::{Exit, show};
-use crate::layers::{self, LayerCut};
+use crate::layers;
+use crate::plan::LayerCut;
 use crate::report::LayerReport;
 use serde::Serialize;
 use std::path::PathBuf;

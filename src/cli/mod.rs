@@ -1,6 +1,5 @@
 //! The command line: one file per verb. stdout is data, stderr is talk.
 
-mod again;
 mod apply;
 mod bench;
 mod build;
@@ -16,11 +15,10 @@ mod driving;
 mod eval;
 mod explain;
 mod figures;
-pub(crate) mod flags;
+mod flags;
 mod gating;
 mod groups;
 mod inspect;
-pub(crate) mod job;
 mod layers;
 mod machine;
 mod man;
@@ -30,9 +28,9 @@ mod plan;
 mod print;
 mod profile;
 mod progress;
-mod proof;
 mod prune;
 mod running;
+mod schema;
 mod sensitivity;
 mod show;
 mod source;
@@ -45,7 +43,11 @@ mod tune;
 mod tuning;
 mod verify;
 
+pub use schema::schema;
+
+use crate::job::{self, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::error::Error;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -156,9 +158,16 @@ impl Failure {
     }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
-        Failure::new(error)
+        let any: &dyn Error = &error;
+        let Some(error) = any.downcast_ref::<job::Error>() else { return Failure::new(error) };
+        let failure = match error.kind() {
+            ErrorKind::Options => Failure::usage(error),
+            ErrorKind::Check => Failure::check_failed(error),
+            ErrorKind::Failed | ErrorKind::Cancelled => Failure::new(error),
+        };
+        Failure { hint: error.hint().map(str::to_owned), ..failure }
     }
 }
 
@@ -195,7 +204,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Runs a verb; `given` says which of its arguments were given.
 fn run(verb: Verb, given: &ArgMatches) -> Outcome {
     match verb {
-        Verb::Prune(mut a) => prune::run(&mut a, given),
+        Verb::Prune(a) => prune::run(&a, given),
         Verb::Build(a) => build::run(a),
         Verb::Check(a) => check::run(a),
         Verb::Plan(a) => plan::run(a, given),

@@ -5,9 +5,10 @@ use super::source::{self, Output};
 use super::{Exit, Failure, show};
 use crate::figures::plural;
 use crate::ir::{self, Model};
+use crate::job::files::file_size;
 use crate::passes::{self, Execution, Pipeline, Settings};
 use crate::prune::{OPTIMIZE, TIDY};
-use crate::{apply, infer};
+use crate::{apply, infer, pipelines, pruning};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -84,7 +85,8 @@ pub fn run(args: Args) -> super::Outcome {
         let broken = if args.verify_each { ir::verify(model) } else { vec![] };
         broken.first().map_or(Ok(()), |b| Err(b.to_string()))
     };
-    let settings = Settings { bisect_limit: args.bisect_limit, after_each: Some(&mut after_each) };
+    let settings =
+        Settings { bisect_limit: args.bisect_limit, after_each: Some(&mut after_each), ..pipelines::settings() };
     let progress = (!args.print_after_all).then(|| Progress::waiting("rewriting"));
     let report = pipeline.run(&mut model, settings)?;
     drop(progress);
@@ -107,7 +109,7 @@ impl Args {
     fn pipeline(&self, passes: &str) -> Result<Pipeline, Failure> {
         let first = ["", "freeze-inputs"][usize::from(self.freeze_inputs)];
         let parts: Vec<&str> = [first, passes].into_iter().filter(|p| !p.trim().is_empty()).collect();
-        parts.join(",").parse().map_err(Failure::usage)
+        pruning::registry().parse(&parts.join(",")).map_err(Failure::usage)
     }
 
     /// What came out larger than it went in is made again with fewer passes, unless they were asked for; says so.
@@ -118,7 +120,7 @@ impl Args {
         output: &Output,
         path: &Path,
     ) -> Result<Option<String>, Failure> {
-        let before = (source::file_size(path, original), original.graph.calls().len() as u64);
+        let before = (file_size(path, original), original.graph.calls().len() as u64);
         let size = |m: &Model| Ok::<_, Failure>((output.size(m, path)?, m.graph.calls().len() as u64));
         let is_larger = |now: (u64, u64)| now.0 > before.0 || now.1 > before.1;
         let now = size(model)?;
@@ -130,7 +132,7 @@ impl Args {
             return Ok(Some(format!("the passes enlarge the model: {} → {}", counts(before), counts(now))));
         }
         let mut tidy = original.clone();
-        self.pipeline(TIDY)?.run(&mut tidy, Settings::default())?;
+        self.pipeline(TIDY)?.run(&mut tidy, pipelines::settings())?;
         refresh(&mut tidy);
         *model = match is_larger(size(&tidy)?) {
             false => tidy,
@@ -143,11 +145,12 @@ impl Args {
 }
 
 fn list(json: bool) -> super::Outcome {
+    let registry = pruning::registry();
     if json {
-        let rows: Vec<Row> = passes::ALL.iter().map(|e| Row { name: e.name, about: e.doc }).collect();
+        let rows: Vec<Row> = registry.entries().map(|e| Row { name: e.name, about: e.doc }).collect();
         show::print_json(&rows)?;
     } else {
-        let rows = passes::ALL.iter().map(|e| vec![e.name.to_owned(), e.doc.to_owned()]);
+        let rows = registry.entries().map(|e| vec![e.name.to_owned(), e.doc.to_owned()]);
         show::print(&show::table(&["pass", "what it does"], 2, rows))?;
     }
     Ok(Exit::Done)

@@ -1,12 +1,10 @@
 //! `secateur plan`: choose what goes, and write it down.
 
-use super::choice::{Choice, Chosen};
+use super::choice::Choice;
 use super::running::Running;
-use super::{Exit, Failure, flags, machine, show, source, trials};
-use crate::drive::Driven;
-use crate::machine::Settings;
-use crate::plan::Plan;
-use crate::prune::Shortened;
+use super::{Exit, Failure, flags, progress, show, source, trials};
+use crate::job::machine;
+use crate::job::{self, Options, Planned, Record, Verification};
 use clap::ArgMatches;
 use std::path::PathBuf;
 
@@ -33,20 +31,10 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(mut args: Args, given: &ArgMatches) -> super::Outcome {
-    args.choice.check()?;
-    args.choice.how.size();
-    if args.choice.driving.tuning.is_given() {
-        let failure = Failure::usage("--tune-steps trains weights, but a plan holds no weights");
-        return Err(failure.hint("give it to `secateur prune`, or carry the plan out and use `secateur tune`"));
-    }
-    let model = source::load(&args.model)?;
-    let analysis = source::prepare(&model)?;
-    let open = args.choice.how.dims.open(&model)?;
-    let settings = Settings { setup: args.running.setup()?, ..Settings::default() };
-    let chosen = args.choice.plan(&model, analysis, open, &settings)?;
-    let Chosen { shortened: Shortened { analysis, .. }, plan, driven, machine, .. } = chosen;
-    let plan = Plan { options: flags::given(&flags::among::<Choice>(&flags::of::<Args>()), given), ..plan };
+pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
+    let options = args.options(given)?;
+    options.choice.check()?;
+    let Planned { plan, nothing, driven, machine: report } = job::plan(&source::load(&args.model)?, &options)?;
     if let Some(driven) = &driven {
         show::say(trials::told(driven).trim_start());
     }
@@ -54,14 +42,26 @@ pub fn run(mut args: Args, given: &ArgMatches) -> super::Outcome {
         Some(path) => show::write_json(path, &plan)?,
         None => show::print_json(&plan)?,
     }
-    if plan.is_empty() {
-        let why = driven.as_ref().and_then(Driven::broken);
-        show::say(&why.unwrap_or_else(|| show::nothing(&analysis, args.choice.how.inexact)));
+    if let Some(why) = nothing {
+        show::say(&why);
         return Ok(Exit::Nothing);
     }
-    if let Some(missed) = machine.as_ref().and_then(machine::missed) {
+    if let Some(missed) = report.as_ref().and_then(machine::missed) {
         show::say(&format!("error: {missed}"));
         return Ok(Exit::CheckFailed);
     }
     Ok(Exit::Done)
+}
+
+impl Args {
+    fn options(&self, given: &ArgMatches) -> Result<Options, Failure> {
+        let choice = flags::given(&flags::among::<Choice>(&flags::of::<Args>()), given);
+        Ok(Options {
+            choice: self.choice.options()?,
+            verification: Verification { setup: self.running.unchecked(), ..Verification::default() },
+            record: Record { choice, ..Record::default() },
+            monitor: progress::monitor(),
+            ..Options::default()
+        })
+    }
 }

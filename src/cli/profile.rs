@@ -2,8 +2,9 @@
 
 use super::running::Running;
 use super::source::{self, Dims};
-use super::{Exit, machine, show};
+use super::{Exit, progress, show};
 use crate::axes::KeepSets;
+use crate::job::machine;
 use crate::machine::{EnergyModel, Meter, Prices, Quantity, Rapl, Settings, Table};
 use std::path::PathBuf;
 
@@ -59,7 +60,7 @@ pub fn run(args: Args) -> super::Outcome {
     };
     // What a model says costs nothing to say again.
     let no_cache = args.no_cache || matches!(meter, Meter::Model(_));
-    let (table, cached) = machine::measured(&analysis, &open, &settings, &meter, no_cache)?;
+    let (table, cached) = machine::measured(&analysis, &open, (&settings, &meter), no_cache, &progress::monitor())?;
     if let Some(path) = &args.output {
         show::write_json(path, &table)?;
     }

@@ -1,12 +1,13 @@
 //! What goes on, for what takes longer than a moment: a bar on a terminal, elsewhere a line now and then.
 
 use super::talk::{self, Shows};
+use crate::job::{Event, Monitor, Steps};
 use crate::tune::Tick;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{LazyLock, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,23 @@ pub fn without_bars<T>(write: impl FnOnce() -> T) -> T {
     }
 }
 
+/// Shows what a job tells.
+pub fn monitor() -> Monitor {
+    let work = Mutex::new(Vec::<Progress>::new());
+    Monitor::new(move |event| {
+        let Ok(mut work) = work.lock() else { return };
+        match (event, work.last()) {
+            (Event::Begin { what, steps }, _) => work.push(Progress::of(what, steps)),
+            (Event::End, _) => drop(work.pop()),
+            (Event::Note(text), _) => talk::say(text),
+            (Event::Step(steps), Some(inner)) => inner.step(steps),
+            (Event::At(done, total), Some(inner)) => inner.at(done, total),
+            (Event::Trained(tick), Some(inner)) => inner.tick(tick),
+            _ => {}
+        }
+    })
+}
+
 impl Progress {
     /// Nothing is done yet of `total` steps of `what`.
     pub fn new(what: &str, total: usize) -> Progress {
@@ -67,6 +85,16 @@ impl Progress {
     /// Something that tells no steps.
     pub fn waiting(what: &str) -> Progress {
         Progress::styled(what, None, "{spinner} {msg}, {elapsed}")
+    }
+
+    /// Something of these steps.
+    fn of(what: &str, steps: Steps) -> Progress {
+        match steps {
+            Steps::Of(total) => Progress::new(what, total),
+            Steps::Open => Progress::open(what),
+            Steps::None => Progress::waiting(what),
+            Steps::Training => Progress::training(),
+        }
     }
 
     fn styled(what: &str, total: Option<u64>, template: &str) -> Progress {

@@ -1,16 +1,20 @@
 //! `secateur sensitivity`: which groups do the outputs depend on?
 
-use super::calibration::read;
-use super::choice::{formula, gradients};
+use super::data::opened;
 use super::device::On;
-use super::progress::Progress;
+use super::progress::{self, Progress};
 use super::{Exit, Failure, show, source};
 use crate::axes::Group;
+use crate::axes::places;
 use crate::draw::{Chart, Line};
-use crate::plan::places;
-use crate::score::Context;
+use crate::feed;
+use crate::ir::Model;
+use crate::job::samples::batches;
+use crate::job::selection::{check_criterion, gradients};
+use crate::score::{Context, Formula};
 use crate::sensitivity::{Ablation, RATIOS, curve};
-use crate::stats::{Measured, Samples};
+use crate::sizes::Given;
+use crate::stats::{Batches, Measured, Samples};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -71,12 +75,13 @@ struct Point {
 
 pub fn run(args: Args) -> super::Outcome {
     args.on.check()?;
-    let formula = formula(&args.criterion)?;
+    let formula: Formula = args.criterion.parse().map_err(Failure::usage)?;
+    check_criterion(&formula)?;
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
-    let few = read(&args.calib, None, &model, args.run_samples as usize)?;
+    let few = read(&args.calib, &model, args.run_samples)?;
     let few = few.feeds().collect::<Result<Vec<_>, _>>().map_err(Failure::new)?;
-    let samples = read(&args.calib, None, &model, args.samples as usize)?;
+    let samples = read(&args.calib, &model, args.samples)?;
     let measured = match formula.needs_data() {
         true => {
             let progress = Progress::open("calibrating");
@@ -84,7 +89,7 @@ pub fn run(args: Args) -> super::Outcome {
         }
         false => None,
     };
-    let gradients = gradients(&formula, &analysis, Some(&samples), args.seed, args.on.device)?;
+    let gradients = gradients(&formula, &analysis, Some(&samples), (args.seed, args.on.device), &progress::monitor())?;
     let (measured, gradients) = (measured.as_ref(), gradients.as_deref());
     let context = Context { analysis: &analysis, seed: args.seed, measured, gradients };
     let ablation = Ablation::new(&analysis, &few)?;
@@ -114,6 +119,12 @@ pub fn run(args: Args) -> super::Outcome {
         false => show::print(&table(&rows))?,
     }
     Ok(Exit::Done)
+}
+
+/// The first samples of a source, a few at a time.
+fn read(spec: &str, model: &Model, count: u32) -> Result<Batches, Failure> {
+    let options = feed::Options { limit: Some(count as usize), ..feed::Options::default() };
+    Ok(batches(opened(spec, model, &Given::default(), &options)?))
 }
 
 fn table(rows: &[Row]) -> String {

@@ -1,20 +1,18 @@
 //! How results are shown: JSON for machines, tables and sentences for people.
 
 use super::{Failure, figures, machine, progress, talk, trials};
-use crate::analysis::Analysis;
-use crate::axes::Group;
 use crate::compare::{Difference, OutputDifference};
 use crate::figures::{plural, share};
-use crate::files;
-use crate::gates::Verdict;
+use crate::job::files;
+use crate::job::gates::Verdict;
+use crate::job::prove::Failed;
 use crate::latency::{Latency, Timing};
 use crate::lossless::{Certificate, Proof};
 use crate::oracle::Setup;
-use crate::prove::Failed;
 use crate::repair::Repaired;
 use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
-use crate::verify::Verification;
+use crate::verify::{Doubled, Verification};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -23,16 +21,13 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use super::talk::say;
-pub use crate::figures::{bytes, count, duration};
+pub use crate::figures::{bytes, count, duration, list};
 
 /// How many lines a list in the summary has at most.
 const LINES: usize = 20;
 
 /// How wide tables and lists are at most, in characters.
 const WIDTH: usize = 100;
-
-/// How many names a list in a line has at most.
-const NAMES: usize = 3;
 
 /// Prints text to stdout. A reader that has gone away is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -49,12 +44,12 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// Writes JSON to a file: whole, or not at all.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
-    write_text(path, &(serde_json::to_string_pretty(value)? + "\n"))
+    Ok(files::write_json(path, value)?)
 }
 
 /// Writes text to a file: whole, or not at all.
 pub fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
-    files::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))
+    Ok(files::write_text(path, text)?)
 }
 
 /// A table without frames; all columns but the first `left` are numbers, set to the right.
@@ -247,12 +242,6 @@ fn sparsity(found: &SparsityReport) -> String {
     out
 }
 
-/// The first few names, and how many there are beside them.
-pub fn list(names: &[String]) -> String {
-    let shown = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > NAMES { format!("{shown}, … {} more", names.len() - NAMES) } else { shown }
-}
-
 /// A paragraph, broken at spaces; all lines but the first are indented by `indent`.
 pub fn wrap(text: &str, indent: usize) -> String {
     let mut lines = vec![String::new()];
@@ -290,25 +279,6 @@ fn pinned(pins: &[PinReport]) -> String {
     out
 }
 
-/// Why nothing is cut; `inexact` says whether inexact groups could be.
-pub fn nothing(analysis: &Analysis, inexact: bool) -> String {
-    let count = |is: &dyn Fn(&&Group) -> bool| analysis.groups.all.iter().filter(is).count();
-    let free = count(&|g| g.is_free() && (inexact || g.inexact.is_empty()));
-    let more = count(&|g| g.is_free()) - free;
-    match (free, more) {
-        (0, 0) => "nothing to prune: no group may be cut (`secateur explain` says why)".to_owned(),
-        (0, n) => format!(
-            "nothing to prune exactly: cutting {} would change the units that stay; --inexact allows that",
-            if n == 1 { "the one group there is".to_owned() } else { format!("any of the {n} groups") }
-        ),
-        (_, 0) => "nothing to prune: the options leave every group whole".to_owned(),
-        (_, n) => format!(
-            "nothing to prune: the options leave every group whole; {} more would be cut with --inexact",
-            plural(n, "group")
-        ),
-    }
-}
-
 /// A group that stays whole, and why.
 pub fn pin_line(pin: &PinReport) -> String {
     format!("  {}, {} units ({}): {}", pin.label, pin.size, list(&pin.places), pin.why)
@@ -327,6 +297,17 @@ pub fn verification(v: &Verification, against: &str) -> String {
     );
     if let Some(rounding) = v.rounding {
         _ = writeln!(out, "  that is in 32 bits; the 16 of the model change its outputs by {rounding:.1e} (relative)");
+    }
+    if !v.constants.is_empty() {
+        let names = list(&v.constants.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>());
+        out += &wrap(&format!("  with {names} as a constant, which decides what is run"), 6);
+    }
+    match &v.double {
+        Some(Doubled::Apart(apart)) => {
+            _ = writeln!(out, "  in double precision, which decides: {:.1e} relative", apart.worst());
+        }
+        Some(Doubled::Unable(why)) => out += &wrap(&format!("  not computed in double precision: {why}"), 6),
+        None => {}
     }
     if !v.meaningful {
         _ = writeln!(

@@ -1,9 +1,8 @@
 //! Arguments that set single weights to zero.
 
-use super::Failure;
-use super::calibration::Calibration;
+use crate::job::Zeros;
 use crate::plan::Share;
-use crate::sparsity::{Method, Options, Pattern, Scope};
+use crate::sparsity::{Method, Pattern, Scope};
 use clap::Args;
 
 /// Zeros among the weights. Alone, no units are cut.
@@ -26,20 +25,9 @@ pub struct Thinning {
     sparsity_method: Option<Method>,
 }
 
-impl Thinning {
-    /// What is asked for, if anything is.
-    pub fn options(&self, calibration: &Calibration) -> Result<Option<Options>, Failure> {
-        let share = self.sparsity.map(|s| Pattern::Share(s.0, self.sparsity_scope));
-        let Some(pattern) = share.or(self.nm) else { return Ok(None) };
-        let method = self.sparsity_method.unwrap_or(match (calibration.is_given(), calibration.refits()) {
-            (false, _) => Method::Magnitude,
-            (true, false) => Method::Wanda,
-            (true, true) => Method::SparseGpt,
-        });
-        if method != Method::Magnitude && !calibration.is_given() {
-            let what = format!("--sparsity-method {method} needs samples");
-            return Err(Failure::usage(what).hint("give some with --calib"));
-        }
-        Ok(Some(Options { pattern, method }))
+impl From<&Thinning> for Zeros {
+    fn from(args: &Thinning) -> Zeros {
+        let share = args.sparsity.map(|s| Pattern::Share(s.0, args.sparsity_scope));
+        Zeros { pattern: share.or(args.nm), method: args.sparsity_method }
     }
 }

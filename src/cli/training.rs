@@ -1,10 +1,11 @@
 //! Arguments about training.
 
+use super::Failure;
 use super::device::On;
-use super::{Failure, show};
-use crate::ir::Model;
-use crate::program::LowerError;
-use crate::tune::{Loss, Optimizer, Options, Penalty, Quantized, Running, Schedule, StateError, Trained, TuneError};
+use crate::job::keys::{number, positive};
+use crate::job::selection::check_gradients;
+use crate::job::training::hinted;
+use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, Trained, TuneError};
 use clap::{Args, ValueEnum};
 use globset::Glob;
 use std::path::Path;
@@ -113,7 +114,7 @@ enum LossName {
 impl Training {
     /// Fails where the build can't train, or not on this device.
     pub fn check(&self) -> Result<(), Failure> {
-        check("tune")?;
+        check_gradients("tune")?;
         self.on.check()
     }
 
@@ -168,68 +169,9 @@ impl Training {
     }
 }
 
-/// Fails where the build can't differentiate; `what` needs that.
-pub fn check(what: &str) -> Result<(), Failure> {
-    match cfg!(feature = "gradients") {
-        true => Ok(()),
-        false => {
-            let failure = Failure::usage(format!("{what}: this build can't differentiate"));
-            Err(failure.hint("build it with `--features gradients`"))
-        }
-    }
-}
-
-/// Says how much of a model is not trained because it is quantized.
-pub fn tell_untrained(model: &Model) {
-    let (weights, tensors) = Quantized::of(model).counts(model);
-    if tensors > 0 {
-        show::say(&format!(
-            "note: {weights} weights in {tensors} tensors are whole numbers (quantized), and are not trained"
-        ));
-    }
-}
-
 /// Why a model could not be trained, with what can be done about it.
 pub fn failure(model: &Path, error: TuneError) -> Failure {
-    hinted(&error, format!("{}: {error}", model.display()))
-}
-
-/// The failure of this text, with what can be done about the error.
-pub fn hinted(error: &TuneError, text: String) -> Failure {
-    let hint = match error {
-        TuneError::NothingToLearn => "give the original model with --teacher, or labels with --labels, or both",
-        TuneError::NothingToTrain => "see `secateur inspect`; patterns of --train and --freeze are for whole names",
-        TuneError::WholeNumbers { .. } => "train the model of floats, and quantize what comes out",
-        TuneError::Few { .. } => "give more samples, or hold out more of them: `--hold-out 2` is every second one",
-        TuneError::NoOutput(_) | TuneError::Outputs { .. } => "a teacher has the student's outputs, in the same order",
-        TuneError::NoFloats => "export the model with its scores as an output: only floats have gradients",
-        TuneError::Teacher(_) => "a teacher has the student's inputs, by the same names",
-        TuneError::Labels(..) => {
-            "labels are classes, one for each position; for numbers give `--task regression` or `--loss mse`"
-        }
-        TuneError::Range(_) => "classes are numbered from 0; a label below 0 does not count",
-        TuneError::Diverged(0) => "the model itself, the teacher or the labels have numbers that are not finite",
-        TuneError::Diverged(_) => "try a lower learning rate (--lr), or a smaller --clip",
-        TuneError::Sample(_) => "leave these samples out, or repair them",
-        TuneError::State(StateError::Other(_)) => {
-            "resume with the same model, samples and options, or leave out --resume to start over"
-        }
-        TuneError::State(StateError::Format { .. }) => "leave out --resume to start over; that overwrites the file",
-        TuneError::Lower(LowerError::Call { .. }) => {
-            "export the model without it, or let `prune --calib` repair what it cuts, which needs no derivatives"
-        }
-        _ => "",
-    };
-    let failure = Failure::new(text);
-    if hint.is_empty() { failure } else { failure.hint(hint) }
-}
-
-fn number(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| format!("`{text}` is not a number"))
-}
-
-pub(super) fn positive(text: &str) -> Result<f64, String> {
-    number(text).and_then(|x| if x > 0.0 { Ok(x) } else { Err("it has to be above 0".into()) })
+    hinted(&error, format!("{}: {error}", model.display())).into()
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

@@ -1,7 +1,7 @@
 //! How trials are shown.
 
 use super::{figures, show};
-use crate::drive::{Driven, Folds, Kept, Searched, Spread, Trial, Tuned};
+use crate::job::search::{Driven, Folds, Kept, Searched, Spread, Trial, Tuned};
 
 /// All that was tried.
 pub fn told(driven: &Driven) -> String {

@@ -1,13 +1,15 @@
 //! `secateur tune`: train a model on the file.
 
 use super::apply;
-use super::data::{self, TaskName, labels};
-use super::progress::Progress;
+use super::data::{self, TaskName};
+use super::progress::{self, Progress};
 use super::source::{self, Dims, Output};
 use super::training::{self, Training};
 use super::{Exit, Failure, figures, show};
 use crate::feed::{self, Samples};
 use crate::ir::Model;
+use crate::job::samples::labels;
+use crate::job::training::tell_untrained;
 use crate::judge::Task;
 use crate::tune::{self, Curve, Keeping, Loss, Options, Teacher, TuneError, Tuned, Wanted};
 use crate::{files, page, prune};
@@ -112,7 +114,7 @@ pub fn run(args: Args) -> super::Outcome {
         every: args.checkpoint_every.map_or(0, |n| n as usize),
         resume: args.resume,
     };
-    training::tell_untrained(&model);
+    tell_untrained(&model, &progress::monitor());
     let progress = Progress::training();
     let tuned = tune::tune(&model, teacher.as_ref(), &samples, &options, &keeping, &|tick| progress.tick(tick))
         .map_err(|e| training::failure(&args.model, e))?;
@@ -175,7 +177,7 @@ impl Args {
         };
         if let Some(path) = &self.report {
             let text = serde_json::to_string_pretty(&report)?;
-            files::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+            show::write_text(path, &text)?;
         }
         let labelled = self.labels.is_some() || task == Task::Perplexity;
         if let Some(path) = &self.html {

@@ -1,9 +1,7 @@
 //! Arguments about training between rounds.
 
-use super::Failure;
-use super::training::{self, positive};
-use crate::autograd::Device;
-use crate::tune::Options;
+use crate::job::Training;
+use crate::job::keys::positive;
 use clap::Args;
 
 /// What is learned after each round.
@@ -23,27 +21,12 @@ pub struct Tuning {
     tune_batch: Option<u32>,
 }
 
-impl Tuning {
-    /// Whether there is training.
-    pub fn is_given(&self) -> bool {
-        self.tune_steps.is_some()
-    }
-
-    /// Fails where the build can't train.
-    pub fn check(&self) -> Result<(), Failure> {
-        if self.is_given() { training::check("--tune-steps") } else { Ok(()) }
-    }
-
-    /// How each round trains, and where.
-    pub fn options(&self, seed: u64, device: Device) -> Options {
-        let usual = Options::default();
-        Options {
-            steps: self.tune_steps.map(|n| n as usize),
-            rate: self.tune_lr.unwrap_or(usual.rate),
-            batch: self.tune_batch.map_or(usual.batch, |n| n as usize),
-            device,
-            seed,
-            ..usual
+impl From<&Tuning> for Training {
+    fn from(args: &Tuning) -> Training {
+        Training {
+            steps: args.tune_steps.map(|n| n as usize),
+            rate: args.tune_lr,
+            batch: args.tune_batch.map(|n| n as usize),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! `secateur verify`: do two models compute the same?
 
 use super::gating::Gating;
-use super::progress::Progress;
+use super::progress::{self, Progress};
 use super::source::{self, Dims, Verification};
 use super::{Exit, Failure, figures, show};
-use crate::gates::{Figures, Suite, Verdict};
+use crate::job::files::file_size;
+use crate::job::gates::{Figures, Suite, Verdict};
 use crate::report::Metrics;
 use crate::verify;
 use serde::Serialize;
@@ -47,10 +48,11 @@ struct Found<'a> {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    args.verification.check()?;
+    let how = args.verification.options();
+    how.check()?;
     let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
     let timed = args.gating.gates().iter().any(|g| g.kind.is_about_time());
-    let given = args.verification.options(args.seed, &args.dims)?;
+    let given = how.options(args.seed, &args.dims.given())?;
     let options = verify::Options { repeats: if timed { given.repeats } else { 0 }, ..given };
     args.dims.check(&a)?;
     let blame = |e: verify::VerifyError| {
@@ -61,8 +63,8 @@ pub fn run(args: Args) -> super::Outcome {
     let progress = Progress::new("verifying", options.samples);
     let found = verify::verify(&subjects, &options, &|done, total| progress.at(done, total)).map_err(blame)?;
     drop(progress);
-    let metrics = args.verification.metrics(args.seed, &args.dims, &a, &b)?;
-    let size = (source::file_size(&args.a, &a), source::file_size(&args.b, &b));
+    let metrics = how.metrics((args.seed, &args.dims.given()), (&a, &b), &progress::monitor())?;
+    let size = (file_size(&args.a, &a), file_size(&args.b, &b));
     let nodes = (a.graph.calls().len() as u64, b.graph.calls().len() as u64);
     let verdicts = args.gating.judge(&Figures::compared(&found, metrics.as_ref(), size, nodes));
     if args.json {

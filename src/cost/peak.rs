@@ -7,7 +7,7 @@
 //! written over operands.
 
 use super::OpenDims;
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Graph, Node, NodeId, ValueId};
 use std::collections::{HashMap, HashSet};
 

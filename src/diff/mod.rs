@@ -8,7 +8,8 @@ mod matching;
 mod nodes;
 mod weights;
 
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::{self, Attribute, Graph, Model, Node, NodeId};
 use matching::Matching;
 use serde::Serialize;

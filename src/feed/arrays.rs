@@ -15,6 +15,8 @@ pub enum ArrayError {
     Shape { name: String, expected: String, found: Vec<usize> },
     #[error("the array {name:?} has elements of type {found}, which can't be read as {expected}")]
     ElementType { name: String, expected: DType, found: DType },
+    #[error("the array {name:?} has a NaN in sample {sample}, counted from 0; leave such samples out")]
+    NotANumber { name: String, sample: usize },
     #[error("the array {name:?} has {count} samples, but {other:?} has {other_count}")]
     Samples { name: String, count: usize, other: String, other_count: usize },
     #[error("the input {name:?} takes {batch} samples at a time, but {other:?} takes {other_batch}")]
@@ -42,6 +44,11 @@ pub(super) fn open(path: &Path, inputs: &[InputSpec]) -> Result<Opened, FeedErro
     let mut add = |input: &InputSpec, tensor: Tensor| -> Result<(), FeedError> {
         let serves = serves(input, &tensor, &mut symbols)?;
         let (name, axis, tensor) = (input.name.clone(), input.batch, converted(input, tensor)?);
+        if let Some(at) = tensor.nan() {
+            let (inner, rows) = (tensor.shape.iter().skip(axis + 1).product::<usize>(), tensor.shape.get(axis));
+            let sample = at / inner.max(1) % rows.copied().unwrap_or(1).max(1);
+            return Err(ArrayError::NotANumber { name, sample }.into());
+        }
         arrays.push(Array { name, tensor, axis, serves });
         Ok(())
     };

@@ -17,8 +17,8 @@ pub use pb::PbError;
 pub use preprocess::{Preprocess, PreprocessError};
 pub use source::{Options, Samples};
 
+use crate::ir::Signature;
 use crate::ir::{Atom, DType, Dim, Payload, Tensor};
-use crate::oracle::Signature;
 use crate::sizes::{Start, Values};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -75,6 +75,8 @@ pub enum FeedError {
     ElementType(String, DType),
     #[error("the dimension {dim} of the input {name:?} has no valid size")]
     Size { name: String, dim: Dim },
+    #[error("the input {name:?} would have {count} elements; no more than {most} are made up, so give smaller sizes")]
+    Large { name: String, count: u128, most: usize },
     #[error("{0}: neither a .npz or .npy file, nor a folder of images or tensors, nor random:N")]
     Source(String),
     #[error("{0:?}: give a number of samples, such as random:64")]
@@ -162,7 +164,7 @@ impl Feed {
             let size =
                 |dim: &Dim| sizes.of(dim).ok_or_else(|| FeedError::Size { name: input.name.clone(), dim: dim.clone() });
             let shape = input.shape.iter().map(size).collect::<Result<Vec<usize>, FeedError>>()?;
-            let count = shape.iter().product();
+            let count = counted(&input.name, &shape)?;
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(stream as u64);
             let values: Vec<f64> = match input.values {
@@ -215,6 +217,18 @@ impl Feed {
     /// What a runner must be made for to run this feed.
     pub fn signature(&self) -> Vec<Signature> {
         self.0.iter().map(|(name, t)| (name.clone(), t.dtype, t.shape.clone())).collect()
+    }
+}
+
+/// No input that is made up has more elements than this.
+const MOST_ELEMENTS: usize = 1 << 26;
+
+/// How many elements an input of a shape has.
+fn counted(name: &str, shape: &[usize]) -> Result<usize, FeedError> {
+    let count = shape.iter().map(|&n| n as u128).fold(1, u128::saturating_mul);
+    match usize::try_from(count) {
+        Ok(count) if count <= MOST_ELEMENTS => Ok(count),
+        _ => Err(FeedError::Large { name: name.to_owned(), count, most: MOST_ELEMENTS }),
     }
 }
 
@@ -300,5 +314,8 @@ mod tests {
         assert!(matches!(Feed::random(&strings, 0), Err(FeedError::ElementType(..))));
         let negative = [spec("x", DType::F32, vec![Dim::symbol("n") - Dim::Fixed(5)])];
         assert!(matches!(Feed::random(&negative, 0), Err(FeedError::Size { .. })));
+        let large = [spec("x", DType::F32, vec![Dim::symbol("n"), Dim::Fixed(i64::MAX), Dim::Fixed(i64::MAX)])];
+        let told = Feed::random(&large, 0).unwrap_err().to_string();
+        assert!(told.starts_with("the input \"x\" would have") && told.ends_with("give smaller sizes"), "{told}");
     }
 }

@@ -130,10 +130,24 @@ fn tensor(bytes: &[u8]) -> Result<Tensor, String> {
         u16 => U16, |v| v.to_le_bytes();
         bool => Bool, |&v| [u8::from(v)];
     }
+    // numpy's halves are no numbers of Rust: they are read as the integers of their bits.
+    if let Some(bits) = as_bits(bytes) {
+        let numbers = tensor(&bits)?;
+        return Ok(Tensor { dtype: DType::F16, ..numbers });
+    }
     // The last one's complaint names the type that the file has.
     let array = ArrayD::<u8>::read_npy(bytes).map_err(|e| e.to_string())?;
     Tensor::new(DType::U8, array.shape().to_vec(), array.iter().copied().collect::<Vec<u8>>())
         .map_err(|e| e.to_string())
+}
+
+/// The file with `u2` in the place of `f2`, if it is one of halves.
+fn as_bits(bytes: &[u8]) -> Option<Vec<u8>> {
+    let header = &bytes[..bytes.iter().position(|&b| b == b'}')?];
+    let at = header.windows(5).position(|w| w == b"'<f2'")?;
+    let mut bits = bytes.to_vec();
+    bits[at + 2] = b'u';
+    Some(bits)
 }
 
 #[cfg(test)]
@@ -156,6 +170,9 @@ mod tests {
             let wrong = tensor(&file(&header(shape), 6)).unwrap_err();
             assert!(wrong.contains("promises") && wrong.contains("24 bytes"), "{wrong}");
         }
+        let halves = header("(2, 3)").replace("<f4", "<f2");
+        let read = tensor(&file(&halves, 3)).unwrap();
+        assert_eq!((read.dtype, read.shape), (DType::F16, vec![2, 3]));
         assert!(tensor(&file(&"(".repeat(30_000), 0)).unwrap_err().contains("brackets"));
         assert!(tensor(b"\x93NUMPY\x02\0\xff\xff\xff\xff{}").unwrap_err().contains("header"));
     }

@@ -8,7 +8,8 @@ use crate::analysis::Analysis;
 use crate::autograd::{Device, Engine, Precision};
 use crate::feed::{Feed, Sizes};
 use crate::ir::{DType, NodeId, Tensor};
-use crate::program::{Builder, Program, Statistics, lower};
+use crate::lowering::lower;
+use crate::program::{Builder, Program, Statistics};
 use crate::verify::input_specs;
 
 /// What is to be known where the flow is no sum over paths.

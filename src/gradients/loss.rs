@@ -12,7 +12,8 @@ use crate::autograd::{Bindings, Engine};
 use crate::feed::{Feed, normal};
 use crate::ir::{Model, Tensor};
 use crate::judge::IGNORED;
-use crate::program::{Builder, Kind, Program, Statistics, Term, lower};
+use crate::lowering::lower;
+use crate::program::{Builder, Kind, Program, Statistics, Term};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

@@ -21,8 +21,7 @@ use crate::autograd::{Device, EngineError};
 use crate::axes::{Group, GroupId};
 use crate::feed::FeedError;
 use crate::ir::TensorError;
-use crate::program::LowerError;
-use crate::score::Formula;
+use crate::lowering::LowerError;
 use crate::stats::Samples;
 use crate::verify::VerifyError;
 use loss::Unlabeled;
@@ -104,18 +103,17 @@ pub enum GradientError {
 }
 
 impl Gradients {
-    /// What a formula's criteria need, as far as it can be measured: without samples, what needs none. `None` where
-    /// they need nothing. `done` is told of every batch.
+    /// What criteria ask for, as far as it can be measured: without samples, what needs none. `None` where that is
+    /// nothing. `done` is told of every batch.
     pub fn wanted(
-        formula: &Formula,
+        wants: BTreeSet<Want>,
         analysis: &Analysis,
         samples: Option<&dyn Samples>,
         seed: u64,
         device: Device,
         done: &dyn Fn(),
     ) -> Result<Option<Arc<Gradients>>, GradientError> {
-        let wants: BTreeSet<Want> =
-            formula.wants().into_iter().filter(|w| samples.is_some() || !w.needs_data()).collect();
+        let wants: BTreeSet<Want> = wants.into_iter().filter(|w| samples.is_some() || !w.needs_data()).collect();
         if wants.is_empty() {
             return Ok(None);
         }

@@ -13,9 +13,10 @@ use crate::autograd::{Bindings, Engine};
 use crate::axes::GroupId;
 use crate::contraction::Contraction;
 use crate::feed::Feed;
+use crate::ir::Signature;
 use crate::ir::{Model, Tensor};
-use crate::oracle::Signature;
-use crate::program::{Builder, Id, Kind, Op, Program, Statistics, lower};
+use crate::lowering::lower;
+use crate::program::{Builder, Id, Kind, Op, Program, Statistics};
 use std::collections::BTreeSet;
 
 /// `Σ over samples |Σ R|`, the inner sum over all positions of a unit. The score is that of the label's class or, without

@@ -87,7 +87,7 @@ pub fn is_statistic(analysis: &Analysis, constant: NodeId) -> bool {
     let (model, graph) = (&analysis.model, &analysis.model.graph);
     graph.uses(ValueId { node: constant, port: 0 }).iter().any(|at| {
         let Some(call) = graph.call(at.node) else { return false };
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let site = Site::new(model, graph, at.node, call, &analysis.facts, &unknowns);
         let statistics = (ops::rule_of(model, call).statistics)(&site);
         statistics.is_some_and(|(mean, variance)| at.slot == mean || at.slot == variance)

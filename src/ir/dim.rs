@@ -240,6 +240,12 @@ impl Atom {
     }
 }
 
+impl From<Atom> for Dim {
+    fn from(atom: Atom) -> Dim {
+        Dim::atom(atom)
+    }
+}
+
 impl From<usize> for Dim {
     fn from(n: usize) -> Dim {
         Dim::Fixed(i64::try_from(n).unwrap_or(i64::MAX))

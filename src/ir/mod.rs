@@ -36,6 +36,12 @@ use std::collections::BTreeMap;
 /// The encoded remainder of a protobuf message: all that the IR does not model. Empty where there is none.
 pub type Extra = bytes::Bytes;
 
+/// The domain of the calls that stand for the boundaries of open bodies. It is never written to a file.
+pub const BODY_DOMAIN: &str = "secateur.body";
+
+/// Name, element type and shape of an input for one run.
+pub type Signature = (String, DType, Vec<usize>);
+
 /// A whole model.
 #[derive(Clone, Debug, Default)]
 pub struct Model {

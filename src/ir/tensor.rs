@@ -196,6 +196,16 @@ impl Tensor {
         })
     }
 
+    /// The position of the first element that is no number (NaN), if there is one.
+    pub fn nan(&self) -> Option<usize> {
+        let raw = || self.raw().ok();
+        match self.dtype {
+            DType::F32 => raw()?.chunks_exact(4).position(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_nan()),
+            dtype if dtype.is_float() => self.to_f64().ok()?.iter().position(|v| v.is_nan()),
+            _ => None,
+        }
+    }
+
     /// The elements as 64-bit integers, if the type is an integer or a boolean.
     pub fn to_i64(&self) -> Option<Vec<i64>> {
         let b = self.raw().ok()?;

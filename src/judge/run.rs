@@ -2,8 +2,9 @@
 
 use super::{Judge, JudgeError, Judgement, Task, next_tokens};
 use crate::feed::{Feed, FeedError, Samples};
+use crate::ir::Signature;
 use crate::ir::{Model, Tensor};
-use crate::oracle::{OracleError, Runner, Setup, Signature};
+use crate::oracle::{OracleError, Runner, Setup};
 use crate::verify::{self, Role, VerifyError};
 
 /// How to judge.

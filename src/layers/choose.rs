@@ -1,9 +1,9 @@
 //! The choice: which layers go, and what a plan's layers are in a model.
 
-use super::{Layer, LayerCut, find, score::score};
+use super::{Layer, find, score::score};
 use crate::analysis::Analysis;
 use crate::ir::{Graph, NodeId, TensorError};
-use crate::plan::{ChooseError, Patterns};
+use crate::plan::{ChooseError, LayerCut, Patterns};
 use crate::verify::VerifyError;
 
 /// Which layers go.

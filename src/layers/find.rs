@@ -10,7 +10,7 @@
 //! So it takes as long as branches are, times how deep they are nested.
 
 use super::{Layer, Layers, Refused};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{DType, Dim, Graph, Model, Node, NodeId, Use, ValueId};
 use crate::ops::{self, Site};
 use std::cell::Cell;
@@ -44,7 +44,7 @@ impl Search<'_> {
     /// The layer that a call merges, or why there is none although it looks like a merge.
     fn at(&self, merge: NodeId) -> Option<Result<Layer, String>> {
         let call = self.graph.call(merge)?;
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let site = Site::new(self.model, self.graph, merge, call, self.facts, &unknowns);
         let rule = ops::rule_of(self.model, call);
         let mut verdict = None;
@@ -161,7 +161,7 @@ impl Search<'_> {
 
     fn multiplies(&self, node: NodeId) -> bool {
         let Some(call) = self.graph.call(node) else { return false };
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let site = Site::new(self.model, self.graph, node, call, self.facts, &unknowns);
         (ops::rule_of(self.model, call).cost)(&site) != Dim::Fixed(0)
     }

@@ -9,25 +9,27 @@
 //! ```
 //!
 //! [`find`] derives the branches from the graph, [`score`] says how much each of them changes, [`choose`] takes those
-//! that change least, and [`crate::passes::bypass`] removes them. [`silenced`] is the reference of the proof: the model
+//! that change least, and [`bypass`] removes them. [`silenced`] is the reference of the proof: the model
 //! as it was, but with zero where the branch's result was.
 
 mod choose;
 mod find;
 pub mod score;
+mod shorten;
 mod silence;
 mod zeroing;
 
 pub use choose::{LayerError, Options, choose, resolve, select};
 pub use find::find;
+pub use shorten::{Shortened, bypass, shorten};
 pub use silence::{silence, silenced};
 pub use zeroing::zeroing;
 
 use crate::analysis::Analysis;
 use crate::cost::{self, Cost, OpenDims};
 use crate::ir::{Graph, NodeId, ValueId};
-use crate::report::LayerReport;
-use serde::{Deserialize, Serialize};
+use crate::plan::LayerCut;
+use serde::Serialize;
 use std::collections::HashMap;
 
 /// What [`find`] finds, in topological order.
@@ -63,25 +65,6 @@ pub struct Refused {
     pub why: String,
 }
 
-/// A layer that goes, in terms of the input file: what a plan says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LayerCut {
-    /// Position in the input file's list of nodes of the call that joins the branch with what bypasses it.
-    pub node: u32,
-    /// That call's operand slot that the branch ends in.
-    pub slot: u16,
-    /// That call's name, for the reader.
-    #[serde(default)]
-    pub name: String,
-    /// How much the layer changes; what is not known is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub score: Option<f64>,
-    /// The constants that nothing but the branch reads, for the reader.
-    #[serde(rename = "where", default)]
-    pub places: Vec<String>,
-}
-
 impl Layer {
     /// Whether neither layer lies within the other, nor is the other.
     pub fn is_apart(&self, other: &Layer) -> bool {
@@ -94,6 +77,24 @@ impl Layer {
         let places = places(graph, self);
         Some(LayerCut { node: graph.origin(self.merge)?, slot: self.slot, name, score, places })
     }
+}
+
+/// A layer that went, or can.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerReport {
+    #[serde(flatten)]
+    pub cut: LayerCut,
+    /// The value that bypasses the branch, and takes its sum's place.
+    pub entry: String,
+    /// The branch's result.
+    pub exit: String,
+    /// Calls that go.
+    pub calls: u64,
+    pub macs: u64,
+    pub params: u64,
+    /// Whether `removed` has constants that make the branch's result zero. It has none where the branch shares them, or
+    /// where no constant does so.
+    pub in_removed: bool,
 }
 
 /// What goes with each of these layers, and what that costs.

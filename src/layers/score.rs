@@ -13,12 +13,14 @@
 
 use super::{Layer, LayerError, find};
 use crate::axes::{self, Axes};
+use crate::facts::Facts;
 use crate::feed::{self, Samples};
-use crate::infer::{self, Facts};
+use crate::infer;
 use crate::ir::{Model, NodeId, Tensor, ValueId};
 use crate::ops;
 use crate::oracle::Runner;
-use crate::passes::{self, Pipeline, Settings};
+use crate::passes;
+use crate::pipelines;
 use crate::save;
 use crate::verify::{self, Role, VerifyError};
 use crate::widen::{widened, widened_feed};
@@ -100,8 +102,7 @@ fn add_cosines(x: &Tensor, y: &Tensor, (sum, count): &mut (f64, usize)) {
 /// The geometric mean of the gains of each layer's weights.
 fn estimated(model: &Model, layers: &[Layer]) -> Result<Vec<f64>, LayerError> {
     let mut folded = model.clone();
-    let pipeline: Pipeline = FOLD.parse().map_err(|e| LayerError::Fold(format!("{e}")))?;
-    pipeline.run(&mut folded, Settings::default()).map_err(|e| LayerError::Fold(e.to_string()))?;
+    pipelines::run(FOLD, &mut folded).map_err(|e| LayerError::Fold(e.to_string()))?;
     let facts = infer::infer(&folded);
     let weights = Weights { model: &folded, axes: axes::analyze(&folded, &facts), facts };
     // The merges are still there, whatever became of the branches.

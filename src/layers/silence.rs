@@ -1,10 +1,10 @@
 //! Zero in a branch's place: what a model without the layer must compute the same as.
 
-use super::LayerCut;
 use crate::infer;
 use crate::ir::{DType, Graph, Model, NodeId, Tensor, Use, ValueId};
 use crate::passes::new_constant;
-use crate::prune;
+use crate::pipelines;
+use crate::plan::LayerCut;
 use std::collections::{HashMap, HashSet};
 
 /// The model with zero for the results of these layers' branches, whatever the branches compute: the reference of the
@@ -15,7 +15,7 @@ pub fn silenced(original: &Model, layers: &[LayerCut]) -> Model {
         return model;
     }
     // What comes out of a call with bodies has a type only once these are open.
-    let whole = prune::unfolded(original).unwrap_or_else(|_| original.clone());
+    let whole = pipelines::unfolded(original).unwrap_or_else(|_| original.clone());
     let (facts, values) = (infer::infer(&whole), whole.graph.values_by_name());
     let mut taken = model.graph.all_names();
     let calls = model.graph.calls().into_iter();

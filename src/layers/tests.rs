@@ -1,7 +1,8 @@
-use super::{LayerCut, Options, choose, find, resolve, score::score, silenced};
+use super::{Options, choose, find, resolve, score::score, silenced};
 use crate::analysis::Analysis;
 use crate::infer::infer;
 use crate::ir::{self, Graph, Model, Tensor};
+use crate::plan::LayerCut;
 use insta::assert_snapshot;
 
 fn model(text: &str) -> Model {

@@ -3,7 +3,7 @@
 
 use super::Layer;
 use crate::apply::Removed;
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Graph, Model, NodeId, Origin, ValueId};
 use crate::ops::{self, Site};
 use std::cell::Cell;
@@ -58,7 +58,7 @@ impl Walk<'_> {
     /// Whether a call's results are zero where these operands are.
     fn is_zero(&self, node: NodeId, at: impl Fn(usize) -> bool) -> bool {
         let Some(call) = self.graph.call(node) else { return false };
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let site = Site::new(self.model, self.graph, node, call, self.facts, &unknowns);
         let zeros: Vec<bool> = (0..usize::from(call.arity)).map(at).collect();
         (ops::rule_of(self.model, call).zero)(&site, &zeros)

@@ -5,9 +5,9 @@ use super::sources;
 use super::tensor::Zeros;
 use super::{LoadError, tensor, types};
 use crate::ir::{
-    Call, Constant, Extra, Form, Graph, Input, Node, NodeId, Origin, Output, Tensor, Use, ValueId, ValueInfo,
+    BODY_DOMAIN, Call, Constant, Extra, Form, Graph, Input, Node, NodeId, Origin, Output, Tensor, Use, ValueId,
+    ValueInfo,
 };
-use crate::ops::body::DOMAIN;
 use crate::proto::*;
 use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
@@ -218,7 +218,7 @@ impl Body {
         if p.op_type().is_empty() {
             return Err(LoadError::NoOperator { node: who });
         }
-        if p.domain() == DOMAIN {
+        if p.domain() == BODY_DOMAIN {
             return Err(LoadError::Reserved { node: who });
         }
         let operands = mem::take(&mut p.input);

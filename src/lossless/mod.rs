@@ -17,9 +17,8 @@ use sites::{Part, Place};
 pub(crate) use surroundings::Surroundings;
 
 use crate::analysis::Analysis;
-use crate::axes::{Group, GroupId, KeepSets, Kept};
+use crate::axes::{self, Group, GroupId, KeepSets, Kept};
 use crate::ir::NodeId;
-use crate::plan;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
@@ -180,7 +179,7 @@ impl Merged {
         let graph = &analysis.model.graph;
         let certificate = |(&id, free): (&GroupId, &FreeUnits)| Certificate {
             group: id.to_string(),
-            places: plan::places(&analysis.model, analysis.groups.get(id)),
+            places: axes::places(&analysis.model, analysis.groups.get(id)),
             readers: free.readers.iter().map(|&n| graph.label(n).to_owned()).collect(),
             units: free.proved.iter().map(|(&unit, proof)| Free { unit, proof: proof.clone() }).collect(),
         };

@@ -1,9 +1,10 @@
 //! What both analyses look at: the model, the leaves that matter, and the contractions by call.
 
 use crate::analysis::Analysis;
-use crate::axes::{Axes, Binding, Granularity, Group, Var};
+use crate::axes::{Axes, Binding, Group, Var};
 use crate::contraction::Contraction;
 use crate::ir::{Dim, Graph, NodeId, Tensor, ValueId};
+use crate::ops::Granularity;
 use crate::ops::{self, Rule, Site, Sum, body};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -40,7 +41,7 @@ impl<'a> Surroundings<'a> {
             Some((node, all.pop().filter(|_| all.is_empty() && sums == 1)?))
         };
         let contractions: HashMap<_, _> = contractions.into_iter().filter_map(alone).collect();
-        let writable = crate::repair::writable(analysis).into_iter().collect();
+        let writable = crate::contraction::writable(analysis).into_iter().collect();
         Surroundings { analysis, wanted, contractions, writable }
     }
 
@@ -96,7 +97,7 @@ impl<'a> Surroundings<'a> {
         T: Default,
     {
         let Analysis { model, facts, .. } = self.analysis;
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let Some(call) = model.graph.call(node) else { return T::default() };
         see(&Site::new(model, &model.graph, node, call, facts, &unknowns), ops::rule_of(model, call))
     }

@@ -7,7 +7,7 @@
 //! chip. Newer chips take less of all; shares of a budget depend on the ratios alone.
 
 use crate::cost::{Cost, OpenDims};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{DType, Graph, NodeId, ValueId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

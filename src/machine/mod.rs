@@ -15,7 +15,6 @@ mod price;
 mod profile;
 mod rapl;
 mod table;
-mod trial;
 
 pub use cache::Cache;
 pub use correct::{Corrected, Measured, Round, corrected};
@@ -27,7 +26,6 @@ pub use price::Prices;
 pub use profile::{Meter, Settings, profile};
 pub use rapl::Rapl;
 pub use table::{Along, Entry, Quantity, Skipped, Table, TableError};
-pub use trial::{Trial, TrialError};
 
 #[cfg(test)]
 mod tests;

@@ -5,13 +5,13 @@ use crate::analysis::Analysis;
 use crate::apply::refit_call;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::OpenDims;
+use crate::facts::{Fact, Facts};
 use crate::feed::Feed;
-use crate::infer::{Fact, Facts};
 use crate::ir::{
     DType, Dim, Extra, Graph, Input, Model, Node, NodeId, Store, Tensor, TensorType, Type, Use, ValueId, ValueInfo,
 };
-use crate::passes::{Pipeline, Settings, new_constant};
-use crate::prune::SIMPLIFY;
+use crate::passes::new_constant;
+use crate::pipelines::{self, SIMPLIFY};
 use std::collections::HashMap;
 
 /// A model of one piece, and what to feed it.
@@ -81,8 +81,7 @@ fn predicted(analysis: &Analysis, piece: &Piece, keep: &KeepSets, open: &OpenDim
 /// As it will be after the cut: normalizations folded, say. What can't be simplified stays as it is.
 fn simplified(model: Model) -> Model {
     let mut simple = model.clone();
-    let done = SIMPLIFY.parse::<Pipeline>().ok().and_then(|p| p.run(&mut simple, Settings::default()).ok());
-    if done.is_some() { simple } else { model }
+    if pipelines::run(SIMPLIFY, &mut simple).is_ok() { simple } else { model }
 }
 
 struct Cutting<'a> {

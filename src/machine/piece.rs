@@ -8,7 +8,6 @@ use crate::analysis::Analysis;
 use crate::axes::{Group, Shape, Var};
 use crate::cost::{self, OpenDims};
 use crate::ir::{Attribute, Call, NodeId, ValueId};
-use crate::ops;
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -51,7 +50,7 @@ fn is_run(analysis: &Analysis, node: NodeId) -> bool {
     let graph = &analysis.model.graph;
     let Some(call) = graph.call(node) else { return false };
     let computed = graph.operands(node).into_iter().flatten().any(|v| graph.constant(v.node).is_none());
-    computed && call.domain != ops::body::DOMAIN && call.graphs().next().is_none()
+    computed && call.domain != crate::ir::BODY_DOMAIN && call.graphs().next().is_none()
 }
 
 /// A call and those that go with it.

@@ -2,7 +2,7 @@
 
 use super::dims::{agree, elements, expect_rank};
 use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

@@ -16,12 +16,9 @@
 use super::dims;
 use super::site::normalize_axis;
 use super::{AxisRule, Rule, Site, zero};
-use crate::infer::{Element, Fact};
-use crate::ir::{Attribute, Call, DType, Dim, Graph, NodeId, ValueId};
+use crate::facts::{Element, Fact};
+use crate::ir::{Attribute, BODY_DOMAIN, Call, DType, Dim, Graph, NodeId, ValueId};
 use std::ops::Range;
-
-/// The domain of the boundaries. It is never written to a file.
-pub const DOMAIN: &str = "secateur.body";
 
 /// The operator that makes what a body gets.
 pub const ENTER: &str = "Enter";
@@ -87,12 +84,12 @@ pub fn layout(call: &Call, opset: i64) -> Option<Layout> {
 
 /// Whether the call stands for the edge of a body that was opened.
 pub fn is_boundary(call: &Call) -> bool {
-    call.domain == DOMAIN
+    call.domain == BODY_DOMAIN
 }
 
 /// Whether the call is one with open bodies.
 pub fn is_open(call: &Call) -> bool {
-    call.domain == DOMAIN && call.op != ENTER
+    call.domain == BODY_DOMAIN && call.op != ENTER
 }
 
 /// Whether only one of an open call's bodies runs.
@@ -113,7 +110,7 @@ pub fn entering(call: &Call) -> usize {
 
 /// The call whose open body gets its values from this one.
 pub fn owner(graph: &Graph, enter: NodeId) -> Option<NodeId> {
-    graph.call(enter).filter(|c| c.domain == DOMAIN && c.op == ENTER)?;
+    graph.call(enter).filter(|c| c.domain == BODY_DOMAIN && c.op == ENTER)?;
     let uses = graph.results(enter).flat_map(|v| graph.uses(v)).map(|u| u.node);
     uses.filter(|&n| graph.call(n).is_some_and(is_open)).find(|&n| {
         let entering = graph.call(n).map_or(0, entering);

@@ -2,7 +2,7 @@
 //! whatever goes in or comes out stays whole; but what follows is known to have a rank, and can be cut.
 
 use super::{Rule, Site};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{Dim, Graph, Node, TensorType};
 
 pub const RULES: super::Family = &[("If", Rule { infer, ..Rule::OPAQUE })];

@@ -7,7 +7,7 @@ use super::content::{self, Binary, carry, number, scalar, settled, small, spread
 use super::lower::elementwise::{exact_gelu, tanh_gelu};
 use super::lower::pairs;
 use super::{AxisRule, Interval, Rule, Scales, Site, bounds, scales, zero};
-use crate::infer::{Element, Fact};
+use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim, Tensor};
 use crate::program::{Args, Compare, Term};
 

@@ -4,7 +4,7 @@
 //! are numbers, rounded to the element type after each step, as the run rounds them. Whatever can't be said for
 //! certain is [`Element::Unknown`], element by element.
 
-use crate::infer::{CONTENT_LIMIT, Element, Fact, count};
+use crate::facts::{CONTENT_LIMIT, Element, Fact, count};
 use crate::ir::{DType, Dim};
 
 /// The lengths of a shape that is small enough to hold elements.

@@ -3,7 +3,7 @@
 use super::attention::{Cached, divide, mask_text, refit_heads, scale_of, wants};
 use super::dims::{agree, elements, expect_rank, expect_vector};
 use super::{AxisRule, Cut, End, Refit, Rule, Site, lower};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

@@ -3,7 +3,7 @@
 use super::dims::{agree, elements, expect_rank, expect_vector};
 use super::window::{Window, list};
 use super::{AxisRule, Bias, Cut, Refit, Rule, Site, Slide, Sum, lower, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

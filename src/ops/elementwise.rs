@@ -5,7 +5,7 @@
 
 use super::content::{self, carry, number, scalar, settled};
 use super::{AxisRule, Interval, Refit, Rule, Scales, Site, bounds, lower, scales, zero};
-use crate::infer::{Element, Fact};
+use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim};
 use crate::program::{Compare, Map};
 

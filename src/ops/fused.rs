@@ -4,7 +4,7 @@ use super::conv::{Texts, conv_cost, conv_shape, refit_group};
 use super::dims::elements;
 use super::matmul::{gemm_axes, gemm_cost, gemm_shape, matmul_shape, product_shape};
 use super::{AxisRule, Rule, Site, lower, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

@@ -8,7 +8,7 @@
 use super::content::{carry, elements, flat, select, small};
 use super::site::normalize_axis;
 use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
-use crate::infer::{Element, Fact};
+use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim};
 use std::collections::BTreeSet;
 

@@ -5,7 +5,7 @@ use super::dims::row;
 use super::matmul::{gemm_cost, gemm_shape, gemm_text, matmul_cost, matmul_shape, matmul_text};
 use super::qlinear::{is_channels_last, reordered};
 use super::{AxisRule, End, Rule, Site};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

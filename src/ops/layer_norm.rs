@@ -3,7 +3,7 @@
 use super::dims::{agree, expect_rank, row};
 use super::norm::without_content;
 use super::{AxisRule, Cut, Refit, Rule, Site, lower};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

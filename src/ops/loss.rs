@@ -2,7 +2,7 @@
 //! each other: only types are known.
 
 use super::{Rule, Site, lower};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::Dim;
 
 pub const RULES: &[(&str, Rule)] =

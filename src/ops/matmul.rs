@@ -2,7 +2,7 @@
 
 use super::dims::{agree, broadcast, elements};
 use super::{AxisRule, Bias, Rule, Site, Sum, lower, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::Dim;
 
 pub const RULES: &[(&str, Rule)] = &[("MatMul", MATMUL), ("Gemm", GEMM)];

@@ -5,7 +5,7 @@
 
 use super::dims::row;
 use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

@@ -16,6 +16,7 @@ mod einsum;
 mod elementwise;
 mod fused;
 mod gather;
+mod granularity;
 mod integer;
 mod interval;
 mod layer_norm;
@@ -53,6 +54,7 @@ mod softmax;
 pub mod testing;
 mod window;
 
+pub use granularity::{Granularity, GranularityError};
 pub use interval::{Interval, bounds};
 pub use movement::known_margins;
 pub use random::is_random;
@@ -60,8 +62,7 @@ pub use reshape::reshape_target;
 pub use scales::Scales;
 pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};
 
-use crate::axes::Granularity;
-use crate::infer::{Fact, Facts};
+use crate::facts::{Fact, Facts};
 use crate::ir::{Call, Dim, Model, NodeId};
 use crate::program::{Args, Term};
 use std::cell::Cell;
@@ -366,7 +367,7 @@ pub fn rule(domain: &str, op: &str) -> Option<&'static Rule> {
 /// that can't make a result without the data, and without which the other constants can't make it zero.
 pub fn factors(model: &Model, facts: &Facts, node: NodeId) -> Vec<u16> {
     let Some(call) = model.graph.call(node) else { return vec![] };
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
     let rule = rule_of(model, call);
     let tensor = |slot: u16| site.tensor(usize::from(slot));
@@ -384,7 +385,7 @@ pub fn factors(model: &Model, facts: &Facts, node: NodeId) -> Vec<u16> {
 /// operator that nobody knows.
 pub fn is_function(model: &Model, call: &Call) -> bool {
     let known = rule(&call.domain, &call.op).is_some() && !model.is_local(call);
-    known && call.graphs().next().is_none() && call.domain != body::DOMAIN && !random::is_random(call)
+    known && call.graphs().next().is_none() && call.domain != crate::ir::BODY_DOMAIN && !random::is_random(call)
 }
 
 /// The names of all operators that have a rule, sorted.

@@ -2,7 +2,8 @@
 
 use super::{Cut, Refit, rule_of};
 use crate::axes::{Axes, Groups, KeepSets, analyze};
-use crate::infer::{Element, Facts, infer};
+use crate::facts::{Element, Facts};
+use crate::infer::infer;
 use crate::ir::{
     Attribute, Call, Constant, DType, Dim, Extra, Form, Input, Model, Node, NodeId, Origin, Tensor, TensorType, Type,
     Use, ValueId, ValueInfo,
@@ -161,7 +162,7 @@ impl Net {
             results: graph.results(node).map(shape).collect(),
             labels: &labels,
         };
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let call = graph.call(node).expect("a call");
         let site = Site::new(&self.model, graph, node, call, &facts, &unknowns);
         (rule_of(&self.model, call).refit)(&site, &cut)
@@ -185,7 +186,7 @@ impl Net {
 
     pub fn is_identity(&self, value: ValueId) -> bool {
         let facts = self.facts();
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let call = self.model.graph.call(value.node).expect("a call");
         let site = Site::new(&self.model, &self.model.graph, value.node, call, &facts, &unknowns);
         (rule_of(&self.model, call).is_identity)(&site)

@@ -2,7 +2,7 @@
 
 use super::dims::{expect_rank, expect_vector, row};
 use super::{AxisRule, Interval, Rule, Scales, Site, lower, normalize_axis, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 
 pub const RULES: &[(&str, Rule)] = &[
     ("BatchNormalization", BATCH_NORMALIZATION),

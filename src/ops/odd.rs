@@ -3,9 +3,10 @@
 
 use super::known;
 use super::testing::Case;
+use crate::ir::Signature;
 use crate::ir::{Model, Node};
-use crate::oracle::Signature;
-use crate::program::{Builder, Statistics, lower};
+use crate::lowering::lower;
+use crate::program::{Builder, Statistics};
 
 /// Calls for operators that have none below.
 const PLAIN: [&str; 3] = ["=2 8 5 5", "=2 8 5 5, =8 1 1", "=2 8 5 5, =i64[0 1], =2 8 5 5"];

@@ -3,7 +3,7 @@
 use super::dims::{agree, expect_rank};
 use super::matmul::matmul_cost;
 use super::{AxisRule, Cut, Refit, Rule, Site, lower};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[("com.microsoft.MatMulNBits", MATMUL_N_BITS)];

@@ -3,7 +3,7 @@
 use super::dims::expect_rank;
 use super::window::Window;
 use super::{AxisRule, Rule, Site, bounds, lower, scales, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

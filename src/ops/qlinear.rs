@@ -5,7 +5,7 @@ use super::dims::{broadcast, row};
 use super::pool::{global_shape, pool_shape};
 use super::softmax::normalized;
 use super::{AxisRule, End, Rule, Site, reduce, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::Dim;
 
 pub const RULES: &[(&str, Rule)] = &[

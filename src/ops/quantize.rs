@@ -2,7 +2,7 @@
 
 use super::dims::{agree, row};
 use super::{AxisRule, End, Rule, Site, lower, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

@@ -2,7 +2,7 @@
 //! what they draw depends on the shape, so their axes are pinned.
 
 use super::{Rule, Site, lower};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{Call, DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

@@ -6,7 +6,7 @@
 use super::content::{self, carry, flat, indices, settled, small};
 use super::site::{Open, normalize_axis};
 use super::{AxisRule, Rule, Site, lower, zero};
-use crate::infer::{Element, Fact};
+use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim};
 use crate::program::{Args, Term};
 

@@ -7,7 +7,7 @@
 use super::content::{carry, elements, flat, select, small};
 use super::site::normalize_axis;
 use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
-use crate::infer::{Element, Fact};
+use crate::facts::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

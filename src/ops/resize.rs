@@ -2,7 +2,7 @@
 
 use super::dims::{expect_rank, row};
 use super::{AxisRule, Cut, Refit, Rule, Site, lower, normalize_axis, zero};
-use crate::infer::{Element, Fact};
+use crate::facts::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

@@ -2,7 +2,7 @@
 
 use super::dims::{elements, expect_vector};
 use super::{AxisRule, Rule, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::Dim;
 
 pub const RULES: &[(&str, Rule)] = &[("com.example.ScaleShift", SCALE_SHIFT)];

@@ -4,7 +4,7 @@ use super::content::scalar;
 use super::select::passing;
 use super::site::normalize_axis;
 use super::{AxisRule, Rule, Site, lower, zero};
-use crate::infer::{Element, Fact};
+use crate::facts::{Element, Fact};
 
 pub const RULES: &[(&str, Rule)] = &[
     ("CumSum", Rule { lower: lower::scan::running_sum, ..CUMULATIVE }),

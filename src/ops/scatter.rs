@@ -5,7 +5,7 @@ use super::content::{carry, elements, flat, indices, small};
 use super::dims::{expect_rank, row};
 use super::site::normalize_axis;
 use super::{AxisRule, Rule, Site, lower, zero};
-use crate::infer::{Element, Fact};
+use crate::facts::{Element, Fact};
 use crate::ir::Dim;
 
 pub const RULES: &[(&str, Rule)] = &[

@@ -3,7 +3,7 @@
 use super::content::{elements, indices, number, scalar, small};
 use super::site::normalize_axis;
 use super::{AxisRule, Refit, Rule, Site, lower, zero};
-use crate::infer::{Element, Fact};
+use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

@@ -7,7 +7,7 @@ use super::broadcast::broadcast;
 use super::content::{carry, elements, flat, number, scalar, select, small, spread};
 use super::site::normalize_axis;
 use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
-use crate::infer::{CONTENT_LIMIT, Element, Fact};
+use crate::facts::{CONTENT_LIMIT, Element, Fact};
 use crate::ir::{Attribute, DType, Dim, Tensor};
 use std::collections::HashSet;
 

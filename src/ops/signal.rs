@@ -3,7 +3,7 @@
 use super::dims::{agree, expect_rank, row};
 use super::site::normalize_axis;
 use super::{AxisRule, Rule, Site, zero};
-use crate::infer::Fact;
+use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[

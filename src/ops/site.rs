@@ -1,6 +1,6 @@
 //! A call with what is known around it, and what a cut does to it.
 
-use crate::infer::{Fact, Facts, fresh_unknown};
+use crate::facts::{Fact, Facts, fresh_unknown};
 use crate::ir::{Attribute, Call, DType, Dim, Graph, Model, NodeId, Tensor, ValueId};
 use std::cell::Cell;
 

@@ -6,7 +6,8 @@
 
 use super::{Cut, Refit, Site, Slide, rule_of};
 use crate::axes::{Axes, Groups, KeepSets, Kept, analyze};
-use crate::infer::{Facts, infer};
+use crate::facts::Facts;
+use crate::infer::infer;
 use crate::ir::{
     Attribute, Call, Constant, DType, Dim, Extra, Form, Input, Model, Node, NodeId, Origin, Store, Tensor, TensorType,
     Type, Use, ValueId, ValueInfo,
@@ -43,7 +44,7 @@ impl Case {
     }
 
     fn with_site<T>(&self, facts: &Facts, see: impl FnOnce(&Site) -> T) -> T {
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let graph = &self.model.graph;
         let call = graph.call(self.call).expect("a call");
         see(&Site::new(&self.model, graph, self.call, call, facts, &unknowns))

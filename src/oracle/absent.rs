@@ -1,8 +1,8 @@
 //! Stands in for the engine in a build without tract: it can't be made, so nothing else is ever asked of it.
 
-use super::{OracleError, Plan, Signature};
+use super::{OracleError, Plan};
 use crate::feed::Feed;
-use crate::ir::Tensor;
+use crate::ir::{Signature, Tensor};
 use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;

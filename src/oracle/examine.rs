@@ -1,7 +1,8 @@
 //! A look at a model before tract gets it: what tract would get wrong or die of is refused.
 
+use super::OracleError;
 use super::steps::attribute;
-use super::{OracleError, Signature};
+use crate::ir::Signature;
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::prelude::*;

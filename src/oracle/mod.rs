@@ -42,14 +42,11 @@ mod sparse;
 mod steps;
 
 use crate::feed::Feed;
-use crate::ir::{DType, Tensor};
+use crate::ir::{Signature, Tensor};
 use crate::panics;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
-
-/// Name, element type and shape of an input for one run.
-pub type Signature = (String, DType, Vec<usize>);
 
 /// How a runtime runs a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

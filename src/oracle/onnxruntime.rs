@@ -1,8 +1,8 @@
 //! ONNX Runtime: its library is found at run time, by the environment variable `ORT_DYLIB_PATH`.
 
-use super::{OracleError, Signature};
+use super::OracleError;
 use crate::feed::Feed;
-use crate::ir::{DType, Tensor};
+use crate::ir::{DType, Signature, Tensor};
 use ort::environment::Environment;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, TensorElementType};

@@ -1,5 +1,6 @@
 use super::*;
 use crate::compare::Comparison;
+use crate::ir::DType;
 use crate::latency::{Effort, measure};
 use prost::Message;
 use tract_onnx::pb::attribute_proto::AttributeType;

@@ -12,7 +12,7 @@ mod training;
 
 pub use training::Training;
 
-use crate::drive;
+use crate::job::search::Trial as Tried;
 use crate::report::Report;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -91,7 +91,7 @@ fn document(title: &str, body: Markup) -> String {
 /// What was tried on the way to the plan.
 fn trials(report: &Report) -> Vec<Trial> {
     let whole = report.before.cost.macs.max(1) as f64;
-    let shown = |trial: &drive::Trial, chosen: bool| {
+    let shown = |trial: &Tried, chosen: bool| {
         let (score, measure, more_is_better) = match &trial.score.metric {
             // What was lost grows as a share shrinks, and as an error grows.
             Some(m) => (m.after, m.name, (m.before - m.after) * m.drop >= 0.0),

@@ -4,7 +4,7 @@ use super::{ROWS, chart, more, short, summary};
 use crate::compare::Difference;
 use crate::figures;
 use crate::report::{Outcome, Report};
-use crate::verify::Verification;
+use crate::verify::{Doubled, Verification};
 use maud::{Markup, html};
 
 fn content(report: &Report) -> Markup {
@@ -33,6 +33,9 @@ fn ran(report: &Report, v: &Verification) -> Markup {
             " inputs, the cut model and the original with zeros where units are gone differ by "
             (format!("{:.1e}", v.equivalence.worst())) " of the largest output at most (tolerance "
             (format!("{:.0e}", v.tolerance)) ")."
+        }
+        @if let Some(Doubled::Apart(apart)) = &v.double {
+            p { "In double precision, which decides, they differ by " (format!("{:.1e}", apart.worst())) "." }
         }
         @if v.meaningful {
             p.about { "Another input changes the outputs by " (format!("{:.1e}", v.sensitivity)) ", so the check is meaningful." }

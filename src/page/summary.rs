@@ -2,7 +2,7 @@
 
 use super::{chart, section, short};
 use crate::figures;
-use crate::gates::Verdict;
+use crate::job::gates::Verdict;
 use crate::latency::Latency;
 use crate::report::{Outcome, Report};
 use maud::{Markup, html};

@@ -1,7 +1,7 @@
 use super::*;
 use crate::compare::{Difference, OutputDifference};
 use crate::cost::Cost;
-use crate::gates::Verdict;
+use crate::job::gates::Verdict;
 use crate::latency::{Latency, Ratio, Timing};
 use crate::machine::Quantity;
 use crate::oracle;
@@ -37,6 +37,8 @@ fn verification() -> Verification {
         },
         sensitivity: 0.5,
         rounding: None,
+        double: None,
+        constants: vec![],
         tolerance: 1e-3,
         equal: true,
         meaningful: true,

@@ -5,17 +5,20 @@
 //! ([`super::budget`]).
 
 use super::budget::{self, Estimate};
+use super::growth::Shared;
 use super::rules::Rules;
-use super::{Cut, GroupRule, Patterns, Plan, PlanError, VERSION, architecture, places};
+use super::{Cut, GroupRule, Patterns, Plan, PlanError, VERSION, architecture};
 use crate::analysis::Analysis;
 use crate::autograd::Device;
-use crate::axes::{Granularity, Group, GroupId, Shape, Var};
+use crate::axes::{Group, GroupId, Shape, Var, places};
 use crate::cost::{Cost, OpenDims};
 use crate::gradients::{GradientError, Gradients};
 use crate::lossless::{self, Ranges};
 use crate::machine::{EnergyModel, Prices, Table, TableError, grid};
+use crate::ops::Granularity;
 use crate::score::{Context, Formula, ScoreError};
 use crate::stats::{Implied, Measured};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -206,6 +209,7 @@ pub struct Ranking<'a> {
     analysis: &'a Analysis,
     options: &'a Options,
     ranked: Vec<Ranked<'a>>,
+    shared: Shared<'a>,
     /// By the table of the options.
     prices: Option<Prices<'a>>,
 }
@@ -219,7 +223,7 @@ impl<'a> Ranking<'a> {
         };
         let measured = options.measured.as_deref().or(implied.as_ref());
         let weighed = match &options.gradients {
-            None => Gradients::wanted(&options.criterion, analysis, None, options.seed, options.device, &|| ())?,
+            None => Gradients::wanted(options.criterion.wants(), analysis, None, options.seed, options.device, &|| ())?,
             known => known.clone(),
         };
         let context = Context { analysis, seed: options.seed, measured, gradients: weighed.as_deref() };
@@ -252,7 +256,7 @@ impl<'a> Ranking<'a> {
             group.steps = prices.as_ref().map_or_else(Vec::new, |p| group.steps_of(p));
             ranked.push(group);
         }
-        Ok(Ranking { analysis, options, ranked, prices })
+        Ok(Ranking { analysis, options, ranked, shared: Shared::new(analysis), prices })
     }
 
     /// The groups that may lose units.
@@ -266,16 +270,22 @@ impl<'a> Ranking<'a> {
     }
 
     /// The plan for a budget, with the scores of each group times a factor: above 1, it loses less than its scores say.
+    ///
+    /// No cut makes the model larger, unless the budget can't be met without it.
     pub fn plan(&self, budget: Budget, tilt: &[f64]) -> Result<Plan, ChooseError> {
-        let (analysis, ranked) = (self.analysis, &self.ranked);
-        let mut counts = match budget {
-            Budget::Ratio(ratio) => by_ratio(analysis, ranked, ratio),
-            budget => budget::fill(analysis, self.options, ranked, self.prices.as_ref(), budget, tilt)?,
-        };
-        // What is to lose nothing is left as it is.
-        let cuts = budget == Budget::Lossless || counts.iter().zip(ranked).any(|(&n, r)| n < r.group.size);
-        for (count, group) in counts.iter_mut().zip(ranked).filter(|(_, r)| cuts && r.free > 0) {
-            *count = group.allowed(group.group.size - group.free).min(*count);
+        let (analysis, mut tilt) = (self.analysis, tilt.to_vec());
+        let mut ranked = Cow::Borrowed(&self.ranked[..]);
+        let mut counts = self.counts(&ranked, budget, &tilt)?;
+        loop {
+            let cuts: Vec<(Var, Vec<usize>)> = ranked.iter().zip(&counts).map(|(r, &n)| r.kept(n)).collect();
+            let growing = self.shared.growing(&cuts);
+            if growing.is_empty() {
+                break;
+            }
+            let others = (0..ranked.len()).filter(|at| !growing.contains(at));
+            let (fewer, factors): (Vec<Ranked>, Vec<f64>) = others.map(|at| (ranked[at].clone(), tilt[at])).unzip();
+            let Ok(again) = self.counts(&fewer, budget, &factors) else { break };
+            (ranked, tilt, counts) = (Cow::Owned(fewer), factors, again);
         }
         let cut = |(group, &keep): (&Ranked, &usize)| (keep < group.group.size).then(|| group.cut(analysis, keep));
         Ok(Plan {
@@ -288,6 +298,20 @@ impl<'a> Ranking<'a> {
             cuts: ranked.iter().zip(&counts).filter_map(cut).collect(),
             lossless: self.options.lossless.clone(),
         })
+    }
+
+    /// How many units of each of these groups stay.
+    fn counts(&self, ranked: &[Ranked], budget: Budget, tilt: &[f64]) -> Result<Vec<usize>, ChooseError> {
+        let mut counts = match budget {
+            Budget::Ratio(ratio) => by_ratio(self.analysis, ranked, ratio),
+            budget => budget::fill(self.analysis, self.options, ranked, self.prices.as_ref(), budget, tilt)?,
+        };
+        // What is to lose nothing is left as it is.
+        let cuts = budget == Budget::Lossless || counts.iter().zip(ranked).any(|(&n, r)| n < r.group.size);
+        for (count, group) in counts.iter_mut().zip(ranked).filter(|(_, r)| cuts && r.free > 0) {
+            *count = group.allowed(group.group.size - group.free).min(*count);
+        }
+        Ok(counts)
     }
 }
 
@@ -339,6 +363,7 @@ fn names(analysis: &Analysis, group: &Group) -> Vec<String> {
 }
 
 /// A group with its units in order of score.
+#[derive(Clone)]
 pub(super) struct Ranked<'a> {
     pub group: &'a Group,
     pub scores: Vec<f64>,
@@ -394,6 +419,13 @@ impl<'a> Ranked<'a> {
             [] => allowed,
             steps => steps.iter().copied().find(|&n| n >= allowed).unwrap_or(self.group.size),
         }
+    }
+
+    /// The leaf, and its units that stay where so many do.
+    fn kept(&self, keep: usize) -> (Var, Vec<usize>) {
+        let mut units = self.order[self.group.size - keep..].to_vec();
+        units.sort_unstable();
+        (self.group.leaf, units)
     }
 
     fn cut(&self, analysis: &Analysis, keep: usize) -> Cut {

@@ -5,6 +5,7 @@
 
 mod budget;
 mod choose;
+mod growth;
 mod patterns;
 mod price;
 mod rules;
@@ -17,11 +18,8 @@ pub use rules::{GroupRule, GroupRuleError};
 pub use share::{Share, ShareError};
 
 use crate::analysis::Analysis;
-use crate::axes::{Group, KeepSets, Member};
-use crate::ir::Model;
-use crate::layers::LayerCut;
+use crate::axes::{Group, KeepSets};
 use crate::lossless::Ranges;
-use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -49,6 +47,25 @@ pub struct Plan {
     /// are cut like all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lossless: Option<Ranges>,
+}
+
+/// A layer that goes, in terms of the input file: what a plan says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerCut {
+    /// Position in the input file's list of nodes of the call that joins the branch with what bypasses it.
+    pub node: u32,
+    /// That call's operand slot that the branch ends in.
+    pub slot: u16,
+    /// That call's name, for the reader.
+    #[serde(default)]
+    pub name: String,
+    /// How much the layer changes; what is not known is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// The constants that nothing but the branch reads, for the reader.
+    #[serde(rename = "where", default)]
+    pub places: Vec<String>,
 }
 
 /// The units that a group loses.
@@ -195,14 +212,4 @@ pub fn class(analysis: &Analysis, group: &Group) -> u64 {
     readers(analysis, group, &mut text);
     let readers: std::collections::BTreeSet<&str> = text.split(';').collect();
     xxhash_rust::xxh3::xxh3_64(format!("{};{readers:?}", group.kind).as_bytes())
-}
-
-/// Where a group is, for the reader: `conv1.weight[0]`.
-pub fn places(model: &Model, group: &Group) -> Vec<String> {
-    let place = |member: &Member| {
-        let constant = model.graph.constant(member.constant.node)?;
-        Some(format!("{}[{}]", constant.source().unwrap_or(&constant.name), member.axis))
-    };
-    let places: IndexSet<String> = group.members.iter().filter_map(place).collect();
-    places.into_iter().collect()
 }

@@ -8,7 +8,7 @@ use super::choose::{Budget, ChooseError, Options, Ranked};
 use crate::analysis::Analysis;
 use crate::axes::{Axes, KeepSets, Shape, Var};
 use crate::cost::{self, Cost, OpenDims, Walk};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{NodeId, ValueId};
 use crate::machine::{EnergyModel, Prices, Quantity, TableError};
 use std::collections::HashMap;

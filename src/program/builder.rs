@@ -95,7 +95,7 @@ impl Builder {
     }
 
     /// The mistake made so far, if any, which is then forgotten.
-    pub(super) fn take_mistake(&self) -> Option<String> {
+    pub(crate) fn take_mistake(&self) -> Option<String> {
         self.mistake.borrow_mut().take()
     }
 

@@ -4,18 +4,18 @@
 //! of that is settled: a [`Program`] is made for inputs of fixed sizes, it is a list of [`Step`]s in the order in
 //! which they run, and each is one of some forty operations ([`Op`]). What an ONNX operator is made of stands in its
 //! rule ([`crate::ops::Rule::lower`]), written with [`Term`]s. A program can be printed, and knows of no engine;
-//! [`crate::autograd`] runs it.
+//! [`crate::lowering`] writes models as programs, and [`crate::autograd`] runs them.
 
+mod args;
 mod builder;
 mod logits;
-mod lower;
 mod op;
 mod print;
 mod shape;
 mod term;
 
+pub use args::{Args, Moments, Statistics, kind_of};
 pub use builder::Builder;
-pub use lower::{Args, LowerError, Lowered, Moments, Statistics, kind_of, lower};
 pub use op::{Binary, Compare, Kernel, Kind, Literal, Map, Op, Span, Window};
 pub use term::Term;
 

@@ -1,10 +1,30 @@
 //! What each call cost, and what it costs now.
 
 use crate::cost::{self, CallCost, OpenDims};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Dim, Model, NodeId, ValueId};
-use crate::report::{CallReport, CallSize};
+use serde::Serialize;
 use std::collections::HashMap;
+
+/// A call that costs something, before and after.
+#[derive(Clone, Debug, Serialize)]
+pub struct CallReport {
+    /// Its name, or that of its first result.
+    pub name: String,
+    pub op: String,
+    pub before: CallSize,
+    /// `None` if the call is gone.
+    pub after: Option<CallSize>,
+}
+
+/// What a call costs, with the constants that it is the first to read.
+#[derive(Clone, Debug, Serialize)]
+pub struct CallSize {
+    pub macs: u64,
+    pub params: u64,
+    /// The dimensions of its first result, open ones by name; `None` where the rank is not known.
+    pub shape: Option<Vec<String>>,
+}
 
 /// What tells a call in both models: where it stood in the file, and its name.
 type Key<'a> = (Option<u32>, u32, &'a str);

@@ -1,23 +1,12 @@
 //! Units that go without loss: what they added to a sum is taken over by the weights of their twins, or by a bias.
 
 use super::fit::Affine;
-use super::{RepairError, Shared, Task, tasks, write};
+use super::{RepairError, Task, tasks, write};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Var};
-use crate::contraction::Contraction;
-use crate::ir::{Model, NodeId};
+use crate::ir::Model;
 use crate::lossless::{Merged, Stand};
 use faer::Mat;
-
-/// The calls whose weights along a contraction may be changed.
-pub(crate) fn writable(analysis: &Analysis) -> Vec<NodeId> {
-    let graph = &analysis.model.graph;
-    let shared = Shared::of(graph);
-    // Not those that are computed: what they are rounded to is no proof.
-    let is_own = |c: &Contraction| graph.constant(c.weight.node).is_some_and(|c| !shared.is(c));
-    let may = |c: &Contraction| is_own(c) && write::has_constant_bias(analysis, c.node);
-    Contraction::all(analysis).into_iter().filter(may).map(|c| c.node).collect()
-}
 
 /// Lets what stays take over what goes without loss. Nothing else of the model changes.
 pub(crate) fn absorb(

@@ -161,7 +161,7 @@ impl Layout {
 
 /// How a call's constant slides over its data.
 pub(super) fn slides(analysis: &Analysis, node: NodeId) -> Vec<Slide> {
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     let (model, graph) = (&analysis.model, &analysis.model.graph);
     let Some(call) = graph.call(node) else { return vec![] };
     (ops::rule_of(model, call).slides)(&Site::new(model, graph, node, call, &analysis.facts, &unknowns))

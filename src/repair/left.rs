@@ -1,8 +1,9 @@
 //! What a repair left as the cut made it: sums over units that are gone, by calls that were not refitted, and why.
 
-use super::{Repairs, Shared};
+use super::Repairs;
 use crate::analysis::Analysis;
 use crate::axes::{Binding, Group, KeepSets, Kept};
+use crate::contraction::Shared;
 use crate::contraction::{Contraction, Obstacle, is_summed};
 use crate::cost::{self, OpenDims};
 use crate::ir::NodeId;

@@ -125,7 +125,7 @@ fn products(
 /// Whether a call adds nothing where either operand is zero: both are factors.
 fn is_product(analysis: &Analysis, node: NodeId, a: u16, b: u16) -> bool {
     let Some(call) = analysis.model.graph.call(node) else { return false };
-    let unknowns = Cell::new(crate::infer::ASKED);
+    let unknowns = Cell::new(crate::facts::ASKED);
     let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
     let alone = |slot: u16| (0..call.arity).map(|s| s == slot).collect::<Vec<bool>>();
     let adds_nothing = ops::rule_of(&analysis.model, call).adds_nothing;

@@ -1,14 +1,14 @@
 //! Outputs of a contraction that are no longer a choice of the original's, but linear combinations of them.
 
+use super::bias::bias_operand;
 use super::layout::Numbers;
 use super::store;
 use super::write::{self, BiasAt};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
-use crate::contraction::Contraction;
+use crate::contraction::{self, Contraction};
 use crate::ir::{DType, Model, Tensor, TensorError, ValueId};
 use crate::ops::Bias;
-use crate::passes::bias_operand;
 
 /// What each output that is left is made of.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ pub(super) fn is_whole(analysis: &Analysis, keep: &KeepSets, c: &Contraction, ro
 
 fn bias(analysis: &Analysis, c: &Contraction, mix: &Mix, dtype: DType, model: &mut Model) -> Option<Option<BiasAt>> {
     let graph = &analysis.model.graph;
-    let kind = write::bias(analysis, c.node)?;
+    let kind = contraction::bias(analysis, c.node)?;
     let mut base: Vec<f64> = mix.parts.iter().map(|(_, shift)| *shift).collect();
     match kind {
         Bias::Rows { .. } => return None,

@@ -8,6 +8,7 @@
 //! that lost nothing themselves too.
 
 mod absorb;
+mod bias;
 mod candidates;
 mod direct;
 mod fit;
@@ -26,13 +27,13 @@ mod tests;
 mod trace;
 mod write;
 
-pub(crate) use absorb::{absorb, writable};
+pub(crate) use absorb::absorb;
 pub use left::{Unrepaired, unrepaired};
 
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
-use crate::contraction::{self, Contraction, Obstacle, View};
-use crate::ir::{Constant, DType, Graph, Model, NodeId, Tensor, TensorError, ValueId};
+use crate::contraction::{self, Contraction, Obstacle, Shared, View};
+use crate::ir::{DType, Graph, Model, NodeId, Tensor, TensorError, ValueId};
 use crate::stats::{self, Moments, Samples, Stats, StatsError};
 use candidates::Candidate;
 use faer::Mat;
@@ -272,7 +273,7 @@ fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<(Vec<Task>, HashMap<Nod
             continue;
         }
         let weight = match store::constant(&analysis.model, contraction.weight).and_then(|n| graph.constant(n)) {
-            _ if write::bias(analysis, contraction.node).is_none() => Err(Obstacle::Bias),
+            _ if contraction::bias(analysis, contraction.node).is_none() => Err(Obstacle::Bias),
             Some(constant) if shared.is(constant) => Err(Obstacle::Shared),
             Some(_) => analysis.weight(contraction.weight).ok_or(Obstacle::Expression),
             None => Err(Obstacle::Expression),
@@ -315,25 +316,6 @@ fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<(Vec<Task>, HashMap<Nod
 fn name(analysis: &Analysis, weight: ValueId) -> String {
     let constant = store::constant(&analysis.model, weight).and_then(|n| analysis.model.graph.constant(n));
     constant.map(|c| c.source().unwrap_or(&c.name).to_owned()).unwrap_or_default()
-}
-
-/// Constants of the input file that several calls share. They stay shared.
-struct Shared<'a>(HashMap<&'a str, usize>);
-
-impl Shared<'_> {
-    fn of(graph: &Graph) -> Shared<'_> {
-        let mut uses: HashMap<&str, usize> = HashMap::new();
-        for node in graph.constants() {
-            if let Some(source) = graph.constant(node).and_then(|c| c.source()) {
-                *uses.entry(source).or_default() += 1;
-            }
-        }
-        Shared(uses)
-    }
-
-    fn is(&self, constant: &Constant) -> bool {
-        constant.source().is_some_and(|s| self.0.get(s).is_some_and(|&n| n > 1))
-    }
 }
 
 /// Adds all nodes that are computed from a node.

@@ -4,13 +4,14 @@
 //! apart, and the model is run: what stands in a value then is an output, times a factor, plus a constant, or it is not.
 //! Reshapes, transpositions, splits, scales and biases pass; a rotation, a norm or an activation does not.
 
+use super::bias::bias_operand;
 use super::layout::Layout;
 use super::{store, write};
 use crate::analysis::Analysis;
-use crate::contraction::{Contraction, View};
+use crate::contraction::{self, Contraction, View};
 use crate::feed::Feed;
 use crate::ir::{DType, Model, Tensor, Use, ValueId};
-use crate::passes::{bias_operand, new_constant};
+use crate::passes::new_constant;
 use crate::stats::{Probe, StatsError, rows};
 use faer::Mat;
 use std::collections::BTreeMap;
@@ -46,7 +47,7 @@ impl Source {
         };
         let weight = analysis.weight(node.weight)?;
         let layout = Layout::of(analysis, node, &weight.shape)?;
-        write::bias(analysis, node.node)?;
+        contraction::bias(analysis, node.node)?;
         Some(Source { contraction: node.clone(), layout, ends: ends(analysis, ValueId { node: node.node, port: 0 })? })
     }
 }
@@ -157,7 +158,7 @@ fn tagged(analysis: &Analysis, sources: &[Source], run: usize) -> Option<Model> 
         let outputs = shape[layout.row];
         let mut shape = vec![1; rank];
         shape[layout.output] = outputs;
-        let bias = bias_operand(&mut model, c.node, write::bias(analysis, c.node)?, dtype, &shape)?;
+        let bias = bias_operand(&mut model, c.node, contraction::bias(analysis, c.node)?, dtype, &shape)?;
         let tags: Vec<f64> = (0..outputs).map(|o| tag(run, o)).collect();
         let shape = store::present(&model, bias)?.shape;
         replace(&mut model, bias, dtype, &shape, &tags)?;

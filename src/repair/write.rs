@@ -1,16 +1,15 @@
 //! Writing a fit into the model: the weights of a contraction, and what is added to its result.
 
+use super::bias::bias_operand;
 use super::fit::Affine;
 use super::layout::{Layout, Numbers, same};
 use super::{RepairError, Task, store};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
-use crate::contraction::{Contraction, Obstacle};
-use crate::ir::{DType, Model, NodeId, Tensor, TensorError, Use, ValueId};
-use crate::ops::{self, Bias, Site};
-use crate::passes::bias_operand;
+use crate::contraction::{self, Contraction, Obstacle};
+use crate::ir::{DType, Model, Tensor, TensorError, Use, ValueId};
+use crate::ops::Bias;
 use faer::Mat;
-use std::cell::Cell;
 
 /// What is added to a contraction's result, and what it was before the repair.
 pub(super) struct BiasAt {
@@ -37,7 +36,7 @@ pub(super) fn write(
 ) -> Result<Written, RepairError> {
     let c = &task.contraction;
     let (weight, shift) = fitted(analysis, keep, task, maps)?;
-    let shift = match bias(analysis, c.node) {
+    let shift = match contraction::bias(analysis, c.node) {
         Some(Bias::Rows { .. }) => of_rows(c, &shift),
         _ => along_result(analysis, c, &shift),
     };
@@ -125,7 +124,7 @@ pub(super) fn scale(
         let node = task.contraction.node;
         let at = match &task.bias {
             Some(bias) => bias.at,
-            None => bias_operand(model, node, bias(analysis, node)?, dtype, &shape)?,
+            None => bias_operand(model, node, contraction::bias(analysis, node)?, dtype, &shape)?,
         };
         let base = store::present(model, at)?.to_f64().ok()?;
         let sums: Vec<f64> = base.iter().zip(by).map(|(b, (factor, more))| b * factor + more).collect();
@@ -147,7 +146,7 @@ impl Task {
     fn add(&mut self, analysis: &Analysis, model: &mut Model, shift: &Tensor) -> Option<()> {
         if self.bias.is_none() {
             let node = self.contraction.node;
-            let at = bias_operand(model, node, bias(analysis, node)?, shift.dtype, &shift.shape)?;
+            let at = bias_operand(model, node, contraction::bias(analysis, node)?, shift.dtype, &shift.shape)?;
             let base = store::present(model, at)?.to_f64().ok()?;
             self.bias = Some(BiasAt { at, base });
         }
@@ -169,7 +168,7 @@ impl Task {
         let node = self.contraction.node;
         let at = match &self.bias {
             Some(bias) => bias.at,
-            None => bias_operand(model, node, bias(analysis, node)?, dtype, shape)?,
+            None => bias_operand(model, node, contraction::bias(analysis, node)?, dtype, shape)?,
         };
         let base = store::present(model, at)?.to_f64().ok().filter(|b| b.len() == more.len())?;
         let sum: Vec<f64> = base.iter().zip(more).map(|(a, b)| a + b).collect();
@@ -188,37 +187,6 @@ fn added(base: &[f64], shape: &[usize], shift: &Tensor) -> Option<Vec<f64>> {
     let shift = shift.to_f64().ok()?;
     let at = |i: usize| if i % row < part { shift[i / row * part + i % row] } else { 0.0 };
     Some(base.iter().enumerate().map(|(i, b)| b + at(i)).collect())
-}
-
-/// Where a constant can be added to what a call computes, if what is added there already is constant too.
-pub(super) fn bias(analysis: &Analysis, node: NodeId) -> Option<Bias> {
-    let graph = &analysis.model.graph;
-    let is_constant = |slot: u16| {
-        let value = graph.operand(node, usize::from(slot));
-        value.is_none_or(|v| graph.tensor(v).is_some() || analysis.is_computed(v))
-    };
-    law(analysis, node).filter(|bias| match bias {
-        Bias::Operand(slot) | Bias::Rows { slot, .. } => is_constant(*slot),
-        Bias::Behind => true,
-    })
-}
-
-/// Whether a constant can be added to what a call computes, and none that calls compute is added there.
-pub(super) fn has_constant_bias(analysis: &Analysis, node: NodeId) -> bool {
-    let graph = &analysis.model.graph;
-    bias(analysis, node).is_some_and(|bias| match bias {
-        Bias::Operand(slot) | Bias::Rows { slot, .. } => {
-            graph.operand(node, usize::from(slot)).is_none_or(|v| graph.tensor(v).is_some())
-        }
-        Bias::Behind => true,
-    })
-}
-
-fn law(analysis: &Analysis, node: NodeId) -> Option<Bias> {
-    let unknowns = Cell::new(crate::infer::ASKED);
-    let call = analysis.model.graph.call(node)?;
-    let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
-    (ops::rule_of(&analysis.model, call).bias)(&site)
 }
 
 /// The weights after the maps, and what the shifts amount to: the same with the contracted axis of length one.

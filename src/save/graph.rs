@@ -155,7 +155,7 @@ impl Saver {
 
     fn call(&mut self, scope: &Scope, node: NodeId, call: &Call) -> Result<NodeProto, SaveError> {
         let label = call.label();
-        if call.domain == crate::ops::body::DOMAIN {
+        if call.domain == crate::ir::BODY_DOMAIN {
             return Err(SaveError::OpenBody { node: label.to_owned() });
         }
         let mut p: NodeProto = decode(&call.extra, label)?;

@@ -84,6 +84,12 @@ impl FromStr for Formula {
     }
 }
 
+impl fmt::Debug for Formula {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Formula({self})")
+    }
+}
+
 impl fmt::Display for Formula {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let term = |t: &Vec<&Criterion>| t.iter().map(|c| c.name).collect::<Vec<_>>().join("*");

@@ -149,13 +149,6 @@ fn normalize(scores: &mut [f64]) {
     }
 }
 
-/// The units, those with the lowest scores first.
-pub fn ascending(scores: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
-    order
-}
-
 /// Sums `f` of every element over the slices of each unit, member by member.
 fn over_slices(context: &Context, group: &Group, f: impl Fn(f64) -> f64 + Copy) -> Result<Vec<f64>, ScoreError> {
     over_members(context, group, |tensor, axis, units| {

@@ -38,7 +38,7 @@ fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
         let counts = RATIOS.map(|ratio| (ratio * group.size as f64).round() as usize);
         (wanda::WANDA.score(context, group)?, counts.into_iter().filter(|n| (1..=most).contains(n)).collect())
     };
-    let order = super::ascending(&ranks);
+    let order = crate::sensitivity::ascending(&ranks);
     let mut levels = vec![(0, 0.0)];
     for count in counts {
         let error = ablation.without(group, &order[..count])?;

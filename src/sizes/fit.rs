@@ -6,7 +6,8 @@
 //! further inference gets. The number of steps is bounded, so what fits nowhere is given up.
 
 use super::{Input, Lengths, Start, atoms};
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::{Atom, Dim, Model, NodeId, ValueId};
 use crate::ops::{self, Site};
 use std::cell::Cell;
@@ -98,7 +99,7 @@ impl<'a> Search<'a> {
 
     /// The sizes along which windows run.
     fn spaces(&self) -> BTreeSet<Atom> {
-        let (graph, unknowns) = (&self.model.graph, Cell::new(crate::infer::ASKED));
+        let (graph, unknowns) = (&self.model.graph, Cell::new(crate::facts::ASKED));
         let mut spaces = BTreeSet::new();
         for node in graph.calls() {
             let Some(call) = graph.call(node) else { continue };

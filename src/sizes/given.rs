@@ -22,6 +22,10 @@ pub enum SizeError {
     Unknown { name: String, known: String },
     #[error("the model has no input `{name}`; it has {known}")]
     Input { name: String, known: String },
+    #[error("the input `{0}` is declared without a shape; declare one in the file, with names for what is open")]
+    Unranked(String),
+    #[error("the input `{name}` has {rank} axes, so it has no axis {axis}; axes are counted from 0")]
+    Axis { name: String, axis: usize, rank: usize },
     #[error("the input `{name}` has {rank} axes, but {given} are given")]
     Rank { name: String, rank: usize, given: usize },
     #[error("{place} is {size}, not {given}")]
@@ -76,7 +80,7 @@ impl Given {
             named.into_iter().try_for_each(|(place, dim)| found.add(place, dim, *size))?;
         }
         for (name, shape) in &self.shapes {
-            let input = inputs.iter().find(|i| i.name == *name).ok_or_else(|| no_input(name, inputs))?;
+            let input = inputs.iter().find(|i| i.name == *name).ok_or_else(|| no_input(name, graph, inputs))?;
             let (rank, given) = (input.shape.len(), shape.len());
             if rank != given {
                 return Err(SizeError::Rank { name: name.clone(), rank, given });
@@ -85,8 +89,11 @@ impl Given {
                 found.add(format!("{name}[{axis}]"), dim, size)?;
             }
         }
-        if let Some((name, _)) = self.batches().find(|(name, _)| inputs.iter().all(|i| i.name != **name)) {
-            return Err(no_input(name, inputs));
+        for (name, axis) in self.batches() {
+            let input = inputs.iter().find(|i| i.name == *name).ok_or_else(|| no_input(name, graph, inputs))?;
+            if axis >= input.shape.len() {
+                return Err(SizeError::Axis { name: name.clone(), axis, rank: input.shape.len() });
+            }
         }
         Ok(found.0)
     }
@@ -138,7 +145,10 @@ fn unknown(name: &str, inputs: &[Input]) -> SizeError {
     SizeError::Unknown { name: name.to_owned(), known }
 }
 
-fn no_input(name: &str, inputs: &[Input]) -> SizeError {
+fn no_input(name: &str, graph: &Graph, inputs: &[Input]) -> SizeError {
+    if graph.inputs().into_iter().any(|n| graph.label(n) == name) {
+        return SizeError::Unranked(name.to_owned());
+    }
     let known: Vec<String> = inputs.iter().map(|i| format!("`{}`", i.name)).collect();
     SizeError::Input { name: name.to_owned(), known: known.join(", ") }
 }

@@ -14,7 +14,8 @@ pub use given::{Given, SizeError};
 pub use roles::{batch_axes, states};
 pub use values::{Values, values};
 
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::{Atom, DType, Dim, Graph, Model, Node, NodeId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

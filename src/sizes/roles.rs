@@ -2,7 +2,7 @@
 
 use super::fit::Search;
 use super::{Given, Input, Lengths, Start};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Atom, DType, Dim, Model, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
 

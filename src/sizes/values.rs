@@ -5,7 +5,7 @@
 //! point at nothing, and are compared with something, are lengths, switches or masks.
 
 use super::Input;
-use crate::infer::{Element, Fact, Facts};
+use crate::facts::{Element, Fact, Facts};
 use crate::ir::{DType, Model, Node, NodeId, Tensor, ValueId};
 use crate::ops::{self, Interval, Rule, Site};
 use std::cell::Cell;
@@ -148,7 +148,7 @@ impl<'a> Flow<'a> {
     fn follow(&mut self, inputs: &[(NodeId, Interval)]) -> Met {
         self.values.clear();
         self.reached.clear();
-        let (mut met, unknowns) = (Met::default(), Cell::new(crate::infer::ASKED));
+        let (mut met, unknowns) = (Met::default(), Cell::new(crate::facts::ASKED));
         let graph = &self.model.graph;
         for node in graph.topological() {
             let value = ValueId { node, port: 0 };

@@ -65,7 +65,7 @@ pub fn pruned(
 /// What pruning does to one model.
 fn story(file: &str, model: &Model, options: &plan::Options) -> Result<String, SnapshotError> {
     let prune = |error| SnapshotError::Prune { file: file.to_owned(), error: Box::new(error) };
-    let analysis = prune::prepare(model).map_err(prune)?;
+    let analysis = prune::prepare(model).map_err(|e| prune(e.into()))?;
     let plan = plan::choose(&analysis, options);
     let plan = plan.map_err(|e| SnapshotError::Choose { file: file.to_owned(), error: Box::new(e) })?;
     let done = prune::execute(model, &analysis, &plan, prune::SIMPLIFY, &options.open, None).map_err(prune)?;

@@ -4,13 +4,12 @@
 //! the same where they have one name, and where axes were cut, the plan says which of the teacher's indices stayed.
 
 use super::TuneError;
-use crate::analysis::Analysis;
+use crate::analysis::{self, Analysis};
 use crate::axes::{KeepSets, Kept};
 use crate::contraction::Contraction;
 use crate::ir::{Model, Tensor, ValueId};
 use crate::layers;
 use crate::plan::Plan;
-use crate::prune::{self, PruneError};
 use std::collections::HashMap;
 use std::str::FromStr;
 
@@ -63,14 +62,14 @@ struct Pair {
 
 impl Pair {
     fn new(student: &Model, teacher: &Model, plan: Option<&Plan>) -> Result<Pair, TuneError> {
-        let student = prune::prepare(student).map_err(Box::new)?;
+        let student = analysis::prepare(student).map_err(Box::new)?;
         let known = teacher.graph.values_by_name();
-        let mut teacher = prune::prepare(teacher).map_err(Box::new)?;
+        let mut teacher = analysis::prepare(teacher).map_err(Box::new)?;
         let mut keep = None;
         if let Some(plan) = plan {
             let gone = layers::resolve(&teacher, &plan.layers).map_err(|e| TuneError::Plan(e.to_string()))?;
-            teacher = prune::shorten(teacher, &gone, &Default::default()).map_err(Box::new)?.analysis;
-            keep = Some(plan.keep_sets(&teacher).map_err(PruneError::Plan).map_err(Box::new)?);
+            teacher = layers::shorten(teacher, &gone, &Default::default()).map_err(Box::new)?.analysis;
+            keep = Some(plan.keep_sets(&teacher)?);
         }
         let ours = student.model.graph.values_by_name();
         let mut theirs = teacher.model.graph.values_by_name();
@@ -157,6 +156,7 @@ mod tests {
     use super::*;
     use crate::ir;
     use crate::plan::{self, Budget};
+    use crate::prune;
     use crate::score::Formula;
 
     fn parsed(text: &str) -> Model {

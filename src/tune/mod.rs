@@ -34,8 +34,10 @@ pub use variables::{Running, Trained};
 use crate::autograd::{Device, Engine, EngineError};
 use crate::feed::FeedError;
 use crate::judge::{EvalError, JudgeError};
+use crate::lowering::LowerError;
 use crate::oracle::OracleError;
-use crate::program::LowerError;
+use crate::pipelines::RunError;
+use crate::plan::PlanError;
 use serde::Serialize;
 
 /// What happens to a model before it is lowered.
@@ -200,5 +202,7 @@ pub enum TuneError {
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
-    Prepare(#[from] Box<crate::prune::PruneError>),
+    Prepare(#[from] Box<RunError>),
+    #[error(transparent)]
+    Cut(#[from] PlanError),
 }

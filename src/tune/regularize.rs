@@ -9,12 +9,12 @@
 
 use super::variables::Variable;
 use super::{Options, TuneError};
+use crate::analysis;
 use crate::analysis::Analysis;
 use crate::axes::{Group, Member};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Constant, Model, NodeId, Origin};
 use crate::ops::{self, Site};
-use crate::prune;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -189,7 +189,7 @@ fn groups(model: &Model, variables: &[Variable]) -> Result<Vec<Units>, TuneError
         let position = variables.iter().position(|v| v.node == node);
         positions.extend(position.map(|p| (constant.name.clone(), p)));
     }
-    let analysis = prune::prepare(&named).map_err(Box::new)?;
+    let analysis = analysis::prepare(&named).map_err(Box::new)?;
     let units = |group: &Group| {
         let mut places: Vec<Place> = vec![];
         for member in &group.members {
@@ -235,7 +235,7 @@ fn scales(model: &Model, facts: &Facts, variables: &[Variable]) -> Vec<usize> {
     let mut found: HashSet<NodeId> = HashSet::new();
     for node in model.graph.calls() {
         let Some(call) = model.graph.call(node) else { continue };
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
         if (ops::rule_of(model, call).statistics)(&site).is_some() {
             let slots = ops::factors(model, facts, node).into_iter();
@@ -319,7 +319,7 @@ mod tests {
         let cut = |model: &Model| {
             let l2 = "l2".parse::<Formula>().unwrap();
             let options = plan::Options { lossless: None, ..plan::Options::new(Budget::Ratio(0.5), l2) };
-            plan::choose(&prune::prepare(model).unwrap(), &options).unwrap().cuts[0].remove.clone()
+            plan::choose(&analysis::prepare(model).unwrap(), &options).unwrap().cuts[0].remove.clone()
         };
         let model = ir::parse(NET, &|_| None).unwrap();
         assert_ne!(cut(&model), [3, 4, 5]);

@@ -4,9 +4,10 @@ use super::loss::Meaning;
 use super::{Options, Running, TuneError};
 use crate::autograd::{Bindings, Engine};
 use crate::feed::Feed;
+use crate::ir::Signature;
 use crate::ir::{DType, Model, NodeId, Tensor, ValueId};
-use crate::oracle::Signature;
-use crate::program::{Builder, Id, Kind, Lowered, Program, Statistics, Term, lower};
+use crate::lowering::{Lowered, lower};
+use crate::program::{Builder, Id, Kind, Program, Statistics, Term};
 
 /// The name of the program's input of labels.
 pub const LABELS: &str = "labels of the samples";

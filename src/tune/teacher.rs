@@ -3,10 +3,12 @@
 use super::{Feature, PREPARE, TuneError};
 use crate::autograd::{Bindings, Engine};
 use crate::feed::Feed;
+use crate::ir::Signature;
 use crate::ir::{Model, NodeId, Tensor};
-use crate::oracle::{OracleError, Runner, Signature};
-use crate::program::{Builder, Program, Statistics, lower};
-use crate::prune::run_passes;
+use crate::lowering::lower;
+use crate::oracle::{OracleError, Runner};
+use crate::pipelines;
+use crate::program::{Builder, Program, Statistics};
 use crate::save::to_bytes;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -40,7 +42,7 @@ impl Teacher {
         let bytes = to_bytes(model).map_err(|e| TuneError::Output(e.to_string()))?;
         let hash = xxhash_rust::xxh3::xxh3_64(&bytes);
         let mut prepared = model.clone();
-        let prepared = run_passes(PREPARE, &mut prepared).is_ok().then_some(prepared);
+        let prepared = pipelines::run(PREPARE, &mut prepared).is_ok().then_some(prepared);
         Ok(Teacher { model: model.clone(), dir, hash, prepared, inner, ready: Mutex::default() })
     }
 

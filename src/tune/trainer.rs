@@ -14,8 +14,8 @@ use crate::infer::infer;
 use crate::ir::{Model, NodeId, Tensor};
 use crate::judge::{Figure, Judge, Task};
 use crate::parallel::{cores, side_by_side};
+use crate::pipelines;
 use crate::program::Id;
-use crate::prune::run_passes;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ pub fn tune(
 ) -> Result<Tuned, TuneError> {
     options.device.check()?;
     let mut model = model.clone();
-    run_passes(PREPARE, &mut model).map_err(Box::new)?;
+    pipelines::run(PREPARE, &mut model).map_err(Box::new)?;
     let mut trainer = Trainer::new(&model, teacher, samples, options)?;
     let fingerprint = trainer.fingerprint()?;
     match &keeping.state {

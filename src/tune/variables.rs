@@ -2,7 +2,7 @@
 
 use super::optimizer::{Memory, Optimizer};
 use super::{Options, Quantized, TuneError};
-use crate::infer::Facts;
+use crate::facts::Facts;
 use crate::ir::{Model, Node, NodeId, Tensor};
 use crate::ops::{self, Site};
 use crate::program::Program;
@@ -106,7 +106,7 @@ fn statistics(model: &Model, facts: &Facts, running: Running) -> HashSet<NodeId>
     let mut fixed = HashSet::new();
     for node in model.graph.calls() {
         let Node::Call(call) = model.graph.node(node) else { continue };
-        let unknowns = Cell::new(crate::infer::ASKED);
+        let unknowns = Cell::new(crate::facts::ASKED);
         let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
         let Some((mean, variance)) = (ops::rule_of(model, call).statistics)(&site) else { continue };
         let all = (0..call.arity).filter(|&slot| running == Running::Freeze || slot == mean || slot == variance);

@@ -4,10 +4,11 @@
 //! become one of a whole step. So what matters is whether numbers *that depend on the inputs* are rounded on their way to
 //! an output; of which type constants are stored says nothing.
 
-use crate::infer::{self, Facts};
+use crate::facts::Facts;
+use crate::infer;
 use crate::ir::{DType, Graph, Model, Node, NodeId, ValueId};
 use crate::ops;
-use crate::passes::{Pipeline, Settings};
+use crate::passes;
 use std::collections::HashSet;
 
 /// The largest relative difference that counts as equal in single precision.
@@ -16,15 +17,10 @@ const FINE: f64 = 1e-3;
 /// The same where the outputs went through 16 bits or fewer.
 const COARSE: f64 = 3e-2;
 
-/// What brings all that a model computes into one graph.
-const UNFOLD: &str = "inline-functions,fold-if,open-bodies";
-
 /// The largest relative difference that rounding can make of a model's outputs.
 pub fn tolerance(model: &Model) -> f64 {
-    let mut whole = model.clone();
-    let opened = UNFOLD.parse::<Pipeline>().is_ok_and(|p| p.run(&mut whole, Settings::default()).is_ok());
-    let whole = if opened { &whole } else { model };
-    if is_coarse(whole, &infer::infer(whole)) { COARSE } else { FINE }
+    let whole = passes::opened(model);
+    if is_coarse(&whole, &infer::infer(&whole)) { COARSE } else { FINE }
 }
 
 /// Whether an output depends on numbers that were rounded to few bits.

@@ -108,3 +108,60 @@ fn nothing_is_lost_in_a_maximum() {
         assert!(difference.worst().is_nan() && difference.worst_abs().is_nan() && difference.drift().is_nan());
     }
 }
+
+/// What is small beside the numbers that it is made of is lost in single precision.
+#[test]
+#[cfg(all(feature = "tract", feature = "gradients"))]
+fn rounding_is_told_from_an_error_in_double_precision() {
+    let long = "g (f32[n,4] x) => (f32[n,4] y) {
+        f32[] large = {1048576}
+        a = Add(x, large)
+        y = Sub(a, large)
+    }";
+    let verify = |first: &str, second: &str| {
+        let (first, second) = (model(first), model(second));
+        let subjects = Subjects { original: &first, reference: None, cut: None, pruned: &second };
+        super::verify(&subjects, &Options { repeats: 0, ..Options::default() }, &|_, _| {}).expect("it runs")
+    };
+    let short = "g (f32[n,4] x) => (f32[n,4] y) {\n y = Identity(x)\n}";
+    let found = verify(long, short);
+    let Some(Doubled::Apart(apart)) = &found.double else { panic!("{found:?}") };
+    assert!(found.equal && found.equivalence.worst() > 1e-5 && apart.worst() < 1e-9, "{found:?}");
+    // What is wrong stays wrong, and is said to be so.
+    let found = verify(long, &short.replace("Identity", "Neg"));
+    assert!(!found.equal && matches!(&found.double, Some(Doubled::Apart(apart)) if apart.worst() > 0.5));
+    let unknown = long.replace("y = Sub", "f = RandomUniform<shape=[4]>()\n y = Sub").replace("(a, large)", "(a, f)");
+    let found = verify(&unknown, short);
+    assert!(!found.equal && matches!(&found.double, Some(Doubled::Unable(_))), "{found:?}");
+}
+
+/// A sampling rate decides which branch runs, and each branch takes windows of its own length.
+#[test]
+#[cfg(feature = "tract")]
+fn a_branch_that_is_not_taken_need_not_fit() {
+    let branch = |name: &str, size: i64| {
+        format!(
+            "{name} () => ({name}out) {{
+                i64[3] {name}to = {{-1, {size}, 4}}
+                {name}in = Reshape(x, {name}to)
+                f32[4,2] {name}w = {{1, 2, 3, 4, 5, 6, 7, 8}}
+                {name}y = MatMul({name}in, {name}w)
+                i64[2] {name}flat = {{-1, {}}}
+                {name}out = Reshape({name}y, {name}flat)
+            }}",
+            size * 2
+        )
+    };
+    let (long, short) = (branch("long", 9), branch("short", 5));
+    let text = format!(
+        "g (f32[1,n] x, i64[] rate) => (f32[m,k] y) {{
+            i64[] most = {{16000}}
+            is = Equal(rate, most)
+            y = If<then_branch = {long}, else_branch = {short}>(is)
+        }}"
+    );
+    let model = model(&text);
+    let subjects = Subjects { original: &model, reference: Some(&model), cut: None, pruned: &model };
+    let found = verify(&subjects, &Options { repeats: 0, ..Options::default() }, &|_, _| {}).expect("it runs");
+    assert!(found.equal && found.constants == ["rate"] && found.equivalence.outputs[0].count % 18 == 0, "{found:?}");
+}

@@ -127,7 +127,7 @@ fn the_output_says_how_it_was_made() {
     assert_eq!(get("secateur.version"), env!("CARGO_PKG_VERSION"));
     let plan: secateur::plan::Plan = serde_json::from_value(report["plan"].clone()).unwrap();
     assert_eq!(get("secateur.plan"), plan.hash().unwrap());
-    let passes: secateur::passes::Pipeline = get("secateur.passes").parse().unwrap();
+    let passes = secateur::pruning::registry().parse(&get("secateur.passes")).unwrap();
     assert!(passes.to_string().contains("ratio=0.25"), "{passes}");
     assert_eq!(get("secateur.input").len(), 16);
     assert_eq!(plan.options, "--ratio=0.25");

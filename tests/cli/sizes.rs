@@ -52,5 +52,75 @@ fn sizes_are_given_by_axis_and_by_shape() {
     };
     wrong("--dim", "x[2]=96", "no open dimension `x[2]`; open are x[0]");
     wrong("--shape", "x=1,2,3", "the input `x` has 2 axes, but 3 are given");
+    wrong("--batch-axis", "x=2", "the input `x` has 2 axes, so it has no axis 2");
     wrong("--batch-axis", "y=0", "the model has no input `y`; it has `x`");
+}
+
+fn written(folder: &Folder, text: &str, shapes: &[&[usize]]) -> String {
+    crate::inexact::write(folder, text, shapes)
+}
+
+/// Windows of an image of unknown size: how many there are is a quotient of its lengths.
+#[test]
+fn shapes_of_quotients_are_computed_again() {
+    let text = "g (f32[1,3,h,w] x) => (f32[m,4,4,5] y) {
+        f32[16,3,1,1] k #1
+        c = Conv(x, k)
+        r = Relu(c)
+        s = Shape(r)
+        i64[1] at_h = {2}
+        i64[1] at_w = {3}
+        h = Gather(s, at_h)
+        w = Gather(s, at_w)
+        i64[1] four = {4}
+        down = Div(h, four)
+        across = Div(w, four)
+        i64[1] one = {1}
+        i64[1] channels = {16}
+        to = Concat<axis=0>(one, channels, down, four, across, four)
+        q = Reshape(r, to)
+        t = Transpose<perm=[0, 2, 4, 3, 5, 1]>(q)
+        i64[4] flat = {-1, 4, 4, 16}
+        windows = Reshape(t, flat)
+        f32[16,5] v #2
+        y = MatMul(windows, v)
+    }";
+    let folder = Folder::new();
+    let input = written(&folder, text, &[&[16, 3, 1, 1], &[16, 5]]);
+    let report = json(&["prune", &input, "-o", &folder.path("o.onnx"), "--ratio", "50%", "--json"], 0);
+    assert_eq!(report["groups"].as_array().unwrap().len(), 1);
+    assert_eq!(report["verification"]["equal"], true);
+}
+
+/// What a loop goes through has lengths that the solver knows by another name than the file.
+#[test]
+fn open_lengths_count_alike_before_a_cut_and_after() {
+    let text = "g (f32[t,n,12] x) => (f32[t,n,5] y) {
+        f32[12,16] wi #1
+        f32[16,16] wh #2
+        f32[16,5] wy #3
+        i64[1] one = {1}
+        i64[1] two = {2}
+        i64[1] width = {16}
+        xs = Shape(x)
+        nb = Slice(xs, one, two)
+        ss = Concat<axis=0>(nb, width)
+        s0 = ConstantOfShape(ss)
+        sn, ys = Scan<
+            body=b (f32[n,16] s, f32[n,12] xi) => (f32[n,16] so, f32[n,16] yo) {
+                b1 = MatMul(xi, wi)
+                b2 = MatMul(s, wh)
+                b3 = Add(b1, b2)
+                so = Relu(b3)
+                yo = Identity(so)
+            },
+            num_scan_inputs=1
+        >(s0, x)
+        y = MatMul(ys, wy)
+    }";
+    let folder = Folder::new();
+    let input = written(&folder, text, &[&[12, 16], &[16, 16], &[16, 5]]);
+    let report = json(&["prune", &input, "-o", &folder.path("o.onnx"), "--macs", "60%", "--json"], 0);
+    let macs = |which: &str| report[which]["macs"].as_f64().unwrap();
+    assert!(macs("after") <= 0.6 * macs("before") && macs("after") > 0.4 * macs("before"));
 }

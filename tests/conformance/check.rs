@@ -9,8 +9,9 @@ use secateur::infer::infer;
 use secateur::ir::{self, Attribute, Dim, Graph, Model, Tensor};
 use secateur::load::from_bytes;
 use secateur::ops::{Site, rule_of};
-use secateur::passes::{self, Effect, Options, Pipeline, Settings};
-use secateur::prune::{FOLD, PREPARE, SIMPLIFY};
+use secateur::passes::{self, Effect, Options};
+use secateur::pipelines::{self, FOLD, PREPARE, SIMPLIFY};
+use secateur::pruning;
 use secateur::save::to_bytes;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -113,7 +114,7 @@ fn rule(case: &Case) -> Option<(bool, bool)> {
     let model = CONSTANTS.of(case);
     let node = *model.graph.calls().first()?;
     let call = model.graph.call(node)?;
-    let (rule, facts, unknowns) = (rule_of(&model, call), infer(&model), Cell::new(secateur::infer::ASKED));
+    let (rule, facts, unknowns) = (rule_of(&model, call), infer(&model), Cell::new(secateur::facts::ASKED));
     let site = Site::new(&model, &model.graph, node, call, &facts, &unknowns);
     Some(((rule.axes)(&site).is_some(), (rule.cost)(&site) != Dim::Fixed(0)))
 }
@@ -149,10 +150,11 @@ fn reloaded(model: &Model) -> Result<Model, String> {
 /// another one then.
 fn optimized(mut model: Model) -> Result<(Model, bool), String> {
     let exact = |e: &&passes::Entry| (e.make)(&mut Options::default()).is_ok_and(|p| p.effect() == Effect::Exact);
-    let others: Vec<&str> = passes::ALL.iter().filter(exact).map(|e| e.name).collect();
+    let registry = pruning::registry();
+    let others: Vec<&str> = registry.entries().filter(exact).map(|e| e.name).collect();
     let pipeline = format!("{PREPARE},{},{SIMPLIFY},{FOLD}", others.join(","));
-    let pipeline: Pipeline = pipeline.parse().map_err(|e| format!("{e}"))?;
-    let report = pipeline.run(&mut model, Settings::default()).map_err(|e| e.to_string())?;
+    let pipeline = registry.parse(&pipeline).map_err(|e| format!("{e}"))?;
+    let report = pipeline.run(&mut model, pipelines::settings()).map_err(|e| e.to_string())?;
     let facts = infer(&model);
     secateur::apply::refresh_declarations(&mut model.graph, &facts);
     if let Some(violation) = ir::verify(&model).first() {

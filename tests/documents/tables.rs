@@ -2,7 +2,7 @@
 
 use crate::{examples, root};
 use clap::{Arg, ArgAction, Command};
-use secateur::{cli, gates, passes, score};
+use secateur::{cli, job::gates, pruning, score};
 use std::fmt::Write;
 
 /// The document with its generated parts made anew.
@@ -60,7 +60,8 @@ fn criteria() -> String {
 }
 
 fn pass_table() -> String {
-    let rows = passes::ALL.iter().map(|e| {
+    let registry = pruning::registry();
+    let rows = registry.entries().map(|e| {
         let (does, options) = e.doc.split_once(" {").unwrap_or((e.doc, ""));
         let options = options.trim_end_matches('}').split_whitespace().map(|o| format!("`{o}`"));
         vec![format!("`{}`", e.name), does.to_owned(), options.collect::<Vec<_>>().join(" ")]

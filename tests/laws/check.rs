@@ -7,7 +7,7 @@ use super::ops::LIMITED;
 use secateur::analysis::Analysis;
 use secateur::apply;
 use secateur::axes::{Binding, Group, KeepSets, Var};
-use secateur::infer::{Element, Facts};
+use secateur::facts::{Element, Facts};
 use secateur::ir::{Atom, DType, Dim, Model, NodeId, Tensor, ValueId};
 use secateur::ops::{End, Rule, Site, rule_of};
 use secateur::oracle::OracleError;
@@ -160,7 +160,7 @@ impl Trial<'_> {
     }
 
     fn site<T>(&self, facts: &Facts, see: impl FnOnce(&Site) -> T) -> T {
-        let unknowns = Cell::new(secateur::infer::ASKED);
+        let unknowns = Cell::new(secateur::facts::ASKED);
         let graph = &self.analysis.model.graph;
         let call = graph.call(self.call).expect("a call");
         see(&Site::new(&self.analysis.model, graph, self.call, call, facts, &unknowns))

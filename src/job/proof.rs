@@ -1,0 +1,232 @@
+//! A plan is carried out and proved; where the proof fails, without the groups that are to blame.
+
+use super::Error;
+use super::files;
+use super::monitor::Steps;
+use super::prove::{self, Failed, ProveError, Prover, Settled};
+use super::run::Run;
+use super::search::Driven;
+use crate::ir::{self, Model};
+use crate::layers::silenced;
+use crate::plan::{self, Options, Plan};
+use crate::prune::{self, After, PruneError, Pruned, Stages};
+use crate::reference::{ReferenceError, reference};
+use crate::report::{self, Metrics};
+use crate::sparsity;
+use crate::verify::{self, Doubled};
+
+/// What a check of a result comes to.
+pub(super) enum Checked {
+    /// The result is right, as far as anybody could say.
+    Right(report::Outcome),
+    /// It is not what it must be, for this reason; what was found out, where the models were run.
+    Wrong(String, Option<report::Outcome>),
+}
+
+/// A plan that was carried out and checked.
+pub(super) struct Proved {
+    pub pruned: Pruned,
+    pub verification: report::Outcome,
+    /// Whether the result computes something else than it must.
+    pub failed: bool,
+}
+
+/// The same, or why the result is wrong.
+enum Attempt {
+    Proved(Proved),
+    Wrong(String, Option<Proved>),
+}
+
+impl Run<'_> {
+    /// Carries out the job's plan. If the proof fails, the groups to blame are found and stay whole, and the job's plan is
+    /// what is left of it.
+    pub fn proved(&mut self, stages: &mut Stages) -> Result<Proved, Error> {
+        let (why, wrong) = match self.attempt(stages)? {
+            Attempt::Proved(proved) => return Ok(proved),
+            Attempt::Wrong(why, wrong) => (why, wrong),
+        };
+        let settled = stages.time("find the groups to blame", || self.settle(&why))?;
+        if settled {
+            match self.attempt(stages)? {
+                Attempt::Proved(proved) => return Ok(proved),
+                Attempt::Wrong(why, None) => return Err(Error::check(format!("{why}; nothing was written"))),
+                Attempt::Wrong(_, Some(proved)) => return Ok(proved),
+            }
+        }
+        wrong.ok_or_else(|| Error::check(format!("{why}; nothing was written")))
+    }
+
+    fn attempt(&self, stages: &mut Stages) -> Result<Attempt, Error> {
+        let pruned = match self.carried_out(stages)? {
+            Ok(pruned) => pruned,
+            Err(e) if e.is_defect() => return Ok(Attempt::Wrong(e.to_string(), None)),
+            Err(e) => return Err(e.into()),
+        };
+        let pruned = self.signed(pruned)?;
+        Ok(match self.check_result(&pruned, stages)? {
+            Checked::Right(verification) => Attempt::Proved(Proved { pruned, verification, failed: false }),
+            Checked::Wrong(why, found) => {
+                let proved = found.map(|verification| Proved { pruned, verification, failed: true });
+                Attempt::Wrong(why, proved)
+            }
+        })
+    }
+
+    fn carried_out(&self, stages: &mut Stages) -> Result<Result<Pruned, PruneError>, Error> {
+        let work = match &self.calibrated {
+            Some(_) => self.monitor().begin("repairing", Steps::Open)?,
+            None => self.monitor().begin("cutting", Steps::None)?,
+        };
+        let done = || work.step(1);
+        let repair = self.calibrated.as_ref().filter(|_| self.trained.is_none()).and_then(|c| c.repair(&done));
+        let cut = if repair.is_some() { "cut and repair" } else { "cut" };
+        let (simplify, trained, thin) = (&self.options.simplify, self.trained.as_ref(), self.thin());
+        let after = After { simplify, repair, trained, thin };
+        let (analysis, plan) = (&self.shortened.analysis, &self.plan);
+        Ok(stages.time(cut, || prune::finish(self.model, analysis, plan, &self.open, after)))
+    }
+
+    /// The result with how it was made in its metadata.
+    fn signed(&self, mut pruned: Pruned) -> Result<Pruned, Error> {
+        if !self.is_nothing() {
+            let input = self.options.input.as_ref().map(|path| files::hash(path, self.model)).transpose()?;
+            let options = self.options.record.result.clone();
+            prune::sign(&mut pruned.model, &[("input", input.unwrap_or_default()), ("options", options)]);
+            let tuned = self.driven.as_ref().and_then(Driven::training);
+            tuned.iter().for_each(|text| prune::sign(&mut pruned.model, &[("tuned", text.clone())]));
+        }
+        Ok(pruned)
+    }
+
+    /// Finds the groups to blame and leaves them out of the plan; whether that is of any use.
+    fn settle(&mut self, why: &str) -> Result<bool, Error> {
+        let Some(Settled { plan, groups, runs, replanned }) = self.settled()? else { return Ok(false) };
+        let mut dropped = vec![];
+        if self.trained.take().is_some() {
+            dropped.push("the training, which was for the whole plan".to_owned());
+        }
+        if self.machine.take().is_some() {
+            dropped.push("the figures of the machine, which were for the whole plan".to_owned());
+        }
+        if groups.is_empty() {
+            dropped.push("the whole plan: the result is wrong even with no group cut".to_owned());
+            (self.shortened.layers, self.shortened.zeroing, self.thin) = (vec![], vec![], None);
+        }
+        self.plan = plan;
+        self.unproved = Some(Failed { why: why.to_owned(), groups, runs, replanned, dropped });
+        Ok(true)
+    }
+
+    /// What is left of the plan without the groups to blame; `None` where nothing can be found out, or no group is.
+    fn settled(&self) -> Result<Option<Settled>, Error> {
+        let work = self.monitor().begin("isolating the groups that are not exact", Steps::Open)?;
+        let options = self.options.proof.then(|| self.options.verify()).transpose()?;
+        let analysis = &self.shortened.analysis;
+        let prover = Prover::new(self.model, analysis, &self.options.simplify, &self.open, options);
+        let mut holds = |plan: &Plan| {
+            self.monitor().check()?;
+            work.step(1);
+            prover.holds(plan)
+        };
+        // What came after the cut may be to blame, and then no group is.
+        let more = self.trained.is_some() || self.thin.is_some() || self.calibrated.is_some();
+        let found = match more.then(|| holds(&self.plan)) {
+            Some(Ok(true)) => return Ok(None),
+            _ => prove::settle(&self.plan, analysis, &mut holds, &mut |leave| self.replanned(leave)),
+        };
+        match found {
+            Ok(settled) => Ok(Some(settled)),
+            // Where the models can't be run after all, nothing can be found out.
+            Err(ProveError::Verify(_)) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// A plan that meets the budget without these groups.
+    fn replanned(&self, leave: &[String]) -> Option<Plan> {
+        let options = self.replan.as_ref()?;
+        let analysis = &self.shortened.analysis;
+        let leave = leave.iter().filter_map(|label| analysis.groups.named(label)).map(|group| group.id).collect();
+        let anew = plan::choose(analysis, &Options { leave, ..options.clone() }).ok()?;
+        let (layers, options) = (self.plan.layers.clone(), self.plan.options.clone());
+        Some(Plan { layers, options, ..anew })
+    }
+
+    /// Runs a result and what it is compared with.
+    pub fn check_result(&self, pruned: &Pruned, stages: &mut Stages) -> Result<Checked, Error> {
+        let reference = self.reference(pruned)?;
+        let Some(reference) = reference else { return Ok(Checked::Right(report::Outcome::Skipped)) };
+        stages.time("verify", || self.verify(pruned, reference))
+    }
+
+    /// How good both models are, where there are labels and the models could be run.
+    pub fn metrics(&self, proved: &Proved, stages: &mut Stages) -> Result<Option<Metrics>, Error> {
+        let ran = matches!(&proved.verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
+        if !ran || !self.options.verification.judging.is_asked() {
+            return Ok(None);
+        }
+        stages.time("judge", || self.options.metrics(self.model, &proved.pruned.model))
+    }
+
+    /// What the pruned model is compared with, or why there is nothing; `None` where nobody asks.
+    fn reference(&self, pruned: &Pruned) -> Result<Option<Result<Model, String>>, Error> {
+        let verified = self.options.proof && !self.is_nothing();
+        if !verified && self.options.reference.is_none() {
+            return Ok(None);
+        }
+        let mut silenced = silenced(self.model, &self.plan.layers);
+        sparsity::set_zero(&mut silenced, &pruned.zeroed)?;
+        let model = match reference(&silenced, &self.shortened.analysis, &pruned.keep, &pruned.removed) {
+            Err(e @ ReferenceError::Unsayable { .. }) if self.options.reference.is_none() => {
+                return Ok(Some(Err(e.to_string())));
+            }
+            other => other?,
+        };
+        if let Some(path) = &self.options.reference {
+            files::save_beside(&model, path, self.options.input.clone())?;
+        }
+        Ok(verified.then_some(Ok(model)))
+    }
+
+    fn verify(&self, pruned: &Pruned, reference: Result<Model, String>) -> Result<Checked, Error> {
+        let options = self.options.verify()?;
+        let subjects = verify::Subjects {
+            original: self.model,
+            reference: reference.as_ref().ok(),
+            cut: pruned.cut.as_ref(),
+            pruned: &pruned.model,
+        };
+        let work = self.monitor().begin("verifying", Steps::Of(options.samples))?;
+        let found = verify::verify(&subjects, &options, &|done, total| work.at(done, total));
+        drop(work);
+        let broken = ir::verify(&pruned.model);
+        if let Some(first) = broken.first() {
+            let why = format!("the result breaks an invariant at {}: {}", first.at, first.what);
+            return Ok(Checked::Wrong(why, None));
+        }
+        Ok(match (found, reference) {
+            (Ok(v), Ok(_)) if !v.equal => {
+                let (worst, most) = (v.equivalence.worst(), v.tolerance);
+                let too = match &v.double {
+                    Some(Doubled::Apart(apart)) => format!(", and by {:.1e} in double precision", apart.worst()),
+                    Some(Doubled::Unable(why)) => format!("; whether that is rounding is open, for {why}"),
+                    None => String::new(),
+                };
+                let why = format!("the outputs differ by {worst:.1e} of the largest (tolerance {most:.0e}){too}");
+                Checked::Wrong(why, Some(report::Outcome::Ran(Box::new(v))))
+            }
+            (Ok(v), Ok(_)) => Checked::Right(report::Outcome::Ran(Box::new(v))),
+            (Ok(v), Err(why)) => {
+                Checked::Right(report::Outcome::NoReference { why, drift: v.drift, latency: v.latency })
+            }
+            (Err(e), _) if e.is_inability() => {
+                let instead = "every type inferred after the cut is the one predicted before it, and the result's \
+                               invariants hold";
+                Checked::Right(report::Outcome::Unable { why: e.to_string(), instead: instead.into() })
+            }
+            // What ran before the cut and does not run after it, or makes other outputs, is a broken result.
+            (Err(e), _) if e.is_of_the_result() => Checked::Wrong(format!("{e}; the original model runs"), None),
+            (Err(e), _) => return Err(Error::new(e)),
+        })
+    }
+}

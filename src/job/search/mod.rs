@@ -1,0 +1,109 @@
+//! Driving: the whole job is done again and again, to find out how far it may go.
+//!
+//! All of this stands on one thing, a [`Trial`]: a plan is carried out, the result repaired, and run on samples that
+//! neither chose nor repaired it. A [`Promise`] looks for the smallest model that keeps it, a [`search`] for a better
+//! allocation of one budget, a [`sweep`] makes a family of models, and [`folds`] tell how much of it all is chance.
+//! What was measured of the model is measured once.
+
+mod folds;
+mod promise;
+mod rounds;
+mod search;
+mod surrogate;
+mod sweep;
+mod trial;
+mod tuning;
+
+pub use folds::{Fold, Folds, Spread, folds};
+pub use promise::{Kept, Promise, STEPS, keep};
+pub use rounds::{Descended, Rounds, rounds};
+pub use search::{Searched, search};
+pub use sweep::{POINTS, sweep};
+pub use trial::{Jury, Metric, Score, Subject, Trial};
+pub use tuning::{Tuned, Tuning};
+
+use super::monitor::Cancelled;
+use crate::compare::CompareError;
+use crate::feed::FeedError;
+use crate::gradients::GradientError;
+use crate::judge::EvalError;
+use crate::oracle::OracleError;
+use crate::plan::{Budget, ChooseError};
+use crate::prune::PruneError;
+use crate::stats::StatsError;
+use crate::tune::TuneError;
+use crate::verify::VerifyError;
+use serde::Serialize;
+
+/// What was tried before a model was made, for the report.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Driven {
+    /// How many samples the trials were judged on.
+    pub held_out: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Kept>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<Searched>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds: Option<Folds>,
+    /// How each round's training went.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tuned: Vec<Tuned>,
+}
+
+impl Driven {
+    /// The budget that the trials came to, if there were some.
+    pub fn budget(&self) -> Option<Budget> {
+        let searched = self.search.as_ref().map(|s| s.trials[s.best].budget);
+        searched.or_else(|| self.promise.as_ref().and_then(|p| Some(p.trials[p.chosen?].budget)))
+    }
+
+    /// How much training there was, as models tell it of themselves.
+    pub fn training(&self) -> Option<String> {
+        let steps = self.tuned.iter().map(|t| t.steps).sum::<usize>();
+        (!self.tuned.is_empty()).then(|| format!("{steps} steps in {} rounds", self.tuned.len()))
+    }
+
+    /// Why nothing is cut, if that is what the trials say.
+    pub fn broken(&self) -> Option<String> {
+        let kept = self.promise.as_ref().filter(|p| p.chosen.is_none())?;
+        let gentlest = kept.trials.iter().max_by_key(|t| t.after.macs);
+        Some(match gentlest {
+            Some(trial) => {
+                format!("even the mildest cut violates {}: with {}, {}", kept.promised, trial.budget, trial.score)
+            }
+            None => format!("no cut satisfies {}: none is small enough", kept.promised),
+        })
+    }
+}
+
+/// Why nothing could be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    #[error(transparent)]
+    Choose(#[from] ChooseError),
+    #[error(transparent)]
+    Prune(#[from] PruneError),
+    #[error("measuring: {0}")]
+    Stats(#[from] StatsError),
+    #[error("gradients: {0}")]
+    Gradients(#[from] GradientError),
+    #[error("the samples held out: {0}")]
+    Feed(#[from] FeedError),
+    #[error("tuning: {0}")]
+    Tune(#[from] Box<TuneError>),
+    #[error("running a trial: {0}")]
+    Verify(#[from] VerifyError),
+    #[error("running a trial: {0}")]
+    Oracle(#[from] OracleError),
+    #[error("comparing outputs: {0}")]
+    Compare(#[from] CompareError),
+    #[error("evaluating a trial: {0}")]
+    Judge(#[from] EvalError),
+    #[error("no samples are left to evaluate on: one in four is held out; give more, or separate ones")]
+    NoSamples,
+    #[error("the smaller model has a group that the original does not have; plan in one round")]
+    Lost,
+}

@@ -1,0 +1,250 @@
+//! A family of models of many sizes, from one calibration.
+
+use super::monitor::{Monitor, Steps};
+use super::options::{HeldOut, Selection};
+use super::prove::{self, Left, Prover, Settled};
+use super::search::{self, Jury, POINTS, Subject, Trial};
+use super::selection::failure;
+use super::{Error, files, prepare};
+use crate::cost::Cost;
+use crate::latency::LatencyMs;
+use crate::plan::{Budget, Plan, Ranking};
+use crate::prune::{self, Pruned};
+use crate::reference::{ReferenceError, reference};
+use crate::save::{self, SaveOptions};
+use crate::verify::{self, Verification};
+use serde::Serialize;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a family is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder that the models and their plans are written to; it is made if it is not there.
+    pub folder: PathBuf,
+    /// The shares of multiply-accumulates to keep, in whatever order.
+    pub shares: Vec<f64>,
+    pub selection: Selection,
+    pub held_out: HeldOut,
+    /// Timed runs of each model; 0 to skip timing.
+    pub repeats: usize,
+    /// How long timing takes at most for each model.
+    pub time_budget: Duration,
+    /// What the weights depend on beside the plan, in words: each model's metadata records it where it was refitted.
+    pub record: String,
+    pub monitor: Monitor,
+}
+
+impl Options {
+    /// A family of usual sizes in a folder.
+    pub fn new(folder: impl Into<PathBuf>) -> Options {
+        Options {
+            folder: folder.into(),
+            shares: POINTS.to_vec(),
+            selection: Selection::default(),
+            held_out: HeldOut::default(),
+            repeats: 10,
+            time_budget: verify::TIME_BUDGET,
+            record: String::new(),
+            monitor: Monitor::default(),
+        }
+    }
+
+    /// The sizes, the largest first.
+    pub fn budgets(&self) -> Vec<Budget> {
+        let mut shares = self.shares.clone();
+        shares.sort_by(|a, b| b.total_cmp(a));
+        shares.dedup();
+        shares.into_iter().map(Budget::Macs).collect()
+    }
+
+    /// The files that are written for the model in a file.
+    pub fn files(&self, input: &Path) -> Vec<PathBuf> {
+        let names = self.budgets().into_iter().map(|b| name(input, b.share().unwrap_or(1.0)));
+        let all = names.flat_map(|name| ["onnx", "onnx.data", "json"].map(|end| format!("{name}.{end}")));
+        all.map(|name| self.folder.join(name)).collect()
+    }
+}
+
+/// A family of models, as `sweep.json` tells of it.
+#[derive(Serialize)]
+pub struct Family {
+    pub secateur: &'static str,
+    pub input: String,
+    pub criterion: String,
+    /// How many samples all were judged on.
+    pub held_out: usize,
+    pub whole: Cost,
+    pub models: Vec<Sibling>,
+    /// Budgets that can't be met.
+    pub beyond: Vec<Budget>,
+    /// Groups that stay whole because a proof failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Left>,
+}
+
+/// One model of the family.
+#[derive(Serialize)]
+pub struct Sibling {
+    /// File names in the folder.
+    pub model: String,
+    pub plan: String,
+    #[serde(flatten)]
+    pub trial: Trial,
+    /// Whether the cut computes what the original with zeros does; `None` where the models could not be run.
+    pub proved: Option<bool>,
+    pub latency: Option<LatencyMs>,
+}
+
+/// Makes a family of the model in a file. Where a proof fails, the groups to blame stay whole in this model and in those
+/// to come.
+pub fn sweep(input: &Path, options: &Options) -> Result<Family, Error> {
+    options.selection.check()?;
+    let (model, monitor) = (files::load(input)?, &options.monitor);
+    let analysis = prepare(&model, monitor)?;
+    let (selection, held_out) = (&options.selection, &options.held_out);
+    let open = selection.open(&model)?.at(&analysis.model, &analysis.facts);
+    let reader = selection.reader(monitor);
+    let (samples, jurors) = held_out.samples(&reader, &model)?;
+    let folder = &options.folder;
+    std::fs::create_dir_all(folder).map_err(|e| Error::new(format!("{}: {e}", folder.display())))?;
+    let calibrated = samples.map(|s| reader.measured(s, &analysis)).transpose()?;
+    let (calibrated, chosen) = selection.options(Budget::Macs(0.5), open, &analysis, calibrated, monitor)?;
+    let repair = calibrated.as_ref().and_then(|c| c.repair(&|| {}));
+    let subject =
+        Subject { original: &model, analysis: &analysis, open: &chosen.open, simplify: prune::SIMPLIFY, repair };
+    let ranking = Ranking::new(&analysis, &chosen).map_err(failure)?;
+    let jury = held_out.jury(&model, &jurors)?;
+    let budgets = options.budgets();
+    let work = monitor.begin("sweeping", Steps::Of(budgets.len()))?;
+    let record = if subject.repair.is_some() { options.record.as_str() } else { "" };
+    let maker = Maker { options, input, record, subject: &subject, jury: &jury };
+    let (mut models, left) = (vec![], RefCell::new(vec![]));
+    let plan = |budget| {
+        monitor.check()?;
+        Ok(without(ranking.plan(budget, &ranking.level())?, &left.borrow()))
+    };
+    let beyond = search::sweep(&subject, &jury, &budgets, &plan, &mut |trial, pruned| {
+        let made = maker.proved((trial, pruned), &mut left.borrow_mut())?;
+        models.push(maker.written(made)?);
+        work.step(1);
+        Ok::<(), Error>(())
+    })?;
+    Ok(Family {
+        secateur: env!("CARGO_PKG_VERSION"),
+        input: input.display().to_string(),
+        criterion: chosen.criterion.to_string(),
+        held_out: jurors.len(),
+        whole: prune::whole(&model, &chosen.open)?,
+        models,
+        beyond,
+        left: left.into_inner(),
+    })
+}
+
+/// Makes the models of a family.
+struct Maker<'a> {
+    options: &'a Options,
+    input: &'a Path,
+    record: &'a str,
+    subject: &'a Subject<'a>,
+    jury: &'a Jury<'a>,
+}
+
+impl Maker<'_> {
+    /// Proves a model. Where the proof fails, the groups to blame stay whole, in this model and in those to come.
+    fn proved(&self, (trial, pruned): (Trial, Pruned), left: &mut Vec<Left>) -> Result<Made, Error> {
+        match self.verified(&pruned)? {
+            Verified::Right(found) => return Ok(Made { trial, pruned, found }),
+            Verified::Wrong => {}
+        }
+        let Subject { original, analysis, open, simplify, .. } = *self.subject;
+        let prover = Prover::new(original, analysis, simplify, open, Some(self.verify()));
+        let holds = &mut |plan: &Plan| prover.holds(plan);
+        let Settled { plan, groups, .. } = prove::settle(&trial.plan, analysis, holds, &mut |_| None)?;
+        left.extend(groups);
+        let pruned = self.subject.carried_out(&plan)?;
+        let score = self.jury.score(&pruned.model)?;
+        let trial = Trial { after: pruned.after.clone(), score, plan, ..trial };
+        match self.verified(&pruned)? {
+            Verified::Right(found) => Ok(Made { trial, pruned, found }),
+            Verified::Wrong => {
+                let what = "the pruned model does not compute what its reference computes";
+                Err(Error::check(format!("with {}, {what}", trial.budget)))
+            }
+        }
+    }
+
+    /// Writes a model with its plan.
+    fn written(&self, made: Made) -> Result<Sibling, Error> {
+        let Made { trial, pruned, found } = made;
+        let (name, folder) = (name(self.input, trial.budget.share().unwrap_or(1.0)), &self.options.folder);
+        let (file, plan) = (format!("{name}.onnx"), format!("{name}.json"));
+        let options = SaveOptions { input: Some(self.input.to_owned()), ..SaveOptions::default() };
+        let mut signed = pruned.model;
+        let hash = files::hash(self.input, self.subject.original)?;
+        prune::sign(&mut signed, &[("input", hash), ("options", self.record.to_owned())]);
+        save::save(&signed, &folder.join(&file), &options)?;
+        files::write_json(&folder.join(&plan), &trial.plan)?;
+        let proved = found.as_ref().map(|v| v.equal);
+        let latency = found.and_then(|v| v.latency).map(|l| LatencyMs::of(&l));
+        Ok(Sibling { model: file, plan, trial, proved, latency })
+    }
+
+    fn verify(&self) -> verify::Options {
+        let Options { selection, repeats, time_budget, .. } = self.options;
+        verify::Options {
+            samples: 2,
+            seed: selection.seed,
+            sizes: selection.sizes.clone(),
+            repeats: *repeats,
+            time_budget: *time_budget,
+            ..verify::Options::default()
+        }
+    }
+
+    /// Runs original, reference and result, if they can be run.
+    fn verified(&self, pruned: &Pruned) -> Result<Verified, Error> {
+        let Subject { original, analysis, .. } = *self.subject;
+        let reference = match reference(original, analysis, &pruned.keep, &pruned.removed) {
+            Err(ReferenceError::Unsayable { .. }) => return Ok(Verified::Right(None)),
+            other => other?,
+        };
+        let (cut, pruned) = (pruned.cut.as_ref(), &pruned.model);
+        let subjects = verify::Subjects { original, reference: Some(&reference), cut, pruned };
+        match verify::verify(&subjects, &self.verify(), &|_, _| {}) {
+            Ok(found) if !found.equal => Ok(Verified::Wrong),
+            Ok(found) => Ok(Verified::Right(Some(found))),
+            Err(e) if e.is_inability() => Ok(Verified::Right(None)),
+            Err(e) if e.is_of_the_result() => Ok(Verified::Wrong),
+            Err(e) => Err(Error::new(e)),
+        }
+    }
+}
+
+/// `model-50` for half of a model, `model-12.5` for an eighth.
+fn name(input: &Path, share: f64) -> String {
+    let stem = input.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{stem}-{}", (share * 1e4).round() / 1e2)
+}
+
+/// A plan without the cuts of these groups.
+fn without(mut plan: Plan, left: &[Left]) -> Plan {
+    plan.cuts.retain(|cut| left.iter().all(|group| group.label != cut.group));
+    plan
+}
+
+/// A model that was proved as far as it can be run.
+struct Made {
+    trial: Trial,
+    pruned: Pruned,
+    found: Option<Verification>,
+}
+
+/// What a check comes to: nothing where the models can't be run.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
+enum Verified {
+    Right(Option<Verification>),
+    Wrong,
+}
