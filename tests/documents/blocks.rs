@@ -52,7 +52,7 @@ impl Block {
         let commands = self.lines.iter().any(|l| l.starts_with("$ "));
         let why = match &self.language[..] {
             "console" if !commands => "a console block without a command",
-            "console" | "toml" | "json" | "text" | "rust" | "rust,ignore" => return None,
+            "console" | "toml" | "json" | "text" | "rust,no_run" | "rust,ignore" => return None,
             "sh" if self.is_excused() => return None,
             "sh" => "commands that are not run need `<!-- not run: why -->` before them; others are `console`",
             "indented" => "a console block must be fenced, else it is not run",
