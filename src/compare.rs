@@ -118,6 +118,21 @@ impl Comparison {
         Ok(())
     }
 
+    /// The same where outputs may be of other lengths too: as many as there are of something that is found at run time. What
+    /// is of another length is infinitely far away.
+    pub fn add_of_any_length(&mut self, reference: &Outputs, other: &Outputs) -> Result<(), CompareError> {
+        for output in reference {
+            match self.add(std::slice::from_ref(output), other) {
+                Err(CompareError::Shape { .. }) => {
+                    let sums = self.0.iter_mut().find(|(name, _)| *name == output.0);
+                    sums.into_iter().for_each(|(_, sums)| sums.broken = true);
+                }
+                found => found?,
+            }
+        }
+        Ok(())
+    }
+
     /// The differences so far.
     pub fn finish(&self) -> Difference {
         Difference { outputs: self.0.iter().map(|(name, sums)| sums.finish(name)).collect() }
@@ -260,6 +275,8 @@ mod tests {
         let mut comparison = Comparison::default();
         let error = comparison.add(&output(&[1.0]), &output(&[1.0, 2.0])).unwrap_err();
         assert!(matches!(error, CompareError::Shape { .. }));
+        comparison.add_of_any_length(&output(&[1.0]), &output(&[1.0, 2.0])).unwrap();
+        assert_eq!(comparison.finish().worst(), f64::INFINITY);
         assert!(matches!(comparison.add(&output(&[1.0]), &[]), Err(CompareError::Missing { .. })));
     }
 

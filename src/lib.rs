@@ -123,7 +123,6 @@ pub mod program;
 pub mod prune;
 pub mod reference;
 pub mod repair;
-pub mod report;
 pub mod save;
 pub mod score;
 pub mod sensitivity;
@@ -136,6 +135,8 @@ pub mod tune;
 pub mod verify;
 pub mod weights;
 pub mod widen;
+
+pub use job::report;
 
 #[path = "../passes/pruning/mod.rs"]
 pub mod pruning;

@@ -10,21 +10,24 @@
 //! rounding. All of that is settled before anything is timed. Times say how fast, and nothing else: a run that fails while
 //! it is timed leaves the verdict as it is.
 
+mod compared;
 mod decided;
 mod double;
 mod halves;
 mod rounding;
 
-use crate::compare::{CompareError, Comparison, Difference, largest, sensitivity};
+use crate::compare::{CompareError, Difference};
 use crate::feed::{self, Feed, FeedError, InputSpec, Length, Samples};
-use crate::ir::{Dim, Model};
+use crate::ir::{Dim, Model, Tensor};
 use crate::latency::{self, Effort, Latency, latency_in_ms};
 use crate::oracle::{OracleError, Plan, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
 use crate::sizes::{self, Given, SizeError, Start};
 use crate::widen::{widened, widened_feed};
+use compared::{Compared, Models, Which};
 use decided::Decided;
+use double::Programs;
 use halves::Halves;
 use serde::{Serialize, Serializer};
 use std::cell::Cell;
@@ -330,18 +333,6 @@ pub struct Subjects<'a> {
     pub pruned: &'a Model,
 }
 
-impl Subjects<'_> {
-    /// Whether the cut model equals its reference in double precision, and how far it is from it.
-    fn in_double_precision(&self, feeds: &[Feed], tolerance: f64) -> (bool, Option<Doubled>) {
-        let reference = widened(self.reference.unwrap_or(self.original));
-        let cut = widened(self.cut.unwrap_or(self.pruned));
-        match double::compare(&reference, &cut, feeds) {
-            Ok(apart) => (apart.worst() <= tolerance, Some(Doubled::Apart(apart))),
-            Err(why) => (false, Some(Doubled::Unable(why))),
-        }
-    }
-}
-
 /// The largest relative difference that rounding can make of a model's outputs, as it is run here.
 pub fn tolerance(model: &Model) -> f64 {
     rounding::tolerance(&widened(model))
@@ -359,13 +350,36 @@ pub fn verify(
     let feeds = feeds(subjects.original, options)?;
     match run(subjects, &feeds, options, told) {
         Err(error) if error.is_inability() => {
-            let Some(decided) = Decided::new(subjects, &feeds) else { return Err(error) };
-            let found = run(&decided.subjects(), &decided.feeds, options, told);
-            let constants = decided.constants.into_iter().map(|(name, _)| name).collect();
-            found.map(|found| Verification { constants, ..found }).map_err(|_| error)
+            let decided = Decided::new(subjects, &feeds).and_then(|d| d.verify(options, told).ok());
+            let found = decided.or_else(|| in_programs(subjects, &feeds, options, &error));
+            found.ok_or(error)
         }
         found => found,
     }
+}
+
+/// The same for models that the runtime can't run, as programs in double precision; `None` where they can't be run like
+/// that either, or take too long.
+fn in_programs(subjects: &Subjects, own: &[Feed], options: &Options, error: &VerifyError) -> Option<Verification> {
+    let feeds: Vec<Feed> = own.iter().map(|f| widened_feed(f).into_owned()).collect();
+    let programs = Programs::new(subjects, feeds.len()).ok()?;
+    let Compared { equivalence, drift, sensitivity } = Compared::of(&programs, &feeds, &|| ()).ok()?;
+    let tolerance = options.tolerance.unwrap_or_else(|| tolerance(subjects.original));
+    Some(Verification {
+        equal: equivalence.worst() <= tolerance,
+        meaningful: sensitivity > 10.0 * tolerance,
+        equivalence,
+        drift,
+        sensitivity,
+        tolerance,
+        rounding: None,
+        double: None,
+        samples: feeds.len(),
+        latency: None,
+        untimed: (options.repeats > 0).then(|| error.to_string()),
+        constants: vec![],
+        plan: Plan::Program,
+    })
 }
 
 fn run(
@@ -384,11 +398,11 @@ fn run(
     let sizes = || options.inputs.is_none().then(|| assumed(subjects.original, &feeds[0])).flatten();
     let runners = Runners::new(subjects, options, &feeds[0]).map_err(|e| e.with_sizes(sizes()))?;
     let Compared { equivalence, drift, sensitivity } =
-        runners.compare(&feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
+        Compared::of(&runners, &feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
     let tolerance = options.tolerance.unwrap_or_else(|| tolerance(subjects.original));
     let (equal, double) = match equivalence.worst() {
         worst if worst <= tolerance => (true, None),
-        _ => subjects.in_double_precision(&feeds, tolerance),
+        _ => double::compare(subjects, &feeds, tolerance),
     };
     let timed = turns > 0 && (equal || subjects.reference.is_none());
     let halves = Halves::new(subjects, options, (&own[0], &feeds[0]), &runners.pruned);
@@ -420,7 +434,7 @@ fn run(
     })
 }
 
-/// The models, ready to run.
+/// The models, ready to run in a runtime.
 struct Runners {
     original: Runner,
     reference: Option<Runner>,
@@ -428,11 +442,16 @@ struct Runners {
     pruned: Runner,
 }
 
-/// What comes out of runs that nobody times.
-struct Compared {
-    equivalence: Difference,
-    drift: Difference,
-    sensitivity: f64,
+impl Models for Runners {
+    fn run(&self, which: Which, feed: &Feed) -> Option<Result<Vec<(String, Tensor)>, VerifyError>> {
+        let runner = match which {
+            Which::Original => Some(&self.original),
+            Which::Reference => self.reference.as_ref(),
+            Which::Cut => self.cut.as_ref(),
+            Which::Pruned => Some(&self.pruned),
+        };
+        Some(runner?.run(feed).map_err(|error| VerifyError::Oracle { which: which.role(), error }))
+    }
 }
 
 impl Runners {
@@ -444,30 +463,6 @@ impl Runners {
             cut: subjects.cut.map(|m| runner(m, Role::Pruned)).transpose()?,
             pruned: runner(subjects.pruned, Role::Pruned)?,
         })
-    }
-
-    fn compare(&self, feeds: &[Feed], done: &dyn Fn()) -> Result<Compared, VerifyError> {
-        let (mut equivalence, mut drift) = (Comparison::default(), Comparison::default());
-        let mut outputs = vec![];
-        for feed in feeds {
-            let run = |runner: &Runner, which| runner.run(feed).map_err(|error| VerifyError::Oracle { which, error });
-            let full = run(&self.original, Role::Original)?;
-            let expected = self.reference.as_ref().map(|r| run(r, Role::Reference)).transpose()?;
-            let result = run(&self.pruned, Role::Pruned)?;
-            let cut = self.cut.as_ref().map(|r| run(r, Role::Pruned)).transpose()?;
-            drift.add(&full, &result)?;
-            equivalence.add(expected.as_ref().unwrap_or(&full), cut.as_ref().unwrap_or(&result))?;
-            outputs.push(full);
-            done();
-        }
-        let sensitivity = match &outputs[..] {
-            [first, others @ ..] if !others.is_empty() => {
-                let changes = others.iter().map(|other| sensitivity(first, other)).collect::<Result<Vec<_>, _>>()?;
-                largest(changes.into_iter().flatten().map(|(_, s)| s))
-            }
-            _ => f64::INFINITY,
-        };
-        Ok(Compared { equivalence: equivalence.finish(), drift: drift.finish(), sensitivity })
     }
 
     fn time(

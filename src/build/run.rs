@@ -6,11 +6,11 @@ use super::target::Target;
 use crate::files;
 use crate::job::gates::{Figures, Verdict};
 use crate::job::prove::Failed;
+use crate::job::report::Report;
 use crate::job::{self, Done, Error, ErrorKind};
 use crate::load;
 use crate::page;
 use crate::plan::Plan;
-use crate::report::Report;
 use std::path::PathBuf;
 
 /// How to build.

@@ -1,8 +1,8 @@
 //! How the figures of a judgement are shown.
 
 use super::show;
+use crate::job::report::Metrics;
 use crate::judge::Figure;
-use crate::report::Metrics;
 
 pub use crate::figures::{percent, signed, title, value};
 

@@ -3,9 +3,9 @@
 use super::progress::Progress;
 use super::source::{self, Dims};
 use super::{Exit, show};
+use crate::job::report::LayerReport;
 use crate::layers;
 use crate::plan::LayerCut;
-use crate::report::LayerReport;
 use serde::Serialize;
 use std::path::PathBuf;
 

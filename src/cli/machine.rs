@@ -2,8 +2,8 @@
 
 use super::show;
 use crate::job::Tables;
+use crate::job::report::MachineReport;
 use crate::machine::Quantity;
-use crate::report::MachineReport;
 use clap::Args;
 use std::fmt::Write;
 use std::path::PathBuf;

@@ -6,11 +6,11 @@ use crate::figures::{plural, share};
 use crate::job::files;
 use crate::job::gates::Verdict;
 use crate::job::prove::Failed;
+use crate::job::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::latency::{Latency, Timing};
 use crate::lossless::{Certificate, Proof};
-use crate::oracle::Setup;
+use crate::oracle::{Plan, Setup};
 use crate::repair::Repaired;
-use crate::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::sparsity::Thinned;
 use crate::verify::{Doubled, Verification};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
@@ -301,6 +301,9 @@ pub fn verification(v: &Verification, against: &str) -> String {
     if !v.constants.is_empty() {
         let names = list(&v.constants.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>());
         out += &wrap(&format!("  with {names} as a constant, which decides what is run"), 6);
+    }
+    if v.plan == Plan::Program {
+        out += "  computed in double precision by secateur itself, since the runtime can't run the models\n";
     }
     match &v.double {
         Some(Doubled::Apart(apart)) => {

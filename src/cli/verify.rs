@@ -6,7 +6,7 @@ use super::source::{self, Dims, Verification};
 use super::{Exit, Failure, figures, show};
 use crate::job::files::file_size;
 use crate::job::gates::{Figures, Suite, Verdict};
-use crate::report::Metrics;
+use crate::job::report::Metrics;
 use crate::verify;
 use serde::Serialize;
 use std::path::PathBuf;

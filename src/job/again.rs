@@ -2,12 +2,12 @@
 
 use super::done::{Done, Refusal};
 use super::proof::{Checked, Proved};
+use super::report::Report;
 use super::run::Run;
 use super::{Error, Options, choose, files, shortened};
 use crate::ir::Model;
 use crate::plan::Plan;
 use crate::prune::{self, Pruned, Stages};
-use crate::report::Report;
 use crate::{cost, infer};
 
 /// Carries out a plan without choosing, repairing or writing, and verifies the result that is there, in

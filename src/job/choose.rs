@@ -4,6 +4,7 @@ use super::Error;
 use super::machine;
 use super::monitor::{Monitor, Steps};
 use super::options::Choice;
+use super::report::MachineReport;
 use super::samples::{Calibrated, batches};
 use super::schedule::Schedule;
 use super::search::Driven;
@@ -18,7 +19,6 @@ use crate::machine::Settings;
 use crate::plan::LayerCut;
 use crate::plan::{Budget, Options, Plan};
 use crate::prune::{self, Shortened};
-use crate::report::MachineReport;
 
 /// What goes, from which model, and what was measured of it.
 pub(super) struct Chosen {

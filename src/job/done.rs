@@ -4,8 +4,8 @@ use super::Error;
 use super::gates::Verdict;
 use super::monitor::Monitor;
 use super::options::Output;
+use super::report::{Outcome, Report};
 use crate::ir::Model;
-use crate::report::{Outcome, Report};
 use std::fmt;
 use std::path::{Path, PathBuf};
 

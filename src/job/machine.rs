@@ -4,6 +4,7 @@ use super::Error;
 use super::choose::Chooser;
 use super::monitor::{Monitor, Steps};
 use super::options::Tables;
+use super::report::MachineReport;
 use super::selection::failure;
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
@@ -12,7 +13,6 @@ use crate::machine::{
 };
 use crate::plan::{self, Budget, ChooseError, Options, Plan};
 use crate::prune::trial::Trial;
-use crate::report::MachineReport;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;

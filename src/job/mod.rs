@@ -14,7 +14,7 @@
 //! let done = job::prune(&model, &job::Options::default())?;
 //! done.save(path)?;
 //! # assert!(done.report.after.cost.macs < done.report.before.cost.macs);
-//! # assert!(matches!(done.proof(), secateur::report::Outcome::Ran(v) if v.equal));
+//! # assert!(matches!(done.proof(), secateur::job::report::Outcome::Ran(v) if v.equal));
 //! # Ok(())
 //! # }
 //! ```
@@ -33,6 +33,7 @@ mod options;
 pub(crate) mod paths;
 mod proof;
 pub mod prove;
+pub mod report;
 mod run;
 pub(crate) mod samples;
 mod schedule;
@@ -54,12 +55,12 @@ pub use options::{
     Zeros,
 };
 
+use self::report::MachineReport;
 use crate::analysis::Analysis;
 use crate::ir::Model;
 use crate::layers;
 use crate::plan::Plan;
 use crate::prune::{self as surgery, Shortened, Stages};
-use crate::report::MachineReport;
 use crate::score::Formula;
 use choose::{Chooser, Chosen};
 use run::Run;

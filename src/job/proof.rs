@@ -4,6 +4,7 @@ use super::Error;
 use super::files;
 use super::monitor::Steps;
 use super::prove::{self, Failed, ProveError, Prover, Settled};
+use super::report::{self, Metrics};
 use super::run::Run;
 use super::search::Driven;
 use crate::ir::{self, Model};
@@ -11,7 +12,6 @@ use crate::layers::silenced;
 use crate::plan::{self, Options, Plan};
 use crate::prune::{self, After, PruneError, Pruned, Stages};
 use crate::reference::{ReferenceError, reference};
-use crate::report::{self, Metrics};
 use crate::sparsity;
 use crate::verify::{self, Doubled};
 

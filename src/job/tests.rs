@@ -1,9 +1,9 @@
 //! What the job promises to those who call it.
 
 use super::gates::Gate;
+use super::report::Outcome;
 use super::*;
 use crate::plan::Budget;
-use crate::report::Outcome;
 use crate::{load, save};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

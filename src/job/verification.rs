@@ -3,13 +3,13 @@
 use super::Error;
 use super::monitor::{Monitor, Steps};
 use super::options::{HeldOut, Judging, Options, Verification};
+use super::report::Metrics;
 use super::samples::{labels, opened};
 use crate::feed::{self, Labels};
 use crate::ir::Model;
 use crate::judge::{self, Task};
 use crate::machine::Settings;
 use crate::oracle::{OracleError, Setup};
-use crate::report::Metrics;
 use crate::sizes::Given;
 use crate::verify;
 

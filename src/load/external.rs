@@ -17,6 +17,7 @@ pub(super) fn map(path: &Path) -> io::Result<Bytes> {
     }
     // SAFETY: the mapping is read only and owned by the `Bytes`. Whoever truncates the file while we read it makes
     // the read fault, as with every mapped file; secateur itself replaces files by renaming and never writes into one.
+    #[allow(unsafe_code, reason = "nobody may change the file while it is in use: `load` says so")]
     Ok(Bytes::from_owner(unsafe { Mmap::map(&file)? }))
 }
 

@@ -111,6 +111,8 @@ const MEAN_VARIANCE_NORMALIZATION: Rule = Rule {
         Some(AxisRule::new(format!("{x} -> {x}")).why("its mean and variance are taken along it"))
     },
     zero: zero::first,
+    // Whether something is added to a variance of 0 is left to the runtime.
+    pole: zero::first,
     lower: lower::norm::mean_variance,
     ..Rule::OPAQUE
 };

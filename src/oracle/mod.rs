@@ -55,6 +55,8 @@ pub enum Plan {
     Optimized,
     /// As it was read: tract fails to optimize it, or does so wrongly. Results are right; times say little.
     Plain,
+    /// By no runtime, but as a program of single operations in double precision.
+    Program,
 }
 
 impl fmt::Display for Plan {
@@ -62,6 +64,7 @@ impl fmt::Display for Plan {
         f.write_str(match self {
             Plan::Optimized => "optimized",
             Plan::Plain => "plain",
+            Plan::Program => "program in double precision",
         })
     }
 }
@@ -132,6 +135,18 @@ impl Setup {
     }
 }
 
+/// Which integers the inputs hold. What breaks a runtime down is mostly one that points beyond a table.
+fn integers(feed: &Feed) -> Option<String> {
+    let range = |(name, tensor): &(String, Tensor)| {
+        let numbers = tensor.to_i64()?;
+        let (low, high) = (numbers.iter().min()?, numbers.iter().max()?);
+        Some(format!("`{name}` holds {low} to {high}"))
+    };
+    let all: Vec<String> = feed.iter().filter_map(range).collect();
+    let hint = "do these numbers point beyond a table of the model?";
+    (!all.is_empty()).then(|| format!("the input {}; {hint}", all.join(", ")))
+}
+
 /// A model that is ready to run on inputs of fixed sizes.
 pub struct Runner {
     prepared: Prepared,
@@ -195,10 +210,14 @@ impl Runner {
 
     /// Runs the model. Returns the graph's outputs in the file's order, then the extra ones, each with its name.
     pub fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
-        guarded(|| match &self.prepared {
+        let outputs = guarded(|| match &self.prepared {
             Prepared::Tract(engine) => engine.run(feed),
             #[cfg(feature = "ort")]
             Prepared::Ort(engine) => engine.run(feed),
+        });
+        outputs.map_err(|error| match (error, integers(feed)) {
+            (OracleError::Panic(why), Some(held)) => OracleError::Panic(format!("{why}; {held}")),
+            (error, _) => error,
         })
     }
 

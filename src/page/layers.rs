@@ -3,9 +3,9 @@
 use super::chart::{self, Column};
 use super::{ROWS, more, places, section, short};
 use crate::figures::{count, left, plural};
+use crate::job::report::{CallReport, CallSize, Report};
 use crate::machine::Quantity;
 use crate::plan::PieceCost;
-use crate::report::{CallReport, CallSize, Report};
 use maud::{Markup, html};
 
 /// How many columns a profile has at most; longer models have several layers in each.

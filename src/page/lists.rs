@@ -2,7 +2,7 @@
 
 use super::{ROWS, chart, more, places, section, short};
 use crate::figures::{self, count, share};
-use crate::report::Report;
+use crate::job::report::Report;
 use maud::{Markup, html};
 
 pub(super) fn groups(report: &Report) -> Markup {

@@ -12,8 +12,8 @@ mod training;
 
 pub use training::Training;
 
+use crate::job::report::Report;
 use crate::job::search::Trial as Tried;
-use crate::report::Report;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// A model that was tried: how large it is and how good.

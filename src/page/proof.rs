@@ -3,7 +3,7 @@
 use super::{ROWS, chart, more, short, summary};
 use crate::compare::Difference;
 use crate::figures;
-use crate::report::{Outcome, Report};
+use crate::job::report::{Outcome, Report};
 use crate::verify::{Doubled, Verification};
 use maud::{Markup, html};
 

@@ -3,8 +3,8 @@
 use super::{chart, section, short};
 use crate::figures;
 use crate::job::gates::Verdict;
+use crate::job::report::{Outcome, Report};
 use crate::latency::Latency;
-use crate::report::{Outcome, Report};
 use maud::{Markup, html};
 use std::time::Duration;
 

@@ -2,12 +2,12 @@ use super::*;
 use crate::compare::{Difference, OutputDifference};
 use crate::cost::Cost;
 use crate::job::gates::Verdict;
+use crate::job::report::{CallReport, CallSize, GroupReport, MachineReport, Outcome, PinReport, Size, StageReport};
 use crate::latency::{Latency, Ratio, Timing};
 use crate::machine::Quantity;
 use crate::oracle;
 use crate::plan::{Estimate, PieceCost, Plan};
 use crate::repair::{Repaired, Step, Unrepaired};
-use crate::report::{CallReport, CallSize, GroupReport, MachineReport, Outcome, PinReport, Size, StageReport};
 use crate::verify::Verification;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use super::{document, section, short};
 use crate::draw::{Chart, Line};
-use crate::report::Report;
+use crate::job::report::Report;
 use crate::tune::Curve;
 use maud::{Markup, PreEscaped, html};
 

@@ -43,12 +43,15 @@ pub(super) fn cut_groups(analysis: &Analysis, plan: &Plan) -> Vec<GroupReport> {
     groups.collect()
 }
 
-/// The groups that stay whole, with their reasons; kernels' taps and other structure left out.
+/// The groups that stay whole, with their reasons. Kernels' taps are left out, and so is other structure where there are
+/// groups that may be cut.
 pub fn pins(analysis: &Analysis, inexact: bool) -> Vec<PinReport> {
     let graph = &analysis.model.graph;
+    let is_whole = !analysis.groups.all.iter().any(Group::is_free);
+    let is_tap = |group: &Group| group.members.iter().all(|m| m.axis >= 2);
     let report = |group: &Group| {
         let pin = group.pins.first().or_else(|| group.inexact.first().filter(|_| !inexact))?;
-        if pin.kind == PinKind::Structure {
+        if pin.kind == PinKind::Structure && (!is_whole || is_tap(group)) {
             return None;
         }
         Some(PinReport {

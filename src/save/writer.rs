@@ -45,6 +45,7 @@ impl<W: Write> Writer<W> {
 
 // SAFETY: `chunk_mut` is the unfilled rest of an initialized buffer, and never empty, since a full buffer is flushed
 // first. `advance_mut` moves inside that rest only, which it checks. Nothing reads beyond `filled`.
+#[allow(unsafe_code, reason = "the trait is unsafe to implement")]
 unsafe impl<W: Write> BufMut for Writer<W> {
     fn remaining_mut(&self) -> usize {
         usize::MAX

@@ -109,6 +109,6 @@ fn options_print_as_passes() {
     let options = Options { pattern: Pattern::Share(0.5, Scope::Global), method: Method::SparseGpt };
     let text = options.to_string();
     assert_eq!(text, "sparsify{ratio=0.5 scope=global method=sparsegpt}");
-    assert_eq!(text.parse::<crate::passes::Pipeline>().expect("a pipeline").to_string(), text);
+    assert_eq!(crate::pruning::registry().parse(&text).expect("a pipeline").to_string(), text);
     assert!(Pattern::parse_ratio("4:2").is_err() && Pattern::parse_ratio("0:4").is_err());
 }

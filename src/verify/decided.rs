@@ -3,7 +3,7 @@
 //! Where the branches are of different sizes, a model fits no input while the choice is open, and tract can't run it. With
 //! such an input as a constant there is one branch.
 
-use super::Subjects;
+use super::{Options, Subjects, Verification, VerifyError, run};
 use crate::feed::Feed;
 use crate::ir::{DType, Model, Tensor};
 use crate::passes;
@@ -16,12 +16,12 @@ const FEW: usize = 8;
 /// Models and feeds without the inputs that are the same in all feeds.
 pub(super) struct Decided {
     /// These inputs.
-    pub constants: Vec<(String, Tensor)>,
+    constants: Vec<(String, Tensor)>,
     original: Model,
     reference: Option<Model>,
     cut: Option<Model>,
     pruned: Model,
-    pub feeds: Vec<Feed>,
+    feeds: Vec<Feed>,
 }
 
 impl Decided {
@@ -51,13 +51,15 @@ impl Decided {
         })
     }
 
-    pub fn subjects(&self) -> Subjects<'_> {
-        Subjects {
+    pub fn verify(self, options: &Options, told: &dyn Fn(usize, usize)) -> Result<Verification, VerifyError> {
+        let subjects = Subjects {
             original: &self.original,
             reference: self.reference.as_ref(),
             cut: self.cut.as_ref(),
             pruned: &self.pruned,
-        }
+        };
+        let found = run(&subjects, &self.feeds, options, told)?;
+        Ok(Verification { constants: self.constants.into_iter().map(|(name, _)| name).collect(), ..found })
     }
 }
 
@@ -66,7 +68,7 @@ pub(super) fn decided(model: &Model, inputs: &[Input], values: &BTreeMap<String,
     let constant = |input: &Input| {
         let Values::Just(n) = values[&input.name] else { return None };
         let shape = input.shape.iter().map(|d| d.size()).collect::<Option<Vec<usize>>>()?;
-        let count: usize = shape.iter().product();
+        let count = shape.iter().copied().fold(1, usize::saturating_mul);
         let is_one = is_choice(input.dtype) && count <= FEW;
         let tensor = is_one.then(|| Tensor::from_f64(input.dtype, shape, &vec![n as f64; count])).flatten()?;
         Some((input.name.clone(), tensor))

@@ -165,3 +165,28 @@ fn a_branch_that_is_not_taken_need_not_fit() {
     let found = verify(&subjects, &Options { repeats: 0, ..Options::default() }, &|_, _| {}).expect("it runs");
     assert!(found.equal && found.constants == ["rate"] && found.equivalence.outputs[0].count % 18 == 0, "{found:?}");
 }
+
+/// What the runtime has no operator for is run as a program, if the operator's rule says what it is made of.
+#[test]
+#[cfg(all(feature = "tract", feature = "gradients"))]
+fn what_the_runtime_lacks_is_run_as_a_program() {
+    let text = "<ir_version: 8, opset_import: [\"\" : 9]>
+    g (f32[n,2,3] x) => (f32[n,2,6] y) {
+        f32[3] by = {1, 1, 2}
+        r = Relu(x)
+        y = Upsample<mode = \"nearest\">(r, by)
+    }";
+    let verify = |second: &str| {
+        let (first, second) = (model(text), model(second));
+        let subjects = Subjects { original: &first, reference: Some(&first), cut: None, pruned: &second };
+        super::verify(&subjects, &Options::default(), &|_, _| {})
+    };
+    let found = verify(text).expect("it runs");
+    assert!(found.equal && found.plan == Plan::Program && found.latency.is_none(), "{found:?}");
+    assert!(found.untimed.is_some_and(|why| why.contains("Upsample")));
+    assert!(!verify(&text.replace("Relu", "Neg")).expect("it runs").equal);
+    // The error is the runtime's where neither can.
+    let unknown = text.replace("r = Relu(x)", "r = org.example.Wobble(x)");
+    let error = verify(&unknown.replace("\"\" : 9", "\"\" : 9, \"org.example\" : 1")).unwrap_err();
+    assert!(error.is_inability(), "{error}");
+}

@@ -2,9 +2,9 @@
 
 use super::{Bound, Gate, Kind};
 use crate::compare::Difference;
+use crate::job::report::{Metrics, Outcome, Report};
 use crate::judge::Judgement;
 use crate::latency::Latency;
-use crate::report::{Metrics, Outcome, Report};
 use crate::verify::Verification;
 use serde::Serialize;
 

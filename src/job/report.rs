@@ -3,13 +3,13 @@
 pub use crate::layers::LayerReport;
 pub use crate::prune::{CallReport, CallSize, GroupReport, PinReport};
 
+use super::gates::Verdict;
+use super::prove::Failed;
+use super::search::Driven;
 use crate::apply::Removed;
 use crate::compare::Difference;
 use crate::cost::Cost;
 use crate::figures;
-use crate::job::gates::Verdict;
-use crate::job::prove::Failed;
-use crate::job::search::Driven;
 use crate::judge::Judgement;
 use crate::latency::{Latency, latency_in_ms};
 use crate::lossless::Certificate;

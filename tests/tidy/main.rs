@@ -1,0 +1,79 @@
+//! The architecture's invariants, kept by a test: who may know what, and which module stands on which floor. What lints
+//! can say stands in `Cargo.toml`.
+
+mod code;
+mod floors;
+
+use code::{File, Named};
+
+/// Fails with every place outside `allowed` that `what` finds in a file.
+fn only(allowed: &[&str], what: impl Fn(&File) -> Vec<Named>) {
+    let files = code::files();
+    let others = files.iter().filter(|f| !allowed.iter().any(|a| f.path.starts_with(a)));
+    let place = |f: &File, n: &Named| format!("{}:{} {}", f.path, n.line, n.segments.join("::"));
+    let guilty: Vec<String> =
+        others.flat_map(|f| what(f).iter().map(|n| place(f, n)).collect::<Vec<String>>()).collect();
+    assert!(guilty.is_empty(), "only {allowed:?} may name these:\n{}", guilty.join("\n"));
+}
+
+/// Paths that begin in one of these ways, segment by segment.
+fn paths<'a>(starts: &'a [&'a [&'a str]]) -> impl Fn(&File) -> Vec<Named> + 'a {
+    |file| {
+        let is_one = |n: &&Named| {
+            starts.iter().any(|s| n.segments.iter().map(String::as_str).take(s.len()).eq(s.iter().copied()))
+        };
+        file.paths.iter().filter(is_one).cloned().collect()
+    }
+}
+
+#[test]
+fn only_load_and_save_know_the_protobuf() {
+    only(&["src/load", "src/save", "src/proto.rs"], paths(&[&["crate", "proto"]]));
+}
+
+#[test]
+fn only_the_oracle_knows_runtimes() {
+    only(&["src/oracle"], paths(&[&["tract_onnx"], &["tract_core"], &["tract_linalg"], &["ort"]]));
+}
+
+#[test]
+fn only_autograd_knows_the_engine() {
+    only(&["src/autograd"], paths(&[&["burn_autodiff"], &["burn_backend"], &["burn_flex"], &["burn_cuda"]]));
+}
+
+#[test]
+fn only_the_command_line_knows_clap() {
+    let starts: &[&[&str]] = &[&["clap"], &["clap_complete"], &["clap_mangen"], &["comfy_table"]];
+    only(&["src/cli"], paths(starts));
+}
+
+#[test]
+fn only_the_command_line_shows_progress() {
+    only(&["src/cli"], paths(&[&["indicatif"], &["tracing_subscriber"]]));
+}
+
+#[test]
+fn nothing_but_the_rules_knows_operators() {
+    let names = secateur::ops::known();
+    // A pass that is about an operator may name it; run-time shape arithmetic, subsets, sums, reshapes and transpositions
+    // are written as nodes.
+    let written = ["absorb", "island", "materialize", "merge_reshapes", "merge_transposes", "subset"];
+    let written: Vec<String> = written.iter().map(|name| format!("passes/{name}.rs")).collect();
+    let rim = ["src/ops", "src/load", "src/save", "src/oracle", "passes/fold", "src/repair/bias.rs"];
+    let rim: Vec<&str> = rim.into_iter().chain(written.iter().map(String::as_str)).collect();
+    only(&rim, |file| file.literals.iter().filter(|n| names.contains(&n.segments[0].as_str())).cloned().collect());
+}
+
+#[test]
+fn files_stay_readable() {
+    let long = |f: &File| (f.lines > 520).then(|| format!("{}: {} lines", f.path, f.lines));
+    let long: Vec<String> = code::files().iter().filter_map(long).collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    let left = |f: &File| f.text.contains("FIXME") || f.text.contains("XXX");
+    let left: Vec<String> = code::files().iter().filter(|f| left(f)).map(|f| f.path.clone()).collect();
+    assert!(left.is_empty(), "{left:#?}");
+}
