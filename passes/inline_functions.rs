@@ -10,7 +10,7 @@
 //! more go.
 //!
 //! A call stays if the function is written in other versions of operator sets than the model, if it calls itself, or if
-//! the call does not fit it. So it does if the graph would grow beyond all measure: functions that call functions twice
+//! the call does not fit it. So it does if the graph would grow too large: functions that call functions twice
 //! can do that.
 //!
 //! Constants of a function's body are in the file once for all calls: slices of them can't be told, and so nothing is
@@ -54,7 +54,7 @@ impl Pass for InlineFunctions {
         inliner.graph(&mut model.graph);
         let done = inliner.done;
         if inliner.left {
-            cx.note("left calls of local functions: the graph would grow beyond all measure");
+            cx.note("left calls of local functions: the graph would grow too large");
         }
         if done > 0 {
             model.opsets = opsets;
@@ -82,7 +82,7 @@ fn inlinable(model: &Model, cx: &mut Context) -> (Vec<bool>, BTreeMap<String, i6
     for (at, function) in model.functions.iter().enumerate() {
         let versions = versions(function, &opsets);
         let why = match (&function.body, &versions) {
-            (None, _) => Some("it is no sound graph"),
+            (None, _) => Some("it is not a valid graph"),
             (_, None) => Some("it is written in other versions of operator sets than the model"),
             (Some(_), _) => recursive.contains(&at).then_some("it calls itself"),
         };
@@ -396,7 +396,7 @@ mod tests {
         notes += &note(|m| m.functions[0].body = m.functions[1].body.clone());
         insta::assert_snapshot!(notes, @"
         7 calls left; left Block: it is written in other versions of operator sets than the model; left Pair: it is written in other versions of operator sets than the model
-        11 calls left; left Block: it is no sound graph
+        11 calls left; left Block: it is not a valid graph
         11 calls left; left Block: it calls itself
         ");
     }

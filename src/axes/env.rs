@@ -20,7 +20,7 @@ pub(super) type Tensors = [(End, Vec<Expr>, Vec<Var>)];
 
 impl<'a> Env<'a> {
     pub(super) fn new(axes: &'a mut Axes, node: NodeId, rule: &AxisRule) -> Env<'a> {
-        let clash = axes.intern(PinKind::Clash, node, "the axes that meet here can't be taken apart alike");
+        let clash = axes.intern(PinKind::Clash, node, "the axes that meet here can't be split in the same way");
         let structure = axes.intern(PinKind::Structure, node, why_of(rule));
         let why = if rule.why.is_empty() {
             "what it makes of the units that stay depends on those that go"

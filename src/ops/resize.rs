@@ -71,7 +71,7 @@ const AFFINE_GRID: Rule = Rule {
     },
     axes: |site| {
         let pins = " _".repeat(site.result_shape(0)?.len().checked_sub(1)?);
-        Some(AxisRule::new(format!("n _ _, _* -> n{pins}")).why("a matrix moves points"))
+        Some(AxisRule::new(format!("n _ _, _* -> n{pins}")).why("a matrix transforms points"))
     },
     zero: zero::first,
     ..Rule::OPAQUE
@@ -95,7 +95,7 @@ const CENTER_CROP_PAD: Rule = Rule {
         let rank = site.rank(0)?;
         let axes = cropped(site, rank).ok()?;
         let labels = row(rank, |i| if axes.contains(&i) { "_".into() } else { format!("a{i}") });
-        Some(AxisRule::new(format!("{labels}, _* -> {labels}")).why("its ends are cut off or filled up"))
+        Some(AxisRule::new(format!("{labels}, _* -> {labels}")).why("it is cropped or padded"))
     },
     zero: zero::first,
     lower: lower::resize::center,
