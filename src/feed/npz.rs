@@ -94,6 +94,10 @@ fn check(bytes: &[u8]) -> Result<(), String> {
             return Err(format!("its header has more than {DEEPEST} brackets inside one another"));
         }
     }
+    // The shape that is checked has to be the one that is read: that of the last of several keys, which may be escaped.
+    if header.matches("shape").count() != 1 || header.contains('\\') {
+        return Err("its header does not have one shape".into());
+    }
     let shape = header.split_once("shape").and_then(|(_, rest)| rest.split_once('(')?.1.split_once(')'));
     let sizes = shape.map_or("", |(inside, _)| inside).split(',').map(str::trim).filter(|size| !size.is_empty());
     let count = sizes.map(|size| size.parse().unwrap_or(usize::MAX)).fold(1, usize::saturating_mul);
@@ -155,6 +159,10 @@ mod tests {
         for shape in ["(999999999999, 4)", "(18446744073709551615, 3)", "(99999999999999999999999,)"] {
             let wrong = tensor(&file(&header(shape), 6)).unwrap_err();
             assert!(wrong.contains("promises") && wrong.contains("24 bytes"), "{wrong}");
+        }
+        let hidden = [r"'shape': (1,), 'shape'", r"'sh\x61pe'"].map(|key| header("(9,)").replace("'shape'", key));
+        for header in hidden {
+            assert!(tensor(&file(&header.replace("(9,)", "(999999999999,)"), 6)).unwrap_err().contains("one shape"));
         }
         assert!(tensor(&file(&"(".repeat(30_000), 0)).unwrap_err().contains("brackets"));
         assert!(tensor(b"\x93NUMPY\x02\0\xff\xff\xff\xff{}").unwrap_err().contains("header"));
