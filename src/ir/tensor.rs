@@ -276,9 +276,11 @@ fn sum_runs<const N: usize>(data: &[u8], dim: usize, inner: usize, f: impl Fn([u
     sums
 }
 
-/// How many elements a shape has, if memory could hold them whatever their type.
+/// How many elements a shape has, if memory could hold them whatever their type; and so for any of its axes together,
+/// where others are empty.
 pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).filter(|&n| n < usize::MAX / 128)
+    let all = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1))).filter(|&n| n < usize::MAX / 128)?;
+    Some(if shape.contains(&0) { 0 } else { all })
 }
 
 fn mask(bits: usize) -> u8 {
@@ -328,6 +330,8 @@ mod tests {
     #[test]
     fn a_wrong_length_is_an_error() {
         assert!(matches!(Tensor::new(DType::F32, vec![2], vec![0; 7]), Err(TensorError::Length { .. })));
-        assert!(matches!(Tensor::new(DType::F32, vec![usize::MAX, 2], vec![]), Err(TensorError::Overflow(_))));
+        for shape in [vec![usize::MAX, 2], vec![0, 1 << 62, 4]] {
+            assert!(matches!(Tensor::new(DType::F32, shape, vec![]), Err(TensorError::Overflow(_))));
+        }
     }
 }
