@@ -1,4 +1,4 @@
-//! `cse` makes calls that compute the same one call.
+//! `cse` merges calls that compute the same.
 //!
 //! ```text
 //! a = Sigmoid(x)                       a = Sigmoid(x)

@@ -1,4 +1,4 @@
-//! `fold-pad` takes a margin into the padding of the window that runs over it.
+//! `fold-pad` folds padding into the window that reads it.
 //!
 //! ```text
 //! a = Pad(x, {0, 0, 1, 1, 0, 0, 1, 1})

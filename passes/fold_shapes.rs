@@ -1,4 +1,4 @@
-//! `fold-shapes` replaces run-time shape arithmetic by what it comes to.
+//! `fold-shapes` replaces run-time shape arithmetic by its result.
 //!
 //! ```text
 //! s = Shape(x)                               # x: f32[batch, 64, 7, 7]

@@ -1,4 +1,4 @@
-//! `fold-weights` computes weights from which an axis can't be cut as they stand.
+//! `fold-weights` computes weights that are stored in a form from which an axis can't be cut.
 //!
 //! ```text
 //! f32[8,36] raw #…                               f32[8,36] w_0 #…

@@ -1,4 +1,4 @@
-//! `merge-constants` makes equal constants one.
+//! `merge-constants` merges equal constants.
 //!
 //! ```text
 //! f32[2] w = {1.0, 2.0}

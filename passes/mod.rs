@@ -237,23 +237,23 @@ pub(crate) use entries;
 /// [`crate::pruning`].
 pub const EXACT: &[Entry] = entries! {
     "close-bodies", plain(close_bodies::CloseBodies), "puts back what open-bodies took out";
-    "cse", plain(cse::Cse), "makes calls that compute the same one call";
+    "cse", plain(cse::Cse), "merges calls that compute the same";
     "dce", plain(dce::Dce), "removes calls and constants that no output needs";
     "drop-identity", plain(drop_identity::DropIdentity), "removes calls that return their first operand";
     "fold-affine", plain(fold_affine::FoldAffine), "folds products and sums with constants into the weights before them";
     "fold-bn", plain(fold_bn::FoldBn), "folds BatchNormalization into the weights before it";
     "fold-constants", fold_constants::FoldConstants::new, "computes calls whose operands are all constant {max-bytes=128}";
     "fold-if", plain(fold_if::FoldIf), "replaces an If whose condition is known by the branch that is taken";
-    "fold-pad", plain(fold_pad::FoldPad), "takes a margin into the padding of the window that runs over it";
-    "fold-shapes", fold_shapes::FoldShapes::new, "replaces run-time shape arithmetic by what it comes to {shorter}";
-    "fold-weights", plain(fold_weights::FoldWeights), "computes weights from which an axis can't be cut as they stand";
+    "fold-pad", plain(fold_pad::FoldPad), "folds padding into the window that reads it";
+    "fold-shapes", fold_shapes::FoldShapes::new, "replaces run-time shape arithmetic by its result {shorter}";
+    "fold-weights", plain(fold_weights::FoldWeights), "computes weights that are stored in a form from which an axis can't be cut";
     "freeze-inputs", plain(freeze_inputs::FreezeInputs), "makes inputs that have a default constants of that value; changes the interface";
     "inline-functions", plain(inline_functions::InlineFunctions), "replaces calls of local functions by what these compute";
-    "merge-constants", plain(merge_constants::MergeConstants), "makes equal constants one";
-    "merge-reshapes", plain(merge_reshapes::MergeReshapes), "makes one of two calls that only change the shape";
+    "merge-constants", plain(merge_constants::MergeConstants), "merges equal constants";
+    "merge-reshapes", plain(merge_reshapes::MergeReshapes), "merges two calls that only change the shape";
     "merge-transposes", plain(merge_transposes::MergeTransposes), "cancels transpositions, also around what does not care about axes";
     "open-bodies", plain(open_bodies::OpenBodies), "puts the bodies of If, Loop and Scan into the graph around them";
-    "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant one of its own";
+    "split-constants", plain(split_constants::SplitConstants), "gives every use of a constant its own copy";
 };
 
 /// The constructor of a pass without options.

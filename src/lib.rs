@@ -156,6 +156,11 @@ pub mod pruning;
 #[path = "../passes/mod.rs"]
 pub mod passes;
 
+/// The README's example is one of the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod panics;
 mod parallel;
 #[allow(clippy::all, missing_docs, dead_code)]

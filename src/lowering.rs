@@ -24,7 +24,7 @@ pub struct Lowered<'b> {
 pub enum LowerError {
     #[error("{operator} {node:?} can't be differentiated: {why}")]
     Call { operator: String, node: String, why: String },
-    #[error("the input {0:?} has elements that are no numbers")]
+    #[error("the input {0:?} has elements that are not numbers")]
     Input(String),
     #[error("no size is given for the input {0:?}")]
     NoInput(String),

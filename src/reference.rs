@@ -51,7 +51,7 @@ pub fn reference(
         let graph = &analysis.model.graph;
         let main = |n: &NodeId| graph.region(*n) == 0 && !graph.call(*n).is_some_and(body::is_boundary);
         let at = Some(node).filter(main).and_then(|n| positions.get(&graph.origin(n)?));
-        let at = *at.ok_or_else(|| cut.unsayable(node, "it is no node of the input file's main graph"))?;
+        let at = *at.ok_or_else(|| cut.unsayable(node, "it is not a node of the input file's main graph"))?;
         cut.restrict(node, &mut model, at, &mut subsets)?;
     }
     Ok(model)
@@ -98,10 +98,11 @@ impl Restriction<'_> {
             let mut whole = result;
             for (axis, kept, length) in self.cuts(node, value)? {
                 let dtype = self.after.get(value).dtype.filter(|_| to.can_spread());
-                let dtype = dtype.ok_or_else(|| self.unsayable(node, "its results can't be spread in this opset"))?;
+                let dtype =
+                    dtype.ok_or_else(|| self.unsayable(node, "its results can't be broadcast in this opset"))?;
                 let rank = self.after.get(value).rank().unwrap_or_default();
                 let zeros = to.spread(&mut model.graph, whole, dtype, (rank, axis), &kept, length);
-                whole = zeros.ok_or_else(|| self.unsayable(node, "its results are no numbers"))?;
+                whole = zeros.ok_or_else(|| self.unsayable(node, "its results are not numbers"))?;
             }
             if let Some((kept, _)) = self.renumbered(node, value)? {
                 whole = to.renumbered(&mut model.graph, whole, &kept);

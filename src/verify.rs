@@ -308,7 +308,7 @@ fn assumed(model: &Model, feed: &Feed) -> Option<String> {
     let trouble = sizes::fit(&whole, &Given::default(), Start::RUN).ok()?.trouble;
     let trouble = trouble.map(|(node, what)| format!(", which `{}` contradicts ({what})", whole.graph.label(node)));
     let (told, why) = (told.join(", "), trouble.unwrap_or_default());
-    Some(format!("its open axes were made up as {told}{more}{why}; say others with `--dim {first}=SIZE`"))
+    Some(format!("its open axes were set to {told}{more}{why}; set other sizes with `--dim {first}=SIZE`"))
 }
 
 /// A runner for a model in memory.

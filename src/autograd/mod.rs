@@ -116,9 +116,9 @@ pub enum EngineError {
     Elements { what: String, dtype: DType },
     #[error("the step `{step}` failed: {message}")]
     Step { step: String, message: String },
-    #[error("the derivative is asked for by `{0}`, which is no leaf of floats")]
+    #[error("the derivative is asked for by `{0}`, which is not an input or constant of floats")]
     Leaf(String),
-    #[error("the engine broke down: {0}")]
+    #[error("the gradient engine failed: {0}")]
     Panic(String),
 }
 

@@ -20,7 +20,7 @@ pub(super) fn tie_copies(graph: &Graph, axes: &mut Axes) {
         }
     }
     for copies in copies.into_values().filter(|c| c.len() > 1) {
-        let why = axes.intern(PinKind::Clash, copies[0].node, "its copies can't be cut alike");
+        let why = axes.intern(PinKind::Clash, copies[0].node, "its copies can't be cut in the same way");
         let mut tied: Vec<Vec<Var>> = vec![];
         for copy in copies {
             let Some(vars) = axes.of(copy).map(<[Var]>::to_vec) else { continue };

@@ -25,8 +25,8 @@ pub(super) fn nearest<'a>(key: &str, names: impl IntoIterator<Item = &'a str>) -
 pub(super) fn takes(key: &Key) -> &'static str {
     match key.takes {
         Takes::Nothing => "true or false",
-        Takes::One | Takes::Path => "a text or a number",
-        Takes::Many | Takes::List => "a text, a number or a list of them",
+        Takes::One | Takes::Path => "a string or a number",
+        Takes::Many | Takes::List => "a string, a number or a list of them",
     }
 }
 

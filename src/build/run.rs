@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// How to build.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Make everything, stale or not.
+    /// Make everything, also what is up to date.
     pub force: bool,
     /// Say what is stale and make nothing.
     pub dry_run: bool,

@@ -109,7 +109,7 @@ pub(super) fn table<'a, 'i>(value: &'a Spanned<DeValue<'i>>, what: &str) -> Resu
 fn text(value: &Spanned<DeValue>) -> Result<At<String>, Fault> {
     match value.get_ref() {
         DeValue::String(s) => Ok(At { value: s.to_string(), at: value.span() }),
-        other => Err(Fault::new(value.span(), format!("give a text here, not {}", kind(other)))),
+        other => Err(Fault::new(value.span(), format!("give a string here, not {}", kind(other)))),
     }
 }
 
@@ -163,7 +163,7 @@ fn gates(value: &Spanned<DeValue>) -> Result<BTreeMap<Kind, Gate>, Fault> {
             DeValue::Boolean(b) => Some(b.to_string()),
             other => scalar(other),
         };
-        let bound = bound.ok_or_else(|| Fault::new(value.span(), format!("`{name}` takes a number or a text")))?;
+        let bound = bound.ok_or_else(|| Fault::new(value.span(), format!("`{name}` takes a number or a string")))?;
         let gate = Gate::new(kind, &bound).map_err(|e| Fault::new(value.span(), e.to_string()))?;
         gates.insert(kind, gate);
     }
@@ -172,7 +172,7 @@ fn gates(value: &Spanned<DeValue>) -> Result<BTreeMap<Kind, Gate>, Fault> {
 
 fn kind(value: &DeValue) -> &'static str {
     match value {
-        DeValue::String(_) => "a text",
+        DeValue::String(_) => "a string",
         DeValue::Integer(_) | DeValue::Float(_) => "a number",
         DeValue::Boolean(_) => "true or false",
         DeValue::Datetime(_) => "a date",

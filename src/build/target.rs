@@ -215,7 +215,7 @@ fn placed(config: &Config, output: &At<String>, model: &str, profile: Option<&st
     }
     let name = Path::new(&text).file_name().map(|n| n.to_string_lossy().into_owned());
     match (name, &config.outputs) {
-        (None, _) => Err(config.at(output, "`output` is no file")),
+        (None, _) => Err(config.at(output, "`output` is not a file name")),
         (Some(name), Some(_)) => Ok(name),
         (Some(_), None) => Ok(text),
     }

@@ -95,8 +95,8 @@ fn mistakes_say_where_and_what_is_near() {
     insta::assert_snapshot!(wrong("[models.a]\ninput = 'a'"), @"at/secateur.toml:1:2: unknown key `models`; did you mean `model`?");
     insta::assert_snapshot!(wrong("[gates]\nmax_drif = 1"), @"at/secateur.toml:2:1: unknown gate `max_drif`; did you mean `max_drift`?");
     insta::assert_snapshot!(wrong("gates.max_drift = 'much'"), @"at/secateur.toml:1:19: max_drift: `much` is neither a number nor a share such as 2%");
-    insta::assert_snapshot!(wrong("inexact = 'yes'"), @"at/secateur.toml:1:11: `inexact` takes true or false, not a text");
-    insta::assert_snapshot!(wrong("macs = ['50%', '60%']"), @"at/secateur.toml:1:8: `macs` takes a text or a number, not a list");
+    insta::assert_snapshot!(wrong("inexact = 'yes'"), @"at/secateur.toml:1:11: `inexact` takes true or false, not a string");
+    insta::assert_snapshot!(wrong("macs = ['50%', '60%']"), @"at/secateur.toml:1:8: `macs` takes a string or a number, not a list");
     insta::assert_snapshot!(wrong("round_to = 2\nround-to = 4"), @"at/secateur.toml:2:1: `round-to` is set twice");
     insta::assert_snapshot!(wrong("macs = "), @"at/secateur.toml:1:8: string values must be quoted, expected literal string");
     insta::assert_snapshot!(wrong("model = 'a'"), @"at/secateur.toml:1:9: `model` (write [model.NAME]) must be a table");

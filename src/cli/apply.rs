@@ -37,7 +37,7 @@ struct Decisive {
 /// The parts of a choice that still matter with a plan at hand.
 #[derive(clap::Args)]
 struct Shared {
-    /// Seed of the inputs that are made up for verification
+    /// Seed of the random inputs for verification
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]

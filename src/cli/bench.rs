@@ -17,7 +17,7 @@ Example:
 pub struct Args {
     /// The model
     a: PathBuf,
-    /// A second one; both are run in turns, so that a busy machine slows both
+    /// A second one; both run in turns, so that a busy machine slows both down
     b: Option<PathBuf>,
     /// Timed runs of each model
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -25,7 +25,7 @@ pub struct Args {
     /// Runs before the first one that counts
     #[arg(long, alias = "warm-up", default_value_t = 3, value_name = "N")]
     warmup: usize,
-    /// Seconds that timing takes at most: fewer runs are timed where they take longer
+    /// Most seconds that timing may take; slow models get fewer runs
     #[arg(long, default_value = "10", value_name = "SECONDS")]
     time_budget: Seconds,
     #[command(flatten)]

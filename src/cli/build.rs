@@ -8,7 +8,7 @@ use crate::job::gates::{Gate, Suite, Verdict};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Make the models that a build file asks for, those that are stale; exit code 4 if a gate is missed
+/// Make the models of a build file that are out of date; exit code 4 if a gate is missed
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -19,7 +19,7 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// Make everything, stale or not
+    /// Make everything, also what is up to date
     #[arg(long)]
     force: bool,
     /// Say what would be made, and make nothing
@@ -108,7 +108,7 @@ impl Which {
         let config = Config::load(&self.file).map_err(|e| {
             let absent =
                 matches!(&e, build::ConfigError::Read { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound);
-            let hint = "write one (the README's section on builds has an example), or name it with --file";
+            let hint = "write one (docs/src/build.md has an example), or name it with --file";
             if absent { Failure::new(e).hint(hint) } else { Failure::usage(e) }
         })?;
         config.targets(self.profile.as_deref()).map_err(Failure::usage)

@@ -10,14 +10,14 @@ pub struct Calibration {
     /// encoded tensors, or `random:N`
     #[arg(long, value_name = "SAMPLES", value_hint = clap::ValueHint::AnyPath)]
     calib: Option<String>,
-    /// How images among them become tensors, as `--preprocess` says it for others
+    /// How images among them become tensors; see --preprocess
     #[arg(long, value_name = "SPEC")]
     calib_preprocess: Option<String>,
-    /// How many samples of it are used
+    /// How many of these samples are used
     #[arg(long, alias = "calib-samples", default_value_t = 256, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
-    /// Do not refit what is left of the model
+    /// Do not repair: leave the weights that stay as they are
     #[arg(long)]
     no_compensate: bool,
 }

@@ -18,7 +18,8 @@ use clap::Args;
 pub struct Choice {
     #[command(flatten)]
     budget: BudgetArgs,
-    /// Remove this many layers (residual branches), those that change least; channels only under a budget of theirs
+    /// Remove this many layers (residual branches), those that change the outputs least; channels go only under a budget
+    /// of theirs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(conflicts_with_all = ["max_drift", "max_drop"])]
     layers: Option<u32>,
@@ -36,15 +37,15 @@ pub struct Choice {
 /// How units are chosen, whatever the budget.
 #[derive(Args)]
 pub struct How {
-    /// What tells units that matter from those that don't; `secateur criteria` lists them. `a*b` is the geometric mean
-    /// of two, `a+b` the arithmetic [default: obs with --calib (wanda with
-    /// --no-compensate); without, fold where BatchNormalization tells enough, else l2]
+    /// How units are ranked; `secateur criteria` lists the criteria. `a*b` is the geometric mean of two, `a+b` the
+    /// arithmetic [default: obs with --calib (wanda with --no-compensate); without samples, fold where
+    /// BatchNormalization implies enough statistics, else l2]
     #[arg(long, value_name = "NAME")]
     criterion: Option<String>,
-    /// Seed of all that is drawn by lot
+    /// Seed of all random choices
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// Keep axes a multiple of this long, where they were (rounded up)
+    /// Round axis lengths up to a multiple of N, for axes whose length is one
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     round_to: u16,
     /// Keep at least this many units of every group
@@ -61,20 +62,20 @@ pub struct How {
     /// repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// What holds for groups that reach a constant or node with such a name: `ratio` (the share that they lose, whatever the
-    /// budget), `max-ratio`, `min-keep`, `round-to`; may be repeated, and the last one that says something counts
+    /// Settings for groups that reach a constant or node with such a name: `ratio` (the share that they lose, whatever
+    /// the budget), `max-ratio`, `min-keep`, `round-to`; may be repeated; the last one that matches counts
     #[arg(long, value_name = "GLOB: KEY=VALUE")]
     rule: Vec<GroupRule>,
-    /// Cut only units of these sorts: channel, neuron, head, head-dim, width (needs --inexact), expert; may be a list
-    #[arg(long, value_name = "SORT", value_delimiter = ',')]
+    /// Cut only units of these kinds: channel, neuron, head, head-dim, width (needs --inexact), expert; may be a list
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
     granularity: Vec<Granularity>,
-    /// Also cut where that changes what survives (units under a softmax, a norm or a mean)
+    /// Also cut groups that are not exact: removing their units changes the others (under a softmax, a norm or a mean)
     #[arg(long)]
     inexact: bool,
-    /// Cut units that go without loss like all others, instead of first and with what they add merged into others
+    /// Treat units that can go without loss like all others, instead of removing them first and merging their contribution
     #[arg(long)]
     no_merge: bool,
-    /// Between which numbers inputs lie, which proves more units dead or constant: `0..1`, or `NAME=0..1` for one input;
+    /// The range of the inputs, which proves more units dead or constant: `0..1`, or `NAME=0..1` for one input;
     /// may be repeated
     #[arg(long, value_name = "[NAME=]LO..HI", conflicts_with = "no_merge", allow_hyphen_values = true)]
     input_range: Vec<String>,
@@ -108,17 +109,18 @@ struct BudgetArgs {
     /// The share of the time of a run to keep, measured on this machine, or by --latency-table
     #[arg(long, value_name = "SHARE")]
     latency: Option<Share>,
-    /// The share of the energy of a run to keep, by --energy-table, else as the processor or a model of energies tells it
+    /// The share of the energy of a run to keep, by --energy-table, else as the processor reports it or an energy model
+    /// estimates it
     #[arg(long, value_name = "SHARE")]
     energy: Option<Share>,
     /// Remove only units without which the model computes the same: dead, constant, unread ones, and multiples of others
     #[arg(long, conflicts_with = "no_merge")]
     lossless: bool,
-    /// Instead of a budget: the smallest model whose outputs drift no further from the original's on samples held out
+    /// Instead of a budget: the smallest model whose outputs drift no further from the original's on held-out samples
     /// (relative L2, such as 0.02)
     #[arg(long, value_name = "X", value_parser = keys::above_zero)]
     max_drift: Option<f64>,
-    /// Instead of a budget: the smallest model that loses no more by labels on samples held out (1% is a point of
+    /// Instead of a budget: the smallest model that loses no more accuracy on held-out samples (1% is a point of
     /// accuracy, or an error that is 1 % larger); needs --labels
     #[arg(long, value_name = "SHARE")]
     max_drop: Option<Share>,

@@ -49,7 +49,7 @@ pub struct Judging {
     /// the next tokens of the input count for perplexity
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// What the model is for [default: classification]
+    /// The model's task [default: classification]
     #[arg(long, value_enum, value_name = "TASK")]
     task: Option<TaskName>,
 }

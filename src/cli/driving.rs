@@ -9,15 +9,15 @@ use std::path::PathBuf;
 /// What is tried.
 #[derive(Args)]
 pub struct Driving {
-    /// Try N more ways to spread the budget over the groups, and take the one whose result is best on samples held out
+    /// Try N more ways to spread the budget over the groups, and take the one whose result is best on held-out samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(conflicts_with = "iterative")]
     search: Option<u32>,
-    /// Come down to the budget in N rounds, and measure anew in each
+    /// Reach the budget in N rounds, measuring again in each
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     iterative: Option<u32>,
-    /// Choose and judge N times as well, with another part of the samples left out each time, and tell how much figures and
-    /// units differ
+    /// Cross-validate: choose and evaluate N more times, each time without another part of the samples, and report how
+    /// much figures and units differ
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..), requires = "calib")]
     folds: Option<u32>,
     #[command(flatten)]
@@ -29,14 +29,14 @@ pub struct Driving {
 /// Samples to judge by what is tried.
 #[derive(Args)]
 pub struct Court {
-    /// Samples to judge by what is tried, as --calib takes them; else every fourth of --calib, which then has no part in
-    /// the choice
+    /// Held-out samples to evaluate trials on, in any form that --calib takes; else every fourth sample of --calib is
+    /// held out
     #[arg(long, value_name = "SAMPLES", value_hint = clap::ValueHint::AnyPath)]
     judge: Option<String>,
     /// Labels of --judge, or else of --calib
     #[arg(long, value_name = "FILE")]
     judge_labels: Option<PathBuf>,
-    /// What the model is for, to judge what is tried [default: classification]
+    /// The model's task, to evaluate trials by [default: classification]
     #[arg(long, value_enum, value_name = "TASK")]
     judge_task: Option<TaskName>,
 }

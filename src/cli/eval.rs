@@ -37,19 +37,19 @@ pub struct Args {
     /// layout=nchw scale=255 channels=rgb`; what is left out follows from the input's shape
     #[arg(long, value_name = "TEXT")]
     preprocess: Option<String>,
-    /// The model output to judge [default: the first]
+    /// The model output to evaluate [default: the first]
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
     /// Only the first N samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
-    /// Judge N parts of the samples by themselves as well, and tell how much the figures differ
+    /// Also evaluate N parts of the samples separately, and report how much the figures differ
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     folds: Option<u32>,
     /// Samples that are run at a time, where the model leaves that open
     #[arg(long, default_value_t = BATCH, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
-    /// Seed of samples that are made up
+    /// Seed of random samples
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
@@ -98,7 +98,7 @@ impl Args {
         let samples = data::opened(&self.inputs, &model, &self.dims.given(), &self.reading())?;
         let task = self.judging.task();
         if task != Task::Perplexity && samples.labels().is_none() {
-            let failure = Failure::usage("there is nothing to judge by: no labels are given");
+            let failure = Failure::usage("no labels are given to evaluate by");
             return Err(failure.hint("give --labels FILE, or a folder of images with a sub-folder for each class"));
         }
         let (output, batch, setup) = (self.output.clone(), self.batch as usize, self.running.setup()?);
@@ -186,7 +186,7 @@ fn classes(report: &ClassesReport) -> String {
     if report.classes.len() > CLASSES {
         return out + &format!("  … {} more: --json lists all\n", report.classes.len() - CLASSES);
     }
-    out + &format!("\n  labels down, answers across\n{}", confusion(report))
+    out + &format!("\n  rows are labels, columns are predictions\n{}", confusion(report))
 }
 
 fn confusion(report: &ClassesReport) -> String {

@@ -8,7 +8,7 @@ use crate::{ir, prune};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Tell which groups touch a node or a tensor, and what pins it
+/// Show which groups touch a node or a tensor, and what pins it
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:

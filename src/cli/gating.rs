@@ -13,10 +13,10 @@ pub struct Gating {
     /// equivalence (`max_drift=0.02`, `max_size=50%`, `equivalence=true`)
     #[arg(long = "gate", value_name = "NAME=BOUND")]
     gates: Vec<Gate>,
-    /// Write what the gates say as JUnit XML
+    /// Write the gates' results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// How failures are told: as text, or as annotations of GitHub Actions
+    /// How failures are reported: as text, or as annotations of GitHub Actions
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
 }

@@ -15,7 +15,7 @@ Example:
 pub struct Args {
     /// The model
     model: PathBuf,
-    /// Also those that can't be cut
+    /// Also list groups that can't be cut
     #[arg(long)]
     all: bool,
     /// Print JSON

@@ -89,7 +89,7 @@ pub fn run(args: Args) -> super::Outcome {
         show::count(total.macs),
         show::bytes(total.bytes),
         show::bytes(total.peak),
-        if total.choices > 0 { "  MACs are those of each If's dearer branch\n" } else { "" }
+        if total.choices > 0 { "  MACs are those of the costlier branch of each If\n" } else { "" }
     ))?;
     for c in &facts.contradictions {
         show::say(&format!("warning: `{}` contradicts its operands: {}", model.graph.label(c.node), c.what));

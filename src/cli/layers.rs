@@ -9,7 +9,7 @@ use crate::plan::LayerCut;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// List the layers: residual branches that `prune --layers` can remove, with what goes and how much they change
+/// List the layers: residual branches that `prune --layers` can remove, with their costs and scores
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -17,10 +17,10 @@ Example:
 pub struct Args {
     /// The model
     model: PathBuf,
-    /// Also sums that end no branch that can go, and why
+    /// Also list sums that end no removable branch, with the reason
     #[arg(long)]
     all: bool,
-    /// Score layers by what they change on samples: as `prune --calib` takes them; else by weights
+    /// Score layers on these samples, in any form that `prune --calib` takes; else by their weights
     #[arg(long, value_name = "SAMPLES")]
     calib: Option<String>,
     #[command(flatten)]

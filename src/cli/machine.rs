@@ -19,7 +19,7 @@ pub struct TableArgs {
     /// `weight_byte_pj` and `activation_byte_pj`, in picojoules)
     #[arg(long, value_name = "FILE", conflicts_with = "latency")]
     energy_table: Option<PathBuf>,
-    /// Measure this machine anew
+    /// Measure this machine again, instead of using what was measured before
     #[arg(long)]
     no_cache: bool,
 }

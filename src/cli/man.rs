@@ -13,7 +13,7 @@ Examples:
   secateur man > secateur.1
   secateur man -o man1")]
 pub struct Args {
-    /// The folder for the pages, which is made if need be
+    /// The folder for the pages; created if it does not exist
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Print the pages as JSON

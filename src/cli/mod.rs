@@ -57,13 +57,7 @@ use std::process::ExitCode;
 /// Prunes ONNX models: removes channels, neurons, heads and layers, proves what it did, and writes a smaller model.
 #[derive(Parser)]
 #[command(name = "secateur", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing to prune (the model is written unchanged), \
-4 the check failed (outputs differ, or a gate or the measured latency misses its bound). `diff` ends like the tool of \
-that name: 0 same, 1 different, 2 failed.
-
-Example:
-  secateur prune model.onnx -o small.onnx --macs 50%")]
+#[command(after_help = after_help())]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -95,6 +89,37 @@ enum Verb {
     Criteria(criteria::Args),
     Completions(completions::Args),
     Man(man::Args),
+}
+
+/// What the exit codes mean. Documents and help are made from it.
+pub const EXIT_CODES: [(u8, &str); 5] = [
+    (0, "done"),
+    (1, "failed: a file can't be read or written, or a budget can't be met"),
+    (2, "wrong usage, such as a pattern or a `--dim` that matches nothing"),
+    (
+        3,
+        "nothing to prune: nothing may be cut, can be proved or is worth it, or every cut violates the quality constraint; \
+         `prune` and `apply` write the model unchanged",
+    ),
+    (
+        4,
+        "a check failed: outputs differ or a gate is missed, and no model is written; or the measured latency misses its \
+         budget, and the fastest model is written",
+    ),
+];
+
+/// The end of the help: exit codes, and an example.
+fn after_help() -> String {
+    let codes: String = EXIT_CODES.iter().map(|(code, what)| format!("  {code}  {what}\n")).collect();
+    format!(
+        "Exit codes:\n{codes}`diff` exits like the tool of that name: 0 same, 1 different, 2 failed.\n\n\
+         Example:\n  secateur prune model.onnx -o small.onnx --macs 50%"
+    )
+}
+
+/// The definition of the command line, from which documents are made.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// How a verb ends.

@@ -28,7 +28,7 @@ pub struct Args {
     passes: String,
     #[command(flatten)]
     output: Option<Output>,
-    /// First make inputs that have a default constants of that value, as if nobody ever gave another one
+    /// First make inputs that have a default constants of that value, as if they were never given
     #[arg(long)]
     freeze_inputs: bool,
     /// List the passes, and do nothing else
@@ -129,7 +129,7 @@ impl Args {
         }
         let counts = |(bytes, calls)| format!("{} and {}", show::bytes(bytes), plural(calls as usize, "call"));
         if self.passes != OPTIMIZE {
-            return Ok(Some(format!("the passes make more of the model: {} → {}", counts(before), counts(now))));
+            return Ok(Some(format!("the passes enlarge the model: {} → {}", counts(before), counts(now))));
         }
         let mut tidy = original.clone();
         self.pipeline(TIDY)?.run(&mut tidy, pipelines::settings())?;
@@ -139,7 +139,8 @@ impl Args {
             true if self.freeze_inputs => return Ok(None),
             true => original.clone(),
         };
-        Ok(Some(format!("simplified less, because all passes make more of it: {} → {}", counts(before), counts(now))))
+        let (before, now) = (counts(before), counts(now));
+        Ok(Some(format!("simplified less, because all passes together would enlarge the model: {before} → {now}")))
     }
 }
 
@@ -174,7 +175,7 @@ fn tell(args: &Args, report: &passes::Report) -> Result<(), Failure> {
         }
     }
     if report.limited {
-        show::say("the limit of --bisect-limit kept passes from running");
+        show::say("--bisect-limit stopped the pipeline before its last pass");
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub struct Args {
     choice: Choice,
     #[command(flatten)]
     running: Running,
-    /// Accepted for uniformity: a plan is always JSON
+    /// No effect: a plan is always JSON
     #[arg(long)]
     json: bool,
 }

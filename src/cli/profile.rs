@@ -21,10 +21,10 @@ pub struct Args {
     /// Where the table is written
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Energies instead of times: what the processor says (RAPL), else what a model of energies says
+    /// Measure energy instead of time: by the processor's counters (RAPL), else by an energy model
     #[arg(long)]
     energy: bool,
-    /// The model of energies (JSON or TOML), whatever the processor says
+    /// The energy model (JSON or TOML), even where the processor has counters
     #[arg(long, value_name = "FILE", requires = "energy")]
     energy_table: Option<PathBuf>,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub struct Args {
     /// Timed turns of each width
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
-    /// Measure anew, and do not keep the table in the user's cache folder
+    /// Measure again, and do not store the table in the user's cache folder
     #[arg(long)]
     no_cache: bool,
     #[command(flatten)]

@@ -87,10 +87,10 @@ pub struct Finish {
     /// Also write the model that the pruned one must equal: the original with zeros where units are gone
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
-    /// Write everything that was found and done as JSON
+    /// Write a report of everything that was found and done, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Write the same as a page to look at: one HTML file that needs nothing else
+    /// Write the report as a self-contained HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]

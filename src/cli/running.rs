@@ -11,11 +11,11 @@ use std::time::Duration;
 /// What runs models.
 #[derive(Args)]
 pub struct Running {
-    /// What runs the models: tract, or ort (ONNX Runtime, in builds with the feature `ort`; ORT_DYLIB_PATH says where its
+    /// The runtime: tract, or ort (ONNX Runtime, in builds with the feature `ort`; ORT_DYLIB_PATH says where its
     /// library is)
     #[arg(long, default_value_t = Runtime::Tract, value_name = "NAME")]
     runtime: Runtime,
-    /// Threads that run one model; tract has one
+    /// Threads for running one model; tract uses one
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
 }

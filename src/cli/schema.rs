@@ -17,7 +17,7 @@ pub fn schema() -> Value {
         json!({ "type": "object", "properties": properties, "additionalProperties": false })
     };
     let extends =
-        json!({ "type": "string", "description": "Another one, whose settings count where this one is silent" });
+        json!({ "type": "string", "description": "Another one, whose settings apply where this one has none" });
     let mut schema = part(json!({ "model": named("#/$defs/model"), "profile": named("#/$defs/profile") }));
     let head = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -32,19 +32,19 @@ pub struct Args {
     /// How many samples the cut models are run on
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     run_samples: u32,
-    /// What tells which units of a group go first; `secateur criteria` lists what there is
+    /// How the units of a group are ranked; `secateur criteria` lists the criteria
     #[arg(long, default_value = "wanda", value_name = "NAME")]
     criterion: String,
-    /// How many samples are measured for a criterion that asks for them
+    /// How many samples are measured, for criteria that need samples
     #[arg(long, alias = "calib-samples", default_value_t = 256, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
-    /// Seed of all that is drawn by lot
+    /// Seed of all random choices
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
     on: On,
-    /// Also groups whose removal changes what survives (units under a softmax, a norm or a mean)
+    /// Also groups that are not exact (units under a softmax, a norm or a mean)
     #[arg(long)]
     inexact: bool,
     /// Draw the curves

@@ -91,7 +91,7 @@ pub fn summary(report: &Report) -> String {
     out += &match &report.verification {
         Outcome::Ran(v) => verification(v, report.equivalence()),
         Outcome::NoReference { why, drift: d, latency: l } => {
-            let why = format!("  no equivalence shown, for lack of a reference: {why}");
+            let why = format!("  equivalence not shown, because there is no reference: {why}");
             let times = l.as_ref().map_or_else(String::new, |l| latency(l, "before", "after"));
             wrap(&why, 6) + &drift(d) + &times
         }
@@ -183,7 +183,7 @@ fn repaired(report: &Report) -> String {
     if let Some((median, worst)) = report.repair() {
         _ = writeln!(
             out,
-            "\nrepaired ({}; errors as shares of the output's variance, on samples held out)\n  \
+            "\nrepaired ({}; errors as shares of the output's variance, on held-out samples)\n  \
              median {} → {}, worst {} → {} (`{}`)",
             plural(report.refitted().count(), "contraction"),
             share(median.before),
@@ -234,9 +234,10 @@ fn sparsity(found: &SparsityReport) -> String {
     if found.layers.len() > LINES {
         _ = writeln!(out, "  … {} more", found.layers.len() - LINES);
     }
-    out += "  the tensors are as large as before; what is faster with zeros in them is up to the runtime\n";
+    out += "  the tensors keep their sizes; whether zeros make them faster depends on the runtime\n";
     if !found.proved {
-        out += "  the equivalence below is that of the model before its weights changed; the drift is with the zeros\n";
+        out += "  the equivalence below is that of the model before its weights were refitted; the drift includes the \
+                zeros\n";
     }
     out
 }
@@ -360,7 +361,7 @@ fn unproved(failed: &Failed, report: &Report) -> String {
 fn unmoved(report: &Report) -> String {
     report.unmoved().map_or_else(String::new, |(left, speedup)| {
         let what = format!(
-            "  the time did not follow: {} of the MACs are left, and a run is {speedup:.2} times as fast. --latency keeps a \
+            "  hardly faster: {} of the MACs are left, and a run is {speedup:.2} times as fast. --latency keeps a \
              share of what is measured, and --round-to 8 keeps widths that kernels are made for",
             share(left)
         );

@@ -35,7 +35,7 @@ pub struct Dims {
     /// Shape of an input, in place of a --dim for each axis (`--shape x=1,3,640,640`); may be repeated
     #[arg(long = "shape", value_name = "INPUT=SIZES", value_parser = keys::shape)]
     shapes: Vec<Shape>,
-    /// Which axis of an input counts samples, from 0 (`--batch-axis state=1`), where its dimension's name does not tell;
+    /// Which axis of an input counts samples, from 0 (`--batch-axis state=1`), where the dimension's name does not say so;
     /// may be repeated
     #[arg(long = "batch-axis", value_name = "INPUT=AXIS", value_parser = keys::batch_axis)]
     batch_axes: Vec<(String, usize)>,
@@ -115,7 +115,7 @@ pub struct Verification {
     inputs: Inputs,
     #[command(flatten)]
     judging: Judging,
-    /// How many different inputs are run to verify
+    /// How many different inputs the verification runs
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     verify_samples: u32,
     /// The largest relative difference that counts as equal [default: 1e-3; 3e-2 for 16- and 8-bit models]
@@ -126,10 +126,10 @@ pub struct Verification {
     /// Runs of each model before the first that is timed
     #[arg(long, default_value_t = 2, value_name = "N")]
     warmup: usize,
-    /// Timed runs of each model; 0 for none
+    /// Timed runs of each model; 0 to skip timing
     #[arg(long, default_value_t = 10, value_name = "N")]
     repeats: usize,
-    /// Seconds that timing takes at most: fewer runs are timed where they take longer
+    /// Most seconds that timing may take; slow models get fewer runs
     #[arg(long, default_value = "10", value_name = "SECONDS")]
     time_budget: Seconds,
 }

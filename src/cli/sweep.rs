@@ -25,20 +25,20 @@ Example:
 pub struct Args {
     /// The model
     model: PathBuf,
-    /// The folder that the family is written to; it is made if it is not there
+    /// The folder that the models are written to; created if it does not exist
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// The shares of multiply-accumulates to keep [default: 95%,90%,80%,… 10%]
     #[arg(long, value_name = "SHARES", value_delimiter = ',')]
     sizes: Vec<Share>,
-    /// So many sizes, at even distances, instead
+    /// This many evenly spaced sizes, instead of --sizes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "sizes")]
     points: Option<u32>,
     #[command(flatten)]
     how: How,
     #[command(flatten)]
     court: Court,
-    /// Timed runs of each model; 0 for none
+    /// Timed runs of each model; 0 to skip timing
     #[arg(long, default_value_t = 10, value_name = "N")]
     repeats: usize,
     /// Seconds that timing takes at most for each model
@@ -85,10 +85,10 @@ impl Args {
         }
         for group in &family.left {
             let (label, places, why) = (&group.label, show::list(&group.places), group.reason.text());
-            show::say(&format!("warning: a proof failed: {label} ({places}) stays whole: {why}"));
+            show::say(&format!("warning: a proof failed: group {label} ({places}) stays whole: {why}"));
         }
         for budget in &family.beyond {
-            show::say(&format!("a budget of {budget} can't be met; there is no such model"));
+            show::say(&format!("a budget of {budget} can't be met; this size is left out"));
         }
         Ok(if family.models.is_empty() { Exit::Nothing } else { Exit::Done })
     }
@@ -113,7 +113,7 @@ fn told(family: &Family) -> String {
         line
     };
     show::table(&header, 1, family.models.iter().map(line).collect::<Vec<_>>())
-        + &format!("\n  judged on {} samples held out\n", family.held_out)
+        + &format!("\n  evaluated on {} held-out samples\n", family.held_out)
 }
 
 /// The metric, or else the drift, against the share of the multiply-accumulates that is left.

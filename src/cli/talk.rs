@@ -14,13 +14,13 @@ use tracing::Level;
 /// How much is said, and how; flags of every verb.
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
 pub struct Talk {
-    /// Say nothing on stderr but errors, and show no progress
+    /// Write nothing but errors to stderr, and show no progress
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Tell each stage on stderr; twice, each pass too
+    /// Log each stage to stderr; given twice, each pass too
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// How stderr is written
+    /// Format of what is written to stderr
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: Format,
 }

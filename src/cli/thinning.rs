@@ -8,17 +8,18 @@ use clap::Args;
 /// Zeros among the weights. Alone, no units are cut.
 #[derive(Args)]
 pub struct Thinning {
-    /// Set this share of the weights to zero, after any cut; the tensors keep their shapes. Alone, nothing is cut
+    /// Set this share of the weights to zero, after any cut; tensors keep their shapes. Without a budget, nothing is
+    /// cut
     // A promise is about the model before zeros.
     #[arg(long, value_name = "SHARE", conflicts_with_all = ["nm", "max_drift", "max_drop"])]
     sparsity: Option<Share>,
-    /// Leave N of every M weights along each sum (`2:4`), after any cut. Alone, nothing is cut
+    /// Leave N of every M weights along each sum (`2:4`), after any cut. Without a budget, nothing is cut
     #[arg(long, value_name = "N:M", value_parser = Pattern::parse_ratio, conflicts_with_all = ["max_drift", "max_drop"])]
     nm: Option<Pattern>,
-    /// Among which weights --sparsity looks for the least: row (of one sum), layer, global
+    /// Among which weights --sparsity finds the smallest: row (of one sum), layer, global
     #[arg(long, value_name = "SCOPE", default_value = "layer")]
     sparsity_scope: Scope,
-    /// What tells weights apart: magnitude, wanda, sparsegpt (which also refits those that stay) [default: sparsegpt
+    /// How weights are ranked: magnitude, wanda, sparsegpt (which also refits those that stay) [default: sparsegpt
     /// with --calib, wanda with --no-compensate, magnitude without samples]
     #[arg(long, value_name = "METHOD")]
     sparsity_method: Option<Method>,

@@ -13,22 +13,22 @@ use std::path::Path;
 /// How to train.
 #[derive(Args)]
 pub struct Training {
-    /// How often every sample is seen
+    /// Passes over all samples
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
-    /// Samples for a step; a model of fixed batch is given just so many
+    /// Samples for each step
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
-    /// How weights follow gradients
+    /// The optimizer
     #[arg(long, value_enum, default_value = "adamw", value_name = "NAME")]
     optimizer: OptimizerName,
     /// The highest learning rate [default: 0.001 for adamw, 0.01 for sgd]
     #[arg(long, value_name = "RATE", value_parser = positive)]
     lr: Option<f64>,
-    /// How much weights are pulled towards zero; biases and scales are not
+    /// Weight decay; biases and scales are exempt
     #[arg(long, default_value_t = 1e-4, value_name = "X", value_parser = not_negative)]
     weight_decay: f64,
-    /// How the learning rate goes
+    /// Schedule of the learning rate
     #[arg(long, value_enum, default_value = "cosine", value_name = "NAME")]
     schedule: ScheduleName,
     /// The share of the steps in which the learning rate rises
@@ -37,29 +37,29 @@ pub struct Training {
     /// The largest norm of all gradients together; 0 for no limit
     #[arg(long, default_value_t = 5.0, value_name = "NORM", value_parser = not_negative)]
     clip: f64,
-    /// Take a moving average of the weights, of which so much stays at each step (such as 0.99)
+    /// Use an exponential moving average of the weights, with this decay (such as 0.99)
     #[arg(long, value_name = "SHARE", value_parser = share)]
     ema: Option<f64>,
     /// Stop after so many epochs that did not lower the held-out loss
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
     patience: Option<u32>,
-    /// Hold out every N-th sample, to tell which weights are best
+    /// Hold out every N-th sample, to select the epoch whose weights are written
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     hold_out: u32,
-    /// What happens to the statistics of BatchNormalization: they stay; batches have their own and move them; or they
-    /// stay with scale and bias
+    /// The statistics of BatchNormalization: keep them, update them by batches, or freeze them together with scale and
+    /// bias
     #[arg(long, value_enum, default_value = "keep", value_name = "HOW")]
     statistics: StatisticsName,
-    /// What is compared with the teacher: distributions over classes (kl), numbers (mse), or what suits its outputs
+    /// The loss against the teacher: divergence of class distributions (kl), squared error (mse), or what suits its outputs
     #[arg(long, value_enum, default_value = "auto", value_name = "NAME")]
     loss: LossName,
-    /// Softens the distributions that are compared
+    /// Temperature that softens the distributions that are compared
     #[arg(long, default_value_t = 2.0, value_name = "T", value_parser = positive)]
     temperature: f64,
     /// The share of labels in the loss, where there is a teacher too
     #[arg(long, default_value_t = 0.5, value_name = "SHARE", value_parser = share)]
     label_share: f64,
-    /// The share of inner values in the loss, with --features
+    /// The share of intermediate values in the loss, with --features
     #[arg(long, default_value_t = 0.5, value_name = "SHARE", value_parser = share)]
     feature_share: f64,
     /// Train only constants whose names match
@@ -68,14 +68,14 @@ pub struct Training {
     /// Do not train constants whose names match
     #[arg(long, value_name = "GLOB")]
     freeze: Vec<Glob>,
-    /// Draw weights towards zero, so that `prune` can take what that frees: group-lasso=STRENGTH (units, over all that
+    /// Penalize weights, so that `prune` can remove more afterwards: group-lasso=STRENGTH (units, over all that
     /// goes with them), l1=STRENGTH (single weights) or bn-l1=STRENGTH (scales of BatchNormalization); may be repeated
     #[arg(long, value_name = "NAME=STRENGTH")]
     regularize: Vec<Penalty>,
-    /// Weights that are zero stay so
+    /// Keep weights that are zero at zero
     #[arg(long)]
     keep_sparsity: bool,
-    /// Compute cheap steps twice, for less memory
+    /// Recompute cheap steps in the backward pass, for less memory
     #[arg(long)]
     recompute: bool,
     #[command(flatten)]

@@ -25,7 +25,7 @@ fn tuned(rounds: &[Tuned]) -> String {
 }
 
 fn promise(kept: &Kept, held_out: usize) -> String {
-    format!("\n{} ({held_out} samples held out)\n{}", kept.promised, table(&kept.trials, kept.chosen))
+    format!("\n{} ({held_out} held-out samples)\n{}", kept.promised, table(&kept.trials, kept.chosen))
 }
 
 fn search(searched: &Searched, held_out: usize) -> String {
@@ -38,7 +38,7 @@ fn search(searched: &Searched, held_out: usize) -> String {
     let metric = first.score.metric.as_ref().zip(best.score.metric.as_ref());
     let metric = metric.map_or_else(String::new, |(a, b)| format!(", {} {:.4} → {:.4}", a.name, a.after, b.after));
     let trials = searched.trials.len() - 1;
-    format!("\nsearch ({trials} trials, {held_out} samples held out)\n  {gain}: {figures}{metric}\n")
+    format!("\nsearch ({trials} trials, {held_out} held-out samples)\n  {gain}: {figures}{metric}\n")
 }
 
 fn folds(folds: &Folds) -> String {

@@ -16,7 +16,7 @@ use crate::{files, page, prune};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Train a model for a few epochs, on what the original model says of samples (distillation), on labels, or on both
+/// Train a model for a few epochs, on the original model's outputs (distillation), on labels, or on both
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,14 +27,14 @@ Examples:
 pub struct Args {
     /// The model to train
     model: PathBuf,
-    /// The model whose answers it learns: the one that it was pruned from, or any other of the same inputs and outputs
+    /// The model to distill: the one that this one was pruned from, or any other of the same inputs and outputs
     #[arg(long, value_name = "MODEL")]
     teacher: Option<PathBuf>,
-    /// Also compare inner values with the teacher's: auto (what residual branches add, or else results of some layers), or
-    /// names
+    /// Also match intermediate values of the teacher: auto (what residual branches add, or else results of some layers),
+    /// or names of values
     #[arg(long, value_name = "auto|NAME,…", requires = "teacher")]
     features: Option<Wanted>,
-    /// The plan that made the model of the teacher: it tells which inner numbers of the teacher are still there
+    /// The plan by which this model was pruned from the teacher: it says which of the teacher's channels are left
     #[arg(long, value_name = "FILE", requires = "features")]
     plan: Option<PathBuf>,
     /// Samples: a `.npz` or `.npy` file, a folder of images or of encoded tensors, or `random:N`
@@ -43,8 +43,8 @@ pub struct Args {
     /// Labels of the samples: a `.npy` file, the array `labels` of a `.npz` file, or a `.csv` file
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// What the labels say: classes, numbers (the array `targets`), or nothing, since the next tokens of the input count
-    /// (perplexity) [default: classification]
+    /// What the labels are: classes, numbers (the array `targets`), or none, since the next tokens of the input are the
+    /// labels (perplexity) [default: classification]
     #[arg(long, value_enum, value_name = "TASK")]
     task: Option<TaskName>,
     /// How images become inputs, such as `size=224 mean=0.5 std=0.5`
@@ -57,19 +57,19 @@ pub struct Args {
     training: Training,
     #[command(flatten)]
     output: Output,
-    /// Write the state of the training here, and take it up again with --resume
+    /// Write checkpoints of the training to this file, for --resume
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// Steps from one writing of the state to the next [default: an epoch's]
+    /// Steps from one checkpoint to the next [default: one epoch]
     #[arg(long, value_name = "N", requires = "checkpoint", value_parser = clap::value_parser!(u32).range(1..))]
     checkpoint_every: Option<u32>,
-    /// Go on from the state in --checkpoint, if there is one
+    /// Resume from the checkpoint, if there is one
     #[arg(long, requires = "checkpoint")]
     resume: bool,
-    /// Write how the training went as JSON
+    /// Write the course of the training as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Write how the training went as a page to look at: one HTML file that needs nothing else
+    /// Write the course of the training as a self-contained HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Seed of the order of samples
@@ -154,7 +154,7 @@ impl Args {
     }
 
     fn page(&self, report: &Report, labelled: bool) -> String {
-        let teacher = report.teacher.as_ref().map_or(String::new(), |t| format!(", taught by {t}"));
+        let teacher = report.teacher.as_ref().map_or(String::new(), |t| format!(", distilled from {t}"));
         let about = format!(
             "{} weights in {} tensors, {} steps of {} on {} samples{teacher}.",
             report.weights, report.tensors, report.steps, report.of, report.samples
@@ -189,14 +189,14 @@ impl Args {
 
 /// What the figure beside the loss is.
 fn metric(labelled: bool) -> &'static str {
-    if labelled { "held-out accuracy" } else { "as the teacher says" }
+    if labelled { "held-out accuracy" } else { "agreement" }
 }
 
 /// Why inner values can't be compared, with what helps.
 fn hinted(error: TuneError) -> Failure {
     let hint = match error {
         TuneError::Feature(..) | TuneError::NoFeatures => {
-            "values need one name in both models; where numbers of the teacher's were cut, --plan tells which are left"
+            "a value needs the same name in both models; where the teacher's channels were cut, --plan says which are left"
         }
         _ => return Failure::new(error),
     };

@@ -26,7 +26,7 @@ pub struct Args {
     b: PathBuf,
     #[command(flatten)]
     verification: Verification,
-    /// Seed of the inputs that are made up
+    /// Seed of the random inputs
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
@@ -77,7 +77,7 @@ pub fn run(args: Args) -> super::Outcome {
         show::print(&format!("{verdict} within {:.0e}, on {} inputs\n", found.tolerance, found.samples))?;
         if !found.meaningful {
             let s = found.sensitivity;
-            show::say(&format!("warning: another input changes the outputs by only {s:.1e}; this says little"));
+            show::say(&format!("warning: another input changes the outputs by only {s:.1e}, so this says little"));
         }
         show::print(&metrics.as_ref().map_or_else(String::new, figures::metrics))?;
         show::print(&show::gates(&verdicts))?;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub enum ArrayError {
     #[error("the array {name:?} has the shape {found:?}, but the input is [{expected}]")]
     Shape { name: String, expected: String, found: Vec<usize> },
-    #[error("the array {name:?} has elements of type {found}, which are no {expected}")]
+    #[error("the array {name:?} has elements of type {found}, which can't be read as {expected}")]
     ElementType { name: String, expected: DType, found: DType },
     #[error("the array {name:?} has a NaN in sample {sample}, counted from 0; leave such samples out")]
     NotANumber { name: String, sample: usize },

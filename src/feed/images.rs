@@ -22,9 +22,9 @@ pub enum ImageError {
     Kind(PathBuf),
     #[error("{}: {width}x{height} pixels are too many once the shorter side is resized", path.display())]
     Long { path: PathBuf, width: u32, height: u32 },
-    #[error("images are for a model of one input; this one has {0:?}")]
+    #[error("images can only be fed to a model of one input; this one has {0:?}")]
     Inputs(Vec<String>),
-    #[error("the input {0:?} has elements of type {1}, which pixels are not")]
+    #[error("the input {0:?} has elements of type {1}, which images can't be converted to")]
     ElementType(String, DType),
 }
 

@@ -23,9 +23,9 @@ pub enum LabelError {
     Io { path: PathBuf, cause: std::io::Error },
     #[error("labels are integers, but {0} has elements of type {1}")]
     ElementType(PathBuf, DType),
-    #[error("{}, line {line}: {text:?} is no label, which is an integer", path.display())]
+    #[error("{}, line {line}: {text:?} is not a label (an integer)", path.display())]
     Line { path: PathBuf, line: usize, text: String },
-    #[error("{} names files, but the samples are no folder of images", .0.display())]
+    #[error("{} names files, but the samples are not a folder of images", .0.display())]
     Files(PathBuf),
     #[error("{} has no label for the image {image:?}", path.display())]
     Missing { path: PathBuf, image: String },

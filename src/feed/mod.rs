@@ -77,9 +77,9 @@ pub struct Feed(Vec<(String, Tensor)>);
 /// Why a feed can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    #[error("the input {0:?} has elements of type {1}, for which nothing is made up")]
+    #[error("the input {0:?} has elements of type {1}, for which no random samples can be made")]
     ElementType(String, DType),
-    #[error("the dimension {dim} of the input {name:?} comes to no size that a tensor can have")]
+    #[error("the dimension {dim} of the input {name:?} has no valid size")]
     Size { name: String, dim: Dim },
     #[error("the input {name:?} would have {count} elements; no more than {most} are made up, so give smaller sizes")]
     Large { name: String, count: String, most: usize },
@@ -89,11 +89,11 @@ pub enum FeedError {
     Random(String),
     #[error("{0} has no samples")]
     Empty(String),
-    #[error("samples come {portion} at a time; {samples} are no multiple of that")]
+    #[error("samples are fed {portion} at a time, and {samples} is not a multiple of that")]
     Portion { portion: usize, samples: usize },
     #[error("there are {labels} labels for {samples} samples")]
     Labels { labels: usize, samples: usize },
-    #[error("{0} is no folder of images, so there is nothing to preprocess")]
+    #[error("{0} is not a folder of images, so there is nothing to preprocess")]
     NoImages(String),
     #[error(transparent)]
     Npz(#[from] NpzError),

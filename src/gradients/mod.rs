@@ -109,7 +109,7 @@ pub enum GradientError {
     NoOutput,
     #[error("labels of the shape {labels:?} do not go with an output of the shape {output:?}")]
     Labels { labels: Vec<usize>, output: Vec<usize> },
-    #[error("the label {label} is none of {classes} classes, 0 to {}", classes - 1)]
+    #[error("the label {label} is not one of the {classes} classes, 0 to {}", classes - 1)]
     Range { label: i64, classes: usize },
     #[error("there are no samples to differentiate on")]
     Empty,

@@ -159,7 +159,7 @@ impl Choice {
     /// Fails for what does not go together.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.layers.is_some() && self.search.holds_out_of_calib() {
-            let what = "--layers looks at all of --calib, so nothing of it is left to judge by";
+            let what = "--layers are scored on all of --calib, so that none of it is held out to evaluate on";
             let hint = "search with --judge, or without --layers; folds go without it";
             return Err(Error::options(what).with_hint(hint));
         }
@@ -176,7 +176,7 @@ pub(super) fn nothing(analysis: &Analysis, inexact: bool) -> String {
     match (free, more) {
         (0, 0) => "nothing to prune: no group may be cut (`secateur explain` says why)".to_owned(),
         (0, n) => format!(
-            "nothing to prune exactly: cutting {} would change what survives; --inexact allows that",
+            "nothing to prune exactly: cutting {} would change the units that stay; --inexact allows that",
             if n == 1 { "the one group there is".to_owned() } else { format!("any of the {n} groups") }
         ),
         (_, 0) => "nothing to prune: the options leave every group whole".to_owned(),

@@ -350,7 +350,7 @@ pub(crate) fn shape(text: &str) -> Result<(String, Vec<i64>), String> {
 /// An input's name and the axis that counts samples.
 pub(crate) fn batch_axis(text: &str) -> Result<(String, usize), String> {
     let (name, axis) = text.rsplit_once('=').ok_or("give INPUT=AXIS")?;
-    let axis = axis.parse().map_err(|_| format!("`{axis}` is no number of an axis"))?;
+    let axis = axis.parse().map_err(|_| format!("`{axis}` is not the number of an axis"))?;
     Ok((name.to_owned(), axis))
 }
 

@@ -142,7 +142,7 @@ pub(crate) fn measured(
     let work = monitor.begin("profiling", Steps::Of(shapes.len()))?;
     let table = profile(analysis, open, settings, meter, &|_| work.step(1));
     if let Some(Err(e)) = cache.as_ref().map(|c| c.write(&table).map_err(|e| (c.path(), e))) {
-        monitor.note(&format!("warning: the table is not kept for the next time: {}: {}", e.0.display(), e.1));
+        monitor.note(&format!("warning: the table could not be cached: {}: {}", e.0.display(), e.1));
     }
     Ok((table, false))
 }

@@ -118,7 +118,7 @@ pub fn plan(model: &Model, options: &Options) -> Result<Planned, Error> {
     let (choice, monitor) = (&options.choice, &options.monitor);
     choice.check()?;
     if choice.search.training.is_given() {
-        let error = Error::options("--tune-steps trains weights, and a plan has none");
+        let error = Error::options("--tune-steps trains weights, but a plan holds no weights");
         let hint = "give it to `secateur prune`, or carry the plan out and use `secateur tune`";
         return Err(error.with_hint(hint));
     }

@@ -159,7 +159,7 @@ pub struct Tables {
     pub latency: Option<PathBuf>,
     /// The same of energies, or a model of them.
     pub energy: Option<PathBuf>,
-    /// Measure this machine anew.
+    /// Measure this machine again, instead of using what was measured before.
     pub no_cache: bool,
 }
 
@@ -220,7 +220,7 @@ pub struct Verification {
     pub setup: Setup,
     /// Runs of each model before the first that is timed.
     pub warmup: usize,
-    /// Timed runs of each model; 0 for none.
+    /// Timed runs of each model; 0 to skip timing.
     pub repeats: usize,
     /// How long timing takes at most.
     pub time_budget: Duration,

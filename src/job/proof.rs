@@ -109,7 +109,7 @@ impl Run<'_> {
             dropped.push("the figures of the machine, which were for the whole plan".to_owned());
         }
         if groups.is_empty() {
-            dropped.push("all that was planned: the model is wrong with no group cut too".to_owned());
+            dropped.push("the whole plan: the result is wrong even with no group cut".to_owned());
             (self.shortened.layers, self.shortened.zeroing, self.thin) = (vec![], vec![], None);
         }
         self.plan = plan;
@@ -119,7 +119,7 @@ impl Run<'_> {
 
     /// What is left of the plan without the groups to blame; `None` where nothing can be found out, or no group is.
     fn settled(&self) -> Result<Option<Settled>, Error> {
-        let work = self.monitor().begin("looking for the groups to blame", Steps::Open)?;
+        let work = self.monitor().begin("isolating the groups that are not exact", Steps::Open)?;
         let options = self.options.proof.then(|| self.options.verify()).transpose()?;
         let analysis = &self.shortened.analysis;
         let prover = Prover::new(self.model, analysis, &self.options.simplify, &self.open, options);

@@ -111,8 +111,10 @@ impl Reason {
     pub fn text(self) -> &'static str {
         match self {
             Reason::Guilty => "not exact here: please report",
-            Reason::Alike => "like groups that are not exact here: please report",
-            Reason::Undecided => "left whole because a proof failed, and the runs did not suffice to try it",
+            Reason::Alike => "of the same kind as groups that are not exact here: please report",
+            Reason::Undecided => {
+                "left whole because a proof failed and the limit of runs was reached before it was tried"
+            }
         }
     }
 }
@@ -139,7 +141,7 @@ impl Failed {
         let first = |g: &Left| format!("{} ({})", g.label, g.places.first().map_or("", String::as_str));
         let names: Vec<String> = self.groups.iter().map(first).collect();
         let what = match names.len() {
-            0 => "with no group cut too, so nothing of it was carried out".to_owned(),
+            0 => "even with no group cut, so that nothing of it was carried out".to_owned(),
             1 => format!("because of {}, which stays whole", names[0]),
             n => format!("because of {n} groups, which stay whole: {}", figures::list(&names)),
         };

@@ -75,7 +75,7 @@ impl Reader<'_> {
 
     /// What the weights imply, where there are no samples; and whether that is more than a guess.
     pub fn imply(&self, analysis: &Analysis) -> Result<(Calibrated, bool), Error> {
-        let _work = self.monitor.begin("following the weights' statistics", Steps::None)?;
+        let _work = self.monitor.begin("propagating the weights' statistics", Steps::None)?;
         let Implied { measured, grounded } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
         Ok((Calibrated { samples, measured: Arc::new(measured), repair: self.calibration.repair }, grounded))

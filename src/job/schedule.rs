@@ -54,7 +54,8 @@ impl HeldOut {
         if let Some(spec) = &self.source {
             return Ok((reader.samples(model)?, reader.open(spec, model, self.read_labels())?));
         }
-        let none = || Error::options("there are no samples to judge by").with_hint("give some with --calib or --judge");
+        let none =
+            || Error::options("there are no samples to evaluate on").with_hint("give some with --calib or --judge");
         let all = reader.labelled(model, self.read_labels())?.ok_or_else(none)?;
         let (rest, held_out) = all.fold(HELD_OUT - 1, HELD_OUT);
         if rest.is_empty() || held_out.is_empty() {
@@ -88,11 +89,11 @@ impl Search {
     /// Fails for what can't be tried.
     pub(super) fn check(&self, budget: Budget, promise: Option<Promise>) -> Result<(), Error> {
         if self.trials.is_some() && promise.is_none() && budget.share().is_none() {
-            let what = "--search spreads a budget over the groups, and --ratio leaves nothing to spread";
+            let what = "--search redistributes a budget over the groups, but --ratio fixes the share of every group";
             return Err(Error::options(what).with_hint("give --macs, --params, --size or --peak-memory"));
         }
         if matches!(promise, Some(Promise::Drop(_))) && self.held_out.judged().is_none() {
-            let what = "--max-drop is about what is right, and there are no labels to tell";
+            let what = "--max-drop needs labels, and there are none";
             return Err(Error::options(what).with_hint("give --labels, or --max-drift, which needs none"));
         }
         if self.training.is_given() { check_gradients("--tune-steps") } else { Ok(()) }
@@ -188,7 +189,7 @@ impl Schedule<'_> {
         };
         let (mut plan, mut budget) = (None, self.options.budget);
         if let Some(promise) = self.chooser.choice.promise {
-            let work = self.monitor().begin("looking for the smallest model", Steps::Of(search::STEPS))?;
+            let work = self.monitor().begin("searching for the smallest model", Steps::Of(search::STEPS))?;
             let kept = search::keep(promise, &|b| self.plan(ranking, b), &tried, &|| work.step(1))?;
             let chosen = kept.chosen.map(|c| kept.trials[c].clone());
             driven.promise = Some(kept);

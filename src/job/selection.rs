@@ -105,7 +105,7 @@ impl Selection {
         let Some(criterion) = &self.criterion else { return Ok(()) };
         check_criterion(criterion)?;
         if criterion.needs_data() && !self.calibration.is_given() {
-            let what = format!("--criterion {criterion}: it looks at what the model computes on samples");
+            let what = format!("--criterion {criterion} needs samples");
             return Err(Error::options(what).with_hint("give some with --calib"));
         }
         Ok(())
@@ -114,7 +114,7 @@ impl Selection {
     /// Fails for a kind of units that can't be cut with these options.
     fn check_granularity(&self) -> Result<(), Error> {
         if self.granularity.contains(&Granularity::Width) && !self.inexact {
-            let what = "--granularity width: removing units of a residual width changes what survives";
+            let what = "--granularity width: removing units of a residual width changes the others";
             return Err(Error::options(what).with_hint("allow that with --inexact"));
         }
         Ok(())
@@ -131,7 +131,7 @@ impl Zeros {
             (true, true) => Method::SparseGpt,
         });
         if method != Method::Magnitude && !calibration.is_given() {
-            let what = format!("--sparsity-method {method}: it looks at what the model computes on samples");
+            let what = format!("--sparsity-method {method} needs samples");
             return Err(Error::options(what).with_hint("give some with --calib"));
         }
         Ok(Some(sparsity::Options { pattern, method }))

@@ -27,7 +27,7 @@ pub struct Options {
     pub shares: Vec<f64>,
     pub selection: Selection,
     pub held_out: HeldOut,
-    /// Timed runs of each model; 0 for none.
+    /// Timed runs of each model; 0 to skip timing.
     pub repeats: usize,
     /// How long timing takes at most for each model.
     pub time_budget: Duration,

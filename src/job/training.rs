@@ -24,7 +24,7 @@ pub(crate) fn hinted(error: &TuneError, text: String) -> Error {
         TuneError::WholeNumbers { .. } => "train the model of floats, and quantize what comes out",
         TuneError::Few { .. } => "give more samples, or hold out more of them: `--hold-out 2` is every second one",
         TuneError::NoOutput(_) | TuneError::Outputs { .. } => "a teacher has the student's outputs, in the same order",
-        TuneError::NoFloats => "give an output to what classes are told by: only floats can be moved by weights",
+        TuneError::NoFloats => "export the model with its scores as an output: only floats have gradients",
         TuneError::Teacher(_) => "a teacher has the student's inputs, by the same names",
         TuneError::Labels(..) => {
             "labels are classes, one for each position; for numbers give `--task regression` or `--loss mse`"
@@ -34,9 +34,9 @@ pub(crate) fn hinted(error: &TuneError, text: String) -> Error {
         TuneError::Diverged(_) => "try a lower learning rate (--lr), or a smaller --clip",
         TuneError::Sample(_) => "leave these samples out, or repair them",
         TuneError::State(StateError::Other(_)) => {
-            "go on with the model, samples and options of that time, or leave out --resume to begin anew"
+            "resume with the same model, samples and options, or leave out --resume to start over"
         }
-        TuneError::State(StateError::Format { .. }) => "leave out --resume to begin anew; that writes over the file",
+        TuneError::State(StateError::Format { .. }) => "leave out --resume to start over; that overwrites the file",
         TuneError::Lower(LowerError::Call { .. }) => {
             "export the model without it, or let `prune --calib` repair what it cuts, which needs no derivatives"
         }

@@ -39,7 +39,7 @@ impl Verification {
     /// Fails for labels of inputs that are not given.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.judging_without_inputs() {
-            Some(_) => Err(Error::options("--labels and --task say what --inputs should come out as; give these too")),
+            Some(_) => Err(Error::options("--labels and --task are about --inputs; give --inputs too")),
             None => Ok(()),
         }
     }

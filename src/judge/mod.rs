@@ -71,7 +71,7 @@ pub enum JudgeError {
     Labels { labels: Vec<usize>, output: Vec<usize> },
     #[error("labels are integers here, but these are of type {0}")]
     LabelType(DType),
-    #[error("the label {label} is none of {classes} classes, 0 to {}", classes - 1)]
+    #[error("the label {label} is not one of the {classes} classes, 0 to {}", classes - 1)]
     Range { label: i64, classes: usize },
     #[error("an output is not made of numbers: {0}")]
     Output(#[from] TensorError),

@@ -15,7 +15,7 @@ const LARGEST: usize = 1 << 31;
 /// What is wrong with a tensor.
 #[derive(Debug, thiserror::Error)]
 pub enum TensorFault {
-    #[error("element type {0} is none that secateur knows")]
+    #[error("element type {0} is unknown")]
     ElementType(i32),
     #[error("the dimension {0} is negative")]
     Negative(i64),

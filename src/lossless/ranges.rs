@@ -18,7 +18,7 @@ struct Range {
 
 /// Why a text is no range.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is no range; write `LO..HI` for all inputs or `NAME=LO..HI` for one, with LO not above HI")]
+#[error("`{0}` is not a range; write `LO..HI` for all inputs or `NAME=LO..HI` for one, with LO not above HI")]
 pub struct RangeError(String);
 
 impl Ranges {

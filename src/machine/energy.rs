@@ -60,7 +60,7 @@ impl EnergyModel {
         let model = parsed.map_err(|error| EnergyError::Form { path: name(), error })?;
         let unknown = model.mac_pj.keys().find(|k| *k != "other" && DType::from_name(k).is_none());
         if let Some(key) = unknown {
-            let what = format!("mac_pj.{key} is no element type (such as f32, f16, i8) and not `other`");
+            let what = format!("mac_pj.{key} is not an element type (such as f32, f16, i8) and not `other`");
             return Err(EnergyError::Value { path: name(), what });
         }
         let numbers = model.mac_pj.values().chain([&model.weight_byte_pj, &model.activation_byte_pj]);

@@ -83,7 +83,7 @@ pub struct Skipped {
 pub enum TableError {
     #[error("{path}: {error}")]
     Read { path: String, error: std::io::Error },
-    #[error("{path}: this is no table of costs: {error}")]
+    #[error("{path}: this is not a table of costs: {error}")]
     Json { path: String, error: serde_json::Error },
     /// A table that was read and makes no sense.
     #[error("{path}: {cause}")]
@@ -154,7 +154,7 @@ impl Entry {
         } else if expected != Some(self.costs.len()) {
             Some("it has another number of costs than its widths ask for")
         } else if !self.costs.iter().all(|c| c.is_finite() && *c >= 0.0) {
-            Some("its costs are no numbers from 0 up")
+            Some("its costs are not numbers from 0 up")
         } else {
             None
         }

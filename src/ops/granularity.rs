@@ -19,7 +19,7 @@ pub enum Granularity {
 
 /// A text that names no granularity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no granularity; there are channel, neuron, head, head-dim, width, expert and layer")]
+#[error("`{0}` is not a granularity; those are channel, neuron, head, head-dim, width, expert and layer")]
 pub struct GranularityError(String);
 
 impl Granularity {

@@ -39,6 +39,8 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+#[cfg(test)]
+mod scale_shift;
 mod scales;
 mod scan;
 mod scatter;
@@ -328,6 +330,8 @@ const FAMILIES: &[Family] = &[
     reduce::RULES,
     reshape::RULES,
     resize::RULES,
+    #[cfg(test)]
+    scale_shift::RULES,
     scan::RULES,
     scatter::RULES,
     select::RULES,

@@ -28,7 +28,7 @@ const BATCH_NORMALIZATION: Rule = Rule {
         if is_training(site) {
             let running = ", c".repeat(site.call.results.len().saturating_sub(1));
             let text = format!("_ c _*, c, c, c, c -> _ c _*{running}");
-            return Some(AxisRule::new(text).why("in training its statistics are taken along it"));
+            return Some(AxisRule::new(text).why("in training mode its statistics are taken along it"));
         }
         Some(channelwise(site, "n c ..., c, c, c, c -> n c ...", "n _ ..., _, _, _, _ -> n _ ..."))
     },
@@ -74,7 +74,7 @@ const LRN: Rule = Rule {
         channel_vectors(site, &[])?;
         Ok(vec![without_content(site.fact(0).clone())])
     },
-    axes: |_| Some(AxisRule::new("n _ ... -> n _ ...").why("each channel is divided by what its neighbours are")),
+    axes: |_| Some(AxisRule::new("n _ ... -> n _ ...").why("each channel is normalized by its neighbours")),
     zero: zero::first,
     lower: lower::norm::neighbours,
     ..Rule::OPAQUE

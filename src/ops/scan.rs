@@ -47,7 +47,7 @@ const REVERSE_SEQUENCE: Rule = Rule {
         let rank = site.rank(0)?;
         let batch = site.axis("batch_axis", 1, rank).ok()?;
         let row = passing(rank, site.call.int("time_axis", 0))?;
-        Some(AxisRule::new(format!("{row}, x{batch} -> {row}")).why("it turns sequences around")).filter(|_| {
+        Some(AxisRule::new(format!("{row}, x{batch} -> {row}")).why("it reverses sequences")).filter(|_| {
             // The two axes differ, and there is one length for each sequence.
             row.contains(&format!("x{batch}")) && site.rank(1) == Some(1)
         })

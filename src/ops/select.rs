@@ -99,7 +99,7 @@ const ONE_HOT: Rule = Rule {
         labels.insert(axis, "e".into());
         let rule = AxisRule::new(format!("{from} @e, _*, _* -> {}", labels.join(" ")));
         let depth = site.result_shape(0)?.get(axis)?.clone();
-        Some(rule.size("e", depth).why("it tells indices apart"))
+        Some(rule.size("e", depth).why("it encodes indices as positions"))
     },
     indices: |site| depth_of(site).map(|depth| (0, depth)).into_iter().collect(),
     refit: |site, cut| match cut.size("e") {

@@ -215,7 +215,9 @@ const EXPAND: Rule = Rule {
         let (from, to) = (site.shape(0)?, site.result_shape(0)?);
         let skip = to.len().checked_sub(from.len())?;
         if expand_target(from, to).is_none() {
-            return Some(AxisRule::new("_*, _* -> _*").why("how far it stretches is computed at run time"));
+            return Some(
+                AxisRule::new("_*, _* -> _*").why("the shape that it is broadcast to is computed at run time"),
+            );
         }
         let label = |i: usize| match i.checked_sub(skip).map(|k| &from[k]) {
             Some(d) if *d == to[i] => format!("x{i}"),
@@ -226,7 +228,7 @@ const EXPAND: Rule = Rule {
         let operand = (skip..to.len()).map(|i| if result[i].starts_with('e') { "1".into() } else { result[i].clone() });
         let operand = operand.collect::<Vec<_>>().join(" ");
         let rule = AxisRule::new(format!("{operand}, _* -> {}", result.join(" ")));
-        Some(rule.why("whether it is stretched is only known at run time").carries())
+        Some(rule.why("whether it is broadcast is only known at run time").carries())
     },
     zero: zero::first,
     refit: |site, cut| Ok(stretched(site, cut).unwrap_or_default()),

@@ -203,9 +203,7 @@ impl Range {
     fn obstacle(&self) -> Option<&'static str> {
         match self.step? {
             1 => None,
-            step if step < 0 => {
-                Some("it reads the axis backwards, so that units would have to go from both ends alike")
-            }
+            step if step < 0 => Some("it reads the axis backwards, so that units would have to go from both ends"),
             _ => Some("it leaves out elements between those that it reads"),
         }
     }
@@ -312,7 +310,7 @@ mod tests {
         let why = |attributes: &str| {
             Case::new("Slice", 13, "", &["=4 6", "=i64[5]", attributes, "=i64[1]", "=i64[-1]"], 1).reasons()
         };
-        assert_eq!(why("=i64[-7]"), "it reads the axis backwards, so that units would have to go from both ends alike");
+        assert_eq!(why("=i64[-7]"), "it reads the axis backwards, so that units would have to go from both ends");
         let gaps = Case::new("Slice", 13, "", &["=4 6", "=i64[1]", "=i64[6]", "=i64[1]", "=i64[3]"], 1);
         assert_eq!(gaps.reasons(), "it leaves out elements between those that it reads");
     }

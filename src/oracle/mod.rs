@@ -99,7 +99,7 @@ pub enum OracleError {
     NoLibrary(String),
     #[error("tract runs on one thread; {0} threads need --runtime ort")]
     Threads(usize),
-    #[error("the bytes are no ONNX model: {0}")]
+    #[error("the bytes are not an ONNX model: {0}")]
     Decode(String),
     #[error("tract can't run {operator} {node:?}: {message}")]
     Unsupported { operator: String, node: String, message: String },
@@ -115,7 +115,7 @@ pub enum OracleError {
     Input { name: String, expected: String, found: String },
     #[error("the runtime has no elements of type {dtype}, which {value:?} has")]
     ElementType { value: String, dtype: String },
-    #[error("the runtime broke down: {0}")]
+    #[error("the runtime failed: {0}")]
     Panic(String),
 }
 

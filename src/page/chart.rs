@@ -143,11 +143,7 @@ pub(super) fn trials(trials: &[Trial]) -> Option<(String, Markup)> {
     };
     let which = if first.more_is_better { "more is better" } else { "less is better" };
     Some((
-        format!(
-            "{} models: {} ({which}) by size. The line joins those that none beats.",
-            trials.len(),
-            short(first.measure)
-        ),
+        format!("{} models: {} ({which}) by size. The line is the Pareto front.", trials.len(), short(first.measure)),
         chart,
     ))
 }

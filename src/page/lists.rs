@@ -25,7 +25,8 @@ pub(super) fn groups(report: &Report) -> Markup {
         (more(all.len().saturating_sub(ROWS), "groups"))
     };
     let inexact = all.iter().any(|g| !g.exact);
-    let note = if inexact { " A ! marks groups whose removal changes what survives." } else { "" };
+    let note =
+        if inexact { " A ! marks groups that are not exact: their removal changes the units that stay." } else { "" };
     let about = format!("Channels, neurons or heads that stay or go together.{note}");
     section("groups", "What was cut", &about, (!all.is_empty()).then_some(content))
 }

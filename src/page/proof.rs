@@ -11,13 +11,13 @@ fn content(report: &Report) -> Markup {
     match &report.verification {
         Outcome::Ran(v) => ran(report, v),
         Outcome::NoReference { why, drift, .. } => html! {
-            p { "No equivalence is shown, for lack of a reference: " (why) }
+            p { "Equivalence is not shown, because there is no reference: " (why) }
             (outputs("Drift from the original", drift))
         },
         Outcome::Unable { why, instead } => html! {
             p { "The models were not run: " (why) } p { "Checked instead: " (instead) }
         },
-        Outcome::Skipped => html! { p { "Skipped: nobody asked for it." } },
+        Outcome::Skipped => html! { p { "Skipped (--no-verify)." } },
     }
 }
 
@@ -38,7 +38,7 @@ fn ran(report: &Report, v: &Verification) -> Markup {
             p { "In double precision, which decides, they differ by " (format!("{:.1e}", apart.worst())) "." }
         }
         @if v.meaningful {
-            p.about { "Another input changes the outputs by " (format!("{:.1e}", v.sensitivity)) ", so that says something." }
+            p.about { "Another input changes the outputs by " (format!("{:.1e}", v.sensitivity)) ", so the check is meaningful." }
         } @else {
             p.warn { "It says little: another input changes the outputs by only " (format!("{:.1e}", v.sensitivity)) "." }
         }

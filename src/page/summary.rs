@@ -79,7 +79,7 @@ fn verdict(report: &Report) -> Markup {
         }
         Outcome::NoReference { .. } => tile("proof", "none", "there is no reference; drift measured", None, "unsure"),
         Outcome::Unable { .. } => tile("proof", "not run", "types and invariants checked instead", None, "unsure"),
-        Outcome::Skipped => tile("proof", "skipped", "nobody asked for it", None, "unsure"),
+        Outcome::Skipped => tile("proof", "skipped", "switched off", None, "unsure"),
     }
 }
 

@@ -206,7 +206,7 @@ fn what_is_missing_is_left_out() {
     for id in ["gates", "profile", "layers", "groups", "pins", "repaired", "trials", "latency", "metrics", "sparsity"] {
         assert!(!html.contains(&format!("<section id=\"{id}\">")), "{id}");
     }
-    assert!(html.contains("Skipped: nobody asked for it."));
+    assert!(html.contains("Skipped (--no-verify)."));
     let unable = Outcome::Unable { why: "no Loop".into(), instead: "types".into() };
     let html = super::html(&Report { verification: unable, gates: vec![], ..report(1) });
     assert!(html.contains("not run") && html.contains("no Loop"));

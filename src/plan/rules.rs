@@ -29,7 +29,7 @@ const KEYS: [&str; 4] = ["ratio", "max-ratio", "min-keep", "round-to"];
 pub enum GroupRuleError {
     #[error("give a pattern and what holds for it, such as `encoder.*: ratio=0.3` (keys: {})", KEYS.join(", "))]
     Form,
-    #[error("`{0}` is no key of a rule; there are {keys}", keys = KEYS.join(", "))]
+    #[error("`{0}` is not a key of a rule; the keys are {keys}", keys = KEYS.join(", "))]
     Key(String),
     #[error("`{key}` is given twice")]
     Twice { key: &'static str },

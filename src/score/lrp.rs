@@ -11,7 +11,7 @@ const EPSILON: Want = Want::Relevance(Rule::Epsilon);
 pub const LRP: Criterion = Criterion {
     name: "lrp",
     aliases: &["relevance"],
-    about: "relevance of the unit for the class, shared out by products above zero",
+    about: "relevance of the unit for the class, propagated through positive products",
     source: "Montavon et al., Explaining Nonlinear Classification Decisions with Deep Taylor Decomposition, 2017 \
              (arXiv 1512.02479); Yeom et al., Pruning by Explaining, 2021 (arXiv 1912.08881)",
     needs_data: true,
@@ -24,7 +24,7 @@ pub const LRP: Criterion = Criterion {
 pub const LRP_EPSILON: Criterion = Criterion {
     name: "lrp-epsilon",
     aliases: &[],
-    about: "relevance of the unit for the class, shared out by all products",
+    about: "relevance of the unit for the class, propagated through all products",
     source: "Bach et al., On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance \
              Propagation, 2015; Yeom et al., Pruning by Explaining, 2021 (arXiv 1912.08881)",
     needs_data: true,

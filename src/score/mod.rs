@@ -14,6 +14,8 @@ mod fpgm;
 mod gradient;
 mod grasp;
 mod hessian;
+#[cfg(test)]
+mod l0;
 mod l1;
 mod l2;
 mod lrp;

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 pub const RANDOM: Criterion = Criterion {
     name: "random",
     aliases: &[],
-    about: "seeded lots: the baseline that a criterion has to beat",
+    about: "seeded random numbers: the baseline that a criterion has to beat",
     source: "Mittal et al., Recovering from Random Pruning, 2018 (arXiv 1801.10447)",
     needs_data: false,
     comparable: false,

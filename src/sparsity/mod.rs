@@ -104,7 +104,7 @@ pub struct Thinned {
 /// Why no weights became zero.
 #[derive(Debug, thiserror::Error)]
 pub enum SparsityError {
-    #[error("{0} looks at what the model computes; give samples with --calib, or `calib`")]
+    #[error("{0} needs samples; give some with --calib, or the option `calib` of a pass")]
     NoSamples(Method),
     #[error(transparent)]
     Stats(#[from] StatsError),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// A text that is no option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
-    #[error("`{text}` is none of {there}")]
+    #[error("`{text}` is not one of {there}")]
     Unknown { text: String, there: &'static str },
     #[error("give the weights that stay and of how many, such as 2:4")]
     NoRatio,

@@ -84,7 +84,7 @@ impl Pair {
         let theirs = *self.theirs.get(name).ok_or("the teacher has no value of this name")?;
         let (ours, fact) = (self.student.facts.get(ours), self.teacher.facts.get(theirs));
         if !ours.dtype.zip(fact.dtype).is_some_and(|(a, b)| a.is_float() && b.is_float()) {
-            return Err("it is no tensor of floats".into());
+            return Err("it is not a tensor of floats".into());
         }
         let (Some(small), Some(large)) = (&ours.shape, &fact.shape) else {
             return Err("its shape is not known".into());

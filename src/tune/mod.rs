@@ -71,7 +71,7 @@ pub const PREPARE: &str = "inline-functions,fold-if,fix(drop-identity,dce)";
 /// How to train.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How often every sample is seen.
+    /// Passes over all samples.
     pub epochs: usize,
     /// Stop after so many steps, wherever that is; the schedule is made for them.
     pub steps: Option<usize>,
@@ -95,7 +95,7 @@ pub struct Options {
     pub held_out: usize,
     pub running: Running,
     pub loss: Loss,
-    /// Softens the distributions that are compared.
+    /// Temperature that softens the distributions that are compared.
     pub temperature: f64,
     /// The share of labels in the loss, where there are both labels and a teacher.
     pub labels: f64,
@@ -107,9 +107,9 @@ pub struct Options {
     pub trained: Vec<Trained>,
     /// What is drawn towards zero on the way.
     pub penalties: Vec<Penalty>,
-    /// Weights that are zero stay so.
+    /// Keep weights that are zero at zero.
     pub keep_sparsity: bool,
-    /// Compute cheap steps twice, for less memory.
+    /// Recompute cheap steps in the backward pass, for less memory.
     pub recompute: bool,
     /// Where gradients are computed.
     pub device: Device,
@@ -206,7 +206,7 @@ pub enum TuneError {
     Weights(String, String),
     #[error("the loss is not a number after {0} steps")]
     Diverged(usize),
-    #[error("the samples of the input {0:?} have elements that are no finite numbers")]
+    #[error("the samples of the input {0:?} have elements that are not finite numbers")]
     Sample(String),
     #[error(transparent)]
     Range(#[from] JudgeError),

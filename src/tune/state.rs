@@ -44,9 +44,9 @@ pub struct Progress {
 pub enum StateError {
     #[error("{}: {cause}", path.display())]
     Io { path: PathBuf, cause: Error },
-    #[error("{}: this is no state of a training: {what}", path.display())]
+    #[error("{}: this is not a training checkpoint: {what}", path.display())]
     Format { path: PathBuf, what: String },
-    #[error("{} is the state of another training: model, samples or options differ", .0.display())]
+    #[error("{} is the checkpoint of another training: model, samples or options differ", .0.display())]
     Other(PathBuf),
 }
 

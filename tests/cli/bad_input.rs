@@ -101,7 +101,7 @@ fn options_that_make_no_sense() {
         (2, &["--dim", "rows=2"], "no open dimension `rows`; open are"),
         (2, &["--shape", "rows=2"], "the model has no input `rows`"),
         (2, &["--shape", "rows=2,x"], "`x` is not a positive number"),
-        (2, &["--batch-axis", "rows=x"], "`x` is no number of an axis"),
+        (2, &["--batch-axis", "rows=x"], "`x` is not the number of an axis"),
         (2, &["--round-to", "0"], "--round-to"),
         (2, &["--min-keep", "0"], "--min-keep"),
         (2, &["--samples", "0"], "--samples"),

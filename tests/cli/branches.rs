@@ -41,7 +41,7 @@ fn several_are_proved() {
         (report["before"]["choices"].as_u64(), report["after"]["macs"].as_u64()),
         (Some(2), Some(24 + 12 + 12 + 12))
     );
-    assert!(stdout(&["inspect", &input], 0).contains("each If's dearer branch"));
+    assert!(stdout(&["inspect", &input], 0).contains("the costlier branch of each If"));
 }
 
 /// An axis that is squeezed if it has length 1, before a product that takes two axes; the length is open, or not.

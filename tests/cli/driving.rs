@@ -92,7 +92,7 @@ fn a_search_is_no_worse_and_gives_the_same_again() {
     let planned = secateur(&[&["plan", &input], &options[..]].concat()).code(0);
     let plan: Value = serde_json::from_slice(&planned.get_output().stdout).unwrap();
     assert_eq!(plan, report["plan"]);
-    assert!(text(&planned.get_output().stderr).contains("search (5 trials, 10 samples held out)"));
+    assert!(text(&planned.get_output().stderr).contains("search (5 trials, 10 held-out samples)"));
     let other = [&options[..], &["--seed", "1"]].concat();
     assert!(read(prune(&folder, &input, "other.onnx", &other).0) != read(output));
 }
@@ -104,8 +104,8 @@ fn what_can_not_be_tried() {
     let fails = |code: i32, words: &[&str], more: &[&str]| {
         fails(&folder, code, words, &[&["prune", &input, "-o", &output], more].concat());
     };
-    fails(2, &["no samples to judge by", "--calib"], &["--max-drift", "0.1"]);
-    fails(2, &["nothing to spread", "--macs"], &["--search", "2", "--calib", &calib]);
+    fails(2, &["no samples to evaluate on", "--calib"], &["--max-drift", "0.1"]);
+    fails(2, &["fixes the share of every group", "--macs"], &["--search", "2", "--calib", &calib]);
     fails(2, &["no labels", "--max-drift"], &["--max-drop", "1%", "--calib", &calib]);
     fails(2, &["not a number above 0"], &["--max-drift", "0", "--calib", &calib]);
     fails(2, &["cannot be used with"], &["--max-drift", "0.1", "--macs", "50%", "--calib", &calib]);
@@ -113,7 +113,7 @@ fn what_can_not_be_tried() {
     fails(2, &["cannot be used with"], &["--max-drift", "0.1", "--sparsity", "50%", "--calib", &calib]);
     fails(
         2,
-        &["nothing of it is left", "--judge"],
+        &["none of it is held out", "--judge"],
         &["--layers", "1", "--macs", "50%", "--search", "2", "--calib", &calib],
     );
     fails(1, &["one in four is held out"], &["--max-drift", "0.1", "--calib", &calib, "--samples", "3"]);
@@ -148,7 +148,7 @@ fn a_family_has_models_plans_a_table_and_a_curve() {
     assert!(drawn.contains("accuracy") && drawn.matches("<circle").count() == 3, "{drawn}");
     let few = [&["sweep", &net, "-o", &dir, "--points", "1", "--repeats", "0"], &QUICK[..], &[&calib]].concat();
     let shown = stdout(&few, 0);
-    assert!(shown.contains("digits_mlp-50.onnx") && shown.contains("judged on 10 samples held out"), "{shown}");
+    assert!(shown.contains("digits_mlp-50.onnx") && shown.contains("evaluated on 10 held-out samples"), "{shown}");
     secateur(&["sweep", &net, "-o", &dir]).code(2);
     let none = [&["sweep", &net, "-o", &dir, "--sizes", "1%"], &QUICK[..], &[&calib]].concat();
     secateur(&none).code(3);

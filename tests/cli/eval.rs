@@ -53,8 +53,15 @@ fn batches_do_not_matter_and_one_model_is_told_in_full() {
     let (mean, whole) = (found[0]["spread"][0]["mean"].as_f64().unwrap(), found[0]["accuracy"].as_f64().unwrap());
     assert!((mean - whole).abs() < 1e-9, "{found}");
     let shown = stdout(&[&args[..], &["--folds", "4"]].concat(), 0);
-    for part in ["on 60 samples", "over the folds", "±", "accuracy", "top5", "precision", "labels down, answers across"]
-    {
+    for part in [
+        "on 60 samples",
+        "over the folds",
+        "±",
+        "accuracy",
+        "top5",
+        "precision",
+        "rows are labels, columns are predictions",
+    ] {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
     }
 }

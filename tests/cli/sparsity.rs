@@ -102,7 +102,7 @@ fn refitted_weights_are_no_zeros_of_the_file() {
     let (input, output) = (fixture("digits_resnet"), folder.path("o.onnx"));
     let args = ["prune", &input, "-o", &output, "--repeats", "0", "--sparsity", "0.5", "--calib", &calib];
     let shown = stdout(&[&args[..], &["--samples", "32"]].concat(), 0);
-    assert!(shown.contains("the equivalence below is that of the model before its weights changed"), "{shown}");
+    assert!(shown.contains("the equivalence below is that of the model before its weights were refitted"), "{shown}");
     let report = verified(&folder, &input, &["--sparsity", "0.5", "--calib", &calib, "--samples", "32"]).1;
     assert_eq!(report["sparsity"]["proved"], false);
     let drift = report["verification"]["drift"]["outputs"][0]["relative_l2"].as_f64().unwrap();

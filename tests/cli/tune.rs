@@ -122,7 +122,7 @@ fn a_training_that_was_killed_ends_as_one_that_was_not() {
     child.wait().unwrap();
     assert!(Path::new(&state).exists() && !Path::new(&output).exists(), "it was not killed in between");
     let others = [&["tune", &net, "-o", &output, "--lr", "0.1", "--resume"], &options[..], &kept].concat();
-    refused(&others[1..], 1, "the state of another training", "leave out --resume");
+    refused(&others[1..], 1, "the checkpoint of another training", "leave out --resume");
     let (resumed, report) = tune(&folder, &net, "resumed.onnx", &[&options[..], &kept, &["--resume"]].concat());
     assert!(read(&whole) == read(&resumed));
     assert_eq!(report["held_out"].as_array().unwrap().len(), 13);
@@ -309,7 +309,7 @@ fn wrong_uses_are_told_with_what_to_do() {
     let broken = folder.path("state");
     std::fs::write(&broken, "no archive").unwrap();
     let state = [&labelled[..], &["--resume", "--checkpoint", &broken]].concat();
-    refused(&state, 1, "no state of a training", "leave out --resume");
+    refused(&state, 1, "not a training checkpoint", "leave out --resume");
     refused(&[&labelled[..], &["--resume"]].concat(), 2, "--checkpoint", "");
     assert!(!Path::new(&output).exists());
 }
@@ -344,7 +344,7 @@ fn outputs_of_whole_numbers_are_not_learned() {
     secateur(&["tune", &both, "-o", &output, "--data", "random:40", "--teacher", &both, "--epochs", "1"]).code(0);
     let only = written(&folder, "only.onnx", &model("i64[batch] class"));
     let args = [&*only, "-o", &output, "--overwrite", "--data", "random:40", "--teacher", &only];
-    refused(&args, 1, "no output of the model is made of floats", "to what classes are told by");
+    refused(&args, 1, "no output of the model is made of floats", "with its scores as an output");
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn labels_and_samples_that_can_not_be_learned_from() {
     images[[20, 0, 3, 3]] = f32::NAN;
     ndarray_npy::write_npy(&strange, &images).unwrap();
     let taught = [&*net, "-o", &output, "--overwrite", "--data", &strange, "--teacher", &net];
-    refused(&taught, 1, "no finite numbers", "leave these samples out");
+    refused(&taught, 1, "not finite numbers", "leave these samples out");
 }
 
 #[test]

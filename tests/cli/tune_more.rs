@@ -65,7 +65,7 @@ fn training_between_rounds_is_refused_where_it_can_not_be() {
     assert!(fails(&[&both[..], &["--folds", "2"]].concat()).contains("cannot be used with"));
     let plan = [&["plan", &input, "--tune-steps", "2"], &both[..]].concat();
     let said = text(&secateur(&plan).code(2).get_output().stderr);
-    assert!(said.contains("a plan has none"), "{said}");
+    assert!(said.contains("a plan holds no weights"), "{said}");
     // Too few samples for a batch and some to hold out.
     let few =
         ["prune", &input, "-o", &output, "--tune-steps", "2", "--calib", &calib, "--iterative", "2", "--samples", "1"];

@@ -137,7 +137,7 @@ fn times(latency: Option<&Latency>) -> Result<(f64, f64), String> {
 }
 
 fn accuracy(metrics: Option<&Metrics>) -> Result<(f64, f64), String> {
-    let metrics = metrics.ok_or("there are no labels to tell (--inputs and --labels)")?;
+    let metrics = metrics.ok_or("there are no labels (give --inputs and --labels)")?;
     Ok((how_right(&metrics.before)?, how_right(&metrics.after)?))
 }
 

@@ -87,9 +87,9 @@ impl Driven {
         let gentlest = kept.trials.iter().max_by_key(|t| t.after.macs);
         Some(match gentlest {
             Some(trial) => {
-                format!("even the gentlest cut breaks {}: with {}, {}", kept.promised, trial.budget, trial.score)
+                format!("even the mildest cut violates {}: with {}, {}", kept.promised, trial.budget, trial.score)
             }
-            None => format!("no cut keeps {}: there is none that takes so little", kept.promised),
+            None => format!("no cut satisfies {}: none is small enough", kept.promised),
         })
     }
 }
@@ -111,16 +111,16 @@ pub enum DriveError {
     Feed(#[from] FeedError),
     #[error("tuning: {0}")]
     Tune(#[from] Box<TuneError>),
-    #[error("running what was tried: {0}")]
+    #[error("running a trial: {0}")]
     Verify(#[from] VerifyError),
-    #[error("running what was tried: {0}")]
+    #[error("running a trial: {0}")]
     Oracle(#[from] OracleError),
     #[error("comparing outputs: {0}")]
     Compare(#[from] CompareError),
-    #[error("judging what was tried: {0}")]
+    #[error("evaluating a trial: {0}")]
     Judge(#[from] EvalError),
-    #[error("there are no samples to judge by; one in four is held out, so give more, or others of their own")]
+    #[error("no samples are left to evaluate on: one in four is held out; give more, or separate ones")]
     NoSamples,
-    #[error("a group of the smaller model is none of the original's; plan in one round")]
+    #[error("the smaller model has a group that the original does not have; plan in one round")]
     Lost,
 }

@@ -1,41 +1,29 @@
-//! The examples of all help texts do what they say, and the manual pages have them.
+//! The files that examples name, here and in the help texts.
 
-use crate::{Folder, fixture, json, stdout, text};
 use ndarray_npy::NpzWriter;
 use secateur::ir::{Model, Tensor, parse};
 use secateur::save;
 use std::fs::{File, copy, create_dir};
 use std::path::Path;
-use std::process::Command;
 
-/// The verbs that `--help` lists.
-fn verbs() -> Vec<String> {
-    let help = stdout(&["--help"], 0);
-    let listed = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
-    let indented = |l: &&str| l.starts_with("  ") && !l.starts_with("   ");
-    let names = listed.lines().filter(indented).map(|l| l.split_whitespace().next().unwrap().to_owned());
-    names.filter(|v| v != "help").collect()
-}
-
-/// The commands under "Example" in a help text.
-fn examples(help: &str) -> Vec<String> {
-    let after = help.split_once("\nExample").unwrap_or_else(|| panic!("no example in\n{help}")).1;
-    let lines = after.lines().skip(1).take_while(|l| l.starts_with("  "));
-    lines.map(|l| l.trim().to_owned()).collect()
-}
-
-/// The words of a command, as a shell parts them, without what it writes its output to.
-fn words(command: &str) -> Vec<String> {
-    let command = command.split(" > ").next().unwrap();
-    let parts = command.split('\'').enumerate();
-    let mut words = vec![];
-    for (i, part) in parts {
-        match i % 2 {
-            0 => words.extend(part.split_whitespace().map(str::to_owned)),
-            _ => words.push(part.to_owned()),
-        }
+/// The exit code of an example of the help texts.
+pub fn exit_code(command: &str) -> i32 {
+    match command {
+        // Two models that differ; others do in their weights alone.
+        _ if command.starts_with("secateur diff ") && !command.contains("--no-weights") => 1,
+        // Nobody trained the models, so that one misses its gate.
+        _ if command.starts_with("secateur verify ") && command.contains("--gate") => 4,
+        _ => 0,
     }
-    words
+}
+
+/// Few samples with labels, so that the examples take little time.
+fn samples(path: &Path) {
+    let mut npz = NpzWriter::new(File::create(path).unwrap());
+    let pixel = |(i, _, y, x): (usize, usize, usize, usize)| ((i * 31 + y * 7 + x * 5) % 17) as f32 / 16.0;
+    npz.add_array("input", &ndarray::Array4::from_shape_fn((40, 1, 8, 8), pixel)).unwrap();
+    npz.add_array("labels", &ndarray::Array1::from_shape_fn(40, |i| (i % 10) as i64)).unwrap();
+    npz.finish().unwrap();
 }
 
 /// A net with the names that the examples use: two residual branches and a head.
@@ -69,8 +57,9 @@ fn net(seed: u32) -> Model {
     parse(&text, &tensor).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
-/// The files that the examples name.
-fn prepare(dir: &Path) {
+/// The files that examples name, and the fixtures.
+pub fn prepare(dir: &Path) {
+    link(&crate::root().join("fixtures"), &dir.join("fixtures"));
     let write = |name: &str, model: &Model| std::fs::write(dir.join(name), save::to_bytes(model).unwrap()).unwrap();
     write("model.onnx", &net(1));
     write("rewritten.onnx", &net(1));
@@ -93,8 +82,9 @@ fn prepare(dir: &Path) {
     let mut npz = NpzWriter::new(File::create(dir.join("tokens.npz")).unwrap());
     npz.add_array("tokens", &ndarray::Array2::from_shape_fn((4, 8), |(i, j)| ((i * 5 + j) % 16) as i64)).unwrap();
     npz.finish().unwrap();
-    copy(fixture("digits_calib.npz"), dir.join("samples.npz")).unwrap();
-    copy(fixture("digits_test.npz"), dir.join("test.npz")).unwrap();
+    samples(&dir.join("samples.npz"));
+    samples(&dir.join("test.npz"));
+    std::fs::create_dir_all(dir.join(".local/share/bash-completion/completions")).unwrap();
     create_dir(dir.join("images")).unwrap();
     for class in ["cat", "dog"] {
         create_dir(dir.join("images").join(class)).unwrap();
@@ -103,50 +93,19 @@ fn prepare(dir: &Path) {
     }
 }
 
-#[test]
-fn examples_run() {
-    let folder = Folder::new();
-    let dir = Path::new(&folder.path("")).to_owned();
-    prepare(&dir);
-    let helps = [vec![]].into_iter().chain(verbs().into_iter().map(|v| vec![v]));
-    for help in helps {
-        let args: Vec<&str> = help.iter().map(String::as_str).chain(["--help"]).collect();
-        for example in examples(&stdout(&args, 0)) {
-            let words = words(&example);
-            assert_eq!(words[0], "secateur", "{example}");
-            if words[1] == "tune" && !cfg!(feature = "gradients") {
-                continue;
-            }
-            let out =
-                Command::new(env!("CARGO_BIN_EXE_secateur")).args(&words[1..]).current_dir(&dir).output().unwrap();
-            // `diff` says by 1 that there are differences.
-            // A gate may be missed by a model that nobody trained.
-            let fine = match out.status.code() {
-                Some(1) => words[1] == "diff",
-                Some(4) => text(&out.stderr).contains("gate missed"),
-                code => code == Some(0),
-            };
-            assert!(fine, "{example}: {:?}\n{}", out.status.code(), text(&out.stderr));
-        }
-    }
+/// Makes a folder appear in another one.
+fn link(from: &Path, to: &Path) {
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(from, to).unwrap();
+    #[cfg(not(unix))]
+    copy_all(from, to);
 }
 
-#[test]
-fn words_are_parted_as_a_shell_does() {
-    assert_eq!(words("secateur x --a 'b c' -d > ~/e"), ["secateur", "x", "--a", "b c", "-d"]);
-}
-
-#[test]
-fn every_verb_has_a_manual_page() {
-    let folder = Folder::new();
-    let dir = folder.path("deep/man1");
-    stdout(&["man", "-o", &dir], 0);
-    let page = stdout(&["man"], 0);
-    assert!(page.starts_with(".ie") && page.contains("Exit codes") && page.contains("secateur"), "{page}");
-    for verb in verbs() {
-        let page = std::fs::read_to_string(Path::new(&dir).join(format!("secateur-{verb}.1"))).unwrap();
-        assert!(page.contains(".SH OPTIONS") && page.contains("Example"), "{verb}: {page}");
+#[cfg(not(unix))]
+fn copy_all(from: &Path, to: &Path) {
+    create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|e| e.unwrap()) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() { copy_all(&entry.path(), &to) } else { _ = copy(entry.path(), to).unwrap() }
     }
-    let pages = json(&["man", "--json"], 0);
-    assert_eq!(pages.as_array().unwrap().len(), 1 + verbs().len());
 }
