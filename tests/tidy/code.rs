@@ -20,7 +20,6 @@ pub struct File {
     /// What the file itself re-exports: the new name, and the path that it stands for.
     pub exports: Vec<(String, Vec<String>)>,
     pub text: String,
-    pub lines: usize,
 }
 
 /// Something that code names, with its line.
@@ -55,12 +54,7 @@ fn read(file: &Path, folder: &Path, module: &[String], files: &mut Vec<File>) {
         return;
     }
     let path = file.strip_prefix(root()).unwrap_or(file).to_string_lossy().replace('\\', "/").replace("src/../", "");
-    let (paths, literals, exports) = Default::default();
-    let lines = text.lines().count();
-    let own = File { path, module: module.to_vec(), paths, literals, exports, text, lines };
-    let mut reader = Reader { module: module.to_vec(), file: own };
-    reader.visit_file(&parsed);
-    files.push(reader.file);
+    files.push(named(path, module, &parsed, text));
     for item in &parsed.items {
         let Item::Mod(child) = item else { continue };
         if child.content.is_none() && !child.attrs.iter().any(is_test) {
@@ -69,6 +63,15 @@ fn read(file: &Path, folder: &Path, module: &[String], files: &mut Vec<File>) {
             read(&file, &folder, &[module, &[name]].concat(), files);
         }
     }
+}
+
+/// What a file names.
+fn named(path: String, module: &[String], parsed: &syn::File, text: String) -> File {
+    let (paths, literals, exports) = Default::default();
+    let file = File { path, module: module.to_vec(), paths, literals, exports, text };
+    let mut reader = Reader { module: module.to_vec(), file };
+    reader.visit_file(parsed);
+    reader.file
 }
 
 /// Where a module's file is, and where those of its children are.
@@ -267,4 +270,25 @@ fn attributes(item: &Item) -> &[Attribute] {
         Item::Use(i) => &i.attrs,
         _ => &[],
     }
+}
+
+#[test]
+fn tests_alone_are_left_out() {
+    let text = "
+        #[cfg(test)]
+        mod tests { use crate::a::X; }
+        use super::b::{self, Y as Z};
+        #[cfg(all(test, feature = \"f\"))]
+        use crate::a::X;
+        fn f() { crate::c::g(vec![crate::d::h(\"Conv\")]); }
+        #[cfg(any(test, feature = \"f\"))]
+        pub use self::e::E;
+    ";
+    let parsed = syn::parse_file(text).expect("it is Rust");
+    let file = named(String::new(), &["crate".into(), "m".into(), "n".into()], &parsed, String::new());
+    let paths: Vec<String> = file.paths.iter().map(|n| format!("{} {}", n.line, n.segments.join("::"))).collect();
+    let expected = ["4 crate::m::b::self", "4 crate::m::b::Y", "7 crate::c::g", "7 crate::d::h", "9 crate::m::n::e::E"];
+    assert_eq!(paths, expected);
+    assert_eq!(file.literals[0].segments, ["Conv"]);
+    assert_eq!(file.exports[0].0, "E");
 }
