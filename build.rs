@@ -1,5 +1,7 @@
 //! Compiles the ONNX schema to Rust, without `protoc`.
 
+#![allow(clippy::print_stdout)]
+
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {

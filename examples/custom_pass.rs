@@ -3,6 +3,8 @@
 //!     cargo run --features testing --example custom_pass
 //!     cargo test --features testing --example custom_pass
 
+#![allow(clippy::print_stdout)]
+
 use secateur::ir::{self, Model, NodeId};
 use secateur::passes::{Change, Context, Entry, Pass, PassError, Registry, Settings};
 use std::error::Error;

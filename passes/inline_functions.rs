@@ -32,6 +32,9 @@ pub struct InlineFunctions;
 const MOST: usize = 1 << 16;
 const TIMES: usize = 8;
 
+/// No graph is inside more graphs than this: a file's messages may be nested 100 deep, and each of them takes three.
+const DEEPEST: usize = 28;
+
 /// So many bytes of names count as one node.
 const NAME: usize = 64;
 
@@ -51,7 +54,7 @@ impl Pass for InlineFunctions {
         let room = MOST.max(TIMES * bodies.chain([&model.graph]).map(weight).sum::<usize>());
         let functions = &model.functions;
         let mut inliner = Inliner { functions, positions, sound: &sound, taken, room, done: 0, left: false };
-        inliner.graph(&mut model.graph);
+        inliner.graph(&mut model.graph, 0);
         let done = inliner.done;
         if inliner.left {
             cx.note("left calls of local functions: the graph would grow too large");
@@ -166,6 +169,12 @@ fn weight(graph: &Graph) -> usize {
     graph.nodes().into_iter().map(of).sum()
 }
 
+/// How deep graphs are inside one another.
+fn levels(graph: &Graph) -> usize {
+    let calls = graph.calls().into_iter().filter_map(|n| graph.call(n));
+    calls.flat_map(Call::graphs).map(|g| 1 + levels(g)).max().unwrap_or(0)
+}
+
 /// Drops functions that nothing calls, and the operator sets that were theirs alone.
 fn drop_unused(model: &mut Model) {
     let needed = needed(&model.functions, &model.graph);
@@ -196,20 +205,20 @@ struct Inliner<'a> {
 
 impl Inliner<'_> {
     /// Inlines all calls of a graph and its subgraphs, those that come with the bodies included.
-    fn graph(&mut self, graph: &mut Graph) {
+    fn graph(&mut self, graph: &mut Graph, depth: usize) {
         let mut waiting = graph.calls();
         while let Some(node) = waiting.pop() {
             if let Some(call) = graph.call_mut(node) {
-                call.attributes.values_mut().flat_map(|a| a.graphs_mut()).for_each(|g| self.graph(g));
+                call.attributes.values_mut().flat_map(|a| a.graphs_mut()).for_each(|g| self.graph(g, depth + 1));
             }
-            if let Some(body) = self.body_for(graph, node) {
+            if let Some(body) = self.body_for(graph, node, depth) {
                 waiting.extend(self.inline(graph, node, body));
             }
         }
     }
 
     /// The body to put in the place of a call, attributes filled in.
-    fn body_for(&mut self, graph: &Graph, node: NodeId) -> Option<Graph> {
+    fn body_for(&mut self, graph: &Graph, node: NodeId, depth: usize) -> Option<Graph> {
         let call = graph.call(node)?;
         let at = position(&self.positions, call).filter(|&at| self.sound[at])?;
         let body = self.functions[at].body.as_ref()?;
@@ -230,7 +239,7 @@ impl Inliner<'_> {
         let untold = operands.iter().flatten().any(|v| is_file_constant(graph, *v)) && graph.origin(node).is_none();
         // All names begin with that of the call.
         let growth = weight(body) + body.len() * (graph.label(node).len() / NAME);
-        let Some(room) = self.room.checked_sub(growth) else {
+        let Some(room) = self.room.checked_sub(growth).filter(|_| depth + levels(body) <= DEEPEST) else {
             self.left = true;
             return None;
         };
@@ -399,5 +408,14 @@ mod tests {
         11 calls left; left Block: it is not a valid graph
         11 calls left; left Block: it calls itself
         ");
+    }
+
+    #[test]
+    fn what_would_be_nested_too_deep_for_a_file_stays() {
+        let mut model = load::load("fuzz/corpus/model/nested_functions.onnx".as_ref()).unwrap();
+        let mut cx = Context::default();
+        assert_eq!(InlineFunctions.run(&mut model, &mut cx).unwrap(), Change(DEEPEST));
+        assert_eq!((levels(&model.graph), cx.take_notes().len()), (DEEPEST, 1));
+        load::from_bytes(crate::save::to_bytes(&model).unwrap().into(), None).unwrap();
     }
 }

@@ -20,8 +20,16 @@ use std::collections::{HashMap, HashSet};
 pub struct Old<'a> {
     /// 64-bit integers in one axis.
     pub value: ValueId,
-    /// What it held.
-    pub dims: &'a [Dim],
+    /// What it held, where that is known.
+    pub dims: &'a [Option<Dim>],
+}
+
+impl Old<'_> {
+    /// Whether it holds the dimension at a position of these: the same one, or one that is unknown on both sides.
+    fn has(&self, at: usize, dims: &[Dim]) -> bool {
+        let (Some(held), Some(dim)) = (self.dims.get(at), dims.get(at)) else { return false };
+        self.dims.len() == dims.len() && held.as_ref().map_or(dim.has_unknown(), |held| held == dim)
+    }
 }
 
 /// Makes values of dimensions, and each open piece only once.
@@ -73,7 +81,7 @@ impl Materializer {
         before: NodeId,
         old: Option<Old>,
     ) -> Option<ValueId> {
-        let held = |at: usize| old.filter(|old| old.dims.get(at) == dims.get(at)).map(|old| old.value);
+        let held = |at: usize| old.filter(|old| old.has(at, dims)).map(|old| old.value);
         let is_known = |(at, dim): (usize, &Dim)| self.can_say(dim) || held(at).is_some();
         if scalar && dims.len() != 1 || !dims.iter().enumerate().all(is_known) {
             return None;

@@ -116,6 +116,9 @@ fn a_pipeline_prints_as_it_was_read() {
     }
     assert_eq!(" dce , fix ( dce ) ".parse::<Pipeline>().unwrap().to_string(), "dce,fix(dce)");
     assert!("".parse::<Pipeline>().unwrap().is_empty());
+    let nested = |depth: usize| format!("{}dce{}", "fix(".repeat(depth), ")".repeat(depth));
+    assert!(nested(4).parse::<Pipeline>().is_ok());
+    assert_eq!(fails(&nested(5)), "column 20: fix(…) is nested too deep");
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub use uses::leave_out_uses;
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::predict;
-use crate::facts::Facts;
+use crate::facts::{Element, Facts};
 use crate::infer;
 use crate::ir::{DType, Dim, Form, Graph, Model, NodeId, Origin, TensorError, TensorType, Type, Use, ValueId};
 use crate::ops::{self, Cut, LabelCut, Refit, Site};
@@ -177,8 +177,12 @@ pub(crate) fn refit_call(
     };
     let fail = |what: String| ApplyError::Refit { op: call.qualified(), node: call.label().to_owned(), what };
     let refit = (ops::rule_of(before, call).refit)(&site, &cut).map_err(fail)?;
-    let held =
-        |slot: usize| site.dims(slot).filter(|_| site.dtype(slot) == Some(DType::I64) && site.rank(slot) == Some(1));
+    let held = |slot: usize| {
+        let is_vector = site.dtype(slot) == Some(DType::I64) && site.rank(slot) == Some(1);
+        let content = site.fact(slot).content.as_ref().filter(|_| is_vector)?;
+        let dim = |e: &Element| if let Element::Int(dim) = e { Some(dim.clone()) } else { None };
+        Some(content.0.iter().map(dim).collect())
+    };
     write_refit((model, at), refit, &held, materializer).map_err(fail)
 }
 
@@ -192,12 +196,12 @@ fn label(analysis: &Analysis, keep: &KeepSets, node: NodeId, name: &str) -> Opti
     Some((keep.size(&analysis.axes, binding.var), kept))
 }
 
-/// Changes a call. `held` are the dimensions that an operand held. The materializer is made where one is needed first: it
+/// Changes a call. `held` are the dimensions that an operand held, where they are known. The materializer is made where one is needed first: it
 /// asks for every name in the graph.
 fn write_refit(
     (model, node): (&mut Model, NodeId),
     refit: Refit,
-    held: &dyn Fn(usize) -> Option<Vec<Dim>>,
+    held: &dyn Fn(usize) -> Option<Vec<Option<Dim>>>,
     materializer: &mut Option<Materializer>,
 ) -> Result<(), String> {
     if let Some(call) = model.graph.call_mut(node) {

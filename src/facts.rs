@@ -32,8 +32,14 @@ pub enum Element {
 /// Tensors with more elements than this are not evaluated.
 pub const CONTENT_LIMIT: usize = 1024;
 
+/// Nor are those whose elements are made of more atoms than this together.
+const WEIGHT_LIMIT: usize = 1 << 12;
+
+/// No tensor has more axes: run times take fewer, and rules compare every axis with every other.
+pub const MOST_AXES: usize = 64;
+
 /// Tensors of floats with more elements than this are not evaluated.
-const FLOAT_LIMIT: usize = 16;
+pub(crate) const FLOAT_LIMIT: usize = 16;
 
 impl Fact {
     /// A fact of known type and shape.
@@ -46,10 +52,13 @@ impl Fact {
         Fact { dtype, shape, content: None }
     }
 
-    /// The same fact with known elements; dropped where they are too many or don't fit the shape.
+    /// The same fact with known elements; dropped where they are too many, too large or don't fit the shape.
     pub fn with_content(mut self, elements: Vec<Element>) -> Fact {
         let fits = self.shape.as_ref().and_then(|s| count(s)) == Some(elements.len());
-        self.content = (fits && elements.len() <= self.content_limit()).then(|| Arc::new(Content(elements)));
+        let few = fits && elements.len() <= self.content_limit();
+        let weight = |e: &Element| if let Element::Int(d) = e { d.weight() } else { 0 };
+        let light = || elements.iter().map(weight).sum::<usize>() <= WEIGHT_LIMIT;
+        self.content = (few && light()).then(|| Arc::new(Content(elements)));
         self
     }
 

@@ -31,7 +31,46 @@
 //! A **layer** is a residual branch: all that lies between a value and a sum with that value. It goes as a whole, and
 //! what bypasses it takes the sum's place. Its reference is the original with zero for the branch's result.
 //!
-//! # The way of the data
+//! # The rooms
+//!
+//! Each floor uses only what is on it or below, and no modules use one another in a circle.
+//!
+//! **The job**, which is all that most callers need:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`job`] | options in; choose, cut, repair, prove, refuse or write; searches, gates, the report |
+//! | [`mod@build`] | what a build file asks for, made if it is stale |
+//! | [`page`], [`draw`] | a report as a page to look at, and charts |
+//! | `cli` | the command line: arguments in, tables and sentences out (feature `cli`) |
+//! | `testing` | assertions about rewrites, for other crates (feature `testing`) |
+//!
+//! **What it is made of**, from a model that is ready to be cut to one that is:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`analysis`], [`weights`] | a model with its facts, axes and groups, and what its calls make of constants |
+//! | [`score`], [`sensitivity`], [`mod@gradients`] | who matters: criteria, what outputs say to a cut, derivatives |
+//! | [`plan`] | how much goes: budgets and plans |
+//! | [`machine`] | times and energies of nodes by width, on the machine that counts |
+//! | [`apply`] | surgery: slices, refits, and the check that prediction and inference agree |
+//! | [`layers`], [`sparsity`], [`lossless`] | branches that go as a whole, weights that become zero, units that nothing misses |
+//! | [`contraction`], [`stats`], [`mod@repair`] | products with a constant, what they read on samples, and their refit |
+//! | [`reference`](mod@reference) | the model that a pruned one must equal |
+//! | [`pruning`] | the passes that remove something, and all passes by name |
+//! | [`prune`] | a plan carried out: cut, repaired, simplified |
+//! | [`mod@tune`] | training on the file |
+//!
+//! **Running models:**
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and comparing what comes out |
+//! | [`pipelines`] | passes by name, with the oracle to compute constants |
+//! | [`verify`], [`judge`], [`figures`] | masked equivalence and drift; accuracy by labels; how figures read |
+//! | [`autograd`], [`widen`] | programs run and differentiated (feature `gradients`); models in 32 bits |
+//!
+//! **Models:**
 //!
 //! | module | what it does |
 //! |---|---|
@@ -40,36 +79,11 @@
 //! | [`facts`], [`infer`] | types, and the content of shape arithmetic, with symbolic dimensions |
 //! | [`ops`] | all that is known about operators, a rule each |
 //! | [`axes`] | the notation of rules, the solver, groups, keep-sets, exactness |
-//! | [`analysis`] | a model with its facts, axes and groups |
-//! | [`score`], [`sensitivity`] | criteria, and what the outputs say to a cut |
-//! | [`gradients`] | what derivatives say of units |
-//! | [`plan`] | budgets and plans |
-//! | [`apply`] | surgery: slices, refits, and the check that prediction and inference agree |
-//! | [`passes`] | exact rewrites and the pipeline that runs them |
-//! | [`layers`] | residual branches that go as a whole |
-//! | [`sparsity`] | single weights that become zero |
 //! | [`program`], [`lowering`] | models in a small language of operations |
-//! | [`autograd`] | runs programs and differentiates them (feature `gradients`) |
-//! | [`mod@gradients`] | what criteria ask of derivatives |
-//! | [`mod@tune`] | training on the file |
-//! | [`cost`] | multiply-accumulates, parameters, bytes |
-//! | [`machine`] | times and energies of nodes by width, on the machine that counts |
-//! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and judging what comes out |
-//! | [`weights`], [`widen`] | weights that are computed from constants, and models in 32 bits |
-//! | [`contraction`], [`stats`], [`mod@repair`] | products with a constant, what they read on samples, and their refit |
-//! | [`lossless`] | units without which the model computes the same |
-//! | [`reference`](mod@reference) | the model that a pruned one is compared with |
-//! | [`verify`] | masked equivalence, drift, latency |
-//! | [`judge`] | accuracy, errors, perplexity, by labels |
-//! | [`files`], [`content`] | writing files whole or not at all, and telling by hashes whether they changed |
+//! | [`sizes`], [`cost`] | how long open axes are; multiply-accumulates, parameters, bytes |
+//! | [`passes`] | exact rewrites and the pipeline that runs them |
 //! | [`mod@diff`] | what is different between two models |
-//! | [`draw`] | charts |
-//! | `testing` | assertions about rewrites, for other crates (feature `testing`) |
-//! | [`page`], [`figures`] | a report as a page to look at, and how figures read |
-//! | [`prune`] | surgery on a prepared model, and what becomes of it afterwards |
-//! | [`job`], [`report`] | the job: choose, cut, repair, prove, refuse or write; searches and gates; what it tells |
-//! | [`mod@build`] | what a build file asks for, made if it is stale |
-//! | `cli` | the command line: arguments in, tables and sentences out (feature `cli`) |
+//! | [`files`], [`content`] | writing files whole or not at all, and telling by hashes whether they changed |
 //!
 //! # Example
 //!
@@ -135,8 +149,6 @@ pub mod tune;
 pub mod verify;
 pub mod weights;
 pub mod widen;
-
-pub use job::report;
 
 #[path = "../passes/pruning/mod.rs"]
 pub mod pruning;

@@ -1,5 +1,7 @@
 //! The models of `fixtures/`, and of any folder: their programs compute what the oracle does.
 
+#![allow(clippy::print_stdout)]
+
 use super::exchange::Place;
 use super::testing::{self, engine};
 use super::{Bindings, Precision, execute};

@@ -167,16 +167,17 @@ impl<'a> Env<'a> {
 
     /// The bindings of all labels, marks included.
     pub(super) fn finish(mut self, tensors: &Tensors) -> Vec<Binding> {
-        let mut bindings: Vec<Binding> = vec![];
+        let (mut bindings, mut places) = (vec![], HashMap::new());
         for (end, exprs, _) in tensors {
             let mut seen: HashMap<String, usize> = HashMap::new();
             for (axis, expr) in exprs.iter().enumerate() {
                 for label in expr.labels() {
-                    let Some(binding) = self.binding(&mut bindings, label) else { continue };
+                    let Some(binding) = self.binding(&mut bindings, &mut places, label) else { continue };
                     let other_axis = *seen.entry(label.name.clone()).or_insert(axis) != axis;
                     match *end {
                         End::Operand(slot) if other_axis => binding.repeated.push(slot as u16),
-                        End::Operand(slot) if binding.operands.contains(&(slot as u16)) => {}
+                        // Operands come in their order.
+                        End::Operand(slot) if binding.operands.last() == Some(&(slot as u16)) => {}
                         End::Operand(slot) => binding.operands.push(slot as u16),
                         End::Result(_) => binding.in_result = true,
                     }
@@ -189,14 +190,19 @@ impl<'a> Env<'a> {
     }
 
     /// The binding of a label, a new one where it is met for the first time.
-    fn binding<'b>(&mut self, bindings: &'b mut Vec<Binding>, label: &Label) -> Option<&'b mut Binding> {
+    fn binding<'b>(
+        &mut self,
+        bindings: &'b mut Vec<Binding>,
+        places: &mut HashMap<String, usize>,
+        label: &Label,
+    ) -> Option<&'b mut Binding> {
         let var = self.build(&Expr::Label(label.clone()))?;
         if label.inexact {
             self.axes.solver.mark(var, Mark::Inexact(self.inexact));
             self.axes.inexact_at.entry(self.node).or_default().push(var);
         }
-        let at = bindings.iter().position(|b| b.name == label.name).unwrap_or_else(|| {
-            let name = label.name.clone();
+        let at = *places.entry(label.name.clone()).or_insert_with_key(|name| {
+            let name = name.clone();
             let (operands, repeated) = (vec![], vec![]);
             let (part, in_result, missed, unread) = (false, false, false, false);
             bindings.push(Binding { name, var, operands, repeated, part, in_result, missed, unread });

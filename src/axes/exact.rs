@@ -104,7 +104,9 @@ fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels
             }
             Node::Call(call) => {
                 let site = Site::new(model, graph, node, call, facts, &unknowns);
-                let at = At { graph, facts, axes, levels: &levels, node, site: &site, rule: ops::rule_of(model, call) };
+                let zeros = (0..site.arity()).map(|slot| is_one_zero(&site, slot)).collect();
+                let rule = ops::rule_of(model, call);
+                let at = At { graph, facts, axes, levels: &levels, node, site: &site, zeros, rule };
                 let (inexact, mut results) = (at.inexact(), at.results());
                 at.offsets(&mut offsets);
                 for (value, levels) in &mut results {
@@ -137,6 +139,12 @@ fn leaves_of(axes: &Axes, value: ValueId) -> HashSet<Var> {
     axes.of(value).into_iter().flatten().flat_map(|&v| axes.solver.leaves(v)).collect()
 }
 
+/// Whether an operand is a constant of one element, the number 0.
+fn is_one_zero(site: &Site, slot: usize) -> bool {
+    let single = site.tensor(slot).filter(|t| t.count() == 1 && t.dtype.is_float());
+    single.and_then(|t| t.to_f64().ok()).is_some_and(|numbers| numbers == [0.0])
+}
+
 /// A call, with the levels of its operands.
 struct At<'a> {
     graph: &'a Graph,
@@ -145,6 +153,8 @@ struct At<'a> {
     levels: &'a Levels,
     node: NodeId,
     site: &'a Site<'a>,
+    /// Which operands are one zero for all units.
+    zeros: Vec<bool>,
     rule: &'static Rule,
 }
 
@@ -243,9 +253,9 @@ impl At<'_> {
             (self.rule.zero)(self.site, &operands)
         };
         let mut zero = self.zero_at(&binding.operands, leaf);
-        for (slot, zero) in zero.iter_mut().enumerate() {
-            // What is one zero for all units is zero at these.
-            *zero |= !binding.operands.contains(&(slot as u16)) && self.is_one_zero(slot);
+        // What is one zero for all units is zero at these.
+        for slot in (0..zero.len()).filter(|&slot| self.zeros[slot]) {
+            zero[slot] |= !binding.operands.contains(&(slot as u16));
         }
         if vanishes(zero) {
             return Verdict::Zero;
@@ -254,12 +264,6 @@ impl At<'_> {
         let levels = binding.operands.iter().filter(|_| self.rule.moves).filter_map(|&slot| self.level(slot, leaf));
         let same = |level: &Level| vanishes(self.which(&binding.operands, |s| self.level(s, leaf) == Some(*level)));
         levels.into_iter().find(same).map_or(Verdict::Unknown, Verdict::Same)
-    }
-
-    /// Whether an operand is a constant of one element, the number 0.
-    fn is_one_zero(&self, slot: usize) -> bool {
-        let single = self.site.tensor(slot).filter(|t| t.count() == 1 && t.dtype.is_float());
-        single.and_then(|t| t.to_f64().ok()).is_some_and(|numbers| numbers == [0.0])
     }
 
     /// Adds the leaves at which an operand is 0 while its zero point is another number.

@@ -30,7 +30,7 @@ pub(super) fn told_by_calls(graph: &Graph, axes: &Axes) -> HashMap<Var, Granular
     axes.roles.iter().for_each(|&(var, sort)| tell(var, sort));
     let computed = computed(graph, axes);
     for node in graph.calls() {
-        let call = Product { graph, axes, node, computed: &computed };
+        let call = Product::new(graph, axes, node, &computed);
         for binding in axes.bindings(node) {
             if let Some(sort) = call.sort(binding) {
                 tell(binding.var, sort);
@@ -72,34 +72,45 @@ struct Product<'a> {
     graph: &'a Graph,
     axes: &'a Axes,
     node: NodeId,
-    computed: &'a HashSet<ValueId>,
+    /// Which operands are computed.
+    varies: Vec<bool>,
+    /// Between how many computed operands, and how many fixed ones, each label longer than one is summed over.
+    sums: Vec<(usize, usize)>,
 }
 
-impl Product<'_> {
+impl<'a> Product<'a> {
+    fn new(graph: &'a Graph, axes: &'a Axes, node: NodeId, computed: &HashSet<ValueId>) -> Product<'a> {
+        let operands = graph.operands(node).into_iter();
+        let varies = operands.map(|v| v.is_some_and(|v| computed.contains(&v))).collect();
+        let mut call = Product { graph, axes, node, varies, sums: vec![] };
+        let is_summed = |b: &&Binding| !b.in_result && !b.unread && axes.solver.size(b.var).size() != Some(1);
+        call.sums = axes.bindings(node).iter().filter(is_summed).map(|b| call.counts(b)).collect();
+        call
+    }
+
+    fn counts(&self, label: &Binding) -> (usize, usize) {
+        let varying = label.operands.iter().filter(|&&slot| self.is_computed(slot)).count();
+        (varying, label.operands.len() - varying)
+    }
+
     fn sort(&self, label: &Binding) -> Option<Granularity> {
-        let (varying, fixed): (Vec<u16>, Vec<u16>) = label.operands.iter().partition(|&&slot| self.is_computed(slot));
+        let (varying, fixed) = self.counts(label);
         let summed = !label.in_result && !label.unread;
-        match varying.len() {
+        match varying {
             2.. if self.sums(2, 0) => Some(if summed { Granularity::HeadDim } else { Granularity::Head }),
-            1 if fixed.is_empty() && label.in_result && self.sums(2, 0) => Some(Granularity::HeadDim),
-            1 if !fixed.is_empty() && !summed && self.stands_alone(label) && self.sums(1, 1) => {
-                Some(Granularity::Expert)
-            }
+            1 if fixed == 0 && label.in_result && self.sums(2, 0) => Some(Granularity::HeadDim),
+            1 if fixed > 0 && !summed && self.stands_alone(label) && self.sums(1, 1) => Some(Granularity::Expert),
             _ => None,
         }
     }
 
     fn is_computed(&self, slot: u16) -> bool {
-        self.graph.operand(self.node, usize::from(slot)).is_some_and(|v| self.computed.contains(&v))
+        self.varies.get(usize::from(slot)) == Some(&true)
     }
 
     /// Whether some label longer than one is summed over between so many computed and so many fixed operands.
     fn sums(&self, computed: usize, fixed: usize) -> bool {
-        self.axes.bindings(self.node).iter().any(|b| {
-            let varying = b.operands.iter().filter(|&&slot| self.is_computed(slot)).count();
-            let long = self.axes.solver.size(b.var).size() != Some(1);
-            long && !b.in_result && !b.unread && varying >= computed && b.operands.len() - varying >= fixed
-        })
+        self.sums.iter().any(|&(varying, others)| varying >= computed && others >= fixed)
     }
 
     /// Whether the label has an axis to itself in every operand: a convolution's groups share theirs with channels.

@@ -45,6 +45,20 @@
 //! ```
 //!
 //! A target is a job of its own: its keys fill the options that the flags of `secateur prune` fill (`src/job/keys.rs`).
+//!
+//! # How
+//!
+//! A build file's options are the flags of `prune`. `src/job/keys.rs` has a row for each: its name, what it takes, what it
+//! goes with, and how a text becomes an option of the job. A target fills its options by these rows, and what is wrong is
+//! told at the key's place in the file; the command line fills the same options from clap's arguments. A test keeps rows and
+//! flags alike, and sees that both make the same options of the same text (`src/cli/schema.rs`).
+//!
+//! A lock file has hashes and no times: it may be committed. What makes a build without work quick is a memory of hashes in
+//! the user's cache folder (`src/build/memo.rs`), by the path and what the file looked like (size, times, inode); files
+//! younger than two seconds are always read. The lock is written last, so what was interrupted is made again.
+//!
+//! `check` carries out the plan without choosing or repairing (`src/job/again.rs`) and compares the file that is there with
+//! the reference; where the weights were refitted it compares the cut, as `prune` does.
 
 mod config;
 mod keys;

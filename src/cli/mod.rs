@@ -1,5 +1,7 @@
 //! The command line: one file per verb. stdout is data, stderr is talk.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "only the command line prints")]
+
 mod apply;
 mod bench;
 mod build;

@@ -1,4 +1,10 @@
 //! What a model is fed: random numbers, or samples from files.
+//!
+//! All samples come through `feed::Samples`, wherever they are from: a source is cut into portions, and makes the feed of
+//! any list of them. So a source is a file with one function, and batches, limits and folds (each `k`-th portion is held
+//! out) are lists of numbers, the same for all. A portion is one sample, or as many as a model of fixed batch takes.
+//! Nothing but arrays is held in memory; a feed is read when it is asked for, and read again by the next iteration. A source
+//! says which portions are of one kind (equally long); these go into a feed.
 
 mod arrays;
 mod images;

@@ -94,6 +94,10 @@ fn check(bytes: &[u8]) -> Result<(), String> {
             return Err(format!("its header has more than {DEEPEST} brackets inside one another"));
         }
     }
+    // The shape that is checked has to be the one that is read: that of the last of several keys, which may be escaped.
+    if header.matches("shape").count() != 1 || header.contains('\\') {
+        return Err("its header does not have one shape".into());
+    }
     let shape = header.split_once("shape").and_then(|(_, rest)| rest.split_once('(')?.1.split_once(')'));
     let sizes = shape.map_or("", |(inside, _)| inside).split(',').map(str::trim).filter(|size| !size.is_empty());
     let count = sizes.map(|size| size.parse().unwrap_or(usize::MAX)).fold(1, usize::saturating_mul);
@@ -173,6 +177,10 @@ mod tests {
         let halves = header("(2, 3)").replace("<f4", "<f2");
         let read = tensor(&file(&halves, 3)).unwrap();
         assert_eq!((read.dtype, read.shape), (DType::F16, vec![2, 3]));
+        let hidden = [r"'shape': (1,), 'shape'", r"'sh\x61pe'"].map(|key| header("(9,)").replace("'shape'", key));
+        for header in hidden {
+            assert!(tensor(&file(&header.replace("(9,)", "(999999999999,)"), 6)).unwrap_err().contains("one shape"));
+        }
         assert!(tensor(&file(&"(".repeat(30_000), 0)).unwrap_err().contains("brackets"));
         assert!(tensor(b"\x93NUMPY\x02\0\xff\xff\xff\xff{}").unwrap_err().contains("header"));
     }

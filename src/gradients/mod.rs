@@ -4,6 +4,19 @@
 //! tells of single weights is summed up to numbers of units at once, so that memory is bounded by the model and one
 //! batch, whatever the number of samples. Only what is asked for is computed. Results depend on nothing but the model,
 //! the samples and the seed.
+//!
+//! # How
+//!
+//! **Gradients** (`src/gradients/`) are measured once, before units are scored, and only what the formula's criteria ask for
+//! (`Criterion::gradient`). The prepared model is lowered to a program with a loss behind it and differentiated by its
+//! constants, sample by sample where squares are summed (`taylor`, `fisher`), else batch by batch. Numbers of single weights are
+//! summed up to numbers of units at once, over all members of each group; means and variances that normalize (the law
+//! `statistics`) are no weights. So memory is bounded by the model and one batch. Compared with its own outputs a model has
+//! no gradient; without labels the targets are therefore drawn from the model's own distribution, as the true Fisher
+//! information asks (`loss.rs`). Products with the Hessian are differences of gradients in double precision. A softmax is
+//! known by what it is made of (`Term::before_softmax`), so that `synflow` and `lrp` begin at scores. `lrp` goes back through the program
+//! step by step, each a small program of its own that the engine differentiates (`rules.rs`), and looks at units where
+//! contractions read them. Scores of these criteria are changes of one loss, and compare between groups as they are.
 
 mod first;
 mod flow;

@@ -127,6 +127,11 @@ impl Dim {
         }
     }
 
+    /// How many atoms and terms it is made of; 0 for a number.
+    pub fn weight(&self) -> usize {
+        if self.fixed().is_some() { 0 } else { self.extent().map_or(MOST_ATOMS, |(atoms, _)| atoms) }
+    }
+
     /// Terms and factors, and the depth of its divisions; `None` where these are beyond the bounds.
     fn extent(&self) -> Option<(usize, usize)> {
         let Dim::Open(poly) = self else { return Some((1, 0)) };

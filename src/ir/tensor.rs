@@ -154,7 +154,7 @@ impl Tensor {
             }
     }
 
-    /// The elements as numbers: floats and integers of 8 to 64 bits, and booleans as 0 and 1.
+    /// The elements as numbers: floats, integers of 4 to 64 bits, and booleans as 0 and 1.
     pub fn to_f64(&self) -> Result<Vec<f64>, TensorError> {
         macro_rules! unpack {
             ($bytes:expr, $size:literal, $read:expr) => {
@@ -176,6 +176,8 @@ impl Tensor {
             DType::U16 => unpack!(b, 2, |c| f64::from(u16::from_le_bytes(c))),
             DType::U8 => b.iter().map(|&x| f64::from(x)).collect(),
             DType::Bool => b.iter().map(|&x| f64::from(u8::from(x != 0))).collect(),
+            DType::U4 => (0..self.count()).map(|i| f64::from(packed(b, 4, i))).collect(),
+            DType::I4 => (0..self.count()).map(|i| f64::from((packed(b, 4, i) << 4) as i8 >> 4)).collect(),
             other => return Err(TensorError::NotNumbers(other)),
         })
     }
@@ -274,9 +276,11 @@ fn sum_runs<const N: usize>(data: &[u8], dim: usize, inner: usize, f: impl Fn([u
     sums
 }
 
-/// How many elements a shape has, if memory could hold them whatever their type.
+/// How many elements a shape has, if memory could hold them whatever their type; and so for any of its axes together,
+/// where others are empty.
 pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).filter(|&n| n < usize::MAX / 128)
+    let all = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1))).filter(|&n| n < usize::MAX / 128)?;
+    Some(if shape.contains(&0) { 0 } else { all })
 }
 
 fn mask(bits: usize) -> u8 {
@@ -316,8 +320,18 @@ mod tests {
     }
 
     #[test]
+    fn packed_integers_are_numbers() {
+        let data = vec![0x21, 0xf8, 0x07];
+        let numbers = |dtype| Tensor::new(dtype, vec![5], data.clone()).unwrap().to_f64().unwrap();
+        assert_eq!(numbers(DType::U4), [1.0, 2.0, 8.0, 15.0, 7.0]);
+        assert_eq!(numbers(DType::I4), [1.0, 2.0, -8.0, -1.0, 7.0]);
+    }
+
+    #[test]
     fn a_wrong_length_is_an_error() {
         assert!(matches!(Tensor::new(DType::F32, vec![2], vec![0; 7]), Err(TensorError::Length { .. })));
-        assert!(matches!(Tensor::new(DType::F32, vec![usize::MAX, 2], vec![]), Err(TensorError::Overflow(_))));
+        for shape in [vec![usize::MAX, 2], vec![0, 1 << 62, 4]] {
+            assert!(matches!(Tensor::new(DType::F32, shape, vec![]), Err(TensorError::Overflow(_))));
+        }
     }
 }

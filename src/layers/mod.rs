@@ -11,6 +11,25 @@
 //! [`find`] derives the branches from the graph, [`score`] says how much each of them changes, [`choose`] takes those
 //! that change least, and [`bypass`] removes them. [`silenced`] is the reference of the proof: the model
 //! as it was, but with zero where the branch's result was.
+//!
+//! # How
+//!
+//! A rule says by its law `passes_on` which operand its result is where another one is zero. That is all it takes to find
+//! residual branches: such a call is a *merge*, the operand passed on the *entry*, the other the *exit*. The branch is what
+//! lies on the ways from entry to exit (`src/layers/find.rs`); it can go if its nodes are read by nobody else and the
+//! merge's result has the entry's type. Inputs from the side do not matter. A branch without any weight or product of
+//! matrices is an activation that is written out, and no layer. The walk is bounded by the entry and the exit in topological
+//! order, so it takes as long as branches are, times how deep they are nested.
+//!
+//! Layers go from the prepared model, before groups are derived: a merge that is gone couples nothing, and removing it is
+//! one replacement and `dce`. A plan names a layer by the merge's position in the file and the slot of the branch; its
+//! architecture hash is that of what is left. The reference (`silenced`) is the input file with a zero constant in that
+//! slot: nothing is multiplied by zero, which infinities would survive. It is composed with `masked` for channels that are
+//! cut as well. Where the laws of zeros tell which constants of the file make the branch's result zero, the report lists
+//! them under `removed` too (`zeroing.rs`), for checkers that know nothing of layers.
+//!
+//! Scores are the Block Influence of ShortGPT on samples, with the oracle; else the mean gain of the weights
+//! (`score.rs` says why). Weights are scored with BatchNormalization folded into them, on a copy.
 
 mod choose;
 mod find;

@@ -5,6 +5,23 @@
 //! A *twin* is a multiple of another unit that stays, whose weights take it over. All three are proved, by bounds
 //! (`bounds.rs`) and by classes of like units (`alike.rs`); no operator is asked for its name. What is merged is a matter of
 //! the model and of the units that stay, so a plan need not say it.
+//!
+//! # How
+//!
+//! `src/lossless/` looks at every sum over a group's label and asks what each unit is to it. Two analyses go forward through
+//! the graph. *Bounds* (`bounds.rs`) say between which numbers each unit of each value lies, for inputs within the declared
+//! ranges: sums by their weights (the rules' law `sum`), the rest by the law `bounds`. A unit that is `[0, 0]`, or that only
+//! zeros multiply, adds nothing; one that is a single number goes into a bias, where every element of the result is a sum
+//! over all weights (no border). *Classes* (`alike.rs`) say which units are multiples of each other: slices of constants are
+//! compared, equal operands make equal results along any unmarked label (the third law), and factors pass where an operator
+//! is homogeneous (the law `scales`). A twin's weights are added to those of the unit that stays; so are those of a constant
+//! to another's, even under padding.
+//!
+//! What is merged is a matter of the model and of the keep-sets. So a plan only says that there is merging, and what is
+//! known of the inputs; `apply` proves it anew on the model at hand. The proofs hold of every cut of the model too, since
+//! bounds of what a sum reads include zero. The reference of a cut keeps the merged units as they are in the file: for
+//! `--lossless` it is the file itself. Nothing inside a loop's body is merged, and no constant goes into the bias of a padded
+//! convolution.
 
 mod alike;
 mod bounds;

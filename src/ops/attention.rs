@@ -84,7 +84,8 @@ const ROTARY_EMBEDDING: Rule = Rule {
         let (positions, table) = if site.call.domain == "com.microsoft" { (1, 2) } else { (3, 1) };
         let Some(rows) = site.dim(table, 0).filter(|_| site.rank(table) == Some(2)) else { return vec![] };
         // One position is that of the first token.
-        let length = site.rank(0).and_then(|rank| site.dim(0, rank - 2)).filter(|_| site.rank(positions) == Some(1));
+        let length =
+            site.rank(0).and_then(|rank| site.dim(0, rank.checked_sub(2)?)).filter(|_| site.rank(positions) == Some(1));
         let rows = length.map_or_else(|| rows.clone(), |n| rows.clone() - n.clone() + Dim::Fixed(1));
         vec![(positions, rows)]
     },

@@ -12,6 +12,41 @@
 //! its name and its results; its operands are what enters (for If: the condition) and then what each body returns. The
 //! rules here say what the axes of all these have to do with each other: what is carried from one iteration to the next
 //! has the same axes before, between and after; what is scanned loses an axis inside; what branches return is the same.
+//!
+//! # Why, and what follows
+//!
+//! The solver, groups, exactness, surgery, costs and passes know one graph. Rather than teach all of them about graphs in
+//! graphs, the bodies are *opened*: their nodes come into the graph of the call, and go back when everything is done. In
+//! between, a call with bodies is a boundary (or two), with rules like other operators (`src/ops/body.rs`)
+//!
+//! - **Axes.** What is carried has the same axes before, between and after: `h_0 ≡ h ≡ h_1 ≡ h_n`. What is scanned or
+//!   stacked has one axis more outside, which is pinned. What two branches return is the same. Captures are plain wires.
+//! - **Types.** A carried value is assumed to keep the type that it begins with. Where inference finds that the body returns
+//!   another length, this length is said to change, and inference starts again; each round makes some length unknown, so it
+//!   ends. Contents are never carried over. Named sizes in a body's declarations are not believed: they may be another size
+//!   in each iteration.
+//! - **Exactness.** The proof is by induction over iterations: dropping and zeroing agree after each node, so they do after
+//!   each iteration. Only zeros need care. A carried value is zero at a unit if it is so at first and the body leaves it so.
+//!   That is assumed, followed through the graph, and taken back where the body says otherwise, until nothing is taken back
+//!   (`zeros` in `src/axes/exact.rs`).
+//! - **Going back.** A node returns to its body unless it is used further out as well; then it goes as far out as all its
+//!   uses are. That can only be what a pass made of things from outside (a shape, a merged constant): the inputs of a body
+//!   are used inside alone, which is checked. Nodes are never moved out of a branch without need: what the condition
+//!   guards may fail when it is computed in vain.
+//! - **Provenance.** A constant in a body is told by its name; where several graphs have constants of that name, the way
+//!   there comes first (`if_1.then_branch/w`). Positions in `uses` are those in the graph that has the constant, and a
+//!   captured constant is used by the outermost call that captures it, at a slot behind its operands. A vector that a body
+//!   uses in several places is divided when the body is opened; a matrix stays one.
+//!
+//! A call stays closed, and opaque, if its bodies do not fit it, if they have what no node stands for (defaults of inputs,
+//! quantization annotations), or if it captures a constant and the report could not say where.
+//!
+//! **Which branch runs.** `fold-if` takes an If out whose condition is known, closed or open. Where the branches differ in
+//! rank and nobody knows the condition (an axis is squeezed if it turns out to have length 1), `passes/assume.rs` tries both:
+//! if one makes a call that runs in any case contradict its operands, the types are those of the other. The If stays.
+//!
+//! Costs count a body once, however often it runs, and of an If's branches the dearer (`cost/branches.rs`); prices of units
+//! are those of all branches, so that each is cut until the dearest meets a budget.
 
 use super::dims;
 use super::site::normalize_axis;

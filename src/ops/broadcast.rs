@@ -11,6 +11,9 @@ use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim, Tensor};
 use crate::program::{Args, Compare, Term};
 
+/// No call is evaluated whose operands have more elements than this together, once they are broadcast.
+const MOST_SPREAD: usize = 1 << 13;
+
 /// The law of functions that are not zero where their operands are.
 const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
 
@@ -361,6 +364,9 @@ fn folded(site: &Site, dtype: Option<DType>, eval: Binary) -> Result<Vec<Fact>, 
 /// The elements of all operands, each broadcast to the result's shape.
 fn spread_operands(site: &Site, result: &Fact) -> Option<Vec<Vec<Element>>> {
     let out = small(result.shape.as_ref()?)?;
+    if out.iter().product::<usize>().saturating_mul(site.arity()) > MOST_SPREAD {
+        return None;
+    }
     let operand = |slot| Some(spread(&content::elements(site.fact(slot))?, &small(site.shape(slot)?)?, &out));
     (0..site.arity()).filter(|&slot| site.has(slot)).map(operand).collect()
 }

@@ -137,9 +137,9 @@ impl Equation {
 
 /// The result without an arrow: `...` first, then the letters that stand there once, in order.
 fn implicit(operands: &[Term]) -> Term {
-    let all = || operands.iter().flat_map(|t| &t.letters);
-    let mut letters: Vec<char> = all().filter(|c| all().filter(|d| d == c).count() == 1).copied().collect();
-    letters.sort_unstable();
+    let mut counts: BTreeMap<char, usize> = BTreeMap::new();
+    operands.iter().flat_map(|t| &t.letters).for_each(|&c| *counts.entry(c).or_default() += 1);
+    let letters = counts.into_iter().filter(|(_, count)| *count == 1).map(|(c, _)| c).collect();
     Term { letters, ellipsis: operands.iter().any(Term::has_ellipsis).then_some(0) }
 }
 

@@ -163,18 +163,16 @@ fn relate(from: &[Dim], to: &[Dim]) -> Relation {
 
 /// The shortest beginnings of two shapes that have the same product.
 fn first_block(a: &[Dim], b: &[Dim]) -> Option<(usize, usize)> {
-    let mut left = Dim::Fixed(1);
-    for (i, d) in a.iter().enumerate() {
-        left = left * d.clone();
-        let mut right = Dim::Fixed(1);
-        for (j, e) in b.iter().enumerate() {
-            right = right * e.clone();
-            if left == right {
-                return Some((i + 1, j + 1));
-            }
-        }
-    }
-    None
+    let products = |shape: &[Dim]| -> Vec<Dim> {
+        let next = |product: &mut Dim, d: &Dim| {
+            *product = product.clone() * d.clone();
+            Some(product.clone())
+        };
+        shape.iter().scan(Dim::Fixed(1), next).collect()
+    };
+    let right = products(b);
+    let end = |left: &Dim| right.iter().position(|r| r == left);
+    products(a).iter().enumerate().find_map(|(i, left)| Some((i + 1, end(left)? + 1)))
 }
 
 /// Writes both sides of a block as products of the same factors; leaves them pinned where there are none.

@@ -2,7 +2,7 @@
 
 use super::dims::{expect_rank, row};
 use super::{AxisRule, Cut, Refit, Rule, Site, lower, normalize_axis, zero};
-use crate::facts::{Element, Fact};
+use crate::facts::{Element, Fact, MOST_AXES};
 use crate::ir::{Attribute, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[
@@ -60,6 +60,9 @@ const AFFINE_GRID: Rule = Rule {
         let rank =
             site.dim(0, 1).and_then(Dim::size).or(site.dim(1, 0).and_then(Dim::size).and_then(|n| n.checked_sub(2)));
         let Some(rank) = rank else { return Ok(vec![Fact::maybe(site.dtype(0), None)]) };
+        if rank > MOST_AXES {
+            return Err(format!("points of {rank} coordinates"));
+        }
         let space = match site.dims(1) {
             Some(size) if size.len() != rank + 2 => return Err(format!("a size of {} axes for {rank}", size.len())),
             Some(size) => size[2..].to_vec(),
@@ -376,6 +379,7 @@ mod tests {
         assert_snapshot!(grid(&["=4 2 3", "=i64[4 3 8 9]"]), @"[c0:4, 2, 3], [4] -> f32[c0:4, 8, 9, 2]");
         assert_snapshot!(grid(&["=4 3 4", "i64:5"]), @"[c0:4, 3, 4], [5] -> f32[c0:4, ?0, ?1, ?2, 3]");
         assert_snapshot!(grid(&["=4 2 3", "=i64[4 3 8]"]), @"error: a size of 3 axes for 2");
+        assert_snapshot!(grid(&["1 1000000000000 3", "i64:k"]), @"error: points of 1000000000000 coordinates");
     }
 
     #[test]

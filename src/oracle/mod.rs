@@ -8,6 +8,25 @@
 //! The oracle must be right or silent. What tract ignores or would compute differently (an operator's domain,
 //! a BatchNormalization in training mode, the direction of a recurrence) is said in other operators or refused by name
 //! before tract sees it; its panics become errors.
+//!
+//! # How
+//!
+//! `src/oracle/` is the only folder that names tract, or ONNX Runtime. A `Setup` says which of them runs a model, and on how
+//! many threads; verification, judging, timing and profiling take one, and everything else asks tract. ONNX Runtime's
+//! library is loaded when it is asked for first, and takes no half-precision inputs here. Without the feature `tract`
+//! `absent.rs` stands in for it, and folding falls back on what inference knows. The rule for tract is **to be right or
+//! silent**:
+//!
+//! - what tract lacks or would compute wrongly is said in other operators first (`rewrite.rs`, for `ai.onnx.ml`
+//!   `features.rs`, for DynamicQuantizeLSTM `quantized_lstm.rs`), or computed by operators of our own in the place of
+//!   tract's (`branch.rs`: If; `scatter.rs`: ScatterND), or refused by name (`examine.rs`):
+//!   an operator of another domain that happens to have a known name, for instance, or an attribute that tract does not
+//!   look at. The conformance sweep finds such things, and lists what is left: rows that a mask hides as a whole, since to
+//!   tract the maximum of nothing but −∞ is the least finite number. Where tract's optimizer alone is wrong, the model runs
+//!   as it was read;
+//! - its panics become errors (`panics.rs`), and its errors name a node of the file (`blame.rs`);
+//! - sizes are fixed for a run, one thread is used unless ONNX Runtime is given more, and two runs of one feed give the
+//!   same bits.
 
 mod setup;
 

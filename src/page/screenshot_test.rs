@@ -4,6 +4,8 @@
 //! there is no Chromium (`CHROMIUM` names one, else it is looked for in `PATH`) nothing is compared. New pictures are
 //! taken with `SECATEUR_SCREENSHOT=write cargo test --lib screenshot`.
 
+#![allow(clippy::print_stderr)]
+
 use super::tests::{report, shown};
 use image::{GrayImage, imageops};
 use std::path::{Path, PathBuf};

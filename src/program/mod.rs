@@ -5,6 +5,25 @@
 //! which they run, and each is one of some forty operations ([`Op`]). What an ONNX operator is made of stands in its
 //! rule ([`crate::ops::Rule::lower`]), written with [`Term`]s. A program can be printed, and knows of no engine;
 //! [`crate::lowering`] writes models as programs, and [`crate::autograd`] runs them.
+//!
+//! # Why a language of our own
+//!
+//! Criteria that look at gradients, and training, need derivatives. ONNX has some 200 operators with attributes, versions,
+//! optional operands and shapes that are computed on the way; engines of automatic differentiation have other operations.
+//! To write each operator against an engine would spread both over all families, and a change of either would touch all. So
+//! there is a small language between them (`src/program/`): some forty operations on tensors of floats, integers and
+//! booleans, of fixed shapes, with nothing optional. What an operator is made of is one more law of its rule (`lower`, in
+//! `src/ops/lower/`), written with terms that compute their shapes as they are made. An engine has to run forty operations,
+//! and knows of no ONNX; a rule knows of no engine.
+//!
+//! - A program is made for one signature: the sizes of inputs are put into the model, inference makes numbers of all
+//!   shapes, and what is known before the run (shape arithmetic) becomes literals. Another size is another program; the
+//!   last, smaller batch has its own.
+//! - Constants of the model are read by node, so the same program runs with other weights. Each step says which call it is
+//!   part of; errors and criteria find the way back by that.
+//! - A shape that a rule makes must be the inferred one. So each lowering is checked against the types whenever it is used.
+//! - Where a gradient should not follow the function, the rule says so: `detach` is in the language (rounding in
+//!   quantization, relevance propagation).
 
 mod args;
 mod builder;

@@ -9,6 +9,20 @@
 //!
 //! Sources: He, Zhang and Sun, Channel Pruning for Accelerating Very Deep Neural Networks, 2017 (arXiv 1707.06168), for
 //! the fit of outputs and the residual sum; Frantar and Alistarh, Optimal Brain Compression, 2022 (arXiv 2208.11580).
+//!
+//! The **direct fit** regresses what an output lacks on the patch that it is a sum over: all channels and taps together,
+//! with the zeros of the padding in it, so that borders need no care. Which element meets which weight is in the bindings,
+//! and for kernels in the law `slides` of a rule (`layout.rs`); on the first feed this is checked by computing the outputs.
+//! What a contraction lacks is the original output minus the present one. Where its result ends in a sum (the law
+//! `passes_on` says so both ways), what the other operand lacks by now is added, so that a branch makes up for the errors of
+//! the path beside it. Between result and sum may be what is a straight line for each channel; the original's numbers
+//! tell, and the slope. Contractions that lost nothing themselves are fitted as well once something before them changed,
+//! and kernels that each channel has for itself (`candidates.rs` looks at a depthwise convolution as a sum over one element
+//! in each group).
+//! Patches of more than 5000 numbers, those for which the work or the memory of a stage does not suffice, and operators
+//! whose layout is not known (a transposed convolution, a recurrence's inputs) or does not hold on the first feed fall back on a second affine fit, of what is read now to what was
+//! read before. Sources: He et al., Channel Pruning, 2017 (arXiv 1707.06168), for outputs and residual sums; the rest is
+//! named in the files.
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve;

@@ -8,6 +8,15 @@
 //! least error, where queries and keys are thought of as independent. Several heads of queries may share one of keys.
 //!
 //! Source: Wong et al., A3: an Analytical Low-Rank Approximation Framework for Attention, 2025 (arXiv 2505.12942).
+//!
+//! **Products of two computed tensors** over a cut label, such as queries times keys over a head's dimensions
+//! (`logits.rs`), are found from the bindings. Nothing else sees in which basis the operands are given, so these are not cut to
+//! some of their numbers, but written in the basis that keeps most of the products: eigenvectors of `H^½ G H^½`, with the
+//! second moments of both (Wong et al., A3, 2025, arXiv 2505.12942). The call that makes an operand must be linear with
+//! constant weights, and what is between must only move, scale and shift its outputs. That is not derived but tried
+//! (`trace.rs`): with weights of zero and biases that number the outputs the model shows which of them stands where, and a
+//! rotation by position, a norm or an activation shows as what it is. The outputs so made are combinations of the
+//! original's (`mix.rs`), and the fits of later stages aim at these combinations.
 
 use super::mix::Mix;
 use super::trace::{Place, Source, Trace};

@@ -6,6 +6,23 @@
 //! model, while its target stays what it computed in the original one: so errors do not pile up along the depth. Where
 //! it is known which element meets which weight (`layout.rs`), it is the outputs that are fitted then, of contractions
 //! that lost nothing themselves too.
+//!
+//! # How
+//!
+//! **Repair** (`src/repair/`) writes `W' = W B` and adds `W s`, where `B y + s` is the best affine prediction of what was
+//! read before from what is read now (`fit.rs`). The ridge is chosen on held-out halves of the samples, by the error that
+//! matters to the outputs (`WᵀW`). It runs on the original's statistics for all contractions. Then, stage by stage in topological
+//! order, the outputs themselves are fitted in the pruned model as it is by then (`direct.rs`); there are as many stages as
+//! the model's size allows. Where a constant can be added is a function of a rule (`bias`); operators that are more than a
+//! sum (an activation fused into them) say that there is no such place, and are left alone. So are weights that several
+//! calls share. Every call that lost units of a sum and was not refitted is reported with the reason (`contraction::Obstacle`,
+//! `left.rs`).
+//!
+//! How strongly a fit is held back is decided on held-out samples: each half judges what was fitted to the other. No fit at
+//! all and a fit of means alone are among the candidates, so with fewer samples than units little or nothing changes. The
+//! errors that are reported are those on the halves that a fit did not see.
+//!
+//! The proof is about the cut before the repair. Both models are simplified, and verification runs both.
 
 mod absorb;
 mod bias;

@@ -8,6 +8,12 @@
 //! It is a step of the repair and no pass, because it needs two models: a pass has one.
 //!
 //! Source: Jordan et al., REPAIR: REnormalizing Permuted Activations for Interpolation Repair, 2022 (arXiv 2211.08403).
+//!
+//! Last, **`rematch-statistics`** (`rematch.rs`): least squares shrink what they can't predict, so the results of branches
+//! vary too little. A factor and a summand for each output of a branch's last contraction bring mean and variance back, and
+//! go into its weights and bias. They are found on each half of the samples and stay where the outputs of the whole model
+//! come nearer to the original's on the other, for both halves. It is a step of the repair and no pass, because a pass has
+//! one model and this needs two.
 
 use super::layout::{Layout, Numbers};
 use super::merge::merge;

@@ -8,6 +8,13 @@
 //! Integers are rounded to their grid. Where a constant of floats is all that scales them, and nothing else depends on it,
 //! it is first chosen anew, so that the largest number still fits and no range is wasted. Types and shapes stay, so that
 //! no file grows.
+//!
+//! **Weights that are computed** (`Transpose(w)`, `Cast(q) · s`, `DequantizeLinear`, `w + B·A`) are to all this the tensor that
+//! they come to (`src/weights.rs` runs the expression once). To write one back, `store.rs` runs it with made-up numbers in
+//! its largest constant: if each element is one number of that constant times a factor plus a number, the inverse is known,
+//! whatever operators are between. Integers are rounded, after the constant that scales them was chosen anew; it stays where the
+//! call reads other integers, whose scale may be tied to it. What was written is run once more before it counts. Types and
+//! shapes stay, so no file grows.
 
 use crate::contraction::Obstacle;
 use crate::ir::{DType, Graph, Model, Node, NodeId, Tensor, Use, ValueId};

@@ -5,6 +5,8 @@
 //! afterwards. Units are taken out one after the other, the cheapest first, and `W` and `H⁻¹` are updated: so two units
 //! that tell the same are not both thought dispensable. A unit's score is what its removal adds to the error, summed
 //! over all contractions that read it, each as a share of what it computes.
+//! So scores are errors, and they compare between groups: a budget (`src/plan/budget.rs`) divides them by what a unit
+//! costs at the widths that the last round came to.
 
 use super::{Context, Criterion, ScoreError};
 use crate::axes::Group;

@@ -4,6 +4,15 @@
 //! What the user says comes first ([`Given`]). Then a batch is short, and other axes are of a plausible length. Where
 //! that contradicts the model (a window that is longer, a reshape that does not come out even, a channel count that only
 //! a convolution knows), other lengths are tried until inference finds nothing wrong: [`fit`].
+//!
+//! # How
+//!
+//! What is made up is decided in `src/sizes/`, once for runs and costs. `fit` asks inference: sizes are put into the inputs,
+//! and where a call contradicts its operands or nothing is left, other lengths are tried for the sizes that meet there, taken
+//! from the numbers at that place and from a list; a candidate is better the further inference gets, and the number of steps
+//! is bounded. `values` asks the law `indices` of rules which operands are looked up, and follows intervals (the law `bounds`)
+//! from the inputs there. Costs are counted on facts with open sizes; what these leave unknown (a batch behind a broadcast that nobody
+//! knows for one) gets the number that it has when inference runs with sizes: `OpenDims::at`.
 
 mod fit;
 mod given;

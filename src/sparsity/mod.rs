@@ -3,6 +3,24 @@
 //! Nothing gets smaller: the tensors keep their shapes. Zeros pay where something makes use of them, such as a runtime
 //! with sparse kernels, hardware for two of four, or a compressed file. Which matrices there are follows from the axis
 //! rules ([`Contraction::every`]); a matrix is looked at as rows along the axis that is summed over.
+//!
+//! # How
+//!
+//! `src/sparsity/` looks at the constants of all contractions, those over pinned axes too (`Contraction::every`), as rows
+//! along the axis that is summed over. That is all it knows of an operator: N:M runs along these rows, and SparseGPT works
+//! on them with the second moments of what they are multiplied with. A convolution's taps are rows of their own which
+//! share the moments of the channels; that leaves out how neighbouring pixels go together, and needs no window. Statistics
+//! are taken in up to eight stages, each on the model with the stages before it thinned. Copies of one tensor get the same
+//! zeros, and are never refitted.
+//!
+//! Zeros are set after the cut and the repair, before simplification: the constants there still are those of the input
+//! file, so the reference is the file with the same elements at zero (`sparsity::zeroed`), and the proof covers the folding
+//! that follows, which only scales weights. Where weights were refitted, the proof is that of the model before.
+//!
+//! Scores under the scope `global` are shares of what a matrix computes where that was measured. Without this the scales
+//! that batch normalizations undo decide: with `wanda`, 70 % of `digits_resnet`'s weights went at 20.6 % accuracy, and at 98.2 % with it.
+//!
+//! Sparse initializers are made dense when a file is read, and sparse when one is written, and only there.
 
 mod choose;
 mod proof;

@@ -8,6 +8,14 @@
 //!
 //! Sources: Cho and Saul, Kernel Methods for Deep Learning, 2009; Wang et al., Model Folding, 2025 (arXiv 2502.10216),
 //! for statistics of BatchNormalization in data-free merging.
+//!
+//! Without samples, `src/stats/implied.rs` derives moments from the weights: inputs are white noise, and means and
+//! covariances over units go forward through the graph, through sums by the law `sum`, through functions of one element by
+//! their Hermite series (the law `bounds`, asked at points, computes them), and a batch normalization corrects means and
+//! variances (the law `statistics`). The criterion `fold` is `obs` on these, and the repair's first round works on them. Where
+//! a value's units can't be told apart by leaves (a shuffle of parts that are alike), or an operator between has no law, they
+//! begin anew; then `l2` is the default. So it is where no normalization says how large values are: constants were folded, and
+//! guesses do as often harm as good (`digits_vgg` at 35 % of its MACs: 77.6 % right, and 97.6 % by `l2`).
 
 use super::gauss;
 use super::{Measured, Moments, Stats};

@@ -3,6 +3,14 @@
 //! The model is run on samples, and of every tensor that a contraction reads the mean and the second moments along
 //! the contracted axis are kept, as running sums; no activation outlives its batch. Samples fall into two halves by
 //! turns, so that what is fitted on one can be tried on the other. Half-precision models are run in single precision.
+//!
+//! # How
+//!
+//! A **contraction** (`src/contraction.rs`) is a label that a computed operand and a constant carry and no result: a linear
+//! layer, a convolution, an attention's output. It is found from the bindings of the rules. `src/stats/` runs the prepared
+//! model on samples (the oracle returns just the values that are asked for) and keeps, for each, the mean and the second
+//! moments along the contracted axis, as running sums in double precision; no activation outlives its batch. A long axis
+//! that is a product (a flattened image) is looked at by its channels, and all else counts as samples.
 
 mod gauss;
 mod implied;

@@ -5,6 +5,31 @@
 //! weights, and they are put back into the model, which keeps its graph. Samples that are held out tell when it is
 //! good; the best weights are kept. A training is a function of its inputs, options and seed: one that was stopped and
 //! resumed ([`State`]) ends with the same bits as one that was left alone.
+//!
+//! # How
+//!
+//! `src/tune/` trains the file. The student is lowered with its loss behind it, each step differentiates that by the
+//! constants of floats, an optimizer written here moves them, and in the end they are put into the model in their own
+//! types. Beside that, functions are inlined and identities dropped. What is trained are constants, so one that several
+//! calls share is one variable.
+//!
+//! - **The loss.** The teacher is a program of the same engine, or runs in the oracle where it can't be one (inner
+//!   operators, say); its outputs are inputs of the student's program, and are kept while they
+//!   are few. What an output means (scores of classes, chances, numbers) is told by the teacher's own output. Labels are a
+//!   second term. A batch that needs several feeds is the mean of their gradients.
+//! - **Statistics.** A BatchNormalization normalizes by its running statistics unless `--statistics update` asks for the
+//!   batch's; then the program has the moments as further results, and the running ones follow.
+//! - **What is held out.** Every n-th sample (of samples that go into a feed together, every n-th feed) is never learned
+//!   from. The loss on these, before the training and after each epoch, decides which weights are the outcome. The weights
+//!   before are among the candidates, so on what is held out a training never makes a model worse. It is not a test set:
+//!   the choice of the epoch has seen it.
+//! - **Cores.** On the CPU a batch falls into four parts, or two, that run side by side with their teacher's part: all of
+//!   an epoch then runs on all cores, which the engine alone does not reach. Their number is a matter of the batch alone.
+//! - **Determinism.** The order of an epoch is a function of seed and epoch; gradients are summed up in one order; the
+//!   engine's results on the CPU do not depend on threads. So the outcome is a function of model, teacher, samples, options and seed.
+//! - **Going on.** A state (`state.rs`) is all that lies between two steps: weights, the optimizer's memory, averages,
+//!   statistics, the best weights, the curve. The order of samples follows from the number of the step. A fingerprint of
+//!   what the training depends on keeps one from going on with another's state.
 
 mod data;
 mod features;

@@ -1,5 +1,7 @@
 //! The binary, as people and scripts use it: every verb, bad input, the main job on every fixture.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 mod accuracy;
 mod bad_input;
 mod branches;

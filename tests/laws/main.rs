@@ -13,6 +13,8 @@
 //! And where a rule claims zeros, an identity or an operand that it passes on, it is so. What is real is what tract computes.
 //! `SECATEUR_CASES=20` makes twenty times as many cases.
 
+#![allow(clippy::print_stderr)]
+
 mod case;
 mod check;
 mod draw;

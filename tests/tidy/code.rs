@@ -3,6 +3,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, Meta};
@@ -30,17 +31,20 @@ pub struct Named {
     pub segments: Vec<String>,
 }
 
-pub fn root() -> &'static Path {
+fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Every file that `lib.rs` and `main.rs` lead to.
-pub fn files() -> Vec<File> {
-    let mut files = vec![];
-    for start in ["src/lib.rs", "src/main.rs"] {
-        read(&root().join(start), &root().join("src"), &["crate".into()], &mut files);
-    }
-    files
+pub fn files() -> &'static [File] {
+    static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
+        let mut files = vec![];
+        for start in ["src/lib.rs", "src/main.rs"] {
+            read(&root().join(start), &root().join("src"), &["crate".into()], &mut files);
+        }
+        files
+    });
+    &FILES
 }
 
 /// Reads a file whose child modules lie in `folder`, and those after it.

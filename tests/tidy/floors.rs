@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// All top-level modules by floor, from the top down.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("cli", &["cli", "page", "draw"]),
-    ("job", &["build", "job", "testing"]),
+    ("cli", &["cli"]),
+    ("job", &["build", "draw", "job", "page", "testing"]),
     (
         "prune",
         &[
@@ -52,7 +52,7 @@ fn uses() -> Uses {
     let root = files.iter().filter(|f| f.path == "src/lib.rs").flat_map(|f| &f.exports);
     let renamed: BTreeMap<&String, &String> = root.filter_map(|(name, path)| Some((name, path.first()?))).collect();
     let mut uses = Uses::new();
-    for file in &files {
+    for file in files {
         let Some(own) = file.module.get(1) else { continue };
         for Named { line, segments } in &file.paths {
             let Some(first) = segments.get(1).filter(|_| segments[0] == "crate") else { continue };
@@ -142,14 +142,4 @@ fn in_order<'a>(members: &[&'a str], uses: &Uses) -> Vec<&'a str> {
         left.remove(best);
     }
     first.into_iter().chain(last.into_iter().rev()).collect()
-}
-#[test]
-fn zz_dump() {
-    let mut s = String::new();
-    for ((a, b), at) in uses() {
-        for u in at {
-            s += &format!("{a}\t{b}\t{u}\n");
-        }
-    }
-    std::fs::write("/tmp/fl/uses.tsv", s).unwrap();
 }
