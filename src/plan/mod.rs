@@ -86,7 +86,7 @@ pub struct Cut {
 /// Why a plan does not fit a model.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PlanError {
-    #[error("the plan is for another architecture ({plan}; this model's is {model}); plan it anew for this model")]
+    #[error("the plan is for another architecture ({plan}; this model's is {model}); make a new plan for this model")]
     Architecture { plan: String, model: String },
     #[error("the plan's format is version {0}; this build reads version {VERSION}")]
     Version(u32),

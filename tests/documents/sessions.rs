@@ -62,12 +62,12 @@ pub fn run(text: &str, slow: bool) -> String {
 }
 
 impl Step {
-    /// Runs the command; its lines as they should be. What is expected is kept where it fits.
+    /// Runs the command; its lines as they should be. What is expected is kept where it fits, or if the block does not
+    /// count (it was only run for what it writes).
     fn run(&self, folder: &Path, counts: bool) -> Vec<String> {
         let (code, printed) = execute(&self.lines, folder);
         if !counts {
-            assert_eq!(code, self.code, "{:?}: {printed}", self.lines);
-            return [self.lines.clone(), self.head(code), self.expected.clone()].concat();
+            return [self.lines.clone(), self.head(self.code), self.expected.clone()].concat();
         }
         let expected = self.expected.iter().map(|l| l.clone() + "\n").collect::<String>();
         let printed = NormalizeToExpected::new().redact().normalize(Data::text(printed), &Data::text(expected));

@@ -9,10 +9,10 @@ use std::fmt::Write;
 pub fn filled(text: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once("<!-- generated: ") {
+    while let Some((before, after)) = rest.split_once("\n<!-- generated: ") {
         let (what, after) = after.split_once(" -->\n").ok_or("a mark of a generated part is not closed")?;
         let (_, after) = after.split_once("<!-- end -->").ok_or_else(|| format!("`{what}` has no end"))?;
-        _ = write!(out, "{before}<!-- generated: {what} -->\n{}<!-- end -->", made(what)?);
+        _ = write!(out, "{before}\n<!-- generated: {what} -->\n{}<!-- end -->", made(what)?);
         rest = after;
     }
     Ok(out + rest)
