@@ -82,7 +82,7 @@ pub enum FeedError {
     #[error("the dimension {dim} of the input {name:?} has no valid size")]
     Size { name: String, dim: Dim },
     #[error("the input {name:?} would have {count} elements; no more than {most} are made up, so give smaller sizes")]
-    Large { name: String, count: u128, most: usize },
+    Large { name: String, count: String, most: usize },
     #[error("{0}: neither a .npz or .npy file, nor a folder of images or tensors, nor random:N")]
     Source(String),
     #[error("{0:?}: give a number of samples, such as random:64")]
@@ -234,7 +234,7 @@ fn counted(name: &str, shape: &[usize]) -> Result<usize, FeedError> {
     let count = shape.iter().map(|&n| n as u128).fold(1, u128::saturating_mul);
     match usize::try_from(count) {
         Ok(count) if count <= MOST_ELEMENTS => Ok(count),
-        _ => Err(FeedError::Large { name: name.to_owned(), count, most: MOST_ELEMENTS }),
+        _ => Err(FeedError::Large { name: name.to_owned(), count: count.to_string(), most: MOST_ELEMENTS }),
     }
 }
 

@@ -184,7 +184,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(Part::Choice, Takes::List, "granularity", "KIND", |o, v| push(&mut o.choice.selection.granularity, v)),
     many(Part::Choice, "include", "GLOB", |o, v| push(&mut o.choice.selection.include, v)),
     switch(Part::Choice, "inexact", |o, _| set(&mut o.choice.selection.inexact, true)),
-    many(Part::Choice, "input-range", "[NAME=]LO..HI", |o, v| input_range(o, v)).rivals(&["no-merge"]),
+    many(Part::Choice, "input-range", "[NAME=]LO..HI", input_range).rivals(&["no-merge"]),
     path(Part::Neither, "inputs", "SOURCE", |o, v| some(&mut o.verification.inputs, v)),
     one(Part::Choice, "iterative", "N", |o, v| count(&mut o.choice.search.rounds, v, 1)),
     path(Part::Choice, "judge", "SAMPLES", |o, v| some(&mut o.choice.search.held_out.source, v)),

@@ -62,7 +62,7 @@ fn what_misses_a_gate_is_refused_and_not_written() {
     assert!(!path.exists() && done.written.is_empty());
     // The same without it.
     let done = prune(&model(), &Options { output: Some(Output::to(&path)), ..quick() }).expect("it is done");
-    assert_eq!(done.written, [path.clone()]);
+    assert_eq!(done.written, std::slice::from_ref(&path));
     assert!(std::fs::read(&path).expect("a file") == bytes(&done));
     let checked = check(&model(), done.report.plan, &Options { output: Some(Output::to(&path)), ..quick() });
     assert!(!checked.expect("it is checked").is_wrong());

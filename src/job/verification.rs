@@ -7,7 +7,7 @@ use super::report::Metrics;
 use super::samples::{labels, opened};
 use crate::feed::{self, Labels};
 use crate::ir::Model;
-use crate::judge::{self, Task};
+use crate::judge;
 use crate::machine::Settings;
 use crate::oracle::{OracleError, Setup};
 use crate::sizes::Given;
@@ -94,7 +94,7 @@ impl Judging {
     }
 
     fn read_labels(&self) -> Option<Labels> {
-        self.labels.clone().map(|path| labels(path, self.task.unwrap_or(Task::default())))
+        self.labels.clone().map(|path| labels(path, self.task.unwrap_or_default()))
     }
 }
 

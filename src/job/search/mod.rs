@@ -22,19 +22,19 @@
 //!   targets, and the proof needs nothing new.
 //! - **Folds** leave out a part of the samples in turn. The agreement is the mean Jaccard index of the units that go.
 
+mod allocation;
 mod folds;
 mod promise;
 mod rounds;
-mod search;
 mod surrogate;
 mod sweep;
 mod trial;
 mod tuning;
 
+pub use allocation::{Searched, search};
 pub use folds::{Fold, Folds, Spread, folds};
 pub use promise::{Kept, Promise, STEPS, keep};
 pub use rounds::{Descended, Rounds, rounds};
-pub use search::{Searched, search};
 pub use sweep::{POINTS, sweep};
 pub use trial::{Jury, Metric, Score, Subject, Trial};
 pub use tuning::{Tuned, Tuning};
