@@ -48,7 +48,7 @@ fn a_fixed_batch_divides_the_samples() {
     assert_eq!(feeds(1).unwrap().len(), 5);
     assert_eq!(feeds(5).unwrap().len(), 1);
     let error = feeds(2).unwrap_err().to_string();
-    assert_eq!(error, "samples come 2 at a time; 5 are no multiple of that");
+    assert_eq!(error, "samples are fed 2 at a time, and 5 is not a multiple of that");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn what_does_not_fit_is_named() {
     let shape = error(&[input("x", DType::F32, vec![n(), Dim::Fixed(4)])]);
     assert_eq!(shape, "the array \"x\" has the shape [5, 3], but the input is [n, 4]");
     let dtype = error(&[input("x", DType::I64, vec![n(), Dim::Fixed(3)])]);
-    assert_eq!(dtype, "the array \"x\" has elements of type f64, which are no i64");
+    assert_eq!(dtype, "the array \"x\" has elements of type f64, which can't be read as i64");
     let rank = error(&[input("x", DType::F32, vec![n()])]);
     assert_eq!(rank, "the array \"x\" has the shape [5, 3], but the input is [n]");
     let symbol =

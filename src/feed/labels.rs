@@ -133,7 +133,7 @@ mod tests {
         for text in ["1\ntwo\n", "1\na.png,2\n", "a.png,2\n3\n"] {
             std::fs::write(&path, text).unwrap();
             let told = labels(&path).unwrap_err().to_string();
-            assert!(told.contains("line 2") && told.contains("is no label"), "{told}");
+            assert!(told.contains("line 2") && told.contains("is not a label"), "{told}");
         }
         assert!(matches!(labels(Path::new("labels.txt")), Err(LabelError::Kind(_))));
         assert!(matches!(labels(Path::new("nowhere.npy")), Err(LabelError::Npz(NpzError::Open { .. }))));

@@ -72,7 +72,7 @@ fn a_limit_comes_before_the_fixed_batch() {
     let path = arrays(dir.path());
     let twos = [input("x", DType::F32, &[Dim::Fixed(2), Dim::Fixed(1)])];
     let error = |options: &Options| open(&path, &twos, options).err().unwrap().to_string();
-    assert_eq!(error(&Options::default()), "samples come 2 at a time; 5 are no multiple of that");
+    assert_eq!(error(&Options::default()), "samples are fed 2 at a time, and 5 is not a multiple of that");
     let samples = open(&path, &twos, &Options { limit: Some(4), ..labelled(&path) }).unwrap();
     assert_eq!(numbers(samples.feeds(64), "x"), [[0., 1.], [2., 3.]]);
     let (_, second) = samples.fold(1, 2);

@@ -278,6 +278,6 @@ fn what_can_not_be_measured_is_told() {
     assert!(told.starts_with("Wobble ") && told.contains("can't be differentiated"), "{told}");
     assert_eq!(fails(DEAD, &Vec::<Feed>::new()), "there are no samples to differentiate on");
     let labelled = |label: i64| Known(vec![(feed(&[1.0, 2.0]), Some(Tensor::from_i64(vec![1], &[label])))]);
-    assert_eq!(fails(DEAD, &labelled(3)), "the label 3 is none of 3 classes, 0 to 2");
+    assert_eq!(fails(DEAD, &labelled(3)), "the label 3 is not one of the 3 classes, 0 to 2");
     assert!(fails(LINEAR, &labelled(1)).starts_with("labels of the shape [1] do not go with"));
 }

@@ -181,7 +181,7 @@ pub(crate) const KEYS: &[Key] = &[
     })
     .choices(&["auto", "never", "always"]),
     one(Part::Choice, "folds", "N", |o, v| count(&mut o.choice.search.folds, v, 2)).needs(&["calib"]),
-    key(Part::Choice, Takes::List, "granularity", "SORT", |o, v| push(&mut o.choice.selection.granularity, v)),
+    key(Part::Choice, Takes::List, "granularity", "KIND", |o, v| push(&mut o.choice.selection.granularity, v)),
     many(Part::Choice, "include", "GLOB", |o, v| push(&mut o.choice.selection.include, v)),
     switch(Part::Choice, "inexact", |o, _| set(&mut o.choice.selection.inexact, true)),
     many(Part::Choice, "input-range", "[NAME=]LO..HI", input_range).rivals(&["no-merge"]),

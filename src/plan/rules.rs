@@ -154,7 +154,7 @@ mod tests {
         insta::assert_snapshot!(
             ["e: rate=1", "e: ratio=2", "e: min-keep=0", "e: round-to=x", "e: ratio=0 ratio=1"].map(fails).join("\n"),
             @r#"
-        `rate` is no key of a rule; there are ratio, max-ratio, min-keep, round-to
+        `rate` is not a key of a rule; the keys are ratio, max-ratio, min-keep, round-to
         ratio=2: 2 is not between 0 and 1 (or 0% and 100%)
         min-keep=0: at least 1
         round-to=x: invalid digit found in string

@@ -83,7 +83,7 @@ fn sizes_that_were_made_up_are_named() {
     let mut image = model(text);
     let feed = || Feed::random(&input_specs(&image).unwrap(), 0).unwrap();
     let said = assumed(&image, &feed()).unwrap();
-    assert_eq!(said, "its open axes were made up as x[0] = 2, x[2] = 16, x[3] = 16; say others with `--dim h=SIZE`");
+    assert_eq!(said, "its open axes were set to x[0] = 2, x[2] = 16, x[3] = 16; set other sizes with `--dim h=SIZE`");
     let node = image.graph.inputs()[0];
     let Node::Input(input) = image.graph.node_mut(node) else { panic!() };
     input.info.ty = crate::ir::Type::Tensor(crate::ir::TensorType::new(DType::F32, vec![Dim::Fixed(2)]));

@@ -159,7 +159,7 @@ fn what_can_not_be_judged_is_told() {
         fails(&folder, code, words, &[&["eval", &net, "--inputs"], more].concat());
     };
     fails(2, &["no labels", "hint", "--labels"], &[&images]);
-    fails(1, &["logits", "label 10 is none of 10 classes, 0 to 9"], &[&images, "--labels", &labels]);
+    fails(1, &["logits", "label 10 is not one of the 10 classes, 0 to 9"], &[&images, "--labels", &labels]);
     fails(1, &["no array \"labels\"", "\"input\""], &[&images, "--labels", &fixture("digits_calib.npz")]);
     write_npy(&labels, &Array1::from_vec(vec![1i64; 7])).unwrap();
     fails(1, &["7 labels for 500 samples"], &[&images, "--labels", &labels]);

@@ -74,5 +74,5 @@ fn a_range_that_is_none_is_wrong_use() {
     let net = fixture("digits_mlp");
     let wrong = secateur(&["prune", &net, "-o", "x.onnx", "--lossless", "--input-range", "1..0"]).code(2);
     let said = String::from_utf8(wrong.get_output().stderr.clone()).unwrap();
-    assert!(said.contains("`1..0` is no range; write `LO..HI`"), "{said}");
+    assert!(said.contains("`1..0` is not a range; write `LO..HI`"), "{said}");
 }

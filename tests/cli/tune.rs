@@ -355,7 +355,7 @@ fn labels_and_samples_that_can_not_be_learned_from() {
     let with = |labels: &str| [&*net, "-o", &output, "--data", &data, "--labels", labels].map(str::to_owned);
     std::fs::write(&labels, "3\n".repeat(499) + "10\n").unwrap();
     let args = with(&labels);
-    refused(&args.each_ref().map(|a| &**a), 1, "the label 10 is none of 10 classes", "numbered from 0");
+    refused(&args.each_ref().map(|a| &**a), 1, "the label 10 is not one of the 10 classes", "numbered from 0");
     // Labels that do not count are none of the classes either, and that is fine.
     std::fs::write(&labels, "-100\n".repeat(100) + &"3\n".repeat(400)).unwrap();
     let args = with(&labels);

@@ -123,7 +123,7 @@ fn inner_values_are_learned_through_the_plan() {
     ]);
     let report = json(&inner.iter().map(String::as_str).collect::<Vec<_>>(), 0);
     let shown = text(&read(&page));
-    assert!(shown.contains("taught by") && shown.matches("<polyline").count() == 3, "{shown}");
+    assert!(shown.contains("distilled from") && shown.matches("<polyline").count() == 3, "{shown}");
     let losses: Vec<f64> = report["held_out"].as_array().unwrap().iter().map(number).collect();
     assert!(losses[4] < 0.9 * losses[0], "{losses:?}");
     let none = tune(&["--epochs", "1"]);
