@@ -229,9 +229,9 @@ mod tests {
         assert_snapshot!(show("LpNormalization", 1, "axis=2", &["=2 8"]), @"error: axis 2 of a tensor of rank 2");
         assert_snapshot!(
             show("MeanVarianceNormalization", 13, "", &["=2 8 5 5"]),
-            @"[2, c1:8, 5, 5] -> f32[2, c1:8, 5, 5]"
+            @"[2, c1!:8, 5, 5] -> f32[2, c1!:8, 5, 5]"
         );
-        assert_snapshot!(show("MeanVarianceNormalization", 13, "axes=[-1]", &["=2 8"]), @"[c0:2, 8] -> f32[c0:2, 8]");
+        assert_snapshot!(show("MeanVarianceNormalization", 13, "axes=[-1]", &["=2 8"]), @"[c0!:2, 8] -> f32[c0!:2, 8]");
         assert_snapshot!(show("MeanVarianceNormalization", 13, "", &["=2 8"]), @"error: axis 2 of a tensor of rank 2");
     }
 }

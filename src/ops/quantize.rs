@@ -158,7 +158,7 @@ mod tests {
         assert_snapshot!(dq("", &["i8:?", "=8"]), @"[..], [8] -> f32[..]");
         assert_snapshot!(
             show("DequantizeLinear", 21, "block_size=4", &["i8:=16 8", "=16 2"]),
-            @""
+            @"[c0:16, (c1:2 4)], [c0:16, c1:2] -> f32[c0:16, (c1:2 4)]"
         );
         assert_snapshot!(
             show("DequantizeLinear", 23, "output_dtype=10", &["i8:=16 8", "=[0.5]"]),

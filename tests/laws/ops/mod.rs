@@ -134,5 +134,14 @@ pub const LIMITED: &[(&str, &str)] =
     &[("com.microsoft.MultiHeadAttention", "tract wants values to be as wide as queries")];
 
 /// Operators that nothing can be cut of.
-pub const PINNED: &[&str] =
-    &["Acosh", "Log", "LpNormalization", "NonZero", "Range", "Reciprocal", "ReduceLogSum", "Size"];
+pub const PINNED: &[&str] = &[
+    "Acosh",
+    "Log",
+    "LpNormalization",
+    "MeanVarianceNormalization",
+    "NonZero",
+    "Range",
+    "Reciprocal",
+    "ReduceLogSum",
+    "Size",
+];
