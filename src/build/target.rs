@@ -5,7 +5,6 @@ use super::section::{At, Section, Setting};
 use crate::files;
 use crate::job::gates::{Gate, Kind};
 use crate::job::keys::{Key, Takes};
-use crate::job::paths::{Named, Paths};
 use crate::job::{Options, Output, Record};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -134,24 +133,6 @@ impl Target {
             key.set(&mut options, value).map_err(|why| (*key, why))?;
         }
         Ok(options)
-    }
-
-    /// What it reads and writes, to be looked at before any work.
-    pub(super) fn paths(&self) -> Paths {
-        let named = |(key, value): &(&'static Key, String)| Named {
-            id: key.name.replace('-', "_"),
-            name: format!("--{}", key.name),
-            path: value.into(),
-        };
-        let named = self.settings.iter().filter(|(key, _)| key.takes == Takes::Path).map(named);
-        let model = Named { id: "model".into(), name: "MODEL".into(), path: self.input.clone() };
-        Paths {
-            inputs: std::iter::once(model).chain(named).collect(),
-            outputs: vec![Named { id: "output".into(), name: "--output".into(), path: self.output.clone() }],
-            models: vec!["output"],
-            more: self.documents(),
-            overwrite: false,
-        }
     }
 
     fn set(&mut self, key: &'static Key, setting: &Setting, folder: &Path) {

@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn flags_and_keys_are_declared_alike() {
-        let (flags, command) = (flags::of::<Args>(), command());
+        let (flags, mut command) = (flags::of::<Args>(), command());
+        command.build();
         let exclusive = exclusive(&command);
         let known = |name: &str| Key::named(name).is_some();
         let missing: Vec<&str> =
