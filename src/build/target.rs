@@ -177,9 +177,13 @@ impl Target {
             let what = format!("the argument '{key}' cannot be used with{names}");
             return Err(section.options.get(key.name).map_or_else(|| config.whole(&what), |at| config.at(at, &what)));
         }
-        let is_given = |name: &&&str| keys.iter().any(|key| key.name == **name);
-        let missing = keys.iter().flat_map(|key| key.needs).filter(|name| !is_given(name));
-        let missing: Vec<String> = missing.filter_map(|name| Key::named(name)).map(ToString::to_string).collect();
+        let mut missing: Vec<String> = vec![];
+        for need in keys.iter().flat_map(|key| key.all_needs()) {
+            let is_given = keys.iter().any(|key| key.name == need.name);
+            if !is_given && !missing.contains(&need.to_string()) {
+                missing.push(need.to_string());
+            }
+        }
         if missing.is_empty() {
             return Ok(());
         }
