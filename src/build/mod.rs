@@ -92,7 +92,7 @@ pub fn build(config: &Config, profile: Option<&str>) -> Result<Vec<Built>, Build
 
 /// Checks what was made of a profile, or of all where none is named, and changes nothing.
 pub fn check(config: &Config, profile: Option<&str>) -> Result<Vec<Built>, BuildError> {
-    all(config, profile, check_target)
+    all(config, profile, |target| check_target(target, &Options::default()))
 }
 
 fn all(config: &Config, profile: Option<&str>, each: impl Fn(&Target) -> Built) -> Result<Vec<Built>, BuildError> {

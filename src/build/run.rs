@@ -5,21 +5,24 @@ use super::memo::Memo;
 use super::target::Target;
 use crate::files;
 use crate::job::gates::{Figures, Verdict};
+use crate::job::paths::Paths;
 use crate::job::prove::Failed;
 use crate::job::report::Report;
-use crate::job::{self, Done, Error, ErrorKind};
+use crate::job::{self, Done, Error, ErrorKind, Monitor};
 use crate::load;
 use crate::page;
 use crate::plan::Plan;
 use std::path::PathBuf;
 
 /// How to build.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Make everything, also what is up to date.
     pub force: bool,
     /// Say what is stale and make nothing.
     pub dry_run: bool,
+    /// Who hears of the jobs, and may stop them.
+    pub monitor: Monitor,
 }
 
 /// What became of a target.
@@ -89,16 +92,17 @@ pub fn make(target: &Target, options: &Options) -> Built {
     if let Err(e) = std::fs::create_dir_all(files::folder(&target.output)) {
         return Built::because(target, State::Broken, format!("{}: {e}", files::folder(&target.output).display()));
     }
-    match target.job().map_err(Error::new).and_then(|options| pruned(target, &options)) {
+    match pruned(target, &options.monitor) {
         Err(e) if e.kind() == ErrorKind::Check => Built::because(target, State::Failed, e.in_a_line()),
         Err(e) => Built::because(target, State::Broken, e.in_a_line()),
         Ok(done) => finish(target, why, done, &mut memo),
     }
 }
 
-fn pruned(target: &Target, options: &job::Options) -> Result<Done, Error> {
-    target.paths().check()?;
-    job::prune_file(&target.input, options)
+fn pruned(target: &Target, monitor: &Monitor) -> Result<Done, Error> {
+    let options = job::Options { monitor: monitor.clone(), ..target.job().map_err(Error::new)? };
+    Paths { more: target.documents(), ..options.paths() }.check()?;
+    job::prune_file(&target.input, &options)
 }
 
 /// Writes what belongs to a model that was made, the lock last: what was cut off is made again.
@@ -140,8 +144,8 @@ fn record(target: &Target, data: &[String], outputs: Vec<PathBuf>, memo: &mut Me
 }
 
 /// Checks a target that was made: its files are those recorded, of inputs that are still the same; its proof holds, and
-/// its gates are met. Changes nothing.
-pub fn check(target: &Target) -> Built {
+/// its gates are met. Changes nothing, whatever the options say.
+pub fn check(target: &Target, options: &Options) -> Built {
     let mut memo = Memo::open();
     let lock = match Lock::read(target) {
         Ok(lock) => lock,
@@ -152,7 +156,7 @@ pub fn check(target: &Target) -> Built {
         built.errors.push(format!("{why}; run `secateur build`"));
     }
     // A model that is not the one recorded may be anything; what its gates say matters all the same.
-    match again(target) {
+    match again(target, &options.monitor) {
         Err(e) => built.errors.push(e),
         Ok(done) => {
             built.errors.extend(done.is_wrong().then(|| job::NOT_EQUAL_NOW.to_owned()));
@@ -167,11 +171,11 @@ pub fn check(target: &Target) -> Built {
 }
 
 /// Carries out the plan once more, and compares.
-fn again(target: &Target) -> Result<Done, String> {
+fn again(target: &Target, monitor: &Monitor) -> Result<Done, String> {
     let path = target.beside("plan.json");
     let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let plan: Plan = serde_json::from_slice(&text).map_err(|e| format!("{}: not a plan: {e}", path.display()))?;
-    let options = target.job()?;
+    let options = job::Options { monitor: monitor.clone(), ..target.job()? };
     let model = load::load(&target.input).map_err(|e| e.to_string())?;
     job::check(&model, plan, &options).map_err(|e| e.in_a_line())
 }

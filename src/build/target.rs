@@ -5,7 +5,6 @@ use super::section::{At, Section, Setting};
 use crate::files;
 use crate::job::gates::{Gate, Kind};
 use crate::job::keys::{Key, Takes};
-use crate::job::paths::{Named, Paths};
 use crate::job::{Options, Output, Record};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -136,24 +135,6 @@ impl Target {
         Ok(options)
     }
 
-    /// What it reads and writes, to be looked at before any work.
-    pub(super) fn paths(&self) -> Paths {
-        let named = |(key, value): &(&'static Key, String)| Named {
-            id: key.name.replace('-', "_"),
-            name: format!("--{}", key.name),
-            path: value.into(),
-        };
-        let named = self.settings.iter().filter(|(key, _)| key.takes == Takes::Path).map(named);
-        let model = Named { id: "model".into(), name: "MODEL".into(), path: self.input.clone() };
-        Paths {
-            inputs: std::iter::once(model).chain(named).collect(),
-            outputs: vec![Named { id: "output".into(), name: "--output".into(), path: self.output.clone() }],
-            models: vec!["output"],
-            more: self.documents(),
-            overwrite: false,
-        }
-    }
-
     fn set(&mut self, key: &'static Key, setting: &Setting, folder: &Path) {
         let name = key.name;
         let values = match setting {
@@ -196,9 +177,13 @@ impl Target {
             let what = format!("the argument '{key}' cannot be used with{names}");
             return Err(section.options.get(key.name).map_or_else(|| config.whole(&what), |at| config.at(at, &what)));
         }
-        let is_given = |name: &&&str| keys.iter().any(|key| key.name == **name);
-        let missing = keys.iter().flat_map(|key| key.needs).filter(|name| !is_given(name));
-        let missing: Vec<String> = missing.filter_map(|name| Key::named(name)).map(ToString::to_string).collect();
+        let mut missing: Vec<String> = vec![];
+        for need in keys.iter().flat_map(|key| key.all_needs()) {
+            let is_given = keys.iter().any(|key| key.name == need.name);
+            if !is_given && !missing.contains(&need.to_string()) {
+                missing.push(need.to_string());
+            }
+        }
         if missing.is_empty() {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! `secateur build`: make what a build file asks for, if it is stale.
 
 use super::gating::Gating;
-use super::{Exit, Failure, show};
+use super::{Exit, Failure, progress, show};
 use crate::build::{self, Built, Config, Options, State, Target};
 use crate::files;
 use crate::job::gates::{Gate, Suite, Verdict};
@@ -62,7 +62,7 @@ pub fn run(args: Args) -> super::Outcome {
     if args.schema {
         return show::print_json(&super::schema()).map(|()| Exit::Done);
     }
-    let options = Options { force: args.force, dry_run: args.dry_run };
+    let options = Options { force: args.force, dry_run: args.dry_run, monitor: progress::monitor() };
     args.which.each(|target| build::make(target, &options))
 }
 

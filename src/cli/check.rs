@@ -1,7 +1,8 @@
 //! `secateur check`: are the models that a build made what they should be?
 
 use super::build::Which;
-use crate::build;
+use super::progress;
+use crate::build::{self, Options};
 
 /// Check the models that a build made: hashes, proof and gates; changes nothing, exit code 4 if something is wrong
 #[derive(clap::Args)]
@@ -15,5 +16,6 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    args.which.each(build::check_target)
+    let options = Options { monitor: progress::monitor(), ..Options::default() };
+    args.which.each(|target| build::check_target(target, &options))
 }

@@ -3,7 +3,6 @@
 use super::choice::Choice;
 use super::running::Running;
 use super::{Exit, Failure, flags, progress, show, source, trials};
-use crate::job::machine;
 use crate::job::{self, Options, Planned, Record, Verification};
 use clap::ArgMatches;
 use std::path::PathBuf;
@@ -34,7 +33,7 @@ pub struct Args {
 pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     let options = args.options(given)?;
     options.choice.check()?;
-    let Planned { plan, nothing, driven, machine: report } = job::plan(&source::load(&args.model)?, &options)?;
+    let Planned { plan, nothing, driven, machine } = job::plan(&source::load(&args.model)?, &options)?;
     if let Some(driven) = &driven {
         show::say(trials::told(driven).trim_start());
     }
@@ -46,7 +45,7 @@ pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
         show::say(&why);
         return Ok(Exit::Nothing);
     }
-    if let Some(missed) = report.as_ref().and_then(machine::missed) {
+    if let Some(missed) = machine.as_ref().and_then(|machine| machine.missed()) {
         show::say(&format!("error: {missed}"));
         return Ok(Exit::CheckFailed);
     }

@@ -10,7 +10,6 @@ use super::thinning::Thinning;
 use super::tuning::Tuning;
 use super::{Exit, Failure, progress, show};
 use crate::job::gates::Suite;
-use crate::job::machine;
 use crate::job::{self, Done, Options, Record, keys};
 use crate::page;
 use crate::prune;
@@ -165,7 +164,7 @@ impl Finish {
             show::say(&format!("{why}; the model is unchanged"));
             return Ok(Exit::Nothing);
         }
-        if let Some(missed) = report.machine.as_ref().and_then(machine::missed) {
+        if let Some(missed) = report.machine.as_ref().and_then(|machine| machine.missed()) {
             show::say(&format!("error: {missed}"));
             return Ok(Exit::CheckFailed);
         }

@@ -29,7 +29,7 @@ pub(crate) struct Key {
     /// Those that may not be given beside it.
     rivals: &'static [&'static str],
     /// Those that must be given beside it.
-    pub needs: &'static [&'static str],
+    needs: &'static [&'static str],
     set: Set,
 }
 
@@ -112,6 +112,12 @@ impl Key {
         let name = name.replace('_', "-");
         let name = if name == "calib-samples" { "samples" } else { &name };
         KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// All that must be given beside it, and beside these; what others need comes first.
+    pub fn all_needs(&self) -> Vec<&'static Key> {
+        let needs = self.needs.iter().filter_map(|name| Key::named(name));
+        needs.flat_map(|key| [key.all_needs(), vec![key]].concat()).collect()
     }
 
     /// Whether this option and another one may not be given together.

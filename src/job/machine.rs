@@ -178,17 +178,19 @@ pub(super) fn report(
     })
 }
 
-/// What is wrong where a budget is not met.
-pub(crate) fn missed(report: &MachineReport) -> Option<String> {
-    let (asked, share) = (report.asked?, report.measured.map(|m| m.share)?);
-    let floor = 100.0 * report.predicted.floor / report.predicted.before.max(f64::MIN_POSITIVE);
-    (report.met == Some(false)).then(|| {
-        format!(
-            "the budget of {} {:.1} % is not met: {:.1} % was measured. By the table {floor:.1} % is left where every \
-             group is cut as far as it may be",
-            report.quantity,
-            100.0 * asked,
-            100.0 * share
-        )
-    })
+impl MachineReport {
+    /// What is wrong where a budget that was measured is not met.
+    pub fn missed(&self) -> Option<String> {
+        let (asked, share) = (self.asked?, self.measured.map(|m| m.share)?);
+        let floor = 100.0 * self.predicted.floor / self.predicted.before.max(f64::MIN_POSITIVE);
+        (self.met == Some(false)).then(|| {
+            format!(
+                "the budget of {} {:.1} % is not met: {:.1} % was measured. By the table {floor:.1} % is left where every \
+                 group is cut as far as it may be",
+                self.quantity,
+                100.0 * asked,
+                100.0 * share
+            )
+        })
+    }
 }

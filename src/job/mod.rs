@@ -138,13 +138,15 @@ pub fn plan(model: &Model, options: &Options) -> Result<Planned, Error> {
 /// Of what is chosen, the options' seed, samples and sizes count.
 pub fn apply(model: &Model, plan: Plan, options: &Options) -> Result<Done, Error> {
     options.verification.check()?;
+    options.paths().check()?;
     applied(model, plan, options, Stages::default())
 }
 
 /// The same for the model in a file.
 pub fn apply_file(path: &Path, plan: Plan, options: &Options) -> Result<Done, Error> {
-    options.verification.check()?;
     let options = &Options { input: Some(path.to_owned()), ..options.clone() };
+    options.verification.check()?;
+    options.paths().check()?;
     let mut stages = Stages::default();
     let model = stages.time("load", || files::load(path))?;
     applied(&model, plan, options, stages)
@@ -177,8 +179,8 @@ pub(crate) fn prepare(model: &Model, monitor: &Monitor) -> Result<Analysis, Erro
 }
 
 impl Options {
-    /// What is to be chosen, once it is sure that all of it goes together.
-    pub fn checked(&self) -> Result<Choice, Error> {
+    /// What is to be chosen, once it is sure that all of it goes together and nothing that is read is overwritten.
+    fn checked(&self) -> Result<Choice, Error> {
         let mut choice = self.choice.clone();
         // Labels without inputs are those of the samples that trials are judged by.
         match self.verification.judging_without_inputs() {
@@ -187,6 +189,7 @@ impl Options {
         }
         choice.check()?;
         self.zeros.options(&choice.selection.calibration)?;
+        self.paths().check()?;
         Ok(choice)
     }
 }

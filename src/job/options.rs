@@ -30,7 +30,7 @@ pub struct Options {
     pub zeros: Zeros,
     /// The passes that simplify the result.
     pub simplify: String,
-    /// How the result is proved; `None` runs nothing.
+    /// Whether the result is proved by running it.
     pub proof: bool,
     pub verification: Verification,
     /// What the result must keep, or it is refused.

@@ -3,6 +3,7 @@
 //! This is looked at once, before any work is done.
 
 use super::Error;
+use super::options::{Choice, Options};
 use crate::files::{self, folder, same_place};
 use crate::{load, save};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,39 @@ pub(crate) struct Paths {
     pub more: Vec<PathBuf>,
     /// Whether the result may replace the model.
     pub overwrite: bool,
+}
+
+impl Options {
+    /// What a job reads and writes.
+    pub(crate) fn paths(&self) -> Paths {
+        let Choice { selection, tables, search, .. } = &self.choice;
+        let held_out = &search.held_out;
+        let path = |text: &Option<String>| text.as_ref().map(PathBuf::from);
+        let named = |(id, name, path): (&str, &str, Option<PathBuf>)| {
+            path.map(|path| Named { id: id.to_owned(), name: name.to_owned(), path })
+        };
+        let inputs = [
+            ("model", "MODEL", self.input.clone()),
+            ("calib", "--calib", path(&selection.calibration.source)),
+            ("energy_table", "--energy-table", tables.energy.clone()),
+            ("inputs", "--inputs", path(&self.verification.inputs)),
+            ("judge", "--judge", path(&held_out.source)),
+            ("judge_labels", "--judge-labels", held_out.labels.clone()),
+            ("labels", "--labels", self.verification.judging.labels.clone()),
+            ("latency_table", "--latency-table", tables.latency.clone()),
+        ];
+        let outputs = [
+            ("output", "--output", self.output.as_ref().map(|o| o.path.clone())),
+            ("reference", "--reference", self.reference.clone()),
+        ];
+        Paths {
+            inputs: inputs.into_iter().filter_map(named).collect(),
+            outputs: outputs.into_iter().filter_map(named).collect(),
+            models: vec!["output", "reference"],
+            more: vec![],
+            overwrite: self.output.as_ref().is_some_and(|o| o.overwrite),
+        }
+    }
 }
 
 impl Paths {

@@ -69,6 +69,22 @@ fn what_misses_a_gate_is_refused_and_not_written() {
 }
 
 #[test]
+fn nothing_that_is_read_is_overwritten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (input, samples) = (folder.path().join("in.onnx"), folder.path().join("samples.npz"));
+    std::fs::copy("fixtures/digits_mlp.onnx", &input).expect("a copy");
+    std::fs::copy("fixtures/digits_calib.npz", &samples).expect("a copy");
+    for path in [&input, &samples] {
+        let before = std::fs::read(path).expect("a file");
+        let calibration = Calibration { source: Some(samples.display().to_string()), ..Calibration::default() };
+        let selection = Selection { calibration, ..Selection::default() };
+        let choice = Choice { selection, ..quick().choice };
+        let done = prune_file(&input, &Options { choice, output: Some(Output::to(path)), ..quick() });
+        assert!(done.is_err() && std::fs::read(path).expect("a file") == before, "{}", path.display());
+    }
+}
+
+#[test]
 fn options_that_do_not_go_together_are_told_before_any_work() {
     let selection = Selection { criterion: Some("wanda".parse().expect("a criterion")), ..Selection::default() };
     let options = Options { choice: Choice { selection, ..Choice::default() }, ..Options::default() };
