@@ -125,7 +125,8 @@ impl Comparison {
             match self.add(std::slice::from_ref(output), other) {
                 Err(CompareError::Shape { .. }) => {
                     let sums = self.0.iter_mut().find(|(name, _)| *name == output.0);
-                    sums.into_iter().for_each(|(_, sums)| sums.broken = true);
+                    let float = output.1.dtype.is_float();
+                    sums.into_iter().for_each(|(_, sums)| (sums.broken, sums.float) = (true, float));
                 }
                 found => found?,
             }
@@ -186,7 +187,10 @@ impl Sums {
             max_rel: finite(self.max_abs / self.max_a.max(FLOOR)),
             cosine: if self.broken { 0.0 } else { cosine },
             relative_l2: finite(self.dd.sqrt() / self.aa.sqrt().max(FLOOR)),
-            differing: (!self.float).then(|| self.differing as f64 / self.count.max(1) as f64),
+            differing: (!self.float).then(|| match self.broken {
+                true => 1.0,
+                false => self.differing as f64 / self.count.max(1) as f64,
+            }),
             count: self.count,
         }
     }
