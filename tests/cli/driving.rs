@@ -106,7 +106,7 @@ fn what_can_not_be_tried() {
     };
     fails(2, &["no samples to evaluate on", "--calib"], &["--max-drift", "0.1"]);
     fails(2, &["fixes the share of every group", "--macs"], &["--search", "2", "--calib", &calib]);
-    fails(2, &["no labels", "--max-drift"], &["--max-drop", "1%", "--calib", &calib]);
+    fails(2, &["needs labels", "--max-drift"], &["--max-drop", "1%", "--calib", &calib]);
     fails(2, &["not a number above 0"], &["--max-drift", "0", "--calib", &calib]);
     fails(2, &["cannot be used with"], &["--max-drift", "0.1", "--macs", "50%", "--calib", &calib]);
     fails(2, &["cannot be used with"], &["--max-drift", "0.1", "--layers", "1", "--calib", &calib]);

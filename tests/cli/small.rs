@@ -210,7 +210,7 @@ fn rules_that_say_nothing_are_mistakes() {
         secateur(&["plan", &input, "--rule", rule]).code(2).stderr(predicate::str::contains(what));
     };
     fails("nowhere.*: ratio=0.3", "fits no constant and no node");
-    fails("*: rate=0.3", "no key of a rule");
+    fails("*: rate=0.3", "is not a key of a rule");
     fails("*", "give a pattern and what holds for it");
     fails("[: ratio=0.3", "is not a glob");
 }

@@ -360,8 +360,8 @@ fn labels_and_samples_that_can_not_be_learned_from() {
     std::fs::write(&labels, "-100\n".repeat(100) + &"3\n".repeat(400)).unwrap();
     let args = with(&labels);
     secateur(&[&["tune", "--epochs", "1"], &args.each_ref().map(|a| &**a)[..]].concat()).code(0);
-    let (strange, mut images) = (folder.path("nan.npy"), ndarray::Array4::<f32>::zeros((40, 1, 8, 8)));
-    images[[20, 0, 3, 3]] = f32::NAN;
+    let (strange, mut images) = (folder.path("infinite.npy"), ndarray::Array4::<f32>::zeros((40, 1, 8, 8)));
+    images[[20, 0, 3, 3]] = f32::INFINITY;
     ndarray_npy::write_npy(&strange, &images).unwrap();
     let taught = [&*net, "-o", &output, "--overwrite", "--data", &strange, "--teacher", &net];
     refused(&taught, 1, "not finite numbers", "leave these samples out");
