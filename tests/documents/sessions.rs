@@ -49,7 +49,8 @@ pub fn run(text: &str, slow: bool) -> String {
             std::fs::write(folder.path().join(file), block.lines.join("\n") + "\n").unwrap();
         }
         // What a slow block reads was made by others.
-        if !block.is_run(slow) && !(slow && block.is_run(false)) {
+        let is_run = block.is_run(slow) || slow && block.is_run(false);
+        if !is_run {
             continue;
         }
         let is: Vec<String> =
