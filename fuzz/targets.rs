@@ -27,7 +27,7 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("text", text),
     ("pipeline", pipeline),
     ("plan", plan),
-    ("build", build),
+    ("build_file", build),
     ("samples", samples),
     ("diff", diff_of_two),
 ];

@@ -41,7 +41,7 @@ fn plans() {
 
 #[test]
 fn build_files() {
-    smoke("build", 200);
+    smoke("build_file", 200);
 }
 
 #[test]
