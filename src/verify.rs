@@ -410,11 +410,11 @@ fn run(
     let timed = timed.then(|| match &halves {
         None => runners.time((&runners.original, &runners.pruned), &feeds[0], options, &done),
         Some(Ok(halves)) => runners.time((&halves.original, &halves.pruned), &own[0], options, &done),
-        Some(Err(why)) => Err(OracleError::Prepare(why.clone())),
+        Some(Err(why)) => Err(why.clone()),
     });
     let (latency, untimed) = match timed {
         Some(Ok(latency)) => (Some(latency), None),
-        Some(Err(why)) => (None, Some(why.to_string())),
+        Some(Err(why)) => (None, Some(why)),
         None => (None, None),
     };
     Ok(Verification {
@@ -471,10 +471,10 @@ impl Runners {
         feed: &Feed,
         options: &Options,
         done: &dyn Fn(),
-    ) -> Result<Latency, OracleError> {
+    ) -> Result<Latency, String> {
         let Options { warmup, repeats, time_budget, .. } = *options;
         let effort = Effort { warm_up: warmup, repeats, budget: time_budget };
-        latency::measure(original, Some(pruned), feed, effort, done)
+        latency::measure(original, Some(pruned), feed, effort, done).map_err(|e| e.to_string())
     }
 }
 

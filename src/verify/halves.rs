@@ -37,7 +37,8 @@ impl Halves {
         let seconds = started.elapsed().as_secs_f64();
         if seconds * options.setup.runtime.cost_of_halves() > options.time_budget.as_secs_f64() {
             let runtime = options.setup.runtime;
-            let why = format!("a run in 16 bits takes {runtime} too long (one in 32 bits takes {seconds:.1} s)");
+            let why =
+                format!("a run in 16 bits would take too long in {runtime} (one in 32 bits takes {seconds:.1} s)");
             return Some(Err(why));
         }
         let runner = |model, which| runner_on(&options.setup, model, which, own);
