@@ -196,8 +196,8 @@ fn label(analysis: &Analysis, keep: &KeepSets, node: NodeId, name: &str) -> Opti
     Some((keep.size(&analysis.axes, binding.var), kept))
 }
 
-/// Changes a call. `held` are the dimensions that an operand held, where they are known. The materializer is made where one is needed first: it
-/// asks for every name in the graph.
+/// Changes a call. `held` are the dimensions that an operand held, where they are known. The materializer is made where one
+/// is needed first: it asks for every name in the graph.
 fn write_refit(
     (model, node): (&mut Model, NodeId),
     refit: Refit,

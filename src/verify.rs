@@ -18,16 +18,15 @@ mod rounding;
 
 use crate::compare::{CompareError, Difference};
 use crate::feed::{self, Feed, FeedError, InputSpec, Length, Samples};
-use crate::ir::{Dim, Model, Tensor};
+use crate::ir::{Dim, Model};
 use crate::latency::{self, Effort, Latency, latency_in_ms};
 use crate::oracle::{OracleError, Plan, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
 use crate::sizes::{self, Given, SizeError, Start};
 use crate::widen::{widened, widened_feed};
-use compared::{Compared, Models, Which};
+use compared::{Compared, Each};
 use decided::Decided;
-use double::Programs;
 use halves::Halves;
 use serde::{Serialize, Serializer};
 use std::cell::Cell;
@@ -73,6 +72,13 @@ impl Default for Options {
             repeats: 10,
             time_budget: TIME_BUDGET,
         }
+    }
+}
+
+impl Options {
+    /// The tolerance for what is made of this model.
+    fn tolerance_of(&self, original: &Model) -> f64 {
+        self.tolerance.unwrap_or_else(|| tolerance(original))
     }
 }
 
@@ -362,24 +368,11 @@ pub fn verify(
 /// that either, or take too long.
 fn in_programs(subjects: &Subjects, own: &[Feed], options: &Options, error: &VerifyError) -> Option<Verification> {
     let feeds: Vec<Feed> = own.iter().map(|f| widened_feed(f).into_owned()).collect();
-    let programs = Programs::new(subjects, feeds.len()).ok()?;
-    let Compared { equivalence, drift, sensitivity } = Compared::of(&programs, &feeds, &|| ()).ok()?;
-    let tolerance = options.tolerance.unwrap_or_else(|| tolerance(subjects.original));
-    Some(Verification {
-        equal: equivalence.worst() <= tolerance,
-        meaningful: sensitivity > 10.0 * tolerance,
-        equivalence,
-        drift,
-        sensitivity,
-        tolerance,
-        rounding: None,
-        double: None,
-        samples: feeds.len(),
-        latency: None,
-        untimed: (options.repeats > 0).then(|| error.to_string()),
-        constants: vec![],
-        plan: Plan::Program,
-    })
+    let programs = double::compiled(subjects, &feeds).ok()?;
+    let compared = Compared::of(&programs, &feeds, &|| ()).ok()?;
+    let untimed = (options.repeats > 0).then(|| error.to_string());
+    let found = compared.judged(options.tolerance_of(subjects.original), feeds.len(), Plan::Program);
+    Some(Verification { untimed, ..found })
 }
 
 fn run(
@@ -396,20 +389,20 @@ fn run(
         told(steps.get(), feeds.len() + turns);
     };
     let sizes = || options.inputs.is_none().then(|| assumed(subjects.original, &feeds[0])).flatten();
-    let runners = Runners::new(subjects, options, &feeds[0]).map_err(|e| e.with_sizes(sizes()))?;
-    let Compared { equivalence, drift, sensitivity } =
-        Compared::of(&runners, &feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
-    let tolerance = options.tolerance.unwrap_or_else(|| tolerance(subjects.original));
-    let (equal, double) = match equivalence.worst() {
-        worst if worst <= tolerance => (true, None),
-        _ => double::compare(subjects, &feeds, tolerance),
+    let runner = |model: &Model, which| runner_on(&options.setup, &widened(&passes::inlined(model)), which, &feeds[0]);
+    let runners = Each::of(subjects, runner).map_err(|e| e.with_sizes(sizes()))?;
+    let compared = Compared::of(&runners, &feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
+    let found = compared.judged(options.tolerance_of(subjects.original), feeds.len(), runners.original.plan());
+    let (equal, double) = match found.equal {
+        true => (true, None),
+        false => double::compare(subjects, &feeds, found.tolerance),
     };
     let timed = turns > 0 && (equal || subjects.reference.is_none());
     let halves = Halves::new(subjects, options, (&own[0], &feeds[0]), &runners.pruned);
     let rounding = halves.as_ref().and_then(|h| h.as_ref().ok()?.rounding);
     let timed = timed.then(|| match &halves {
-        None => runners.time((&runners.original, &runners.pruned), &feeds[0], options, &done),
-        Some(Ok(halves)) => runners.time((&halves.original, &halves.pruned), &own[0], options, &done),
+        None => time((&runners.original, &runners.pruned), &feeds[0], options, &done),
+        Some(Ok(halves)) => time((&halves.original, &halves.pruned), &own[0], options, &done),
         Some(Err(why)) => Err(why.clone()),
     });
     let (latency, untimed) = match timed {
@@ -417,65 +410,18 @@ fn run(
         Some(Err(why)) => (None, Some(why)),
         None => (None, None),
     };
-    Ok(Verification {
-        equal,
-        meaningful: sensitivity > 10.0 * tolerance,
-        equivalence,
-        drift,
-        sensitivity,
-        tolerance,
-        rounding,
-        double,
-        samples: feeds.len(),
-        latency,
-        untimed,
-        constants: vec![],
-        plan: runners.original.plan(),
-    })
+    Ok(Verification { equal, double, rounding, latency, untimed, ..found })
 }
 
-/// The models, ready to run in a runtime.
-struct Runners {
-    original: Runner,
-    reference: Option<Runner>,
-    cut: Option<Runner>,
-    pruned: Runner,
-}
-
-impl Models for Runners {
-    fn run(&self, which: Which, feed: &Feed) -> Option<Result<Vec<(String, Tensor)>, VerifyError>> {
-        let runner = match which {
-            Which::Original => Some(&self.original),
-            Which::Reference => self.reference.as_ref(),
-            Which::Cut => self.cut.as_ref(),
-            Which::Pruned => Some(&self.pruned),
-        };
-        Some(runner?.run(feed).map_err(|error| VerifyError::Oracle { which: which.role(), error }))
-    }
-}
-
-impl Runners {
-    fn new(subjects: &Subjects, options: &Options, feed: &Feed) -> Result<Runners, VerifyError> {
-        let runner = |model, which| runner_on(&options.setup, &widened(&passes::inlined(model)), which, feed);
-        Ok(Runners {
-            original: runner(subjects.original, Role::Original)?,
-            reference: subjects.reference.map(|m| runner(m, Role::Reference)).transpose()?,
-            cut: subjects.cut.map(|m| runner(m, Role::Pruned)).transpose()?,
-            pruned: runner(subjects.pruned, Role::Pruned)?,
-        })
-    }
-
-    fn time(
-        &self,
-        (original, pruned): (&Runner, &Runner),
-        feed: &Feed,
-        options: &Options,
-        done: &dyn Fn(),
-    ) -> Result<Latency, String> {
-        let Options { warmup, repeats, time_budget, .. } = *options;
-        let effort = Effort { warm_up: warmup, repeats, budget: time_budget };
-        latency::measure(original, Some(pruned), feed, effort, done).map_err(|e| e.to_string())
-    }
+fn time(
+    (original, pruned): (&Runner, &Runner),
+    feed: &Feed,
+    options: &Options,
+    done: &dyn Fn(),
+) -> Result<Latency, String> {
+    let Options { warmup, repeats, time_budget, .. } = *options;
+    let effort = Effort { warm_up: warmup, repeats, budget: time_budget };
+    latency::measure(original, Some(pruned), feed, effort, done).map_err(|e| e.to_string())
 }
 
 fn as_text<S: Serializer>(plan: &Plan, s: S) -> Result<S::Ok, S::Error> {

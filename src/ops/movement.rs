@@ -199,15 +199,15 @@ fn resized(site: &Site, cut: &Cut) -> Option<Refit> {
     let axis = site.axis("axis", 0, site.rank(0)?).ok()?;
     let count = site.call.results.len();
     let sizes: Vec<Dim> = (0..count).map(|k| cut.result(k)?.get(axis).cloned()).collect::<Option<_>>()?;
+    let is_even = sizes.windows(2).all(|pair| pair[0] == pair[1]);
     let said = match given_sizes(site) {
         Some(sizes) => sizes,
+        // Only `num_outputs` lets the last part be smaller.
+        None if !is_even && !site.call.has("num_outputs") => vec![],
         None => equal_parts(cut.operand(0)?.get(axis)?, count),
     };
-    // Only `num_outputs` lets the last part be smaller.
-    let is_even = sizes.windows(2).all(|pair| pair[0] == pair[1]);
-    let is_said = is_even || given_sizes(site).is_some() || site.call.has("num_outputs");
     let numbers: Vec<i64> = sizes.iter().map(Dim::fixed).collect::<Option<_>>()?;
-    if is_said && said.into_iter().eq(sizes.iter().cloned().map(Some)) {
+    if said.into_iter().eq(sizes.iter().cloned().map(Some)) {
         return None;
     }
     // Opset 1 has both forms; there the attribute is the one that everybody reads.

@@ -1,35 +1,51 @@
 //! What the outputs of the models are to one another.
 
-use super::{Role, VerifyError};
+use super::{Role, Subjects, Verification, VerifyError};
 use crate::compare::{Comparison, Difference, largest, sensitivity};
 use crate::feed::Feed;
-use crate::ir::Tensor;
+use crate::ir::{Model, Tensor};
+use crate::oracle::{OracleError, Plan, Runner};
 
-/// Which of the models that verification compares.
-#[derive(Clone, Copy)]
-pub(super) enum Which {
-    Original,
-    /// What the cut model must equal.
-    Reference,
-    /// The pruned model before its repair.
-    Cut,
-    Pruned,
+/// Something for each of the models that verification compares.
+pub(super) struct Each<T> {
+    pub original: T,
+    pub reference: Option<T>,
+    pub cut: Option<T>,
+    pub pruned: T,
 }
 
-impl Which {
-    pub fn role(self) -> Role {
-        match self {
-            Which::Original => Role::Original,
-            Which::Reference => Role::Reference,
-            Which::Cut | Which::Pruned => Role::Pruned,
+impl<T> Each<T> {
+    /// Makes it of each model in turn.
+    pub fn of<E>(subjects: &Subjects, make: impl Fn(&Model, Role) -> Result<T, E>) -> Result<Each<T>, E> {
+        Ok(Each {
+            original: make(subjects.original, Role::Original)?,
+            reference: subjects.reference.map(|m| make(m, Role::Reference)).transpose()?,
+            cut: subjects.cut.map(|m| make(m, Role::Pruned)).transpose()?,
+            pruned: make(subjects.pruned, Role::Pruned)?,
+        })
+    }
+}
+
+impl Each<Model> {
+    pub fn subjects(&self) -> Subjects<'_> {
+        Subjects {
+            original: &self.original,
+            reference: self.reference.as_ref(),
+            cut: self.cut.as_ref(),
+            pruned: &self.pruned,
         }
     }
 }
 
-/// The models, ready to run.
-pub(super) trait Models {
-    /// The outputs of one of them; `None` where there is no reference, or no repair.
-    fn run(&self, which: Which, feed: &Feed) -> Option<Result<Vec<(String, Tensor)>, VerifyError>>;
+/// A model that is ready to run.
+pub(super) trait Ready {
+    fn outputs(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError>;
+}
+
+impl Ready for Runner {
+    fn outputs(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
+        self.run(feed)
+    }
 }
 
 /// What comes out of runs that nobody times.
@@ -41,14 +57,14 @@ pub(super) struct Compared {
 
 impl Compared {
     /// Runs the models on each feed; `done` is called after each.
-    pub fn of(models: &dyn Models, feeds: &[Feed], done: &dyn Fn()) -> Result<Compared, VerifyError> {
+    pub fn of(models: &Each<impl Ready>, feeds: &[Feed], done: &dyn Fn()) -> Result<Compared, VerifyError> {
         let (mut equivalence, mut drift) = (Comparison::default(), Comparison::default());
         let mut outputs = vec![];
         for feed in feeds {
-            let run = |which| models.run(which, feed).transpose();
-            let needed = |which| run(which)?.ok_or(VerifyError::NoFeed);
-            let (full, expected) = (needed(Which::Original)?, run(Which::Reference)?);
-            let (result, cut) = (needed(Which::Pruned)?, run(Which::Cut)?);
+            let full = run(&models.original, Role::Original, feed)?;
+            let expected = models.reference.as_ref().map(|m| run(m, Role::Reference, feed)).transpose()?;
+            let result = run(&models.pruned, Role::Pruned, feed)?;
+            let cut = models.cut.as_ref().map(|m| run(m, Role::Pruned, feed)).transpose()?;
             match &expected {
                 // What the original finds at run time it may find more or less often than the reference.
                 Some(_) => drift.add_of_any_length(&full, &result)?,
@@ -67,4 +83,28 @@ impl Compared {
         };
         Ok(Compared { equivalence: equivalence.finish(), drift: drift.finish(), sensitivity })
     }
+
+    /// What that says where the models ran by this plan, on so many feeds, and were not timed.
+    pub fn judged(self, tolerance: f64, feeds: usize, plan: Plan) -> Verification {
+        let Compared { equivalence, drift, sensitivity } = self;
+        Verification {
+            equal: equivalence.worst() <= tolerance,
+            meaningful: sensitivity > 10.0 * tolerance,
+            equivalence,
+            drift,
+            sensitivity,
+            tolerance,
+            rounding: None,
+            double: None,
+            samples: feeds,
+            latency: None,
+            untimed: None,
+            constants: vec![],
+            plan,
+        }
+    }
+}
+
+fn run(model: &impl Ready, which: Role, feed: &Feed) -> Result<Vec<(String, Tensor)>, VerifyError> {
+    model.outputs(feed).map_err(|error| VerifyError::Oracle { which, error })
 }

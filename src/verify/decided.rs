@@ -3,12 +3,14 @@
 //! Where the branches are of different sizes, a model fits no input while the choice is open, and tract can't run it. With
 //! such an input as a constant there is one branch.
 
+use super::compared::Each;
 use super::{Options, Subjects, Verification, VerifyError, run};
 use crate::feed::Feed;
 use crate::ir::{DType, Model, Tensor};
 use crate::passes;
 use crate::sizes::{Input, Values};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 /// An input with more elements decides nothing.
 const FEW: usize = 8;
@@ -17,10 +19,7 @@ const FEW: usize = 8;
 pub(super) struct Decided {
     /// These inputs.
     constants: Vec<(String, Tensor)>,
-    original: Model,
-    reference: Option<Model>,
-    cut: Option<Model>,
-    pruned: Model,
+    models: Each<Model>,
     feeds: Vec<Feed>,
 }
 
@@ -40,25 +39,14 @@ impl Decided {
             let others = feed.iter().filter(|(name, _)| !constants.iter().any(|(n, _)| n == name));
             Feed::new(others.cloned().collect())
         };
-        let model = |model: &Model| passes::opened(&passes::frozen(model, &constants)).into_owned();
-        Some(Decided {
-            original: model(subjects.original),
-            reference: subjects.reference.map(model),
-            cut: subjects.cut.map(model),
-            pruned: model(subjects.pruned),
-            feeds: feeds.iter().map(rest).collect(),
-            constants,
-        })
+        let model =
+            |model: &Model, _| Ok::<_, Infallible>(passes::opened(&passes::frozen(model, &constants)).into_owned());
+        let Ok(models) = Each::of(subjects, model);
+        Some(Decided { models, feeds: feeds.iter().map(rest).collect(), constants })
     }
 
     pub fn verify(self, options: &Options, told: &dyn Fn(usize, usize)) -> Result<Verification, VerifyError> {
-        let subjects = Subjects {
-            original: &self.original,
-            reference: self.reference.as_ref(),
-            cut: self.cut.as_ref(),
-            pruned: &self.pruned,
-        };
-        let found = run(&subjects, &self.feeds, options, told)?;
+        let found = run(&self.models.subjects(), &self.feeds, options, told)?;
         Ok(Verification { constants: self.constants.into_iter().map(|(name, _)| name).collect(), ..found })
     }
 }

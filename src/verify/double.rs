@@ -4,8 +4,8 @@
 //! equal one by more than single precision lets one tell. In double precision an equal model stays equal. The runtimes
 //! compute most operators in single precision only. And programs know operators that the runtime at hand does not.
 
-use super::compared::{Models, Which};
-use super::{Doubled, Subjects, VerifyError};
+use super::compared::{Each, Ready};
+use super::{Doubled, Subjects};
 use crate::autograd::{Bindings, Engine, EngineError, Precision};
 use crate::compare::Comparison;
 use crate::cost::{self, OpenDims};
@@ -13,7 +13,7 @@ use crate::feed::Feed;
 use crate::ir::{Model, NodeId, Tensor};
 use crate::lowering::{LowerError, lower};
 use crate::oracle::OracleError;
-use crate::program::{Builder, Statistics};
+use crate::program::{Builder, Program, Statistics};
 use crate::widen::widened;
 use crate::{infer, passes};
 use std::collections::HashMap;
@@ -24,13 +24,12 @@ const MOST_MACS: u64 = 30_000_000_000;
 /// Whether the cut model equals its reference in double precision, and how far it is from it.
 pub(super) fn compare(subjects: &Subjects, feeds: &[Feed], tolerance: f64) -> (bool, Option<Doubled>) {
     let apart = || {
-        let programs = Programs::new(subjects, feeds.len())?;
-        let expected = if subjects.reference.is_some() { Which::Reference } else { Which::Original };
-        let cut = if subjects.cut.is_some() { Which::Cut } else { Which::Pruned };
+        affordable(subjects.original, feeds)?;
+        let expected = Compiled::new(subjects.reference.unwrap_or(subjects.original), &feeds[0])?;
+        let cut = Compiled::new(subjects.cut.unwrap_or(subjects.pruned), &feeds[0])?;
         let mut comparison = Comparison::default();
         for feed in feeds {
-            let run = |which| programs.outputs(which, feed).unwrap_or_else(|| Err("there is no such model".into()));
-            comparison.add(&run(expected)?, &run(cut)?).map_err(|e| e.to_string())?;
+            comparison.add(&expected.run(feed)?, &cut.run(feed)?).map_err(|e| e.to_string())?;
         }
         Ok(comparison.finish())
     };
@@ -40,59 +39,62 @@ pub(super) fn compare(subjects: &Subjects, feeds: &[Feed], tolerance: f64) -> (b
     }
 }
 
-/// The models, in which all that they compute stands in one graph.
-pub(super) struct Programs {
-    original: Model,
-    reference: Option<Model>,
-    cut: Option<Model>,
-    pruned: Model,
+/// All models as programs for the sizes of these feeds.
+pub(super) fn compiled(subjects: &Subjects, feeds: &[Feed]) -> Result<Each<Compiled>, String> {
+    affordable(subjects.original, feeds)?;
+    Each::of(subjects, |model, _| Compiled::new(model, &feeds[0]))
 }
 
-impl Programs {
-    /// Fails where so many feeds would take too long.
-    pub fn new(subjects: &Subjects, feeds: usize) -> Result<Programs, String> {
-        let whole = |model: &Model| passes::opened(&widened(model)).into_owned();
-        let original = whole(subjects.original);
-        let open = OpenDims::of(&original, HashMap::new());
-        let macs = cost::cost(&original, &infer::infer(&original), &open).macs;
-        if macs.saturating_mul(feeds as u64) > MOST_MACS {
-            return Err("that would take too long".into());
+/// Fails where so many feeds would take too long.
+fn affordable(original: &Model, feeds: &[Feed]) -> Result<(), String> {
+    let whole = whole(original);
+    let open = OpenDims::of(&whole, HashMap::new());
+    let macs = cost::cost(&whole, &infer::infer(&whole), &open).macs;
+    match macs.saturating_mul(feeds.len() as u64) > MOST_MACS {
+        true => Err("that would take too long".into()),
+        false => Ok(()),
+    }
+}
+
+/// The model, in which all that it computes stands in one graph.
+fn whole(model: &Model) -> Model {
+    passes::opened(&widened(model)).into_owned()
+}
+
+/// A model as a program for inputs of some sizes.
+pub(super) struct Compiled {
+    model: Model,
+    /// Of the outputs.
+    names: Vec<String>,
+    program: Program,
+}
+
+impl Compiled {
+    /// For feeds of the sizes of this one.
+    fn new(model: &Model, feed: &Feed) -> Result<Compiled, String> {
+        let (model, builder) = (whole(model), Builder::new());
+        let lowered = lower(&builder, &model, &feed.signature(), Statistics::Running).map_err(not_written)?;
+        if lowered.outputs.len() < model.graph.outputs().len() {
+            return Err("an output is no tensor of numbers".into());
         }
-        let (reference, cut) = (subjects.reference.map(whole), subjects.cut.map(whole));
-        Ok(Programs { original, reference, cut, pruned: whole(subjects.pruned) })
+        let (names, terms): (Vec<String>, Vec<_>) = lowered.outputs.into_iter().unzip();
+        let program = builder.finish(&terms)?;
+        Ok(Compiled { model, names, program })
     }
 
-    fn outputs(&self, which: Which, feed: &Feed) -> Option<Result<Vec<(String, Tensor)>, String>> {
-        let model = match which {
-            Which::Original => Some(&self.original),
-            Which::Reference => self.reference.as_ref(),
-            Which::Cut => self.cut.as_ref(),
-            Which::Pruned => Some(&self.pruned),
-        };
-        Some(run(model?, feed))
+    fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, String> {
+        let constant = |node: NodeId| self.model.graph.constant(node).map(|c| &c.tensor);
+        let input = |name: &str| feed.get(name);
+        let engine = Engine { precision: Precision::Double, ..Engine::default() };
+        let found = engine.run(&self.program, Bindings { input: &input, constant: &constant }).map_err(not_run)?;
+        Ok(self.names.iter().cloned().zip(found).collect())
     }
 }
 
-impl Models for Programs {
-    fn run(&self, which: Which, feed: &Feed) -> Option<Result<Vec<(String, Tensor)>, VerifyError>> {
-        let error = |why| VerifyError::Oracle { which: which.role(), error: OracleError::Prepare(why) };
-        Some(self.outputs(which, feed)?.map_err(error))
+impl Ready for Compiled {
+    fn outputs(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
+        self.run(feed).map_err(OracleError::Prepare)
     }
-}
-
-fn run(model: &Model, feed: &Feed) -> Result<Vec<(String, Tensor)>, String> {
-    let builder = Builder::new();
-    let lowered = lower(&builder, model, &feed.signature(), Statistics::Running).map_err(not_written)?;
-    if lowered.outputs.len() < model.graph.outputs().len() {
-        return Err("an output is no tensor of numbers".into());
-    }
-    let (names, terms): (Vec<String>, Vec<_>) = lowered.outputs.into_iter().unzip();
-    let program = builder.finish(&terms).map_err(|e| e.to_string())?;
-    let constant = |node: NodeId| model.graph.constant(node).map(|c| &c.tensor);
-    let input = |name: &str| feed.get(name);
-    let engine = Engine { precision: Precision::Double, ..Engine::default() };
-    let found = engine.run(&program, Bindings { input: &input, constant: &constant }).map_err(not_run)?;
-    Ok(names.into_iter().zip(found).collect())
 }
 
 fn not_written(error: LowerError) -> String {
