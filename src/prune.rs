@@ -27,7 +27,7 @@ use crate::plan::{self, Budget, Plan};
 use crate::pruning;
 use crate::repair::{self, RepairError, Repaired, Repairs, Unrepaired};
 use crate::sparsity::{self, SparsityError, Thinned, Zeroed};
-use crate::stats::{Measured, Samples};
+use crate::stats::{Execution, Measured, Samples};
 use std::time::{Duration, Instant};
 
 /// What keys of a model's metadata begin with that tell how it was made.
@@ -40,6 +40,8 @@ pub struct Pruned {
     pub cut: Option<Model>,
     /// How the contractions fared that were repaired.
     pub repaired: Vec<Repaired>,
+    /// What the repair took, if there was one.
+    pub costs: Option<repair::Costs>,
     /// The calls that lost units they sum over, and were not repaired though a repair was asked for.
     pub unrepaired: Vec<Unrepaired>,
     /// What the model cost as it was read.
@@ -147,6 +149,8 @@ fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), RunError> {
 pub struct Repair<'a> {
     pub measured: &'a Measured,
     pub samples: &'a dyn Samples,
+    /// By what both models are run.
+    pub execution: Execution,
     /// Told of every feed that was run.
     pub done: &'a dyn Fn(),
 }
@@ -185,8 +189,8 @@ pub struct Cut {
     pub merged: Merged,
 }
 
-/// Carries out a plan and repairs what is left. `macs` is what a run of the original costs.
-pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) -> Result<Cut, PruneError> {
+/// Carries out a plan and repairs what is left.
+pub fn cut(analysis: &Analysis, plan: &Plan, repair: Option<Repair>) -> Result<Cut, PruneError> {
     let keep = plan.keep_sets(analysis)?;
     let Applied { mut model, mut removed, .. } = apply::apply(analysis, &keep)?;
     let merged = plan.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges).merged(analysis, &keep));
@@ -200,9 +204,9 @@ pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) 
     let mut repaired = None;
     // What goes without loss leaves nothing to repair.
     match repair.filter(|_| !proved.is_empty()) {
-        Some(Repair { measured, samples, done }) => {
-            let work = macs.saturating_mul(samples.count());
-            repaired = Some(repair::repair(analysis, &keep, &measured.stats, samples, work, &mut model, done)?);
+        Some(Repair { measured, samples, execution, done }) => {
+            let stats = &measured.stats;
+            repaired = Some(repair::repair(analysis, &keep, stats, samples, &execution, &mut model, done)?);
         }
         None => model = bare.clone(),
     }
@@ -237,7 +241,7 @@ pub fn finish(
     let whole_facts = infer::infer(&whole);
     let before = cost::cost(&whole, &whole_facts, open);
     let repair = repair.filter(|_| trained.is_none());
-    let Cut { mut model, mut bare, repaired, mut removed, keep, merged } = cut(analysis, plan, before.macs, repair)?;
+    let Cut { mut model, mut bare, repaired, mut removed, keep, merged } = cut(analysis, plan, repair)?;
     apply::leave_out_uses(original, &mut removed);
     if let Some(trained) = trained {
         check_shapes(&bare, trained)?;
@@ -264,6 +268,7 @@ pub fn finish(
     let (after, groups) = (cost::cost(&model, &facts, open), rows::cut_groups(analysis, plan));
     let calls = calls::report((&whole, &whole_facts), (&model, &facts), open);
     let unrepaired = repaired.as_ref().map_or_else(Vec::new, |r| repair::unrepaired(analysis, &keep, r, open));
+    let costs = repaired.as_ref().map(|r| r.costs);
     let repaired = repaired.map_or_else(Vec::new, |r| r.done);
     let lossless = merged.certificates(analysis);
     run_passes(FOLD, &mut model)?;
@@ -272,6 +277,7 @@ pub fn finish(
         model,
         cut,
         repaired,
+        costs,
         unrepaired,
         before,
         after,

@@ -1,6 +1,7 @@
 //! Arguments about calibration: samples on which statistics are measured, and whether there is a repair.
 
 use crate::job;
+use crate::stats::Execution;
 use clap::Args;
 
 /// Samples to measure on.
@@ -29,6 +30,7 @@ impl From<&Calibration> for job::Calibration {
             preprocess: args.calib_preprocess.clone(),
             samples: args.samples as usize,
             repair: !args.no_compensate,
+            execution: Execution::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::job::selection::{check_criterion, gradients};
 use crate::score::{Context, Formula};
 use crate::sensitivity::{Ablation, RATIOS, curve};
 use crate::sizes::Given;
-use crate::stats::{Batches, Measured, Samples};
+use crate::stats::{Batches, Execution, Measured, Samples};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -85,7 +85,7 @@ pub fn run(args: Args) -> super::Outcome {
     let measured = match formula.needs_data() {
         true => {
             let progress = Progress::open("calibrating");
-            Some(Measured::new(&analysis, &samples, &|| progress.step(1))?)
+            Some(Measured::new(&analysis, &samples, &Execution::default(), &|| progress.step(1))?)
         }
         false => None,
     };

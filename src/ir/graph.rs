@@ -123,7 +123,9 @@ impl Graph {
             nodes.iter().map(|&n| (n, part.net.add_node(self.net[n].clone()))).collect();
         for e in nodes.iter().flat_map(|&n| self.net.edges_directed(n, Incoming)) {
             if let Some(&from) = copies.get(&e.source()) {
-                part.net.add_edge(from, copies[&e.target()], *e.weight());
+                let (value, at) = ends(&e);
+                let wire = part.net.add_edge(from, copies[&e.target()], *e.weight());
+                part.far.add(ValueId { node: from, ..value }, Use { node: copies[&e.target()], ..at }, wire);
             }
         }
         part.next_position = self.next_position;

@@ -14,6 +14,7 @@ use crate::save::ExternalData;
 use crate::score::Formula;
 use crate::sizes::Given;
 use crate::sparsity::{Method, Pattern};
+use crate::stats::Execution;
 use crate::verify;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -144,11 +145,13 @@ pub struct Calibration {
     pub samples: usize,
     /// Whether what is left of the model is refitted.
     pub repair: bool,
+    /// By what models are run on them, and how much of what they compute is kept in memory.
+    pub execution: Execution,
 }
 
 impl Default for Calibration {
     fn default() -> Calibration {
-        Calibration { source: None, preprocess: None, samples: 256, repair: true }
+        Calibration { source: None, preprocess: None, samples: 256, repair: true, execution: Execution::default() }
     }
 }
 

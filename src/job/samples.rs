@@ -9,7 +9,7 @@ use crate::ir::Model;
 use crate::judge::Task;
 use crate::prune::Repair;
 use crate::sizes::Given;
-use crate::stats::{self, Batches, Implied, Measured};
+use crate::stats::{self, Batches, Execution, Implied, Measured};
 use crate::verify;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ pub(super) struct Calibrated {
     samples: Box<dyn stats::Samples>,
     pub measured: Arc<Measured>,
     repair: bool,
+    execution: Execution,
 }
 
 impl Calibration {
@@ -69,8 +70,9 @@ impl Reader<'_> {
     pub fn measured(&self, samples: Batches, analysis: &Analysis) -> Result<Calibrated, Error> {
         let feeds = samples.samples.len() / samples.samples.per_feed(samples.batch).max(1);
         let work = self.monitor.begin("calibrating", Steps::Of(feeds))?;
-        let measured = Arc::new(Measured::new(analysis, &samples, &|| work.step(1))?);
-        Ok(Calibrated { samples: Box::new(samples), measured, repair: self.calibration.repair })
+        let Calibration { repair, execution, .. } = *self.calibration;
+        let measured = Arc::new(Measured::new(analysis, &samples, &execution, &|| work.step(1))?);
+        Ok(Calibrated { samples: Box::new(samples), measured, repair, execution })
     }
 
     /// What the weights imply, where there are no samples; and whether that is more than a guess.
@@ -78,7 +80,8 @@ impl Reader<'_> {
         let _work = self.monitor.begin("propagating the weights' statistics", Steps::None)?;
         let Implied { measured, grounded } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
-        Ok((Calibrated { samples, measured: Arc::new(measured), repair: self.calibration.repair }, grounded))
+        let Calibration { repair, execution, .. } = *self.calibration;
+        Ok((Calibrated { samples, measured: Arc::new(measured), repair, execution }, grounded))
     }
 }
 
@@ -90,7 +93,8 @@ impl Calibrated {
 
     /// What a repair goes by, if one is wanted; `done` is told of every feed that was run.
     pub fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
-        self.repair.then(|| Repair { measured: &self.measured, samples: &*self.samples, done })
+        let (measured, samples, execution) = (&*self.measured, &*self.samples, self.execution);
+        self.repair.then(|| Repair { measured, samples, execution, done })
     }
 }
 

@@ -146,7 +146,8 @@ impl Schedule<'_> {
     fn subject(&self) -> Subject<'_> {
         let repair = self.calibrated.and_then(|c| c.repair(&|| {}));
         let (original, analysis, open) = (self.chooser.model, self.analysis, &self.options.open);
-        Subject { original, analysis, open, simplify: prune::SIMPLIFY, repair }
+        let execution = self.reader.calibration.execution;
+        Subject { original, analysis, open, simplify: prune::SIMPLIFY, repair, execution }
     }
 
     fn plan(&self, ranking: &Ranking, budget: Budget) -> Result<Plan, DriveError> {

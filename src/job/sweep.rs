@@ -112,9 +112,10 @@ pub fn sweep(input: &Path, options: &Options) -> Result<Family, Error> {
     let calibrated = samples.map(|s| reader.measured(s, &analysis)).transpose()?;
     let (calibrated, chosen) = selection.options(Budget::Macs(0.5), open, &analysis, calibrated, monitor)?;
     let repair = calibrated.as_ref().and_then(|c| c.repair(&|| {}));
-    let subject =
-        Subject { original: &model, analysis: &analysis, open: &chosen.open, simplify: prune::SIMPLIFY, repair };
-    let ranking = Ranking::new(&analysis, &chosen).map_err(failure)?;
+    let (original, analysis, open, simplify) = (&model, &analysis, &chosen.open, prune::SIMPLIFY);
+    let execution = selection.calibration.execution;
+    let subject = Subject { original, analysis, open, simplify, repair, execution };
+    let ranking = Ranking::new(analysis, &chosen).map_err(failure)?;
     let jury = held_out.jury(&model, &jurors)?;
     let budgets = options.budgets();
     let work = monitor.begin("sweeping", Steps::Of(budgets.len()))?;

@@ -25,6 +25,7 @@
 //! named in the files.
 
 use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::Solve;
 use faer::{Accum, Mat, MatRef, Par, Side};
 
@@ -36,14 +37,28 @@ pub(super) struct Sums {
     pub lines: Vec<Line>,
 }
 
-/// Sums over the patches of one group.
+/// Sums over the patches of one group. Products are made in 32 bits, of patches about a fixed centre and a block of them at
+/// a time; sums over blocks are in double precision.
 pub(super) struct GroupSums {
-    /// `Σ p pᵀ` of patches with a 1 behind.
+    /// `Σ p pᵀ`, of which the lower half is filled in, and `Σ p`.
     gram: Mat<f64>,
-    /// `Σ p tᵀ` for what the outputs lack themselves, and for what the other operand of the sum lacks.
-    own: Mat<f64>,
-    beside: Mat<f64>,
+    patches: Vec<f64>,
+    /// `Σ p tᵀ` and `Σ t`, for what the outputs lack themselves, and for what the other operand of the sum lacks.
+    own: Target,
+    beside: Target,
+    /// Patches that are not added yet, one after the other.
+    waiting: Vec<f32>,
 }
+
+#[derive(Clone)]
+struct Target {
+    cross: Mat<f64>,
+    sum: Vec<f64>,
+    waiting: Vec<f32>,
+}
+
+/// How many patches are a block.
+const BLOCK: usize = 512;
 
 /// First and second moments of two numbers: is one a straight line of the other?
 #[derive(Clone, Copy, Default)]
@@ -65,33 +80,85 @@ const STRONG: [f64; 2] = [10.0, 100.0];
 impl Sums {
     /// No positions yet: so many groups with patches of `depth` numbers and so many outputs each.
     pub fn new(groups: usize, depth: usize, outputs: usize) -> Sums {
-        let side = depth + 1;
-        let group = || GroupSums {
-            gram: Mat::zeros(side, side),
-            own: Mat::zeros(side, outputs),
-            beside: Mat::zeros(side, outputs),
-        };
         let lines = vec![Line::default(); groups * outputs];
-        Sums { count: 0.0, groups: (0..groups).map(|_| group()).collect(), lines }
+        Sums { count: 0.0, groups: (0..groups).map(|_| GroupSums::new(depth, outputs)).collect(), lines }
     }
 }
 
 impl GroupSums {
-    /// Adds patches, a row each, and what the outputs lack there.
-    pub fn add(&mut self, patches: &Mat<f64>, own: &Mat<f64>, beside: Option<&Mat<f64>>) {
-        let add = |to: &mut Mat<f64>, with: MatRef<f64>| {
-            matmul(to.as_mut(), Accum::Add, patches.transpose(), with, 1.0, Par::Seq);
-        };
-        add(&mut self.gram, patches.as_ref());
-        add(&mut self.own, own.as_ref());
-        if let Some(beside) = beside {
-            add(&mut self.beside, beside.as_ref());
+    fn new(depth: usize, outputs: usize) -> GroupSums {
+        let target = Target { cross: Mat::zeros(depth, outputs), sum: vec![0.0; outputs], waiting: vec![] };
+        let (gram, patches) = (Mat::zeros(depth, depth), vec![0.0; depth]);
+        GroupSums { gram, patches, own: target.clone(), beside: target, waiting: vec![] }
+    }
+
+    /// Adds patches about their centre, a column each, and what the outputs lack there.
+    pub fn add(&mut self, patches: MatRef<f32>, own: MatRef<f32>, beside: Option<MatRef<f32>>) {
+        append(&mut self.waiting, patches);
+        append(&mut self.own.waiting, own);
+        beside.into_iter().for_each(|b| append(&mut self.beside.waiting, b));
+        if self.waiting.len() >= BLOCK * self.patches.len() {
+            self.finish();
         }
+    }
+
+    /// Adds what is waiting.
+    pub fn finish(&mut self) {
+        let (depth, block) = (self.patches.len(), std::mem::take(&mut self.waiting));
+        let count = block.len() / depth.max(1);
+        if count == 0 {
+            return;
+        }
+        let patches = MatRef::from_column_major_slice(&block, depth, count);
+        let mut gram = Mat::<f32>::zeros(depth, depth);
+        let (lower, whole) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+        let (to, transposed) = (gram.as_mut(), patches.transpose());
+        triangular::matmul(to, lower, Accum::Replace, patches, whole, transposed, whole, 1.0, Par::Seq);
+        for j in 0..depth {
+            let block = gram.col(j);
+            self.gram.col_mut(j).iter_mut().enumerate().skip(j).for_each(|(i, sum)| *sum += f64::from(block[i]));
+        }
+        for column in block.chunks_exact(depth) {
+            self.patches.iter_mut().zip(column).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+        self.own.add(patches);
+        self.beside.add(patches);
     }
 }
 
+impl Target {
+    fn add(&mut self, patches: MatRef<f32>) {
+        let outputs = self.sum.len();
+        if self.waiting.is_empty() {
+            return;
+        }
+        let lacks = MatRef::from_column_major_slice(&self.waiting, outputs, patches.ncols());
+        let mut cross = Mat::<f32>::zeros(patches.nrows(), outputs);
+        matmul(cross.as_mut(), Accum::Replace, patches, lacks.transpose(), 1.0, Par::Seq);
+        for j in 0..outputs {
+            let block = cross.col(j);
+            self.cross.col_mut(j).iter_mut().enumerate().for_each(|(i, sum)| *sum += f64::from(block[i]));
+        }
+        for column in self.waiting.chunks_exact(outputs) {
+            self.sum.iter_mut().zip(column).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+        self.waiting.clear();
+    }
+
+    fn merged(&self, other: &Target) -> Target {
+        let sum = self.sum.iter().zip(&other.sum).map(|(a, b)| a + b).collect();
+        Target { cross: &self.cross + &other.cross, sum, waiting: vec![] }
+    }
+}
+
+/// Adds columns to a list.
+fn append(to: &mut Vec<f32>, columns: MatRef<f32>) {
+    (0..columns.ncols()).for_each(|j| to.extend(columns.col(j).iter()));
+}
+
 impl Line {
-    pub fn add(&mut self, x: f64, y: f64) {
+    pub fn add(&mut self, x: f32, y: f32) {
+        let (x, y) = (f64::from(x), f64::from(y));
         self.count += 1.0;
         self.x += x;
         self.y += y;
@@ -120,7 +187,7 @@ impl Line {
 
 /// Moments of one group with one target.
 struct Problem {
-    /// Covariance of the patches, their mean, and their second moments (with the 1 behind).
+    /// Covariance of the patches, their second moments (with the 1 behind), and their products with the target.
     covariance: Mat<f64>,
     gram: Mat<f64>,
     cross: Mat<f64>,
@@ -129,12 +196,18 @@ struct Problem {
 impl Problem {
     fn new(sums: &GroupSums, count: f64, inverse: Option<&[f64]>) -> Problem {
         let n = count.max(1.0);
-        let side = sums.gram.nrows();
-        let beside = |i: usize, o: usize| inverse.map_or(0.0, |s| sums.beside[(i, o)] * s[o]);
-        let cross = Mat::from_fn(side, sums.own.ncols(), |i, o| (sums.own[(i, o)] + beside(i, o)) / n);
-        let gram = Mat::from_fn(side, side, |i, j| sums.gram[(i, j)] / n);
-        let mean = |i: usize| gram[(i, side - 1)];
-        let covariance = Mat::from_fn(side - 1, side - 1, |i, j| gram[(i, j)] - mean(i) * mean(j));
+        let (depth, outputs) = (sums.patches.len(), sums.own.sum.len());
+        let cross = Mat::from_fn(depth + 1, outputs, |i, o| {
+            let of = |t: &Target| if i < depth { t.cross[(i, o)] } else { t.sum[o] };
+            (of(&sums.own) + inverse.map_or(0.0, |s| of(&sums.beside) * s[o])) / n
+        });
+        let gram = Mat::from_fn(depth + 1, depth + 1, |i, j| match (i.max(j), i.min(j)) {
+            (high, low) if high < depth => sums.gram[(high, low)] / n,
+            (_, low) if low < depth => sums.patches[low] / n,
+            _ => count / n,
+        });
+        let mean = |i: usize| gram[(i, depth)];
+        let covariance = Mat::from_fn(depth, depth, |i, j| gram[(i, j)] - mean(i) * mean(j));
         Problem { covariance, gram, cross }
     }
 
@@ -165,8 +238,11 @@ impl Problem {
 }
 
 /// The best change of the weights, for each group `[patch and 1, outputs]`; `None` if it is best to change nothing.
-/// `beside` says whether the other operand of a sum was measured and may be made up for.
-pub(super) fn fit(halves: &[Sums; 2], beside: bool) -> Option<Vec<Mat<f64>>> {
+/// `centres` are what patches were summed about. `beside` says whether the other operand of a sum was measured and may be
+/// made up for.
+pub(super) fn fit(halves: &mut [Sums; 2], centres: &[Vec<f32>], beside: bool) -> Option<Vec<Mat<f64>>> {
+    halves.iter_mut().flat_map(|h| &mut h.groups).for_each(GroupSums::finish);
+    let halves = &*halves;
     if halves.iter().any(|h| h.count == 0.0) {
         return None;
     }
@@ -196,7 +272,17 @@ pub(super) fn fit(halves: &[Sums; 2], beside: bool) -> Option<Vec<Mat<f64>>> {
         return None;
     }
     let whole = merged(halves);
-    Some((0..groups).map(|g| problem(&whole, g).solve(ridge)).collect())
+    let change = |g: usize| about_zero(problem(&whole, g).solve(ridge), &centres[g]);
+    Some((0..groups).map(change).collect())
+}
+
+/// A change that was found for patches about a centre, for the patches themselves.
+fn about_zero(mut change: Mat<f64>, centre: &[f32]) -> Mat<f64> {
+    for o in 0..change.ncols() {
+        let moved: f64 = centre.iter().enumerate().map(|(i, c)| change[(i, o)] * f64::from(*c)).sum();
+        change[(centre.len(), o)] -= moved;
+    }
+    change
 }
 
 /// By how much each output has to change for the sum to grow by one: nothing where that would be far more than of
@@ -213,8 +299,10 @@ fn merged(halves: &[Sums; 2]) -> Sums {
     let [a, b] = halves;
     let group = |(a, b): (&GroupSums, &GroupSums)| GroupSums {
         gram: &a.gram + &b.gram,
-        own: &a.own + &b.own,
-        beside: &a.beside + &b.beside,
+        patches: a.patches.iter().zip(&b.patches).map(|(x, y)| x + y).collect(),
+        own: a.own.merged(&b.own),
+        beside: a.beside.merged(&b.beside),
+        waiting: vec![],
     };
     Sums {
         count: a.count + b.count,
@@ -227,22 +315,29 @@ fn merged(halves: &[Sums; 2]) -> Sums {
 mod tests {
     use super::*;
 
+    /// What all patches are summed about.
+    const CENTRE: [f32; 2] = [5.0, -2.0];
+
     /// Patches of two numbers; the outputs lack `2 a - b + 3`, the sum beside them `a`.
     fn sums(turn: usize) -> Sums {
         let mut sums = Sums::new(1, 2, 1);
-        let number = |t: usize, k: usize| [((t * 7 + turn) % 13) as f64, ((t * 5 + turn * 3) % 11) as f64][k];
-        let patches = Mat::from_fn(60, 3, |t, k| if k < 2 { number(t, k) } else { 1.0 });
-        let own = Mat::from_fn(60, 1, |t, _| 2.0 * number(t, 0) - number(t, 1) + 3.0);
-        let beside = Mat::from_fn(60, 1, |t, _| number(t, 0));
-        sums.groups[0].add(&patches, &own, Some(&beside));
+        let number = |t: usize, k: usize| [((t * 7 + turn) % 13) as f32, ((t * 5 + turn * 3) % 11) as f32][k];
+        let patches = Mat::from_fn(2, 60, |k, t| number(t, k) - CENTRE[k]);
+        let own = Mat::from_fn(1, 60, |_, t| 2.0 * number(t, 0) - number(t, 1) + 3.0);
+        let beside = Mat::from_fn(1, 60, |_, t| number(t, 0));
+        sums.groups[0].add(patches.as_ref(), own.as_ref(), Some(beside.as_ref()));
         sums.count += 60.0;
-        (0..60).for_each(|t| sums.lines[0].add(number(t, 1), 0.5 * number(t, 1) + 1.0));
+        (0..60).for_each(|t| sums.lines[0].add(number(t, 1), number(t, 1) * 0.5 + 1.0));
         sums
+    }
+
+    fn fit(mut halves: [Sums; 2], beside: bool) -> Option<Mat<f64>> {
+        Some(super::fit(&mut halves, &[CENTRE.to_vec()], beside)?.remove(0))
     }
 
     #[test]
     fn what_is_lacking_is_found() {
-        let change = fit(&[sums(0), sums(1)], false).unwrap().remove(0);
+        let change = fit([sums(0), sums(1)], false).unwrap();
         let near = |x: f64, y: f64| assert!((x - y).abs() < 1e-2, "{x} is not {y}");
         near(change[(0, 0)], 2.0);
         near(change[(1, 0)], -1.0);
@@ -252,16 +347,38 @@ mod tests {
     #[test]
     fn what_the_other_operand_lacks_is_made_up_for() {
         // Half of what the output gains reaches the sum, so it takes twice as much.
-        let change = fit(&[sums(0), sums(1)], true).unwrap().remove(0);
+        let change = fit([sums(0), sums(1)], true).unwrap();
         assert!((change[(0, 0)] - 4.0).abs() < 1e-2 && (change[(1, 0)] + 1.0).abs() < 1e-2);
     }
 
     #[test]
     fn nothing_changes_without_a_reason() {
-        let mut none = [sums(0), sums(1)];
-        none.iter_mut().for_each(|s| s.groups[0].own = Mat::zeros(3, 1));
-        assert!(fit(&none, false).is_none());
-        let empty = || Sums::new(1, 2, 1);
-        assert!(fit(&[empty(), sums(0)], false).is_none(), "there is nothing to hold out");
+        let none = || {
+            let mut none = Sums::new(1, 2, 1);
+            none.groups[0].add(Mat::identity(2, 60).as_ref(), Mat::zeros(1, 60).as_ref(), None);
+            Sums { count: 60.0, ..none }
+        };
+        assert!(fit([none(), none()], false).is_none());
+        assert!(fit([Sums::new(1, 2, 1), sums(0)], false).is_none(), "there is nothing to hold out");
+    }
+
+    #[test]
+    fn blocks_add_up() {
+        let patch = |t: usize, k: usize| ((t * (3 + k) + k * k) % 17) as f32 - 8.0;
+        let of = |rows: std::ops::Range<usize>| {
+            let patches = Mat::from_fn(4, rows.len(), |k, t| patch(rows.start + t, k));
+            let own = Mat::from_fn(2, rows.len(), |o, t| patch(rows.start + t, o + 1));
+            (patches, own)
+        };
+        let mut sums = GroupSums::new(4, 2);
+        for start in (0..2000).step_by(250) {
+            let (patches, own) = of(start..start + 250);
+            sums.add(patches.as_ref(), own.as_ref(), None);
+        }
+        sums.finish();
+        let sum = |f: &dyn Fn(usize) -> f32| (0..2000).map(|t| f64::from(f(t))).sum::<f64>();
+        assert_eq!(sums.gram[(3, 1)], sum(&|t| patch(t, 3) * patch(t, 1)));
+        assert_eq!(sums.own.cross[(2, 1)], sum(&|t| patch(t, 2) * patch(t, 2)));
+        assert_eq!((sums.patches[2], sums.own.sum[0]), (sum(&|t| patch(t, 2)), sum(&|t| patch(t, 1))));
     }
 }

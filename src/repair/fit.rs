@@ -158,7 +158,7 @@ mod tests {
     fn moments(turn: usize) -> Moments {
         let mut m = Moments::new(3, 3);
         let x = Mat::from_fn(50, 3, |t, k| {
-            let (a, b) = (((t * 7 + turn) % 13) as f64, ((t * 5 + turn * 3) % 11) as f64);
+            let (a, b) = (((t * 7 + turn) % 13) as f32, ((t * 5 + turn * 3) % 11) as f32);
             [a, b, a + b + 5.0][k]
         });
         m.add(&x, &x);
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn units_that_never_vary_are_no_trouble() {
         let mut m = Moments::new(2, 2);
-        let x = Mat::from_fn(10, 2, |_, k| [3.0, 4.0][k]);
+        let x = Mat::from_fn(10, 2, |_, k| [3.0f32, 4.0][k]);
         m.add(&x, &x);
         let pairs = [Pair::within(&m, &[0]), Pair::within(&m, &[0])];
         let map = fit(&pairs, &[0], &Mat::identity(2, 2)).map;
@@ -206,7 +206,7 @@ mod tests {
         let mut m = Moments::new(10, 10);
         let x = Mat::from_fn(samples, 10, |t, k| {
             let hash = ((t * 10 + k + seed * 7919) as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            ((hash ^ (hash >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40) as f64 / (1u64 << 23) as f64 - 1.0
+            ((hash ^ (hash >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
         });
         m.add(&x, &x);
         m

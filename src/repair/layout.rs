@@ -5,10 +5,11 @@
 //! does not fit that is left to the fit by channels.
 
 use crate::analysis::Analysis;
-use crate::axes::{Axes, Var};
+use crate::axes::{Axes, KeepSets, Kept, Var};
 use crate::contraction::Contraction;
 use crate::ir::{NodeId, Tensor, TensorError, ValueId};
 use crate::ops::{self, Site, Slide};
+use crate::stats::{Draw, Floats};
 use faer::Mat;
 use std::cell::Cell;
 
@@ -99,14 +100,12 @@ impl Layout {
         elements
     }
 
-    /// Positions of a result of this shape, at most `limit`, at even distances.
-    pub fn positions(&self, result: &[usize], limit: usize) -> Vec<Vec<usize>> {
+    /// Positions of a result of this shape that are drawn.
+    pub fn positions(&self, result: &[usize], draw: Draw) -> Vec<Vec<usize>> {
         let mut shape = result.to_vec();
         shape[self.output] = 1;
-        let total: usize = shape.iter().product();
-        let taken = total.min(limit.max(1));
-        let position = |t: usize| {
-            let mut rest = t * total / taken;
+        let position = |row: usize| {
+            let mut rest = row;
             let mut at = vec![0; shape.len()];
             for axis in (0..shape.len()).rev() {
                 at[axis] = rest % shape[axis];
@@ -114,27 +113,21 @@ impl Layout {
             }
             at
         };
-        (0..taken).map(position).collect()
+        draw.of(shape.iter().product()).map(position).collect()
     }
 
-    /// The patches of a group's data at these positions, a row each, with a 1 behind.
-    pub fn patches(&self, data: &Numbers, weight: &[usize], group: usize, positions: &[Vec<usize>]) -> Mat<f64> {
-        let Numbers { shape, values } = data;
-        let (steps, elements) = (steps(shape), self.elements(weight));
-        let depth = elements.len();
-        let mut out = Mat::zeros(positions.len(), depth + 1);
-        for (k, (i, taps)) in elements.iter().enumerate() {
-            let channel = (group * weight[self.weight] + i) * steps[self.data];
-            let column = out.col_mut(k).try_as_col_major_mut().map(|c| c.as_slice_mut());
-            let Some(column) = column else { continue };
-            for (at, x) in positions.iter().zip(column) {
-                if let Some(place) = self.place(shape, &steps, taps, at) {
-                    *x = values[channel + place];
-                }
-            }
+    /// Where each position meets each tap in data of this shape, but for the channel.
+    pub fn places(&self, data: &[usize], weight: &[usize], positions: &[Vec<usize>]) -> Places {
+        let (steps, mut taps) = (steps(data), vec![vec![]]);
+        for slide in &self.slides {
+            let longer = |t: Vec<usize>| (0..weight[slide.taps]).map(move |k| [&t[..], &[k]].concat());
+            taps = taps.into_iter().flat_map(longer).collect();
         }
-        out.col_mut(depth).fill(1.0);
-        out
+        let place = |at: &Vec<usize>| {
+            let of = |taps: &Vec<usize>| self.place(data, &steps, taps, at).unwrap_or(PADDING);
+            taps.iter().map(of).collect::<Vec<usize>>()
+        };
+        Places { places: positions.iter().map(place).collect(), channels: weight[self.weight], step: steps[self.data] }
     }
 
     /// Where a position meets a tap, but for the channel; `None` in the padding.
@@ -150,12 +143,85 @@ impl Layout {
         Some(place)
     }
 
-    /// What stands in a tensor of the result's shape at these positions, a row each, for a range of outputs.
-    pub fn outputs(&self, result: &Numbers, positions: &[Vec<usize>], range: std::ops::Range<usize>) -> Mat<f64> {
-        let steps = steps(&result.shape);
-        let starts: Vec<usize> = positions.iter().map(|at| at.iter().zip(&steps).map(|(a, s)| a * s).sum()).collect();
-        let step = steps[self.output];
-        Mat::from_fn(positions.len(), range.len(), |r, o| result.values[starts[r] + (range.start + o) * step])
+    /// What stands in a value at these positions, a column each: all its outputs that are left.
+    pub fn outputs(&self, value: &Floats, left: &Left, positions: &[Vec<usize>]) -> Mat<f32> {
+        let steps = steps(value.shape);
+        let index = |axis: usize, at: usize| left.0.get(axis).and_then(Option::as_ref).map_or(at, |kept| kept[at]);
+        let start = |at: &Vec<usize>| -> usize { (0..at.len()).map(|axis| index(axis, at[axis]) * steps[axis]).sum() };
+        let at_zero = |at: &Vec<usize>| {
+            let mut at = at.clone();
+            at[self.output] = 0;
+            start(&at) - index(self.output, 0) * steps[self.output]
+        };
+        let starts: Vec<usize> = positions.iter().map(at_zero).collect();
+        let outputs = left.length(self.output, value.shape);
+        let places: Vec<usize> = (0..outputs).map(|o| index(self.output, o) * steps[self.output]).collect();
+        Mat::from_fn(outputs, positions.len(), |o, r| value.at(starts[r] + places[o]))
+    }
+}
+
+/// A place that is in the padding.
+const PADDING: usize = usize::MAX;
+
+/// Where patches lie in some data.
+pub(super) struct Places {
+    /// For each position, where it meets each tap.
+    places: Vec<Vec<usize>>,
+    channels: usize,
+    /// How far apart channels lie.
+    step: usize,
+}
+
+impl Places {
+    /// The patches of a group, a column for each position.
+    pub fn patches(&self, data: &Floats, group: usize) -> Mat<f32> {
+        let taps = self.places.first().map_or(0, Vec::len);
+        let mut out = Mat::zeros(self.channels * taps, self.places.len());
+        for (r, places) in self.places.iter().enumerate() {
+            let Some(column) = out.col_mut(r).try_as_col_major_mut().map(|c| c.as_slice_mut()) else { continue };
+            for (c, patch) in column.chunks_exact_mut(taps.max(1)).enumerate() {
+                let start = (group * self.channels + c) * self.step;
+                for (x, place) in patch.iter_mut().zip(places).filter(|(_, p)| **p != PADDING) {
+                    *x = data.at(start + place);
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Which indices along each axis the keep-sets leave of a value of the original; `None` where all are left.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Left(Vec<Option<Vec<usize>>>);
+
+impl Left {
+    /// Of a value, along all axes but one.
+    pub fn of(analysis: &Analysis, keep: &KeepSets, value: ValueId, but: Option<usize>) -> Left {
+        let kept = |(axis, &var): (usize, &Var)| match keep.of(&analysis.axes, var) {
+            Kept::Some(kept) if Some(axis) != but => Some(kept),
+            _ => None,
+        };
+        Left(analysis.axes.of(value).into_iter().flatten().enumerate().map(kept).collect())
+    }
+
+    fn length(&self, axis: usize, shape: &[usize]) -> usize {
+        self.0.get(axis).and_then(Option::as_ref).map_or(shape[axis], Vec::len)
+    }
+
+    /// What is left of a shape.
+    pub fn shape(&self, shape: &[usize]) -> Vec<usize> {
+        (0..shape.len()).map(|axis| self.length(axis, shape)).collect()
+    }
+
+    /// What is left of a tensor.
+    pub fn select(&self, tensor: &Tensor) -> Result<Tensor, TensorError> {
+        let mut tensor = tensor.clone();
+        for (axis, kept) in self.0.iter().enumerate() {
+            if let Some(kept) = kept {
+                tensor = tensor.select(axis, kept)?;
+            }
+        }
+        Ok(tensor)
     }
 }
 

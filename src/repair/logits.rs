@@ -26,7 +26,7 @@ use crate::axes::{Axes, KeepSets, Kept, Shape, Var};
 use crate::contraction::{Contraction, View};
 use crate::ir::{NodeId, ValueId};
 use crate::ops::{self, Site};
-use crate::stats::{Probe, Samples, StatsError, rows};
+use crate::stats::{Draw, Execution, Probe, Samples, StatsError, rows};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par, Side};
 use std::cell::Cell;
@@ -66,6 +66,7 @@ pub(super) fn mixes(
     analysis: &Analysis,
     keep: &KeepSets,
     samples: &dyn Samples,
+    execution: &Execution,
     may_change: &dyn Fn(&Contraction, usize) -> bool,
 ) -> Result<Mixed, RepairError> {
     let all = Contraction::every(analysis);
@@ -77,14 +78,14 @@ pub(super) fn mixes(
     let values: BTreeSet<ValueId> = sources.iter().flat_map(|s| s.ends.iter().map(|e| e.0)).collect();
     let values: Vec<ValueId> = values.into_iter().collect();
     // A model that can't be run with other weights is left as it is.
-    let Ok(trace) = Trace::new(analysis, &sources, &values, &feed) else { return Ok((vec![], told)) };
+    let Ok(trace) = Trace::new(analysis, execution, &sources, &values, &feed) else { return Ok((vec![], told)) };
     let mut found: Vec<(Product, [Heads; 2])> = vec![];
     for product in products {
         if let Some(heads) = product.heads(&trace, &sources) {
             found.push((product, heads));
         }
     }
-    let moments = measure(analysis, &found, samples)?;
+    let moments = measure(analysis, &found, samples, execution)?;
     for ((product, heads), moments) in found.iter().zip(&moments) {
         let row = product.rewrite(analysis, keep, &trace, &sources, heads, moments, &mut mixes);
         told.extend(row.map(|row| (product.node, row)));
@@ -347,6 +348,7 @@ fn measure(
     analysis: &Analysis,
     found: &[(Product, [Heads; 2])],
     samples: &dyn Samples,
+    execution: &Execution,
 ) -> Result<Vec<[Vec<Mat<f64>>; 2]>, RepairError> {
     let empty = |(p, heads): &(Product, [Heads; 2])| {
         let d = p.operands[0].view.length;
@@ -357,13 +359,13 @@ fn measure(
         return Ok(out);
     }
     let values: Vec<ValueId> = found.iter().flat_map(|(p, _)| p.operands.iter().map(|o| o.value)).collect();
-    let mut probe = Probe::new(&analysis.model, &values)?;
+    let mut probe = Probe::new(&execution.setup, &analysis.model, &values)?;
     for feed in samples.feeds() {
         let read = probe.run(&feed.map_err(StatsError::Feed)?)?;
         for ((product, heads), moments) in found.iter().zip(&mut out) {
             for side in [0, 1] {
                 let o = &product.operands[side];
-                let x = rows(&read[&o.value], o.axis, o.view, usize::MAX).map_err(|e| probe.failed(o.value, e))?;
+                let x = rows(&read[&o.value], o.axis, o.view, Draw::ALL).map_err(|e| probe.failed(o.value, e))?;
                 add(&x, &heads[side], &mut moments[side]);
             }
         }
@@ -372,10 +374,10 @@ fn measure(
 }
 
 /// Adds rows to the moments of their heads.
-fn add(x: &Mat<f64>, heads: &Heads, moments: &mut [Mat<f64>]) {
+fn add(x: &Mat<f32>, heads: &Heads, moments: &mut [Mat<f64>]) {
     for (head, moments) in moments.iter_mut().enumerate() {
         let mine: Vec<usize> = (0..x.nrows()).filter(|&r| heads.of.get(r) == Some(&head)).collect();
-        let block = Mat::from_fn(mine.len(), x.ncols(), |r, k| x[(mine[r], k)]);
+        let block = Mat::from_fn(mine.len(), x.ncols(), |r, k| f64::from(x[(mine[r], k)]));
         matmul(moments.as_mut(), Accum::Add, block.transpose(), block.as_ref(), 1.0, Par::Seq);
     }
 }

@@ -15,6 +15,13 @@ pub(super) struct Merge {
     pub slot: u16,
 }
 
+impl Merge {
+    /// The other operand, in the original or in a model made of it.
+    pub fn beside(&self, graph: &Graph) -> Option<ValueId> {
+        graph.operand(self.node, usize::from(self.slot))
+    }
+}
+
 /// How many calls are followed at most.
 const STEPS: usize = 4;
 

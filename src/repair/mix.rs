@@ -9,6 +9,7 @@ use crate::axes::{KeepSets, Kept};
 use crate::contraction::{self, Contraction};
 use crate::ir::{DType, Model, Tensor, TensorError, ValueId};
 use crate::ops::Bias;
+use faer::Mat;
 
 /// What each output that is left is made of.
 #[derive(Clone, Debug)]
@@ -35,6 +36,15 @@ impl Mix {
     /// The weight's name in the input file.
     pub fn weight(&self, analysis: &Analysis) -> String {
         super::name(analysis, self.contraction.weight)
+    }
+
+    /// The combinations of columns of the original's outputs.
+    pub fn columns(&self, then: &Mat<f32>) -> Mat<f32> {
+        Mat::from_fn(self.parts.len(), then.ncols(), |o, r| {
+            let (parts, shift) = &self.parts[o];
+            let sum: f64 = parts.iter().map(|&(k, factor)| factor * f64::from(then[(k, r)])).sum();
+            (sum + shift) as f32
+        })
     }
 
     /// The combinations along an axis of a tensor that has the original's outputs there.

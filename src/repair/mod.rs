@@ -12,8 +12,9 @@
 //! **Repair** (`src/repair/`) writes `W' = W B` and adds `W s`, where `B y + s` is the best affine prediction of what was
 //! read before from what is read now (`fit.rs`). The ridge is chosen on held-out halves of the samples, by the error that
 //! matters to the outputs (`WᵀW`). It runs on the original's statistics for all contractions. Then, stage by stage in topological
-//! order, the outputs themselves are fitted in the pruned model as it is by then (`direct.rs`); there are as many stages as
-//! the model's size allows. Where a constant can be added is a function of a rule (`bias`); operators that are more than a
+//! order, the outputs themselves are fitted in the pruned model as it is by then (`direct.rs`). A stage is a contraction, or
+//! several that do not depend on one another (`stages.rs`). Both models are carried along: what is live between two stages is
+//! kept for each sample ([`Frontier`]), so all stages together run each model about once. Where a constant can be added is a function of a rule (`bias`); operators that are more than a
 //! sum (an activation fused into them) say that there is no such place, and are left alone. So are weights that several
 //! calls share. Every call that lost units of a sum and was not refitted is reported with the reason (`contraction::Obstacle`,
 //! `left.rs`).
@@ -36,6 +37,7 @@ mod merge;
 mod mix;
 mod rematch;
 mod stage;
+mod stages;
 mod store;
 #[cfg(test)]
 mod store_tests;
@@ -51,14 +53,18 @@ use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::contraction::{self, Contraction, Obstacle, Shared, View};
 use crate::ir::{DType, Graph, Model, NodeId, Tensor, TensorError, ValueId};
-use crate::stats::{self, Moments, Samples, Stats, StatsError};
+use crate::stats::{Execution, Frontier, Moments, Samples, Shelf, Stats, StatsError, Times};
 use candidates::Candidate;
 use faer::Mat;
 use fit::{Affine, Fitted, Pair};
 use layout::Layout;
+use merge::{Merge, merge};
 use mix::Mix;
 use serde::Serialize;
+use stage::{Carried, Sides};
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 use write::BiasAt;
 
 /// What was done to a contraction.
@@ -108,6 +114,21 @@ pub struct Repairs {
     nodes: HashSet<NodeId>,
     /// Why others that lost units were not.
     obstacles: HashMap<NodeId, Obstacle>,
+    pub costs: Costs,
+}
+
+/// What a repair took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Costs {
+    /// Running both models.
+    pub runs: Times,
+    /// Finding and writing weights.
+    pub solving: Duration,
+    /// All of it; what is neither running nor solving is sums.
+    pub whole: Duration,
+    /// How many bytes of activations were kept at most: in memory, and in a temporary file.
+    pub in_memory: u64,
+    pub in_file: u64,
 }
 
 impl Repairs {
@@ -142,6 +163,10 @@ pub(crate) struct Task {
     bias: Option<BiasAt>,
     /// What makes a fit of the outputs possible, where it is, and not too long.
     layout: Option<Layout>,
+    /// The sum that its result ends in.
+    merge: Option<Merge>,
+    /// What its outputs were in the original, where it ends a branch.
+    then: Option<rematch::Lines>,
     /// What its outputs are made of, where they are not a choice of the original's.
     mix: Option<Mix>,
 }
@@ -173,51 +198,71 @@ impl Task {
     }
 }
 
-/// How many multiply-accumulates the stages may take, which bounds their number: few for large models and many samples.
-const WORK: u64 = 4_000_000_000_000;
-
-/// How often a step of `rematch-statistics` runs the samples, at most.
-const REMATCH_RUNS: u64 = 8;
-
-/// Refits a pruned model, of which `analysis` is the original. `work` is what a run of all samples costs, in
-/// multiply-accumulates.
+/// Refits a pruned model, of which `analysis` is the original.
 pub fn repair(
     analysis: &Analysis,
     keep: &KeepSets,
     stats: &Stats,
     samples: &dyn Samples,
-    work: u64,
+    execution: &Execution,
     model: &mut Model,
     done: &dyn Fn(),
 ) -> Result<Repairs, RepairError> {
+    let start = Instant::now();
     let (mut tasks, obstacles) = tasks(analysis, keep)?;
     let mut found = Repairs { obstacles, ..Repairs::default() };
     // What the weights imply is no sample of anything.
     let sampled = samples.count() > 0;
     if sampled {
-        mix(analysis, keep, samples, &mut tasks, model)?.into_iter().for_each(|(node, row)| found.add(node, row));
+        let mixed = mix(analysis, keep, samples, execution, &mut tasks, model)?;
+        mixed.into_iter().for_each(|(node, row)| found.add(node, row));
     }
+    let solving = Instant::now();
     for task in tasks.iter_mut().filter(|t| t.cut) {
         task.first(analysis, keep, stats, sampled, model, &mut found)?;
     }
+    found.costs.solving = solving.elapsed();
     tasks.retain(|t| !found.obstacles.contains_key(&t.contraction.node));
-    if !sampled {
-        return Ok(found);
+    if sampled {
+        tasks.iter_mut().filter(|t| t.patch() > LONGEST).for_each(|t| t.layout = None);
+        tasks.retain(|t| t.cut || t.layout.is_some());
+        let sides = Sides { analysis, keep, samples: samples.count(), done };
+        carry(&sides, samples, execution, &mut tasks, model, &mut found)?;
     }
-    limit_work(&mut tasks, samples.count());
-    let stages = usize::try_from(WORK / work.max(1)).unwrap_or(usize::MAX).clamp(1, 64).min(tasks.len().max(1));
-    let length = tasks.len().div_ceil(stages).max(1);
-    let sides = stage::Sides { analysis, keep, samples, done };
-    for stage in tasks.chunks_mut(length) {
-        limit_memory(stage);
-        found.nodes.extend(stage::run(&sides, stage, model)?);
-    }
-    // A step of it runs the samples several times.
-    let steps = usize::try_from(WORK / work.max(1) / REMATCH_RUNS).unwrap_or(usize::MAX).min(stages);
-    if steps > 0 {
-        found.done.extend(rematch::run(&sides, &tasks, steps, model)?);
-    }
+    found.costs.whole = start.elapsed();
     Ok(found)
+}
+
+/// Carries both models through all stages.
+fn carry(
+    sides: &Sides,
+    samples: &dyn Samples,
+    execution: &Execution,
+    tasks: &mut [Task],
+    model: &mut Model,
+    found: &mut Repairs,
+) -> Result<(), RepairError> {
+    let shelf = RefCell::new(Shelf::new(execution.memory));
+    let frontier = || Frontier::new(&execution.setup, samples, &shelf);
+    let mut carried = Carried { original: frontier(), pruned: frontier() };
+    let rematches = tasks.iter().any(Task::is_end);
+    let outputs = if rematches { rematch::outputs(&sides.analysis.model) } else { vec![] };
+    let mut rest = &mut *tasks;
+    for length in stages::lengths(sides.analysis, rest) {
+        let (stage, later) = rest.split_at_mut(length);
+        let (changed, solving) = stage::run(sides, &mut carried, (&mut *stage, &*later), &outputs, model)?;
+        found.nodes.extend(changed);
+        found.costs.solving += solving;
+        rest = later;
+    }
+    if rematches {
+        found.costs.runs.add(carried.pruned.times());
+        carried.pruned = frontier();
+        found.done.extend(rematch::run(sides, &mut carried, tasks, model)?);
+    }
+    [carried.original.times(), carried.pruned.times()].into_iter().for_each(|t| found.costs.runs.add(t));
+    (found.costs.in_memory, found.costs.in_file) = (shelf.borrow().most(), shelf.borrow().in_file());
+    Ok(())
 }
 
 /// Rewrites what products of two computed tensors are made of; tells how each product fared.
@@ -225,6 +270,7 @@ fn mix(
     analysis: &Analysis,
     keep: &KeepSets,
     samples: &dyn Samples,
+    execution: &Execution,
     tasks: &mut [Task],
     model: &mut Model,
 ) -> Result<Vec<(NodeId, Repaired)>, RepairError> {
@@ -235,7 +281,7 @@ fn mix(
         let is_own = constant.and_then(|c| analysis.model.graph.constant(c)).is_some_and(|w| !shared.is(w));
         is_own && (cut.contains(&c.node) || mix::is_whole(analysis, keep, c, row))
     };
-    let (mixes, found) = logits::mixes(analysis, keep, samples, &may_change)?;
+    let (mixes, found) = logits::mixes(analysis, keep, samples, execution, &may_change)?;
     for mix in mixes {
         let bias = mix::write(analysis, keep, &mix, model).ok_or_else(|| RepairError::Lost(mix.weight(analysis)))?;
         if let Some(task) = tasks.iter_mut().find(|t| t.contraction.node == mix.contraction.node) {
@@ -246,37 +292,8 @@ fn mix(
     Ok(found)
 }
 
-/// How many multiply-accumulates the moments of patches may take in all.
-const PATCH_WORK: u64 = 1_500_000_000_000;
-
-/// How many numbers the moments of patches may be at a time.
-const PATCH_NUMBERS: usize = 1 << 27;
-
 /// The longest patch.
 const LONGEST: usize = 5000;
-
-/// Drops the layouts of the longest patches where the work would be too much, and tasks that have nothing to fit then.
-fn limit_work(tasks: &mut Vec<Task>, samples: u64) {
-    let mut order: Vec<usize> = (0..tasks.len()).collect();
-    order.sort_by_key(|&i| tasks[i].patch());
-    let mut work = 0;
-    for task in order {
-        let (task, rows) = (&mut tasks[task], samples * stats::ROWS_PER_SAMPLE as u64);
-        work += rows * task.moments() as u64;
-        if task.patch() > LONGEST || work > PATCH_WORK {
-            task.layout = None;
-        }
-    }
-    tasks.retain(|t| t.cut || t.layout.is_some());
-}
-
-/// Drops the layouts of a stage's longest patches while all together are too many numbers.
-fn limit_memory(stage: &mut [Task]) {
-    while stage.iter().map(|t| 2 * t.moments()).sum::<usize>() > PATCH_NUMBERS {
-        let Some(longest) = stage.iter_mut().max_by_key(|t| t.moments()) else { return };
-        longest.layout = None;
-    }
-}
 
 /// The contractions over cut axes whose weights may be changed; and of calls that lost units, why theirs may not be.
 fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<(Vec<Task>, HashMap<NodeId, Obstacle>), RepairError> {
@@ -323,8 +340,9 @@ fn tasks(analysis: &Analysis, keep: &KeepSets) -> Result<(Vec<Task>, HashMap<Nod
             importance = (0..contraction.groups).map(block).collect();
         }
         let layout = Layout::of(analysis, &contraction, &tensor.shape);
-        let node = call.label().to_owned();
-        tasks.push(Task { contraction, kept: groups, cut, node, weight, importance, bias: None, layout, mix: None });
+        let merge = layout.as_ref().and_then(|_| merge(analysis, contraction.node));
+        let (node, kept, bias, mix, then) = (call.label().to_owned(), groups, None, None, None);
+        tasks.push(Task { contraction, kept, cut, node, weight, importance, bias, layout, merge, then, mix });
     }
     Ok((tasks, obstacles))
 }

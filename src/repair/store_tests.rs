@@ -8,7 +8,8 @@ use crate::contraction::Obstacle;
 use crate::cost::OpenDims;
 use crate::feed::Feed;
 use crate::ir::{self, DType, Model, Tensor, Use};
-use crate::stats::{Measured, Probe};
+use crate::oracle::Setup;
+use crate::stats::{Execution, Measured, Probe};
 
 /// Made-up numbers; the shape is told by the hash.
 fn numbers(hash: u64) -> Option<Tensor> {
@@ -124,7 +125,7 @@ fn feeds(first: usize) -> Vec<Feed> {
 
 fn ran(model: &Model) -> Vec<f64> {
     let result = model.graph.values_by_name()["y"];
-    let mut probe = Probe::new(model, &[result]).unwrap();
+    let mut probe = Probe::new(&Setup::default(), model, &[result]).unwrap();
     feeds(50).iter().flat_map(|f| probe.run(f).unwrap()[&result].to_f64().unwrap()).collect()
 }
 
@@ -151,8 +152,9 @@ fn repaired(second: &str) -> (f64, f64, Repairs, Vec<String>) {
         square(&|i| now[i] - whole[i]) / square(&|i| whole[i])
     };
     let before = off(&model);
-    let measured = Measured::new(&analysis, &feeds(1), &|| ()).unwrap();
-    let repairs = repair(&analysis, &keep, &measured.stats, &feeds(1), 1, &mut model, &|| ()).unwrap();
+    let execution = Execution::default();
+    let measured = Measured::new(&analysis, &feeds(1), &execution, &|| ()).unwrap();
+    let repairs = repair(&analysis, &keep, &measured.stats, &feeds(1), &execution, &mut model, &|| ()).unwrap();
     let left = unrepaired(&analysis, &keep, &repairs, &OpenDims::default());
     let left = left.into_iter().map(|u| format!("{} {}: {}", u.node, u.macs, u.why)).collect();
     (before, off(&model), repairs, left)

@@ -2,7 +2,7 @@
 
 use super::{
     candidates::candidates,
-    layout::{Layout, Numbers},
+    layout::{Layout, Left, Numbers},
     merge::merge,
     repair, stage,
 };
@@ -12,7 +12,8 @@ use crate::axes::KeepSets;
 use crate::contraction::Contraction;
 use crate::feed::Feed;
 use crate::ir::{self, Model, Tensor, ValueId};
-use crate::stats::{Measured, Probe};
+use crate::oracle::Setup;
+use crate::stats::{Draw, Execution, Floats, Measured, Probe};
 
 fn model(text: &str) -> Model {
     let shapes: [(u64, &[usize]); 8] = [
@@ -42,18 +43,21 @@ fn holds(shape: &[usize], text: &str) -> Option<bool> {
     let result = ValueId { node: c.node, port: 0 };
     let count: usize = shape.iter().product();
     let x = Tensor::from_f32(shape.to_vec(), &(0..count).map(|i| ((i * 5 + 1) % 13) as f32 - 6.0).collect::<Vec<_>>());
-    let mut values =
-        Probe::new(&analysis.model, &[c.data, result]).unwrap().run(&Feed::new(vec![("x".to_owned(), x)])).unwrap();
+    let setup = Setup::default();
+    let mut values = Probe::new(&setup, &analysis.model, &[c.data, result])
+        .unwrap()
+        .run(&Feed::new(vec![("x".to_owned(), x)]))
+        .unwrap();
     let (data, now) = (values.remove(&c.data).unwrap(), values.remove(&result).unwrap());
-    let (data, now) = (Numbers::of(&data).unwrap(), Numbers::of(&now).unwrap());
+    let (data, now) = (Floats::of(&data).unwrap(), Floats::of(&now).unwrap());
     let weight = Numbers::of(weight).unwrap();
-    let positions = layout.positions(&now.shape, 1000);
+    let positions = layout.positions(now.shape, Draw::ALL);
     let outputs = now.shape[layout.output] / c.groups;
+    let places = layout.places(data.shape, &weight.shape, &positions);
+    let now = layout.outputs(&now, &Left::default(), &positions);
     Some((0..c.groups).all(|g| {
         let range = g * outputs..(g + 1) * outputs;
-        let patches = layout.patches(&data, &weight.shape, g, &positions);
-        let now = layout.outputs(&now, &positions, range.clone());
-        stage::computes(&layout, &patches, &weight, range, &now)
+        stage::computes(&layout, &places.patches(&data, g), &weight, range, now.as_ref())
     }))
 }
 
@@ -182,8 +186,9 @@ fn a_branch_around_which_the_input_goes_is_refitted() {
         Feed::new(vec![("x".to_owned(), Tensor::from_f32(vec![8, 4], &numbers))])
     };
     let samples: Vec<Feed> = (1..7).map(feed).collect();
-    let measured = Measured::new(&analysis, &samples, &|| ()).unwrap();
-    let repaired = repair(&analysis, &keep, &measured.stats, &samples, 1, &mut model, &|| ()).unwrap().done;
+    let execution = Execution::default();
+    let measured = Measured::new(&analysis, &samples, &execution, &|| ()).unwrap();
+    let repaired = repair(&analysis, &keep, &measured.stats, &samples, &execution, &mut model, &|| ()).unwrap().done;
     assert!(repaired.len() == 1 && repaired[0].after < repaired[0].before, "{repaired:?}");
 }
 
@@ -218,8 +223,10 @@ fn the_input_weights_of_a_recurrence_are_refitted() {
         let mut model = apply::apply(&analysis, &keep).unwrap().model;
         let before = ran(&analysis.model);
         let dropped = apart(&before, &ran(&model));
-        let measured = Measured::new(&analysis, &feeds(), &|| ()).unwrap();
-        let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut model, &|| ()).unwrap().done;
+        let measured = Measured::new(&analysis, &feeds(), &Execution::default(), &|| ()).unwrap();
+        let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), &Execution::default(), &mut model, &|| ())
+            .unwrap()
+            .done;
         assert_eq!(repaired.len(), 1, "{bias}");
         let after = apart(&before, &ran(&model));
         assert!(dropped > 0.05 && after < 0.02 * dropped, "{bias}: {dropped} {after}");
@@ -237,7 +244,7 @@ fn feeds() -> Vec<Feed> {
 fn ran(model: &Model) -> Vec<f64> {
     let graph = &model.graph;
     let result = graph.values_by_name()["y"];
-    let mut probe = Probe::new(model, &[result]).unwrap();
+    let mut probe = Probe::new(&Setup::default(), model, &[result]).unwrap();
     feeds().iter().flat_map(|f| probe.run(f).unwrap()[&result].to_f64().unwrap()).collect()
 }
 
@@ -288,8 +295,9 @@ fn queries_and_keys_are_written_in_fewer_dimensions() {
     let (analysis, keep, mut model) = cut_logits("q1 = Identity(q0)\n k1 = Transpose<perm=[0,1,3,2]>(k0)", "Add(p, b)");
     let before = ran(&analysis.model);
     let dropped = apart(&before, &ran(&model));
-    let measured = Measured::new(&analysis, &feeds(), &|| ()).unwrap();
-    let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut model, &|| ()).unwrap().done;
+    let measured = Measured::new(&analysis, &feeds(), &Execution::default(), &|| ()).unwrap();
+    let repaired =
+        repair(&analysis, &keep, &measured.stats, &feeds(), &Execution::default(), &mut model, &|| ()).unwrap().done;
     assert!(repaired.len() == 1 && repaired[0].before > 0.01 && repaired[0].after < 1e-6, "{repaired:?}");
     // Heads of three dimensions that lie in a plane lose nothing by having two.
     let after = apart(&before, &ran(&model));
@@ -305,8 +313,10 @@ fn queries_that_an_activation_changes_are_left_alone() {
     {
         let (analysis, keep, model) = cut_logits(&format!("{middle}\n {keys}"), bias);
         let mut repaired = model.clone();
-        let measured = Measured::new(&analysis, &feeds(), &|| ()).unwrap();
-        let told = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut repaired, &|| ()).unwrap().done;
+        let measured = Measured::new(&analysis, &feeds(), &Execution::default(), &|| ()).unwrap();
+        let told = repair(&analysis, &keep, &measured.stats, &feeds(), &Execution::default(), &mut repaired, &|| ())
+            .unwrap()
+            .done;
         assert!(told.is_empty(), "{middle}");
         assert_eq!(ran(&repaired), ran(&model), "{middle}");
     }
@@ -339,7 +349,8 @@ fn heads_of_queries_that_share_keys_are_rewritten_together() {
     let dims = analysis.groups.free().find(|g| g.size == 3).unwrap();
     keep.keep(dims.leaf, vec![1, 2]);
     let mut model = apply::apply(&analysis, &keep).unwrap().model;
-    let measured = Measured::new(&analysis, &feeds(), &|| ()).unwrap();
-    let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), 1, &mut model, &|| ()).unwrap().done;
+    let measured = Measured::new(&analysis, &feeds(), &Execution::default(), &|| ()).unwrap();
+    let repaired =
+        repair(&analysis, &keep, &measured.stats, &feeds(), &Execution::default(), &mut model, &|| ()).unwrap().done;
     assert!(repaired.len() == 1 && repaired[0].before > 0.01 && repaired[0].after < 1e-6, "{repaired:?}");
 }

@@ -12,7 +12,7 @@ use crate::contraction::{self, Contraction, View};
 use crate::feed::Feed;
 use crate::ir::{DType, Model, Tensor, Use, ValueId};
 use crate::passes::new_constant;
-use crate::stats::{Probe, StatsError, rows};
+use crate::stats::{Draw, Execution, Probe, StatsError, rows};
 use faer::Mat;
 use std::collections::BTreeMap;
 
@@ -97,14 +97,20 @@ fn tag(run: usize, output: usize) -> f64 {
 
 impl Trace {
     /// Runs a model with numbered outputs of these calls, and keeps these values.
-    pub fn new(analysis: &Analysis, sources: &[Source], values: &[ValueId], feed: &Feed) -> Result<Trace, StatsError> {
+    pub fn new(
+        analysis: &Analysis,
+        execution: &Execution,
+        sources: &[Source],
+        values: &[ValueId],
+        feed: &Feed,
+    ) -> Result<Trace, StatsError> {
         let run = |run: usize| -> Result<BTreeMap<ValueId, Tensor>, StatsError> {
             let model = tagged(analysis, sources, run).ok_or(StatsError::Empty)?;
             // A bias behind a call took over its result's name.
             let named = model.graph.values_by_name();
             let present = |v: &ValueId| named.get(analysis.model.graph.value_name(*v)).copied();
             let now: Vec<ValueId> = values.iter().filter_map(present).collect();
-            let mut found = Probe::new(&model, &now)?.run(feed)?;
+            let mut found = Probe::new(&execution.setup, &model, &now)?.run(feed)?;
             Ok(values.iter().filter_map(|v| Some((*v, found.remove(&present(v)?)?))).collect())
         };
         Ok(Trace([run(0)?, run(1)?, run(2)?, run(3)?, run(4)?]))
@@ -113,15 +119,16 @@ impl Trace {
     /// The outputs along a view of an axis, a row for each other position; `None` where what stands there is made of
     /// them in another way.
     pub fn rows(&self, value: ValueId, axis: usize, view: View) -> Option<Vec<Vec<Place>>> {
-        let read = |run: usize| rows(self.0[run].get(&value)?, axis, view, usize::MAX).ok();
+        let read = |run: usize| rows(self.0[run].get(&value)?, axis, view, Draw::ALL).ok();
         let [zero, one, place, check, negative] = [read(0)?, read(1)?, read(2)?, read(3)?, read(4)?];
         let at = |r: usize, k: usize| {
-            let (constant, factor) = (zero[(r, k)], one[(r, k)] - zero[(r, k)]);
-            let output = ((place[(r, k)] - constant) / factor).round() - 1.0;
+            let number = |m: &Mat<f32>| f64::from(m[(r, k)]);
+            let (constant, factor) = (number(&zero), number(&one) - number(&zero));
+            let output = ((number(&place) - constant) / factor).round() - 1.0;
             let found = Place { output: output.max(0.0) as usize, factor, constant };
-            let is = |m: &Mat<f64>, run: usize| {
+            let is = |m: &Mat<f32>, run: usize| {
                 let expected = constant + factor * tag(run, found.output);
-                (m[(r, k)] - expected).abs() <= 1e-4 * (factor.abs() + expected.abs())
+                (number(m) - expected).abs() <= 1e-4 * (factor.abs() + expected.abs())
             };
             let is_all = is(&place, 2) && is(&check, 3) && is(&negative, 4);
             (factor != 0.0 && output >= 0.0 && is_all).then_some(found)

@@ -31,7 +31,7 @@ fn scores(text: &str, formula: &str, rows: &[[f64; 3]]) -> Vec<f64> {
     let contractions = Contraction::all(&analysis);
     let mut stats = Stats::default();
     if let Some(last) = contractions.last().filter(|_| !rows.is_empty()) {
-        stats.add(last, &Mat::from_fn(rows.len(), 3, |t, k| rows[t][k]), Half::First);
+        stats.add(last, &Mat::from_fn(rows.len(), 3, |t, k| rows[t][k] as f32), Half::First);
     }
     let measured = Measured { contractions, stats, few: vec![] };
     let context = Context { analysis: &analysis, seed: 0, measured: Some(&measured), gradients: None };

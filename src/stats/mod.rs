@@ -12,22 +12,29 @@
 //! moments along the contracted axis, as running sums in double precision; no activation outlives its batch. A long axis
 //! that is a product (a flattened image) is looked at by its channels, and all else counts as samples.
 
+mod draw;
+mod frontier;
 mod gauss;
 mod implied;
 mod moments;
+mod runs;
+mod shelf;
 
+pub use draw::{Draw, MOST_PER_SAMPLE, rows_per_sample};
+pub use frontier::{Frontier, Goal, Leg, Mark};
 pub use implied::Implied;
-pub use moments::{Moments, rows};
+pub use moments::{Floats, Moments, rows};
+pub use runs::{Execution, MEMORY, Probe, Times};
+pub use shelf::Shelf;
 
 use crate::analysis::Analysis;
 use crate::contraction::{Contraction, View};
 use crate::feed::{self, Feed, FeedError};
-use crate::ir::Signature;
-use crate::ir::{Model, Tensor, TensorError, ValueId};
-use crate::oracle::{OracleError, Runner};
-use crate::passes::{self, PassError};
-use crate::save::{self, SaveError};
-use crate::widen::{widened, widened_feed};
+use crate::ir::{Model, PartError, Tensor, TensorError, ValueId};
+use crate::oracle::OracleError;
+use crate::passes::PassError;
+use crate::save::SaveError;
+use draw::samples_in;
 use faer::Mat;
 use std::collections::BTreeMap;
 
@@ -131,12 +138,13 @@ pub enum StatsError {
     Pass(#[from] PassError),
     #[error("the values of `{name}`: {error}")]
     Tensor { name: String, error: TensorError },
+    #[error(transparent)]
+    Part(#[from] PartError),
+    #[error("a temporary file for activations: {0}; --memory says how many are kept in memory")]
+    Disk(std::io::Error),
     #[error("there are no samples to measure on")]
     Empty,
 }
-
-/// How many rows of a tensor count at most, for each sample in the feed: neighbouring pixels say the same.
-pub const ROWS_PER_SAMPLE: usize = 128;
 
 /// The moments along an axis, over the two halves of the samples.
 pub type Halves = [Moments; 2];
@@ -162,13 +170,14 @@ impl Stats {
         model: &Model,
         contractions: &[Contraction],
         samples: &dyn Samples,
+        execution: &Execution,
         done: &dyn Fn(),
     ) -> Result<Stats, StatsError> {
         let mut stats = Stats::default();
         let values: Vec<ValueId> = contractions.iter().map(|c| c.data).collect();
-        let mut probe = Probe::new(model, &values)?;
-        let mut any = false;
-        for feed in halved(samples) {
+        let mut probe = Probe::new(&execution.setup, model, &values)?;
+        let (mut any, count) = (false, samples.count());
+        for (at, feed) in halved(samples).enumerate() {
             let (feed, half) = feed?;
             let read = probe.run(&feed)?;
             let mut seen = std::collections::BTreeSet::new();
@@ -177,8 +186,9 @@ impl Stats {
                 if !seen.insert(of) {
                     continue;
                 }
-                let tensor = &read[&c.data];
-                let x = rows(tensor, c.data_axis, c.view, limit(&feed));
+                let rows_of_each = rows_per_sample(c.view.length, count);
+                let draw = Draw { feed: at, rows: rows_of_each * samples_in(&feed) };
+                let x = rows(&read[&c.data], c.data_axis, c.view, draw);
                 let x = x.map_err(|error| probe.failed(c.data, error))?;
                 stats.add(c, &x, half);
             }
@@ -195,7 +205,7 @@ impl Stats {
     }
 
     /// Adds what a contraction reads of one feed, a row for each sample.
-    pub(crate) fn add(&mut self, contraction: &Contraction, x: &Mat<f64>, half: Half) {
+    pub(crate) fn add(&mut self, contraction: &Contraction, x: &Mat<f32>, half: Half) {
         let of = key(contraction.data, contraction.data_axis, contraction.view);
         let m = x.ncols();
         let halves = self.known.entry(of).or_insert_with(|| [Moments::new(m, m), Moments::new(m, m)]);
@@ -238,61 +248,18 @@ const FEW: usize = 2;
 
 impl Measured {
     /// Runs the analyzed model on samples. `done` is told of every feed.
-    pub fn new(analysis: &Analysis, samples: &dyn Samples, done: &dyn Fn()) -> Result<Measured, StatsError> {
+    pub fn new(
+        analysis: &Analysis,
+        samples: &dyn Samples,
+        execution: &Execution,
+        done: &dyn Fn(),
+    ) -> Result<Measured, StatsError> {
         let contractions = Contraction::all(analysis);
         let stats = match contractions.is_empty() {
             true => Stats::default(),
-            false => Stats::measure(&analysis.model, &contractions, samples, done)?,
+            false => Stats::measure(&analysis.model, &contractions, samples, execution, done)?,
         };
         let few = samples.feeds().take(FEW).collect::<Result<_, _>>()?;
         Ok(Measured { contractions, stats, few })
-    }
-}
-
-/// How many rows of a tensor count for this feed.
-pub fn limit(feed: &Feed) -> usize {
-    ROWS_PER_SAMPLE * samples_in(feed)
-}
-
-/// How many samples a feed has: the longest first axis of an input.
-fn samples_in(feed: &Feed) -> usize {
-    feed.iter().filter_map(|(_, t)| t.shape.first()).max().copied().unwrap_or(1).max(1)
-}
-
-/// A model that returns inner values.
-pub struct Probe {
-    bytes: Vec<u8>,
-    names: BTreeMap<ValueId, String>,
-    /// For feeds of the last signature.
-    runner: Option<(Vec<Signature>, Runner)>,
-}
-
-impl Probe {
-    /// For these values of a model.
-    pub fn new(model: &Model, values: &[ValueId]) -> Result<Probe, StatsError> {
-        let names = values.iter().map(|&v| (v, model.graph.value_name(v).to_owned())).collect();
-        Ok(Probe { bytes: save::to_bytes(&widened(&passes::closed(model)?))?, names, runner: None })
-    }
-
-    /// The values on a feed, in 32 bits where they have 16. Feeds of one signature should follow one another.
-    pub fn run(&mut self, feed: &Feed) -> Result<BTreeMap<ValueId, Tensor>, StatsError> {
-        let feed = widened_feed(feed);
-        let signature = feed.signature();
-        let (_, runner) = match self.runner.take().filter(|(other, _)| *other == signature) {
-            Some(ready) => self.runner.insert(ready),
-            None => {
-                let names: Vec<String> = self.names.values().cloned().collect();
-                let runner = Runner::inside(&self.bytes, None, &signature, &names)?;
-                self.runner.insert((signature, runner))
-            }
-        };
-        let mut found: std::collections::HashMap<String, Tensor> = runner.run(&feed)?.into_iter().collect();
-        let value = |(&value, name): (&ValueId, &String)| found.remove(name).map(|tensor| (value, tensor));
-        Ok(self.names.iter().filter_map(value).collect())
-    }
-
-    /// An error of a value.
-    pub fn failed(&self, value: ValueId, error: TensorError) -> StatsError {
-        StatsError::Tensor { name: self.names.get(&value).cloned().unwrap_or_default(), error }
     }
 }

@@ -64,7 +64,7 @@ pub fn folds(
             return Err(DriveError::NoSamples);
         }
         let batches = Batches { samples: rest, batch: BATCH };
-        let measured = Arc::new(Measured::new(subject.analysis, &batches, &|| ())?);
+        let measured = Arc::new(Measured::new(subject.analysis, &batches, &subject.execution, &|| ())?);
         let gradients = Gradients::wanted(
             options.criterion.wants(),
             subject.analysis,
@@ -75,7 +75,8 @@ pub fn folds(
         )?;
         let options = Options { measured: Some(measured.clone()), gradients, ..options.clone() };
         let plan = plan::choose(subject.analysis, &options)?;
-        let repair = repairs.then(|| Repair { measured: &measured, samples: &batches, done: &|| () });
+        let (measured, samples, execution) = (&*measured, &batches, subject.execution);
+        let repair = repairs.then(|| Repair { measured, samples, execution, done: &|| () });
         let jury = Jury::new(subject.original, &left_out, task)?;
         let trial = Subject { repair, ..*subject }.tried(options.budget, plan, &jury)?;
         folds.push(Fold { samples: left_out.len(), trial });

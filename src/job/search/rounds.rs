@@ -47,7 +47,6 @@ pub struct Descended {
 pub fn rounds(subject: &Subject, options: &Options, budget: Budget, how: &Rounds) -> Result<Descended, DriveError> {
     let analysis = subject.analysis;
     let whole = cost::cost(&analysis.model, &analysis.facts, subject.open);
-    let macs = whole.macs;
     // Units that go without loss are taken over once, in the end.
     let lossless = options.lossless.clone();
     let mut options = Options { whole: options.whole.clone().or(Some(whole)), lossless: None, ..options.clone() };
@@ -64,12 +63,12 @@ pub fn rounds(subject: &Subject, options: &Options, budget: Budget, how: &Rounds
             None => next.clone(),
         };
         if let Some(tuning) = how.tuning {
-            let model = prune::cut(now, &next, macs, how.repair(subject, &options))?.model;
+            let model = prune::cut(now, &next, how.repair(subject, &options))?.model;
             let (model, told) = tuning.train(round, model)?;
             tuned.push(told);
             smaller = Some(Analysis::new(model));
         } else if round < how.count {
-            smaller = Some(Analysis::new(prune::cut(analysis, &all, macs, subject.repair)?.model));
+            smaller = Some(Analysis::new(prune::cut(analysis, &all, subject.repair)?.model));
         }
         plan = Some(all);
     }
@@ -121,7 +120,7 @@ impl Rounds<'_> {
     fn measure(&self, now: &Analysis, subject: &Subject, options: &mut Options) -> Result<(), DriveError> {
         let refits = self.tuning.is_some() && subject.repair.is_some();
         if let Some(samples) = self.samples.filter(|_| refits || options.criterion.needs_data()) {
-            options.measured = Some(Arc::new(Measured::new(now, samples, self.done)?));
+            options.measured = Some(Arc::new(Measured::new(now, samples, &subject.execution, self.done)?));
         }
         options.gradients =
             Gradients::wanted(options.criterion.wants(), now, self.samples, options.seed, options.device, self.done)?;
@@ -131,7 +130,8 @@ impl Rounds<'_> {
     /// What the cut of a round before its training is repaired by.
     fn repair<'a>(&'a self, subject: &Subject, options: &'a Options) -> Option<Repair<'a>> {
         let (measured, samples) = (options.measured.as_deref()?, self.samples?);
-        subject.repair.map(|_| Repair { measured, samples, done: self.done })
+        let (execution, done) = (subject.execution, self.done);
+        subject.repair.map(|_| Repair { measured, samples, execution, done })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::judge::{self, Figure, Judgement, Task};
 use crate::oracle::{Runner, Setup};
 use crate::plan::{Budget, Plan};
 use crate::prune::{self, Pruned, Repair};
+use crate::stats::Execution;
 use crate::verify::{self, Role};
 use serde::Serialize;
 use std::fmt;
@@ -27,6 +28,8 @@ pub struct Subject<'a> {
     pub simplify: &'a str,
     /// What results are repaired by, if they are.
     pub repair: Option<Repair<'a>>,
+    /// By what it is measured.
+    pub execution: Execution,
 }
 
 /// What became of a plan.
