@@ -1,6 +1,6 @@
 //! Arguments about calibration: samples on which statistics are measured, and whether there is a repair.
 
-use crate::job;
+use crate::job::{self, keys};
 use crate::stats::Execution;
 use clap::Args;
 
@@ -18,6 +18,9 @@ pub struct Calibration {
     #[arg(long, alias = "calib-samples", default_value_t = 256, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
+    /// How much memory activations may take while samples are run; what is more goes into a temporary file
+    #[arg(long, value_name = "BYTES", default_value = "2GB", value_parser = keys::memory)]
+    memory: u64,
     /// Do not repair: leave the weights that stay as they are
     #[arg(long)]
     no_compensate: bool,
@@ -30,7 +33,7 @@ impl From<&Calibration> for job::Calibration {
             preprocess: args.calib_preprocess.clone(),
             samples: args.samples as usize,
             repair: !args.no_compensate,
-            execution: Execution::default(),
+            execution: Execution { memory: args.memory, ..Execution::default() },
         }
     }
 }

@@ -10,6 +10,7 @@ use super::thinning::Thinning;
 use super::tuning::Tuning;
 use super::{Exit, Failure, progress, show};
 use crate::job::gates::Suite;
+use crate::job::keys::{Key, Part};
 use crate::job::{self, Done, Options, Record, keys};
 use crate::page;
 use crate::prune;
@@ -117,7 +118,13 @@ impl Args {
 /// The flags that lead to the plan, and those that the result depends on beside it.
 pub fn recorded() -> (Vec<Flag>, Vec<Flag>) {
     let flags = flags::of::<Args>();
-    (flags::among::<Choice>(&flags), flags::among::<Decisive>(&flags))
+    let among = |mut flags: Vec<Flag>, is: fn(Part) -> bool| {
+        // How much memory a run takes leads to nothing.
+        flags.retain(|f| Key::named(&f.name).is_none_or(|key| is(key.part)));
+        flags
+    };
+    let choice = among(flags::among::<Choice>(&flags), Part::is_of_choice);
+    (choice, among(flags::among::<Decisive>(&flags), Part::is_of_result))
 }
 
 impl Finish {

@@ -98,7 +98,7 @@ mod tests {
         dim=n=3 energy=40% energy-table=e.json exclude=head.* external-data=always folds=3 granularity=head,neuron \
         include=a* inexact input-range=x=0..1 inputs=i.npz iterative=4 judge=j.npz judge-labels=l.npy \
         judge-task=regression keep-bn labels=l.csv latency=30% latency-table=t.json layers=2 lossless macs=20% \
-        max-drift=0.1 max-drop=1% max-ratio=0.8 min-keep=3 nm=2:4 no-cache no-compensate no-merge no-verify params=0.7 \
+        max-drift=0.1 max-drop=1% max-ratio=0.8 memory=3MB min-keep=3 nm=2:4 no-cache no-compensate no-merge no-verify params=0.7 \
         passes=dce peak-memory=0.6 preprocess=size=9 ratio=0.25 repeats=7 round-to=8 rule=a*:ratio=0.1 runtime=ort \
         samples=9 search=5 seed=6 shape=x=1,2 size=0.9 sparsity=0.3 sparsity-method=wanda sparsity-scope=row \
         sparse-initializers task=perplexity threads=3 time-budget=2 tolerance=0.5 tune-batch=4 tune-lr=0.2 \

@@ -192,6 +192,10 @@ fn repaired(report: &Report) -> String {
             share(worst.after),
             worst.node
         );
+        if let Some(spilled) = report.repair_costs.filter(|r| r.in_file > 0) {
+            let [memory, file] = [spilled.in_memory, spilled.in_file].map(bytes);
+            _ = writeln!(out, "  activations took {memory} of memory and {file} of a temporary file (--memory)");
+        }
         let few: Vec<&Repaired> = report.refitted().filter(|r| r.lacks_samples()).collect();
         if let Some(most) = few.iter().max_by_key(|r| r.reads) {
             let text = format!(

@@ -2,6 +2,7 @@
 //!
 //! The names are those of the flags of `secateur prune`, and a test keeps both alike.
 
+use super::gates::bytes;
 use super::options::Options;
 use super::search::Promise;
 use crate::judge::Task;
@@ -207,6 +208,7 @@ pub(crate) const KEYS: &[Key] = &[
     one(Part::Choice, "max-drift", "X", |o, v| set(&mut o.choice.promise, Some(Promise::Drift(above_zero(v)?)))),
     one(Part::Choice, "max-drop", "SHARE", |o, v| set(&mut o.choice.promise, Some(Promise::Drop(share(v)?)))),
     one(Part::Choice, "max-ratio", "SHARE", |o, v| set(&mut o.choice.selection.max_ratio, share(v)?)),
+    one(Part::Neither, "memory", "BYTES", |o, v| set(&mut o.choice.selection.calibration.execution.memory, memory(v)?)),
     one(Part::Choice, "min-keep", "N", |o, v| {
         set(&mut o.choice.selection.round.min_keep, whole(v, 1, u32::MAX.into())?)
     }),
@@ -372,6 +374,12 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
     let time = seconds.filter(|s| *s >= 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
     time.ok_or_else(|| format!("`{text}` is not a number of seconds"))
+}
+
+/// How much memory, such as `2GB`.
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    let bytes = bytes(text).filter(|b| (0.0..1e18).contains(b));
+    bytes.map(|b| b as u64).ok_or_else(|| format!("`{text}` is not a number of bytes, such as 500MB or 2GB"))
 }
 
 /// A bound of a drift.

@@ -15,7 +15,7 @@ use crate::latency::{Latency, latency_in_ms};
 use crate::lossless::Certificate;
 use crate::machine::{Host, Measured, Quantity, Round, Skipped};
 use crate::plan::{Estimate, Plan};
-use crate::repair::{Repaired, Step, Unrepaired};
+use crate::repair::{Costs, Repaired, Step, Unrepaired};
 use crate::sparsity::Thinned;
 use crate::verify::Verification;
 use serde::Serialize;
@@ -69,6 +69,34 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Verdict>,
     pub stages: Vec<StageReport>,
+    /// What the repair took, where there were samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair_costs: Option<RepairReport>,
+}
+
+/// What a repair on samples took, in seconds and in bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RepairReport {
+    /// Running both models, and preparing their parts for the runtime.
+    pub running: f64,
+    pub preparing: f64,
+    /// Finding weights and writing them.
+    pub solving: f64,
+    /// All else: sums over what was measured.
+    pub summing: f64,
+    /// Activations at most, in memory and in a temporary file.
+    pub in_memory: u64,
+    pub in_file: u64,
+}
+
+impl RepairReport {
+    /// What some costs are in the report.
+    pub fn new(costs: &Costs) -> RepairReport {
+        let Costs { runs, solving, whole, in_memory, in_file } = *costs;
+        let [running, preparing, solving] = [runs.run, runs.prepare, solving].map(|t| t.as_secs_f64());
+        let summing = (whole.as_secs_f64() - running - preparing - solving).max(0.0);
+        RepairReport { running, preparing, solving, summing, in_memory, in_file }
+    }
 }
 
 /// What people look at first: one row of the table of sizes.

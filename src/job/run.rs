@@ -7,7 +7,7 @@ use super::monitor::Monitor;
 use super::options::Options;
 use super::proof::Proved;
 use super::prove::Failed;
-use super::report::{self, MachineReport, Report, Size, SparsityReport, StageReport};
+use super::report::{self, MachineReport, RepairReport, Report, Size, SparsityReport, StageReport};
 use super::samples::Calibrated;
 use super::search::Driven;
 use super::{Error, files};
@@ -195,6 +195,7 @@ impl<'a> Run<'a> {
             metrics: None,
             gates: vec![],
             stages: vec![],
+            repair_costs: pruned.costs.filter(|c| c.in_memory > 0).map(|c| RepairReport::new(&c)),
         })
     }
 

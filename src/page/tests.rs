@@ -123,6 +123,7 @@ pub(super) fn report(n: usize) -> Report {
         driven: None,
         gates: gates(),
         stages: ["load", "plan", "cut"].map(|n| StageReport { name: n.into(), seconds: 0.25 }).into(),
+        repair_costs: None,
     }
 }
 

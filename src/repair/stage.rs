@@ -14,7 +14,7 @@ use crate::ir::{Model, NodeId, Tensor, TensorError, ValueId};
 use crate::stats::{self, Draw, Floats, Frontier, Goal, Half, Mark, Moments};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// What a stage needs beside its contractions.
@@ -119,9 +119,7 @@ impl Task {
     /// The result of the contraction as the model is by now: a bias behind the call took over its name.
     pub(super) fn present(&self, analysis: &Analysis, model: &Model) -> Option<ValueId> {
         let name = analysis.model.graph.value_name(self.result());
-        let node = self.contraction.node;
-        let own = (0..model.graph.result_count(node) as u16).map(|port| ValueId { node, port });
-        let mut at = own.into_iter().find(|v| v.port == 0)?;
+        let mut at = self.result();
         while model.graph.value_name(at) != name {
             let [next] = model.graph.uses(at)[..] else { return None };
             at = ValueId { node: next.node, port: 0 };
@@ -197,9 +195,14 @@ fn measure(
     let then: Vec<ValueId> = stage.iter().flat_map(|t| t.before(analysis)).collect();
     let later: Vec<ValueId> = rest.iter().flat_map(|t| t.before(analysis)).chain(outputs.iter().copied()).collect();
     let original = Goal { wanted: &then, settled: &then, later: &later };
+    // What is behind a contraction that is still to be refitted changes, be it the other operand of a sum.
+    let mut unsettled: HashSet<NodeId> = stage.iter().chain(rest).map(|t| t.contraction.node).collect();
+    for task in stage.iter().chain(rest) {
+        super::spread(&model.graph, task.contraction.node, &mut unsettled);
+    }
     let (mut settled, mut now, mut later) = (vec![], vec![], vec![]);
     for (before, result) in stage.iter().map(|t| t.after(analysis, model)) {
-        settled.extend(&before);
+        settled.extend(before.iter().filter(|v| !unsettled.contains(&v.node)));
         now.extend(before.into_iter().chain(result));
         later.extend(result);
     }

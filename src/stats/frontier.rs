@@ -66,6 +66,17 @@ impl<'a> Frontier<'a> {
         self.times
     }
 
+    /// Whether all legs begin at the inputs.
+    pub fn restarts(&self) -> bool {
+        self.restarts
+    }
+
+    /// The names of what is live.
+    pub fn live_names(&self) -> Vec<String> {
+        let first = self.live.iter().flatten().next();
+        first.into_iter().flat_map(|(_, live)| live.keys().cloned()).collect()
+    }
+
     /// The next leg through this model, which is as it was as far as it was run.
     pub fn leg(&mut self, model: &Model, goal: &Goal) -> Result<Leg<'_, 'a>, StatsError> {
         self.towards(model, goal, true)

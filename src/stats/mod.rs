@@ -14,6 +14,8 @@
 
 mod draw;
 mod frontier;
+#[cfg(test)]
+mod frontier_tests;
 mod gauss;
 mod implied;
 mod moments;

@@ -95,7 +95,8 @@ fn percent(text: &str) -> Option<f64> {
     number(text.strip_suffix('%')?).map(|x| x / 100.0)
 }
 
-fn bytes(text: &str) -> Option<f64> {
+/// How many bytes a text such as `300KB` says.
+pub(crate) fn bytes(text: &str) -> Option<f64> {
     let text = text.to_lowercase();
     let named = BYTES.iter().find_map(|(name, scale)| number(text.strip_suffix(name)?).map(|x| x * scale));
     named.or_else(|| number(&text))

@@ -8,6 +8,7 @@ mod figures;
 mod github;
 mod junit;
 
+pub(crate) use bound::bytes;
 pub use bound::{Bound, BoundError};
 pub use figures::{Figures, Verdict};
 pub use github::annotation;
