@@ -163,17 +163,17 @@ impl Run<'_> {
 
     /// Runs the steps until nothing changes.
     ///
-    /// That it ends is by construction, whatever the passes are: it goes on only while [`burden`], a pair of
+    /// That it ends is by construction, whatever the passes are: it goes on only while [`graph_cost`], a pair of
     /// natural numbers, falls below the lowest seen so far, and patience for one round without that is all it has
     /// (a round may add nodes that the next one makes superfluous). Passes that undo each other so stop at once.
     fn fix(&mut self, steps: &[Step], model: &mut Model) -> Result<Change, PipelineError> {
         let mut total = Change::default();
-        let mut lowest = burden(&model.graph);
+        let mut lowest = graph_cost(&model.graph);
         let mut patience = true;
         loop {
             let change = self.steps(steps, model)?;
             total.0 += change.0;
-            let now = burden(&model.graph);
+            let now = graph_cost(&model.graph);
             let fell = now < lowest;
             if !change.happened() || !(fell || patience) {
                 return Ok(total);
@@ -220,7 +220,7 @@ impl Run<'_> {
 }
 
 /// What `fix` wants less of: operands that are computed at run time, then nodes.
-fn burden(graph: &Graph) -> (usize, usize) {
+fn graph_cost(graph: &Graph) -> (usize, usize) {
     let computed = |n| graph.operands(n).into_iter().flatten().filter(|v| graph.constant(v.node).is_none()).count();
     let calls = graph.calls();
     (calls.into_iter().map(computed).sum(), graph.len())

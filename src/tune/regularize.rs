@@ -236,7 +236,7 @@ fn scales(model: &Model, facts: &Facts, variables: &[Variable]) -> Vec<usize> {
         let Some(call) = model.graph.call(node) else { continue };
         let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
-        if (ops::rule_of(model, call).statistics)(&site).is_some() {
+        if (ops::rule_of(model, call).operands.statistics)(&site).is_some() {
             let slots = ops::factors(model, facts, node).into_iter();
             found.extend(slots.filter_map(|slot| model.graph.operand(node, slot.into())).map(|v| v.node));
         }
