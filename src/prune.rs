@@ -307,7 +307,8 @@ fn sign_with(
     let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
     // A plan may be edited by hand and say anything; what is written must parse.
     let cut = cut.filter(|text| pruning::registry().parse(text).is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
-    let cut = if plan.budget == Budget::Lossless.to_string() { "remove-redundant".to_owned() } else { cut };
+    let cut =
+        if plan.budget.parse::<Budget>().is_ok_and(Budget::is_lossless) { "remove-redundant".to_owned() } else { cut };
     let layers = Some(plan.layers.len()).filter(|n| *n > 0).map(|n| format!("remove-layers{{count={n}}}"));
     let cut = Some(cut).filter(|_| !plan.cuts.is_empty());
     let fold = Some(FOLD.to_owned());

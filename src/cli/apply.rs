@@ -2,11 +2,10 @@
 
 use super::calibration::Calibration;
 use super::prune::{Finish, Rewriting};
-use super::{Failure, flags, progress};
-use crate::job::{self, Options, Record, Selection};
-use crate::plan::Plan;
+use super::{flags, progress};
+use crate::job::{self, Options, Record, Selection, files};
 use clap::ArgMatches;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Carry out a plan, on the model it was made for or on the same architecture with other weights
 #[derive(clap::Args)]
@@ -46,16 +45,9 @@ struct Shared {
     dims: super::source::Dims,
 }
 
-/// The plan in a file.
-pub fn plan(path: &Path) -> Result<Plan, Failure> {
-    let text = std::fs::read(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
-    serde_json::from_slice(&text)
-        .map_err(|e| Failure::new(format!("{}: not a plan: {e}", path.display())).hint("`secateur plan` writes plans"))
-}
-
 pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let options = args.options(given);
-    args.finish.tell(&job::apply_file(&args.model, plan(&args.plan)?, &options)?)
+    args.finish.tell(&job::apply_file(&args.model, files::plan(&args.plan)?, &options)?)
 }
 
 impl Args {

@@ -1,16 +1,16 @@
 //! Arguments that say what is cut, shared by `plan` and `prune`.
 
 use super::Failure;
+use super::budget::{self, BudgetArgs};
 use super::calibration::Calibration;
 use super::device::On;
-use super::driving::Driving;
 use super::machine::TableArgs;
+use super::search::SearchArgs;
 use super::source::Dims;
-use crate::job::search::Promise;
-use crate::job::{self, keys};
+use crate::job;
 use crate::lossless::Ranges;
 use crate::ops::Granularity;
-use crate::plan::{Budget, GroupRule, Round, Share};
+use crate::plan::{GroupRule, Round, Share};
 use clap::Args;
 
 /// What is cut, and how much.
@@ -21,7 +21,7 @@ pub struct Choice {
     /// Remove this many layers (residual branches), those that change the outputs least; channels go only under a budget
     /// of theirs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    #[arg(conflicts_with_all = ["max_drift", "max_drop"])]
+    #[arg(conflicts_with_all = budget::constraints())]
     layers: Option<u32>,
     /// With --ratio, cut even where that saves less than 1 % of the model and changes its outputs more than that
     #[arg(long)]
@@ -31,7 +31,7 @@ pub struct Choice {
     #[command(flatten)]
     tables: TableArgs,
     #[command(flatten)]
-    driving: Driving,
+    search: SearchArgs,
 }
 
 /// How units are chosen, whatever the budget.
@@ -73,11 +73,11 @@ pub struct How {
     #[arg(long)]
     inexact: bool,
     /// Treat units that can go without loss like all others, instead of removing them first and merging their contribution
-    #[arg(long)]
+    #[arg(id = "no-merge", long)]
     no_merge: bool,
     /// The range of the inputs, which proves more units dead or constant: `0..1`, or `NAME=0..1` for one input;
     /// may be repeated
-    #[arg(long, value_name = "[NAME=]LO..HI", conflicts_with = "no_merge", allow_hyphen_values = true)]
+    #[arg(long, value_name = "[NAME=]LO..HI", conflicts_with = "no-merge", allow_hyphen_values = true)]
     input_range: Vec<String>,
     #[command(flatten)]
     on: On,
@@ -87,76 +87,16 @@ pub struct How {
     dims: Dims,
 }
 
-/// How much is cut: one of these.
-#[derive(Args)]
-#[group(multiple = false)]
-struct BudgetArgs {
-    /// The share of units that every group loses [default: 0.5, with --layers: none]
-    #[arg(long, value_name = "SHARE")]
-    ratio: Option<Share>,
-    /// The share of multiply-accumulates to keep (`50%`)
-    #[arg(long, value_name = "SHARE")]
-    macs: Option<Share>,
-    /// The share of parameters to keep
-    #[arg(long, value_name = "SHARE")]
-    params: Option<Share>,
-    /// The share of the weights' bytes to keep
-    #[arg(long, value_name = "SHARE")]
-    size: Option<Share>,
-    /// The share of the activations' peak memory to keep
-    #[arg(long, value_name = "SHARE")]
-    peak_memory: Option<Share>,
-    /// The share of the time of a run to keep, measured on this machine, or by --latency-table
-    #[arg(long, value_name = "SHARE")]
-    latency: Option<Share>,
-    /// The share of the energy of a run to keep, by --energy-table, else as the processor reports it or an energy model
-    /// estimates it
-    #[arg(long, value_name = "SHARE")]
-    energy: Option<Share>,
-    /// Remove only units without which the model computes the same: dead, constant, unread ones, and multiples of others
-    #[arg(long, conflicts_with = "no_merge")]
-    lossless: bool,
-    /// Instead of a budget: the smallest model whose outputs drift no further from the original's on held-out samples
-    /// (relative L2, such as 0.02)
-    #[arg(long, value_name = "X", value_parser = keys::above_zero)]
-    max_drift: Option<f64>,
-    /// Instead of a budget: the smallest model that loses no more accuracy on held-out samples (1% is a point of
-    /// accuracy, or an error that is 1 % larger); needs --labels
-    #[arg(long, value_name = "SHARE")]
-    max_drop: Option<Share>,
-}
-
-impl BudgetArgs {
-    fn promise(&self) -> Option<Promise> {
-        self.max_drift.map(Promise::Drift).or(self.max_drop.map(|s| Promise::Drop(s.0)))
-    }
-
-    fn budget(&self) -> Option<Budget> {
-        let of = |share: Option<Share>, budget: fn(f64) -> Budget| share.map(|s| budget(s.0));
-        let budgets = [
-            self.lossless.then_some(Budget::Lossless),
-            of(self.ratio, Budget::Ratio),
-            of(self.macs, Budget::Macs),
-            of(self.params, Budget::Params),
-            of(self.size, Budget::Size),
-            of(self.peak_memory, Budget::PeakMemory),
-            of(self.latency, Budget::Latency),
-            of(self.energy, Budget::Energy),
-        ];
-        budgets.into_iter().flatten().next()
-    }
-}
-
 impl Choice {
     pub fn options(&self) -> Result<job::Choice, Failure> {
         Ok(job::Choice {
-            budget: self.budget.budget(),
-            promise: self.budget.promise(),
+            budget: self.budget.budget,
+            constraint: self.budget.constraint,
             layers: self.layers.map(|n| n as usize),
             allow_tiny: self.allow_tiny,
             selection: self.how.options()?,
             tables: (&self.tables).into(),
-            search: (&self.driving).into(),
+            search: (&self.search).into(),
         })
     }
 }

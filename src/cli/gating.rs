@@ -1,17 +1,14 @@
 //! Arguments about gates: the bounds, and how misses are told.
 
 use super::{Failure, show};
-use crate::job::gates::{self, Figures, Gate, Suite, Verdict};
+use crate::job::gates::{self, Figures, GATES, Gate, GateKind, Needs, Suite, Verdict};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// Bounds that a result must keep.
 #[derive(Args)]
 pub struct Gating {
-    /// A bound that the result must keep, else nothing is written and the exit code is 4; may be repeated. The bounds:
-    /// max_drift, min_accuracy and max_drop (these need --labels), min_speedup, max_latency_ms, max_size, max_nodes,
-    /// equivalence (`max_drift=0.02`, `max_size=50%`, `equivalence=true`)
-    #[arg(long = "gate", value_name = "NAME=BOUND")]
+    #[arg(long = "gate", value_name = "NAME=BOUND", help = help())]
     gates: Vec<Gate>,
     /// Write the gates' results as JUnit XML
     #[arg(long, value_name = "FILE")]
@@ -19,6 +16,16 @@ pub struct Gating {
     /// How failures are reported: as text, or as annotations of GitHub Actions
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
+}
+
+/// What help says of gates.
+fn help() -> String {
+    let names = |kinds: &mut dyn Iterator<Item = &GateKind>| kinds.map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+    let (all, labelled) = (names(&mut GATES.iter()), names(&mut GATES.iter().filter(|k| k.needs == Needs::Labels)));
+    format!(
+        "A bound that the result must keep, else nothing is written and the exit code is 4; may be repeated. The bounds: \
+         {all} (`max_drift=0.02`, `max_size=50%`, `equivalence=true`). These need --labels: {labelled}"
+    )
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

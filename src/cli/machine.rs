@@ -13,11 +13,11 @@ use std::path::PathBuf;
 pub struct TableArgs {
     /// What the model's nodes take by width, as `secateur profile` wrote it on the machine that counts; with another
     /// budget than --latency it tells which widths are worth keeping
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["energy_table", "energy"])]
+    #[arg(id = "latency-table", long, value_name = "FILE", conflicts_with = "energy-table")]
     latency_table: Option<PathBuf>,
     /// Energies: a table that `secateur profile --energy` wrote, or a model of them (JSON or TOML with `mac_pj`,
     /// `weight_byte_pj` and `activation_byte_pj`, in picojoules)
-    #[arg(long, value_name = "FILE", conflicts_with = "latency")]
+    #[arg(id = "energy-table", long, value_name = "FILE")]
     energy_table: Option<PathBuf>,
     /// Measure this machine again, instead of using what was measured before
     #[arg(long)]

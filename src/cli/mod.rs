@@ -4,6 +4,7 @@
 
 mod apply;
 mod bench;
+mod budget;
 mod build;
 mod calibration;
 mod check;
@@ -13,7 +14,6 @@ mod criteria;
 mod data;
 mod device;
 mod diff;
-mod driving;
 mod eval;
 mod explain;
 mod figures;
@@ -33,6 +33,7 @@ mod progress;
 mod prune;
 mod running;
 mod schema;
+mod search;
 mod sensitivity;
 mod show;
 mod source;

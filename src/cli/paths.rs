@@ -62,18 +62,19 @@ mod tests {
     /// Every path that a verb takes is known as one that it reads or one that it writes.
     #[test]
     fn no_path_is_forgotten() {
-        const INPUTS: [&str; 15] = [
+        const INPUTS: [&str; 16] = [
             "a",
             "b",
             "calib",
             "data",
+            "energy-table",
             "energy_table",
             "file",
             "inputs",
             "judge",
             "judge_labels",
             "labels",
-            "latency_table",
+            "latency-table",
             "model",
             "models",
             "plan",

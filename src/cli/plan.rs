@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Choose what to cut and write the plan as JSON; `apply` carries it out
 #[derive(clap::Args)]
 #[command(mut_arg("judge_labels", |a| a.alias("labels")))]
-#[command(mut_arg("tune_steps", |a| a.hide(true)), mut_arg("tune_lr", |a| a.hide(true)))]
+#[command(mut_arg("tune-steps", |a| a.hide(true)), mut_arg("tune_lr", |a| a.hide(true)))]
 #[command(mut_arg("tune_batch", |a| a.hide(true)))]
 #[command(after_help = "\
 Example:
@@ -33,9 +33,9 @@ pub struct Args {
 pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     let options = args.options(given)?;
     options.choice.check()?;
-    let Planned { plan, nothing, driven, machine } = job::plan(&source::load(&args.model)?, &options)?;
-    if let Some(driven) = &driven {
-        show::say(trials::told(driven).trim_start());
+    let Planned { plan, nothing, searched, machine } = job::plan(&source::load(&args.model)?, &options)?;
+    if let Some(searched) = &searched {
+        show::say(trials::summary(searched).trim_start());
     }
     match &args.output {
         Some(path) => show::write_json(path, &plan)?,

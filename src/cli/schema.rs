@@ -2,7 +2,7 @@
 
 use super::flags::{self, Flag, Takes};
 use super::prune::Args;
-use crate::job::gates::{KINDS, Kind};
+use crate::job::gates::{GATES, GateKind};
 use crate::job::keys::Key;
 use serde_json::{Map, Value, json};
 
@@ -69,11 +69,11 @@ fn option(flag: &Flag) -> Value {
 }
 
 fn gates() -> Value {
-    let gate = |kind: Kind| {
-        let bound = json!({ "type": ["string", "number", "boolean"], "description": kind.about() });
-        (kind.name().to_owned(), bound)
+    let gate = |kind: &GateKind| {
+        let bound = json!({ "type": ["string", "number", "boolean"], "description": kind.about });
+        (kind.name.to_owned(), bound)
     };
-    let properties: Map<String, Value> = KINDS.into_iter().map(gate).collect();
+    let properties: Map<String, Value> = GATES.iter().map(gate).collect();
     json!({
         "type": "object",
         "description": "Bounds that the result must keep",
@@ -180,7 +180,7 @@ mod tests {
         let missing: Vec<&str> =
             flags.iter().map(|f| f.name.as_str()).filter(|n| known(n) == NOT_KEYS.contains(n)).collect();
         assert!(missing.is_empty(), "neither a key nor left out on purpose, or both: {missing:?}");
-        for key in KEYS {
+        for key in KEYS.iter() {
             let flag = flags.iter().find(|f| f.name == key.name).unwrap_or_else(|| panic!("{key}: no such flag"));
             let arg = command.get_arguments().find(|a| a.get_long() == Some(key.name)).expect("an argument");
             assert_eq!(arg.to_string().trim_end_matches("..."), key.to_string());

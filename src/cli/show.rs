@@ -83,7 +83,7 @@ pub fn summary(report: &Report) -> String {
         out += &pinned(&report.pinned);
     }
     out += &report.unproved.as_ref().map_or_else(String::new, |failed| unproved(failed, report));
-    out += &report.driven.as_ref().map_or_else(String::new, trials::told);
+    out += &report.searched.as_ref().map_or_else(String::new, trials::summary);
     out += &lossless(&report.lossless);
     out += &repaired(report);
     out += &report.sparsity.as_ref().map_or_else(String::new, sparsity);

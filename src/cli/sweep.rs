@@ -2,8 +2,8 @@
 
 use super::calibration::Calibration;
 use super::choice::How;
-use super::driving::Court;
 use super::running::Seconds;
+use super::search::HeldOutArgs;
 use super::{Exit, Failure, flags, paths, progress, show};
 use crate::draw::{Chart, Line};
 use crate::job::search::POINTS;
@@ -37,7 +37,7 @@ pub struct Args {
     #[command(flatten)]
     how: How,
     #[command(flatten)]
-    court: Court,
+    held_out: HeldOutArgs,
     /// Timed runs of each model; 0 to skip timing
     #[arg(long, default_value_t = 10, value_name = "N")]
     repeats: usize,
@@ -66,7 +66,7 @@ impl Args {
                 None => self.sizes.iter().map(|s| s.0).collect(),
             },
             selection: self.how.options()?,
-            held_out: (&self.court).into(),
+            held_out: (&self.held_out).into(),
             repeats: self.repeats,
             time_budget: self.time_budget.0,
             record: flags::given(&flags::among::<Calibration>(&flags::of::<Args>()), given),

@@ -1,5 +1,6 @@
 //! Arguments that set single weights to zero.
 
+use super::budget;
 use crate::job::Zeros;
 use crate::plan::Share;
 use crate::sparsity::{Method, Pattern, Scope};
@@ -10,11 +11,11 @@ use clap::Args;
 pub struct Thinning {
     /// Set this share of the weights to zero, after any cut; tensors keep their shapes. Without a budget, nothing is
     /// cut
-    // A promise is about the model before zeros.
-    #[arg(long, value_name = "SHARE", conflicts_with_all = ["nm", "max_drift", "max_drop"])]
+    // A quality constraint is about the model before zeros.
+    #[arg(long, value_name = "SHARE", conflicts_with = "nm", conflicts_with_all = budget::constraints())]
     sparsity: Option<Share>,
     /// Leave N of every M weights along each sum (`2:4`), after any cut. Without a budget, nothing is cut
-    #[arg(long, value_name = "N:M", value_parser = Pattern::parse_ratio, conflicts_with_all = ["max_drift", "max_drop"])]
+    #[arg(long, value_name = "N:M", value_parser = Pattern::parse_ratio, conflicts_with_all = budget::constraints())]
     nm: Option<Pattern>,
     /// Among which weights --sparsity finds the smallest: row (of one sum), layer, global
     #[arg(long, value_name = "SCOPE", default_value = "layer")]

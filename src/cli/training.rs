@@ -1,14 +1,10 @@
 //! Arguments about training.
 
-use super::Failure;
 use super::device::On;
 use crate::job::keys::{number, positive};
-use crate::job::selection::check_gradients;
-use crate::job::training::hinted;
-use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, Trained, TuneError};
+use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, Trained};
 use clap::{Args, ValueEnum};
 use globset::Glob;
-use std::path::Path;
 
 /// How to train.
 #[derive(Args)]
@@ -112,12 +108,6 @@ enum LossName {
 }
 
 impl Training {
-    /// Fails where the build can't train, or not on this device.
-    pub fn check(&self) -> Result<(), Failure> {
-        check_gradients("tune")?;
-        self.on.check()
-    }
-
     /// The options that the arguments say.
     pub fn options(&self, seed: u64) -> Options {
         let optimizer = match self.optimizer {
@@ -167,11 +157,6 @@ impl Training {
             seed,
         }
     }
-}
-
-/// Why a model could not be trained, with what can be done about it.
-pub fn failure(model: &Path, error: TuneError) -> Failure {
-    hinted(&error, format!("{}: {error}", model.display())).into()
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

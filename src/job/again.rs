@@ -1,7 +1,8 @@
 //! A result that was written, compared with what its plan makes once more.
 
 use super::done::{Done, Refusal};
-use super::proof::{Checked, Proved};
+use super::check::Checked;
+use super::proof::Proved;
 use super::report::Report;
 use super::run::Run;
 use super::{Error, Options, choose, files, shortened};

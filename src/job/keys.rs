@@ -3,16 +3,17 @@
 //! The names are those of the flags of `secateur prune`, and a test keeps both alike.
 
 use super::options::Options;
-use super::search::Promise;
+use super::search::{CONSTRAINTS, ConstraintKind};
 use crate::judge::Task;
 use crate::lossless::Ranges;
-use crate::plan::{Budget, Share};
+use crate::plan::{BUDGETS, BudgetKind, Share};
 use crate::save::ExternalData;
 use crate::sparsity::{Pattern, Scope};
 use crate::{content, prune, pruning};
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// An option that may be given as text.
@@ -27,13 +28,23 @@ pub(crate) struct Key {
     /// What may be given, if that is a list.
     pub choices: &'static [&'static str],
     /// Those that may not be given beside it.
-    rivals: &'static [&'static str],
+    conflicts: &'static [&'static str],
+    /// Whether no quality constraint may be given beside it.
+    conflicts_with_constraints: bool,
     /// Those that must be given beside it.
     needs: &'static [&'static str],
     set: Set,
 }
 
-type Set = fn(&mut Options, &str) -> Result<(), String>;
+/// How an option is set.
+#[derive(Clone, Copy, Debug)]
+enum Set {
+    By(Setter),
+    Budget(&'static BudgetKind),
+    Constraint(&'static ConstraintKind),
+}
+
+type Setter = fn(&mut Options, &str) -> Result<(), String>;
 
 /// What an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,36 +78,36 @@ impl Part {
     }
 }
 
-/// Options of which one may be given.
-const BUDGETS: [&str; 10] =
-    ["energy", "latency", "lossless", "macs", "max-drift", "max-drop", "params", "peak-memory", "ratio", "size"];
-
 const TASKS: &[&str] = &["classification", "regression", "perplexity"];
-const PROMISES: &[&str] = &["max-drift", "max-drop"];
 
-const fn key(part: Part, takes: Takes, name: &'static str, value: &'static str, set: Set) -> Key {
-    Key { name, value, takes, part, choices: &[], rivals: &[], needs: &[], set }
+const fn key(part: Part, takes: Takes, name: &'static str, value: &'static str, set: Setter) -> Key {
+    let (choices, conflicts, needs, conflicts_with_constraints) = (&[], &[], &[], false);
+    Key { name, value, takes, part, choices, conflicts, conflicts_with_constraints, needs, set: Set::By(set) }
 }
 
-const fn one(part: Part, name: &'static str, value: &'static str, set: Set) -> Key {
+const fn one(part: Part, name: &'static str, value: &'static str, set: Setter) -> Key {
     key(part, Takes::One, name, value, set)
 }
 
-const fn many(part: Part, name: &'static str, value: &'static str, set: Set) -> Key {
+const fn many(part: Part, name: &'static str, value: &'static str, set: Setter) -> Key {
     key(part, Takes::Many, name, value, set)
 }
 
-const fn path(part: Part, name: &'static str, value: &'static str, set: Set) -> Key {
+const fn path(part: Part, name: &'static str, value: &'static str, set: Setter) -> Key {
     key(part, Takes::Path, name, value, set)
 }
 
-const fn switch(part: Part, name: &'static str, set: Set) -> Key {
+const fn switch(part: Part, name: &'static str, set: Setter) -> Key {
     key(part, Takes::Nothing, name, "", set)
 }
 
 impl Key {
-    const fn rivals(self, rivals: &'static [&'static str]) -> Key {
-        Key { rivals, ..self }
+    const fn conflicts(self, conflicts: &'static [&'static str]) -> Key {
+        Key { conflicts, ..self }
+    }
+
+    const fn conflicts_with_constraints(self) -> Key {
+        Key { conflicts_with_constraints: true, ..self }
     }
 
     const fn needs(self, needs: &'static [&'static str]) -> Key {
@@ -122,8 +133,12 @@ impl Key {
 
     /// Whether this option and another one may not be given together.
     pub fn excludes(&self, other: &Key) -> bool {
-        let budgets = self.name != other.name && [self, other].iter().all(|key| BUDGETS.contains(&key.name));
-        budgets || self.rivals.contains(&other.name) || other.rivals.contains(&self.name)
+        let says_how_much = |key: &Key| matches!(key.set, Set::Budget(_) | Set::Constraint(_));
+        let one_way = |a: &Key, b: &Key| {
+            a.conflicts.contains(&b.name) || a.conflicts_with_constraints && matches!(b.set, Set::Constraint(_))
+        };
+        let both = self.name != other.name && says_how_much(self) && says_how_much(other);
+        both || one_way(self, other) || one_way(other, self)
     }
 
     /// Sets it to a value; a switch has none.
@@ -132,7 +147,12 @@ impl Key {
             let choices = self.choices.join(", ");
             return Err(format!("invalid value '{value}' for '{self}' [possible values: {choices}]"));
         }
-        (self.set)(options, value).map_err(|why| format!("invalid value '{value}' for '{self}': {why}"))
+        let set = match self.set {
+            Set::By(set) => set(options, value),
+            Set::Budget(kind) => kind.budget(value).map_err(|e| e.to_string()).map(|b| options.choice.budget = Some(b)),
+            Set::Constraint(kind) => kind.constraint(value).map(|c| options.choice.constraint = Some(c)),
+        };
+        set.map_err(|why| format!("invalid value '{value}' for '{self}': {why}"))
     }
 
     /// What is recorded of a value: files by their hashes.
@@ -162,7 +182,23 @@ pub(crate) fn recorded(name: &str, is_switch: bool, is_path: bool, value: &str) 
 }
 
 /// All options of a `prune` that can be given as text, in alphabetical order.
-pub(crate) const KEYS: &[Key] = &[
+pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    let budgets = BUDGETS.iter().map(|kind| {
+        let (takes, value) = if kind.takes_share() { (Takes::One, "SHARE") } else { (Takes::Nothing, "") };
+        let key = key(Part::Choice, takes, kind.name, value, |_, _| Ok(()));
+        Key { set: Set::Budget(kind), ..key }.conflicts(kind.conflicts)
+    });
+    let constraints = CONSTRAINTS.iter().map(|kind| {
+        let key = one(Part::Choice, kind.name, kind.value(), |_, _| Ok(()));
+        Key { set: Set::Constraint(kind), ..key }
+    });
+    let mut keys: Vec<Key> = OPTIONS.iter().copied().chain(budgets).chain(constraints).collect();
+    keys.sort_by_key(|key| key.name);
+    keys
+});
+
+/// The options that are neither a budget nor a quality constraint.
+const OPTIONS: &[Key] = &[
     switch(Part::Choice, "allow-tiny", |o, _| set(&mut o.choice.allow_tiny, true)),
     many(Part::Choice, "batch-axis", "INPUT=AXIS", |o, v| {
         let (input, axis) = batch_axis(v)?;
@@ -178,8 +214,7 @@ pub(crate) const KEYS: &[Key] = &[
         let sizes = &mut o.choice.selection.sizes;
         set(sizes, sizes.clone().with(&name, size))
     }),
-    one(Part::Choice, "energy", "SHARE", |o, v| budget(o, v, Budget::Energy)),
-    path(Part::Choice, "energy-table", "FILE", |o, v| some(&mut o.choice.tables.energy, v)).rivals(&["latency"]),
+    path(Part::Choice, "energy-table", "FILE", |o, v| some(&mut o.choice.tables.energy, v)),
     many(Part::Choice, "exclude", "GLOB", |o, v| push(&mut o.choice.selection.exclude, v)),
     one(Part::Neither, "external-data", "WHEN", |o, v| {
         let Some(output) = &mut o.output else { return Ok(()) };
@@ -190,22 +225,17 @@ pub(crate) const KEYS: &[Key] = &[
     key(Part::Choice, Takes::List, "granularity", "KIND", |o, v| push(&mut o.choice.selection.granularity, v)),
     many(Part::Choice, "include", "GLOB", |o, v| push(&mut o.choice.selection.include, v)),
     switch(Part::Choice, "inexact", |o, _| set(&mut o.choice.selection.inexact, true)),
-    many(Part::Choice, "input-range", "[NAME=]LO..HI", input_range).rivals(&["no-merge"]),
+    many(Part::Choice, "input-range", "[NAME=]LO..HI", input_range).conflicts(&["no-merge"]),
     path(Part::Neither, "inputs", "SOURCE", |o, v| some(&mut o.verification.inputs, v)),
     one(Part::Choice, "iterative", "N", |o, v| count(&mut o.choice.search.rounds, v, 1)),
     path(Part::Choice, "judge", "SAMPLES", |o, v| some(&mut o.choice.search.held_out.source, v)),
     path(Part::Choice, "judge-labels", "FILE", |o, v| some(&mut o.choice.search.held_out.labels, v)),
     one(Part::Choice, "judge-task", "TASK", |o, v| set(&mut o.choice.search.held_out.task, task(v))).choices(TASKS),
-    switch(Part::Result, "keep-bn", |o, _| parsed(&mut o.simplify, prune::SIMPLIFY_KEEP_BN)).rivals(&["passes"]),
+    switch(Part::Result, "keep-bn", |o, _| parsed(&mut o.simplify, prune::SIMPLIFY_KEEP_BN)).conflicts(&["passes"]),
     path(Part::Neither, "labels", "FILE", |o, v| some(&mut o.verification.judging.labels, v)),
-    one(Part::Choice, "latency", "SHARE", |o, v| budget(o, v, Budget::Latency)),
     path(Part::Choice, "latency-table", "FILE", |o, v| some(&mut o.choice.tables.latency, v))
-        .rivals(&["energy-table", "energy"]),
-    one(Part::Choice, "layers", "N", |o, v| count(&mut o.choice.layers, v, 1)).rivals(PROMISES),
-    switch(Part::Choice, "lossless", |o, _| set(&mut o.choice.budget, Some(Budget::Lossless))).rivals(&["no-merge"]),
-    one(Part::Choice, "macs", "SHARE", |o, v| budget(o, v, Budget::Macs)),
-    one(Part::Choice, "max-drift", "X", |o, v| set(&mut o.choice.promise, Some(Promise::Drift(above_zero(v)?)))),
-    one(Part::Choice, "max-drop", "SHARE", |o, v| set(&mut o.choice.promise, Some(Promise::Drop(share(v)?)))),
+        .conflicts(&["energy-table"]),
+    one(Part::Choice, "layers", "N", |o, v| count(&mut o.choice.layers, v, 1)).conflicts_with_constraints(),
     one(Part::Choice, "max-ratio", "SHARE", |o, v| set(&mut o.choice.selection.max_ratio, share(v)?)),
     one(Part::Choice, "min-keep", "N", |o, v| {
         set(&mut o.choice.selection.round.min_keep, whole(v, 1, u32::MAX.into())?)
@@ -213,16 +243,13 @@ pub(crate) const KEYS: &[Key] = &[
     one(Part::Result, "nm", "N:M", |o, v| {
         set(&mut o.zeros.pattern, Some(Pattern::parse_ratio(v).map_err(|e| e.to_string())?))
     })
-    .rivals(PROMISES),
+    .conflicts_with_constraints(),
     switch(Part::Choice, "no-cache", |o, _| set(&mut o.choice.tables.no_cache, true)),
     switch(Part::Both, "no-compensate", |o, _| set(&mut o.choice.selection.calibration.repair, false)),
     switch(Part::Choice, "no-merge", |o, _| set(&mut o.choice.selection.lossless, None)),
     switch(Part::Neither, "no-verify", |o, _| set(&mut o.proof, false)),
-    one(Part::Choice, "params", "SHARE", |o, v| budget(o, v, Budget::Params)),
     one(Part::Result, "passes", "PIPELINE", |o, v| set(&mut o.simplify, pipeline(v)?)),
-    one(Part::Choice, "peak-memory", "SHARE", |o, v| budget(o, v, Budget::PeakMemory)),
     one(Part::Neither, "preprocess", "TEXT", |o, v| some(&mut o.verification.preprocess, v)).needs(&["inputs"]),
-    one(Part::Choice, "ratio", "SHARE", |o, v| budget(o, v, Budget::Ratio)),
     one(Part::Neither, "repeats", "N", |o, v| parsed(&mut o.verification.repeats, v)),
     one(Part::Choice, "round-to", "N", |o, v| {
         set(&mut o.choice.selection.round.multiple, whole(v, 1, u16::MAX.into())?)
@@ -232,18 +259,18 @@ pub(crate) const KEYS: &[Key] = &[
     one(Part::Both, "samples", "N", |o, v| {
         set(&mut o.choice.selection.calibration.samples, whole(v, 1, u32::MAX.into())?)
     }),
-    one(Part::Choice, "search", "N", |o, v| count(&mut o.choice.search.trials, v, 1)).rivals(&["iterative"]),
+    one(Part::Choice, "search", "N", |o, v| count(&mut o.choice.search.trials, v, 1)).conflicts(&["iterative"]),
     one(Part::Choice, "seed", "N", |o, v| parsed(&mut o.choice.selection.seed, v)),
     many(Part::Choice, "shape", "INPUT=SIZES", |o, v| {
         let (input, sizes) = shape(v)?;
         let all = &mut o.choice.selection.sizes;
         set(all, all.clone().with_shape(&input, sizes))
     }),
-    one(Part::Choice, "size", "SHARE", |o, v| budget(o, v, Budget::Size)),
     one(Part::Result, "sparsity", "SHARE", |o, v| {
         set(&mut o.zeros.pattern, Some(Pattern::Share(share(v)?, Scope::Layer)))
     })
-    .rivals(&["nm", "max-drift", "max-drop"]),
+    .conflicts(&["nm"])
+    .conflicts_with_constraints(),
     one(Part::Result, "sparsity-method", "METHOD", |o, v| some(&mut o.zeros.method, v)),
     // It comes after the share, in alphabetical order.
     one(Part::Result, "sparsity-scope", "SCOPE", |o, v| {
@@ -266,7 +293,8 @@ pub(crate) const KEYS: &[Key] = &[
     one(Part::Both, "tune-lr", "RATE", |o, v| set(&mut o.choice.search.training.rate, Some(positive(v)?)))
         .needs(&["tune-steps"]),
     one(Part::Both, "tune-steps", "K", |o, v| count(&mut o.choice.search.training.steps, v, 1))
-        .rivals(&["search", "folds", "lossless", "max-drift", "max-drop"])
+        .conflicts(&["search", "folds"])
+        .conflicts_with_constraints()
         .needs(&["iterative", "calib"]),
     one(Part::Neither, "verify-samples", "N", |o, v| set(&mut o.verification.samples, whole(v, 1, u32::MAX.into())?)),
     one(Part::Neither, "warmup", "N", |o, v| parsed(&mut o.verification.warmup, v)),
@@ -305,10 +333,6 @@ fn count(place: &mut Option<usize>, text: &str, least: i64) -> Result<(), String
 
 fn share(text: &str) -> Result<f64, String> {
     text.parse::<Share>().map(|s| s.0).map_err(|e| e.to_string())
-}
-
-fn budget(options: &mut Options, text: &str, budget: fn(f64) -> Budget) -> Result<(), String> {
-    set(&mut options.choice.budget, Some(budget(share(text)?)))
 }
 
 fn input_range(options: &mut Options, text: &str) -> Result<(), String> {
@@ -372,12 +396,6 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
     let time = seconds.filter(|s| *s >= 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
     time.ok_or_else(|| format!("`{text}` is not a number of seconds"))
-}
-
-/// A bound of a drift.
-pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
-    let number: Option<f64> = text.parse().ok();
-    number.filter(|x| x.is_finite() && *x > 0.0).ok_or_else(|| format!("`{text}` is not a number above 0"))
 }
 
 /// A tolerance.

@@ -3,7 +3,7 @@
 //! [`prune`] chooses what goes, cuts it, repairs and simplifies what is left, runs the result beside the original with
 //! zeros in the same places, and refuses it if the two differ or a gate is missed. [`plan`] stops at the choice, [`apply`]
 //! begins behind it, [`check`] looks at a result that was written before, and [`sweep`](mod@sweep) makes a family of many
-//! sizes. Nothing here prints; whoever wants to know how it goes gives the options a [`Monitor`].
+//! sizes, and [`training`] trains a model. Nothing here prints; whoever wants to know how it goes gives the options a [`Monitor`].
 //!
 //! ```
 //! use secateur::{job, load};
@@ -21,6 +21,7 @@
 
 mod again;
 pub mod blame;
+mod check;
 mod choose;
 mod done;
 mod error;
@@ -42,7 +43,7 @@ pub(crate) mod selection;
 pub mod sweep;
 #[cfg(test)]
 mod tests;
-pub(crate) mod training;
+pub mod training;
 pub(crate) mod verification;
 
 pub use again::check;
@@ -64,7 +65,7 @@ use crate::prune::{self as surgery, Shortened, Stages};
 use crate::score::Formula;
 use choose::{Chooser, Chosen};
 use run::Run;
-use search::Driven;
+use search::SearchReport;
 use std::path::Path;
 
 /// Prunes a model: chooses, cuts, repairs, simplifies, proves, judges; and writes it where the options name a file.
@@ -108,7 +109,7 @@ pub struct Planned {
     /// Why nothing goes, where that is so.
     pub nothing: Option<String>,
     /// What was tried on the way.
-    pub driven: Option<Driven>,
+    pub searched: Option<SearchReport>,
     /// What the machine takes, where a budget or a table asks.
     pub machine: Option<MachineReport>,
 }
@@ -125,12 +126,12 @@ pub fn plan(model: &Model, options: &Options) -> Result<Planned, Error> {
     let analysis = prepare(model, monitor)?;
     let open = choice.selection.open(model)?;
     let chooser = Chooser { choice, model, settings: &options.verification.settings()?, monitor };
-    let Chosen { shortened, plan, driven, machine, .. } = chooser.choose(analysis, open)?;
+    let Chosen { shortened, plan, searched, machine, .. } = chooser.choose(analysis, open)?;
     let plan = Plan { options: options.record.choice.clone(), ..plan };
-    let why = || driven.as_ref().and_then(Driven::broken);
+    let why = || searched.as_ref().and_then(SearchReport::violated);
     let whole = || choose::nothing(&shortened.analysis, choice.selection.inexact);
     let nothing = plan.is_empty().then(|| why().unwrap_or_else(whole));
-    Ok(Planned { plan, nothing, driven, machine })
+    Ok(Planned { plan, nothing, searched, machine })
 }
 
 /// Carries a plan out: on the model it was made for, or on the same architecture with other weights.

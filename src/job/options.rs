@@ -2,7 +2,7 @@
 
 use super::gates::Gate;
 use super::monitor::Monitor;
-use super::search::Promise;
+use super::search::Constraint;
 use crate::autograd::Device;
 use crate::judge::Task;
 use crate::lossless::Ranges;
@@ -75,7 +75,7 @@ pub struct Choice {
     /// How much; where absent, half of every group, or nothing but the layers where some go.
     pub budget: Option<Budget>,
     /// Instead of a budget: the smallest model that keeps this.
-    pub promise: Option<Promise>,
+    pub constraint: Option<Constraint>,
     /// How many layers (residual branches) go first.
     pub layers: Option<usize>,
     /// Under a ratio, cut even where that saves next to nothing and changes the outputs much.

@@ -4,18 +4,15 @@
 //! all the same: which ones are to blame is found out by cutting parts of the plan and proving them ([`super::blame`]).
 //! These stay whole and are reported.
 
-use super::blame;
+use super::{blame, check};
 use super::monitor::Cancelled;
 use crate::analysis::Analysis;
-
 use crate::cost::OpenDims;
 use crate::figures;
 use crate::ir::{self, Model};
-use crate::layers::silenced;
 use crate::passes::inlined;
 use crate::plan::{self, Plan};
 use crate::prune::{self, PruneError};
-use crate::reference::reference;
 use crate::verify::{self, Subjects, VerifyError};
 use crate::widen::widened;
 use serde::Serialize;
@@ -69,8 +66,9 @@ impl<'a> Prover<'a> {
             Err(e) => return Err(e.into()),
         };
         let Some(options) = &self.options else { return Ok(true) };
-        let base = silenced(self.original, &plan.layers);
-        let Ok(reference) = reference(&base, self.analysis, &pruned.keep, &pruned.removed) else { return Ok(false) };
+        let Ok(Ok(reference)) = check::expected(self.original, self.analysis, &plan.layers, &pruned) else {
+            return Ok(false);
+        };
         let cut = pruned.cut.as_ref().unwrap_or(&pruned.model);
         // The original need not be run: only these two are compared, and not in 16 bits.
         let (reference, cut) = (inlined(&reference), inlined(cut));
@@ -224,7 +222,7 @@ mod tests {
     }
 
     fn options() -> Options {
-        Options { lossless: None, ..Options::new(Budget::Macs(0.6), Criterion::named("l2").expect("a criterion")) }
+        Options { lossless: None, ..Options::new(Budget::macs(0.6), Criterion::named("l2").expect("a criterion")) }
     }
 
     /// A prover that is as right as ever, but for the groups that these weights belong to.

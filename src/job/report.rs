@@ -5,7 +5,7 @@ pub use crate::prune::{CallReport, CallSize, GroupReport, PinReport};
 
 use super::gates::Verdict;
 use super::prove::Failed;
-use super::search::Driven;
+use super::search::SearchReport;
 use crate::apply::Removed;
 use crate::compare::Difference;
 use crate::cost::Cost;
@@ -14,7 +14,7 @@ use crate::judge::Judgement;
 use crate::latency::{Latency, latency_in_ms};
 use crate::lossless::Certificate;
 use crate::machine::{Host, Measured, Quantity, Round, Skipped};
-use crate::plan::{Estimate, Plan};
+use crate::plan::{Budget, Estimate, Plan};
 use crate::repair::{Repaired, Step, Unrepaired};
 use crate::sparsity::Thinned;
 use crate::verify::Verification;
@@ -57,8 +57,8 @@ pub struct Report {
     pub sparsity: Option<SparsityReport>,
     pub plan: Plan,
     /// What was tried before, where something was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub driven: Option<Driven>,
+    #[serde(rename = "driven", skip_serializing_if = "Option::is_none")]
+    pub searched: Option<SearchReport>,
     /// What the machine takes for the model, where a budget or a table asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineReport>,
@@ -166,16 +166,9 @@ impl Report {
 
     /// By how much a budget of the whole model is missed, in words, where it is.
     pub fn missed(&self) -> Option<String> {
-        let (counts, asked) = self.plan.budget.split_once(' ')?;
-        let asked = asked.strip_suffix('%')?.parse::<f64>().ok()? / 100.0;
-        let (a, b) = (&self.before.cost, &self.after.cost);
-        let (before, after) = match counts {
-            "macs" => (a.macs, b.macs),
-            "params" => (a.params, b.params),
-            "size" => (a.bytes, b.bytes),
-            "peak-memory" => (a.peak, b.peak),
-            _ => return None,
-        };
+        let budget = self.plan.budget.parse::<Budget>().ok()?;
+        let figure = |size: &Size| budget.kind().figure(&size.cost);
+        let (asked, before, after) = (budget.share()?, figure(&self.before)?, figure(&self.after)?);
         let left = after as f64 / u64::max(before, 1) as f64;
         let missed = || format!("{} is left under a budget of {}", figures::share(left), self.plan.budget);
         (left > asked + 1e-6).then(missed)

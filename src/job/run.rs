@@ -9,7 +9,7 @@ use super::proof::Proved;
 use super::prove::Failed;
 use super::report::{self, MachineReport, Report, Size, SparsityReport, StageReport};
 use super::samples::Calibrated;
-use super::search::Driven;
+use super::search::SearchReport;
 use super::{Error, files};
 use crate::cost::OpenDims;
 use crate::figures;
@@ -33,7 +33,7 @@ pub(super) struct Run<'a> {
     /// What the result is repaired by.
     pub calibrated: Option<Calibrated>,
     /// What was tried to find the plan.
-    pub driven: Option<Driven>,
+    pub searched: Option<SearchReport>,
     /// The prepared model that the plan leaves with trained weights, which take the place of a repair.
     pub trained: Option<Model>,
     /// How single weights are set to zero, and the samples to measure on.
@@ -53,7 +53,7 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     /// What was chosen for a model.
     pub fn chosen(options: &'a Options, model: &'a Model, chosen: Chosen) -> Result<Run<'a>, Error> {
-        let Chosen { shortened, plan, calibrated, driven, trained, machine, replan } = chosen;
+        let Chosen { shortened, plan, calibrated, searched, trained, machine, replan } = chosen;
         let open = options.choice.selection.open(model)?;
         let (inexact, weighed) = (options.choice.selection.inexact, options.choice.weighs());
         let plan = Plan { options: options.record.choice.clone(), ..plan };
@@ -65,7 +65,7 @@ impl<'a> Run<'a> {
             plan,
             inexact,
             calibrated,
-            driven,
+            searched,
             trained,
             thin,
             machine,
@@ -83,7 +83,7 @@ impl<'a> Run<'a> {
         (shortened, plan): (Shortened, Plan),
     ) -> Result<Run<'a>, Error> {
         let open = options.choice.selection.open(model)?;
-        let (calibrated, driven, trained, thin, machine) = (None, None, None, None, None);
+        let (calibrated, searched, trained, thin, machine) = (None, None, None, None, None);
         Ok(Run {
             options,
             model,
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
             plan,
             inexact: true,
             calibrated,
-            driven,
+            searched,
             trained,
             thin,
             machine,
@@ -156,7 +156,7 @@ impl<'a> Run<'a> {
 
     /// Why nothing was pruned, where that is so.
     fn nothing(&self, unworthy: Option<String>) -> Option<String> {
-        let broken = self.driven.as_ref().and_then(Driven::broken);
+        let broken = self.searched.as_ref().and_then(SearchReport::violated);
         let unproved =
             self.unproved.is_some().then(|| "nothing to prune: no group that was to be cut is exact here".into());
         let whole = || choose::nothing(&self.shortened.analysis, self.inexact);
@@ -189,7 +189,7 @@ impl<'a> Run<'a> {
             unrepaired: pruned.unrepaired.clone(),
             sparsity: pruned.thinned.clone().zip(self.thin.as_ref()).map(sparsity),
             plan: self.plan.clone(),
-            driven: self.driven.clone(),
+            searched: self.searched.clone(),
             machine: self.machine.clone(),
             verification,
             metrics: None,

@@ -19,7 +19,7 @@ fn bytes(done: &Done) -> Vec<u8> {
 /// Without timed runs.
 fn quick() -> Options {
     let verification = Verification { repeats: 0, ..Verification::default() };
-    Options { verification, ..Options::under(Budget::Macs(0.5)) }
+    Options { verification, ..Options::under(Budget::macs(0.5)) }
 }
 
 #[test]

@@ -122,14 +122,14 @@ fn widths_that_are_not_faster_than_a_wider_one_are_no_steps() {
     let options = Options {
         table: Some(table.into()),
         open: open(&analysis),
-        ..Options::new(Budget::Latency(0.75), "l2".parse::<Formula>().unwrap())
+        ..Options::new(Budget::machine(Quantity::Latency, 0.75), "l2".parse::<Formula>().unwrap())
     };
     let plan = plan::choose(&analysis, &options).unwrap();
     assert!(!plan.cuts.is_empty() && plan.cuts.iter().all(|c| c.remove.len() == 8), "{plan:?}");
     let estimate = plan::estimate(&analysis, &options, &plan).unwrap();
     assert!(estimate.after <= 0.75 * estimate.before, "{estimate:?}");
     assert!(estimate.floor <= estimate.after && !estimate.floor_nodes.is_empty(), "{estimate:?}");
-    let less = plan::choose(&analysis, &Options { budget: Budget::Latency(0.1), ..options });
+    let less = plan::choose(&analysis, &Options { budget: Budget::machine(Quantity::Latency, 0.1), ..options });
     assert!(matches!(less, Err(ChooseError::Floor { .. })), "{less:?}");
 }
 

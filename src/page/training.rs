@@ -76,7 +76,7 @@ fn numbered(numbers: &[f64]) -> impl Iterator<Item = (f64, f64)> {
 
 /// The training between the rounds of a cut.
 pub(super) fn rounds(report: &Report) -> Markup {
-    let all = report.driven.iter().flat_map(|d| &d.tuned).collect::<Vec<_>>();
+    let all = report.searched.iter().flat_map(|s| &s.rounds).collect::<Vec<_>>();
     let content = html! {
         table {
             thead { tr { th { "round" } th.number { "steps" } th.number { "loss before" } th.number { "after" } } }

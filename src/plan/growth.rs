@@ -124,11 +124,11 @@ mod tests {
 
     #[test]
     fn what_needs_a_second_copy_stays_whole() {
-        assert_eq!(cuts(&net("u"), Budget::Ratio(0.5)), 1);
-        assert_eq!(cuts(&net("t"), Budget::Ratio(0.5)), 0);
+        assert_eq!(cuts(&net("u"), Budget::ratio(0.5)), 1);
+        assert_eq!(cuts(&net("t"), Budget::ratio(0.5)), 0);
         // The copy is small enough.
-        assert_eq!(cuts(&net("t"), Budget::Ratio(0.9)), 1);
+        assert_eq!(cuts(&net("t"), Budget::ratio(0.9)), 1);
         // A budget that can't be met otherwise is asked for.
-        assert_eq!(cuts(&net("t"), Budget::Macs(0.8)), 1);
+        assert_eq!(cuts(&net("t"), Budget::macs(0.8)), 1);
     }
 }

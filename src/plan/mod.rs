@@ -5,14 +5,16 @@
 
 mod budget;
 mod choose;
+mod fill;
 mod growth;
 mod patterns;
 mod price;
 mod rules;
 mod share;
 
-pub use budget::{Estimate, PieceCost};
-pub use choose::{Budget, ChooseError, EstimateError, Options, Ranking, Round, choose, estimate};
+pub use budget::{BUDGETS, Budget, BudgetError, BudgetKind, Goal, Measure, Total};
+pub use choose::{ChooseError, EstimateError, Options, Ranking, Round, choose, estimate};
+pub use fill::{Estimate, PieceCost};
 pub use patterns::Patterns;
 pub use rules::{GroupRule, GroupRuleError};
 pub use share::{Share, ShareError};

@@ -1,6 +1,6 @@
-//! Tuning between rounds: what a cut left learns from the original model.
+//! RoundTrainer between rounds: what a cut left learns from the original model.
 
-use super::DriveError;
+use super::SearchError;
 use crate::feed::Samples;
 use crate::ir::{Model, NodeId, ValueId};
 use crate::tune::{self, Curve, Keeping, Options, Teacher, Tick};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
 /// How a model is trained after each round.
-pub struct Tuning<'a> {
+pub struct RoundTrainer<'a> {
     /// The original.
     pub teacher: &'a Teacher,
     /// What is learned from, with labels where there are some.
@@ -20,7 +20,7 @@ pub struct Tuning<'a> {
 
 /// The training of a round, for the report. Losses are those on samples that are held out of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Tuned {
+pub struct RoundTraining {
     /// Steps that were made.
     pub steps: usize,
     /// The loss after the cut and its repair.
@@ -30,9 +30,9 @@ pub struct Tuned {
     pub curve: Curve,
 }
 
-impl Tuning<'_> {
+impl RoundTrainer<'_> {
     /// Trains what a round left: a prepared model, whose nodes stay what they are.
-    pub fn train(&self, round: usize, mut model: Model) -> Result<(Model, Tuned), DriveError> {
+    pub fn train(&self, round: usize, mut model: Model) -> Result<(Model, RoundTraining), SearchError> {
         let (joined, copies) = joined(&model);
         let options = Options { seed: self.options.seed.wrapping_add(round as u64), ..self.options.clone() };
         let keeping = Keeping::default();
@@ -50,7 +50,7 @@ impl Tuning<'_> {
         let losses = &done.curve.held_out;
         let before = losses.first().copied().unwrap_or(f64::NAN);
         let after = losses.iter().copied().fold(before, f64::min);
-        Ok((model, Tuned { steps: done.steps, before, after, curve: done.curve }))
+        Ok((model, RoundTraining { steps: done.steps, before, after, curve: done.curve }))
     }
 }
 

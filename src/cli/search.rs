@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// What is tried.
 #[derive(Args)]
-pub struct Driving {
+pub struct SearchArgs {
     /// Try N more ways to spread the budget over the groups, and take the one whose result is best on held-out samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(conflicts_with = "iterative")]
@@ -23,12 +23,12 @@ pub struct Driving {
     #[command(flatten)]
     tuning: Tuning,
     #[command(flatten)]
-    court: Court,
+    held_out: HeldOutArgs,
 }
 
 /// Samples to judge by what is tried.
 #[derive(Args)]
-pub struct Court {
+pub struct HeldOutArgs {
     /// Held-out samples to evaluate trials on, in any form that --calib takes; else every fourth sample of --calib is
     /// held out
     #[arg(long, value_name = "SAMPLES", value_hint = clap::ValueHint::AnyPath)]
@@ -41,20 +41,20 @@ pub struct Court {
     judge_task: Option<TaskName>,
 }
 
-impl From<&Driving> for Search {
-    fn from(args: &Driving) -> Search {
+impl From<&SearchArgs> for Search {
+    fn from(args: &SearchArgs) -> Search {
         Search {
             trials: args.search.map(|n| n as usize),
             rounds: args.iterative.map(|n| n as usize),
             folds: args.folds.map(|n| n as usize),
             training: (&args.tuning).into(),
-            held_out: (&args.court).into(),
+            held_out: (&args.held_out).into(),
         }
     }
 }
 
-impl From<&Court> for HeldOut {
-    fn from(args: &Court) -> HeldOut {
+impl From<&HeldOutArgs> for HeldOut {
+    fn from(args: &HeldOutArgs) -> HeldOut {
         HeldOut {
             source: args.judge.clone(),
             labels: args.judge_labels.clone(),
