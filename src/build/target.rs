@@ -113,7 +113,7 @@ impl Target {
             texts.collect::<Vec<_>>().join(" ")
         };
         options.record =
-            Record { choice: recorded(|key| key.part.is_of_choice()), result: recorded(|key| key.part.is_of_result()) };
+            Record { choice: recorded(|key| key.recorded.is_of_choice()), result: recorded(|key| key.recorded.is_of_result()) };
         Ok(options)
     }
 

@@ -44,10 +44,10 @@ pub fn run(args: Args) -> super::Outcome {
     let b = args.b.as_ref().map(|b| source::load(b)).transpose()?;
     args.dims.check(&a)?;
     let options = verify::Options {
-        inputs: args.inputs.source(0),
+        inputs: args.inputs.source(0)?,
         samples: 1,
         seed: 0,
-        sizes: args.dims.given(),
+        sizes: args.dims.given()?,
         tolerance: None,
         setup: args.running.setup()?,
         warmup: args.warmup,

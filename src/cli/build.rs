@@ -60,7 +60,7 @@ struct Row {
 
 pub fn run(args: Args) -> super::Outcome {
     if args.schema {
-        return show::print_json(&super::schema()).map(|()| Exit::Done);
+        return show::print_json(&build::schema()).map(|()| Exit::Done);
     }
     let options = Options { force: args.force, dry_run: args.dry_run, monitor: progress::monitor() };
     args.which.each(|target| build::make(target, &options))

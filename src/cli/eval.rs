@@ -95,8 +95,8 @@ impl Args {
         let model = source::load(path)?;
         self.dims.check(&model)?;
         let blame = |e: &dyn std::fmt::Display| Failure::new(format!("{}: {e}", path.display()));
-        let samples = data::opened(&self.inputs, &model, &self.dims.given(), &self.reading())?;
-        let task = self.judging.task();
+        let samples = data::opened(&self.inputs, &model, &self.dims.given()?, &self.reading()?)?;
+        let task = self.judging.task()?;
         if task != Task::Perplexity && samples.labels().is_none() {
             let failure = Failure::usage("no labels are given to evaluate by");
             return Err(failure.hint("give --labels FILE, or a folder of images with a sub-folder for each class"));
@@ -114,13 +114,13 @@ impl Args {
         Ok((whole, spread(&parts)))
     }
 
-    fn reading(&self) -> feed::Options {
-        feed::Options {
+    fn reading(&self) -> Result<feed::Options, Failure> {
+        Ok(feed::Options {
             preprocess: self.preprocess.clone(),
-            labels: self.judging.labels(),
+            labels: self.judging.labels()?,
             limit: self.samples.map(|n| n as usize),
             seed: self.seed,
-        }
+        })
     }
 }
 

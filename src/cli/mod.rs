@@ -4,11 +4,8 @@
 
 mod apply;
 mod bench;
-mod budget;
 mod build;
-mod calibration;
 mod check;
-mod choice;
 mod completions;
 mod criteria;
 mod data;
@@ -17,10 +14,10 @@ mod diff;
 mod eval;
 mod explain;
 mod figures;
-mod flags;
 mod gating;
 mod groups;
 mod inspect;
+mod keyed;
 mod layers;
 mod machine;
 mod man;
@@ -32,21 +29,15 @@ mod profile;
 mod progress;
 mod prune;
 mod running;
-mod schema;
-mod search;
 mod sensitivity;
 mod show;
 mod source;
 mod sweep;
 mod talk;
-mod thinning;
 mod training;
 mod trials;
 mod tune;
-mod tuning;
 mod verify;
-
-pub use schema::schema;
 
 use crate::job::{self, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};

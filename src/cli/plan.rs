@@ -1,17 +1,17 @@
 //! `secateur plan`: choose what goes, and write it down.
 
-use super::choice::Choice;
+use super::keyed::{self, ChoiceSet, Keyed};
 use super::running::Running;
-use super::{Exit, Failure, flags, progress, show, source, trials};
+use super::{Exit, Failure, progress, show, source, trials};
 use crate::job::{self, Options, Planned, Record, Verification};
 use clap::ArgMatches;
 use std::path::PathBuf;
 
 /// Choose what to cut and write the plan as JSON; `apply` carries it out
 #[derive(clap::Args)]
-#[command(mut_arg("judge_labels", |a| a.alias("labels")))]
-#[command(mut_arg("tune-steps", |a| a.hide(true)), mut_arg("tune_lr", |a| a.hide(true)))]
-#[command(mut_arg("tune_batch", |a| a.hide(true)))]
+#[command(mut_arg("judge-labels", |a| a.alias("labels")))]
+#[command(mut_arg("tune-steps", |a| a.hide(true)), mut_arg("tune-lr", |a| a.hide(true)))]
+#[command(mut_arg("tune-batch", |a| a.hide(true)))]
 #[command(after_help = "\
 Example:
   secateur plan model.onnx --macs 50% -o plan.json")]
@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    choice: Choice,
+    choice: Keyed<ChoiceSet>,
     #[command(flatten)]
     running: Running,
     /// No effect: a plan is always JSON
@@ -54,9 +54,9 @@ pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
 
 impl Args {
     fn options(&self, given: &ArgMatches) -> Result<Options, Failure> {
-        let choice = flags::given(&flags::among::<Choice>(&flags::of::<Args>()), given);
+        let choice = keyed::recorded(|key| key.recorded.is_of_choice(), given);
         Ok(Options {
-            choice: self.choice.options()?,
+            choice: self.choice.options()?.choice,
             verification: Verification { setup: self.running.unchecked(), ..Verification::default() },
             record: Record { choice, ..Record::default() },
             monitor: progress::monitor(),

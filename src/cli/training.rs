@@ -1,6 +1,7 @@
 //! Arguments about training.
 
-use super::device::On;
+use super::Failure;
+use super::device::DeviceArgs;
 use crate::job::keys::{number, positive};
 use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, Trained};
 use clap::{Args, ValueEnum};
@@ -75,7 +76,7 @@ pub struct Training {
     #[arg(long)]
     recompute: bool,
     #[command(flatten)]
-    on: On,
+    device: DeviceArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -109,14 +110,14 @@ enum LossName {
 
 impl Training {
     /// The options that the arguments say.
-    pub fn options(&self, seed: u64) -> Options {
+    pub fn options(&self, seed: u64) -> Result<Options, Failure> {
         let optimizer = match self.optimizer {
             OptimizerName::Adamw => Optimizer::ADAMW,
             OptimizerName::Sgd => Optimizer::SGD,
         };
         let only = self.train.iter().map(|g| Trained::Only(g.compile_matcher()));
         let not = self.freeze.iter().map(|g| Trained::Not(g.compile_matcher()));
-        Options {
+        Ok(Options {
             epochs: self.epochs as usize,
             steps: None,
             batch: self.batch as usize,
@@ -153,9 +154,9 @@ impl Training {
             penalties: self.regularize.clone(),
             keep_sparsity: self.keep_sparsity,
             recompute: self.recompute,
-            device: self.on.device,
+            device: self.device.unchecked()?,
             seed,
-        }
+        })
     }
 }
 

@@ -77,15 +77,15 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    let options = args.options();
+    let options = args.options()?;
     let report = train(&args.model, &options)?;
     args.finish(&report, options.is_labelled())?;
     Ok(Exit::Done)
 }
 
 impl Args {
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> Result<Options, Failure> {
+        Ok(Options {
             teacher: self.teacher.clone(),
             features: self.features.clone(),
             plan: self.plan.clone(),
@@ -94,16 +94,16 @@ impl Args {
             task: self.task.map_or(Task::default(), TaskName::task),
             preprocess: self.preprocess.clone(),
             samples: self.samples.map(|n| n as usize),
-            training: self.training.options(self.seed),
+            training: self.training.options(self.seed)?,
             keeping: Keeping {
                 state: self.checkpoint.clone(),
                 every: self.checkpoint_every.map_or(0, |n| n as usize),
                 resume: self.resume,
             },
-            sizes: self.dims.given(),
-            output: self.output.options(),
+            sizes: self.dims.given()?,
+            output: self.output.options()?,
             monitor: progress::monitor(),
-        }
+        })
     }
 
     /// Writes and prints how the training went.

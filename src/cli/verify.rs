@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Run two models on the same inputs and compare what they compute; exit code 4 if they differ, or miss a gate where
 /// gates are given
 #[derive(clap::Args)]
-#[command(mut_arg("verify_samples", |a| a.alias("samples")))]
+#[command(mut_arg("verify-samples", |a| a.alias("samples")))]
 #[command(after_help = "\
 Examples:
   secateur verify model.onnx rewritten.onnx --inputs samples.npz --tolerance 1e-4
@@ -48,11 +48,12 @@ struct Found<'a> {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    let how = args.verification.options();
+    let how = args.verification.options()?;
+    let sizes = args.dims.given()?;
     how.check()?;
     let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
     let timed = args.gating.gates().iter().any(|g| g.kind.is_about_time());
-    let given = how.options(args.seed, &args.dims.given())?;
+    let given = how.options(args.seed, &sizes)?;
     let options = verify::Options { repeats: if timed { given.repeats } else { 0 }, ..given };
     args.dims.check(&a)?;
     let blame = |e: verify::VerifyError| {
@@ -63,7 +64,7 @@ pub fn run(args: Args) -> super::Outcome {
     let progress = Progress::new("verifying", options.samples);
     let found = verify::verify(&subjects, &options, &|done, total| progress.at(done, total)).map_err(blame)?;
     drop(progress);
-    let metrics = how.metrics((args.seed, &args.dims.given()), (&a, &b), &progress::monitor())?;
+    let metrics = how.metrics((args.seed, &sizes), (&a, &b), &progress::monitor())?;
     let size = (file_size(&args.a, &a), file_size(&args.b, &b));
     let nodes = (a.graph.calls().len() as u64, b.graph.calls().len() as u64);
     let verdicts = args.gating.judge(&Figures::compared(&found, metrics.as_ref(), size, nodes));

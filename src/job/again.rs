@@ -1,7 +1,7 @@
 //! A result that was written, compared with what its plan makes once more.
 
-use super::done::{Done, Refusal};
 use super::check::Checked;
+use super::done::{Done, Refusal};
 use super::proof::Proved;
 use super::report::Report;
 use super::run::Run;

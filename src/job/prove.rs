@@ -4,8 +4,8 @@
 //! all the same: which ones are to blame is found out by cutting parts of the plan and proving them ([`super::blame`]).
 //! These stay whole and are reported.
 
-use super::{blame, check};
 use super::monitor::Cancelled;
+use super::{blame, check};
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
 use crate::figures;

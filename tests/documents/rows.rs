@@ -39,7 +39,7 @@ fn documented(document: &str, head: &str) -> bool {
 
 #[test]
 fn every_budget_and_constraint_is_a_flag_a_key_and_in_the_documents() {
-    let schema = cli::schema();
+    let schema = secateur::build::schema();
     for (name, value) in options() {
         let flag = value.map_or(format!("--{name}"), |value| format!("--{name}={value}"));
         prune(&flag).unwrap_or_else(|e| panic!("{flag}: {e}"));
@@ -76,10 +76,11 @@ fn every_budget_with_a_share_is_an_option_of_the_pass() {
 
 #[test]
 fn every_gate_is_a_flag_a_key_and_in_the_documents() {
-    let schema = cli::schema();
+    let schema = secateur::build::schema();
     let command = cli::command();
     let prune = command.find_subcommand("prune").unwrap();
-    let help = prune.get_arguments().find(|arg| arg.get_long() == Some("gate")).unwrap().get_help().unwrap().to_string();
+    let help =
+        prune.get_arguments().find(|arg| arg.get_long() == Some("gate")).unwrap().get_help().unwrap().to_string();
     for kind in &GATES {
         let name = kind.name;
         let bound = if kind.unit == Unit::Truth { "true" } else { "1" };
