@@ -171,7 +171,7 @@ pub struct After<'a> {
 }
 
 /// A prepared model after surgery and repair, before it is simplified: its nodes are those of the analyzed model.
-pub struct Cut {
+pub struct CutModel {
     pub model: Model,
     /// The same before it was repaired.
     pub bare: Model,
@@ -186,7 +186,7 @@ pub struct Cut {
 }
 
 /// Carries out a plan and repairs what is left. `macs` is what a run of the original costs.
-pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) -> Result<Cut, PruneError> {
+pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) -> Result<CutModel, PruneError> {
     let keep = plan.keep_sets(analysis)?;
     let Applied { mut model, mut removed, .. } = apply::apply(analysis, &keep)?;
     let merged = plan.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges).merged(analysis, &keep));
@@ -206,7 +206,7 @@ pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) 
         }
         None => model = bare.clone(),
     }
-    Ok(Cut { model, bare, repaired, removed, keep, merged })
+    Ok(CutModel { model, bare, repaired, removed, keep, merged })
 }
 
 /// Carries out a plan, repairs what is left and simplifies it.
@@ -237,7 +237,8 @@ pub fn finish(
     let whole_facts = infer::infer(&whole);
     let before = cost::cost(&whole, &whole_facts, open);
     let repair = repair.filter(|_| trained.is_none());
-    let Cut { mut model, mut bare, repaired, mut removed, keep, merged } = cut(analysis, plan, before.macs, repair)?;
+    let CutModel { mut model, mut bare, repaired, mut removed, keep, merged } =
+        cut(analysis, plan, before.macs, repair)?;
     apply::leave_out_uses(original, &mut removed);
     if let Some(trained) = trained {
         check_shapes(&bare, trained)?;

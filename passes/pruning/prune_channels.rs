@@ -16,7 +16,7 @@ use crate::machine::Table;
 use crate::ops::{Granularity, GranularityError};
 use crate::passes::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::passes::{MergeConstants, SplitConstants};
-use crate::plan::{self, BUDGETS, Budget, BudgetKind, GroupRule, GroupRuleError, Round, Share};
+use crate::plan::{self, BUDGETS, Budget, BudgetKind, GroupRule, GroupRuleError, Rounding, Share};
 use crate::score::Formula;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct PruneChannels {
     table: Option<PathBuf>,
     criterion: Formula,
     seed: u64,
-    round: Round,
+    round: Rounding,
     max_ratio: f64,
     rules: Vec<GroupRule>,
     granularity: Vec<Granularity>,
@@ -45,7 +45,7 @@ impl PruneChannels {
             table: options.take("table")?,
             criterion: options.take_or("score", Formula::default())?,
             seed: options.take_or("seed", 0)?,
-            round: Round { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },
+            round: Rounding { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },
             max_ratio: options.take_or("max-ratio", Share(0.9))?.0,
             rules: options.take_or("rule", Rules(vec![]))?.0,
             granularity: options.take_or("granularity", Sorts(vec![]))?.0,

@@ -112,8 +112,10 @@ impl Target {
             let texts = self.settings.iter().filter(|(key, _)| is(key)).map(|(key, value)| key.recorded(value));
             texts.collect::<Vec<_>>().join(" ")
         };
-        options.record =
-            Record { choice: recorded(|key| key.recorded.is_of_choice()), result: recorded(|key| key.recorded.is_of_result()) };
+        options.record = Record {
+            choice: recorded(|key| key.recorded.is_of_choice()),
+            result: recorded(|key| key.recorded.is_of_result()),
+        };
         Ok(options)
     }
 

@@ -38,7 +38,7 @@ struct Shared {
 
 pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let options = args.options(given)?;
-    args.finish.tell(&job::apply_file(&args.model, files::plan(&args.plan)?, &options)?)
+    args.finish.report(&job::apply_file(&args.model, files::plan(&args.plan)?, &options)?)
 }
 
 impl Args {

@@ -1,9 +1,9 @@
 //! `secateur bench`: how long does a model take, alone or against another one?
 
-use super::data::Inputs;
+use super::data::InputArgs;
 use super::progress::Progress;
 use super::running::{Running, Seconds};
-use super::source::{self, Dims};
+use super::source::{self, DimArgs};
 use super::{Exit, Failure, show};
 use crate::latency::{self, Effort};
 use crate::verify::{self, Role};
@@ -31,9 +31,9 @@ pub struct Args {
     #[command(flatten)]
     running: Running,
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: InputArgs,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,

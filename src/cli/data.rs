@@ -12,12 +12,12 @@ use clap::{Args, ValueEnum};
 
 /// Inputs to run; without any, random ones.
 #[derive(Args)]
-pub struct Inputs {
+pub struct InputArgs {
     #[command(flatten)]
     given: Keyed<InputsSet>,
 }
 
-impl Inputs {
+impl InputArgs {
     /// Where samples come from, and how they are read.
     pub fn source(&self, seed: u64) -> Result<Option<(String, feed::Options)>, Failure> {
         let given = self.given.options()?.verification;
@@ -33,12 +33,12 @@ pub fn opened(spec: &str, model: &Model, given: &Given, how: &feed::Options) -> 
 
 /// What outputs are judged by.
 #[derive(Args)]
-pub struct Judging {
+pub struct JudgingArgs {
     #[command(flatten)]
     given: Keyed<JudgingSet>,
 }
 
-impl Judging {
+impl JudgingArgs {
     fn options(&self) -> Result<job::Judging, Failure> {
         Ok(self.given.options()?.verification.judging)
     }

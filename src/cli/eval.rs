@@ -1,9 +1,9 @@
 //! `secateur eval`: how good is a model?
 
-use super::data::{self, Judging};
+use super::data::{self, JudgingArgs};
 use super::progress::Progress;
 use super::running::Running;
-use super::source::{self, Dims};
+use super::source::{self, DimArgs};
 use super::{Exit, Failure, figures, show};
 use crate::feed::{self, Samples};
 use crate::job::search::Spread;
@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long, value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath)]
     inputs: String,
     #[command(flatten)]
-    judging: Judging,
+    judging: JudgingArgs,
     /// How images become inputs, such as `size=224 resize=256 mean=0.485,0.456,0.406 std=0.229,0.224,0.225
     /// layout=nchw scale=255 channels=rgb`; what is left out follows from the input's shape
     #[arg(long, value_name = "TEXT")]
@@ -55,7 +55,7 @@ pub struct Args {
     #[command(flatten)]
     running: Running,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -126,8 +126,8 @@ fn given(keys: impl IntoIterator<Item = &'static Key>, matches: &ArgMatches) -> 
     keys.into_iter().filter(is_given).flat_map(values).collect()
 }
 
-/// The options that were given of those that are recorded, as text: `--exclude=head.* --macs=50%`. Files are named by their
-/// hashes.
+/// The options that were given of those that are recorded, as text: `--exclude=head.* --macs=50%`. Files are named by
+/// their hashes.
 pub fn recorded(is_recorded: impl Fn(&Key) -> bool, matches: &ArgMatches) -> String {
     let mut keys: Vec<&Key> = crate::job::keys::KEYS.iter().filter(|key| is_recorded(key)).collect();
     keys.sort_by_key(|key| key.name);

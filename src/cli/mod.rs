@@ -1,4 +1,4 @@
-//! The command line: one file per verb. stdout is data, stderr is talk.
+//! The command line: one file per verb. stdout is data, stderr is the log.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "only the command line prints")]
 
@@ -14,11 +14,12 @@ mod diff;
 mod eval;
 mod explain;
 mod figures;
-mod gating;
+mod gates;
 mod groups;
 mod inspect;
 mod keyed;
 mod layers;
+mod log;
 mod machine;
 mod man;
 mod opt;
@@ -33,7 +34,6 @@ mod sensitivity;
 mod show;
 mod source;
 mod sweep;
-mod talk;
 mod training;
 mod trials;
 mod tune;
@@ -54,7 +54,7 @@ struct Cli {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
-    talk: talk::Talk,
+    log: log::LogArgs,
 }
 
 #[derive(Subcommand)]
@@ -179,7 +179,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
-    cli.talk.listen();
+    cli.log.init();
     let (name, given) = matches.subcommand().unwrap_or(("", &matches));
     let command = Cli::command();
     let verb = command.find_subcommand(name);
@@ -189,7 +189,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match ended {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
-            talk::failure(&failure.message, failure.hint.as_deref());
+            log::failure(&failure.message, failure.hint.as_deref());
             ExitCode::from(failure.code)
         }
     }

@@ -35,18 +35,18 @@ pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     options.choice.check()?;
     let Planned { plan, nothing, searched, machine } = job::plan(&source::load(&args.model)?, &options)?;
     if let Some(searched) = &searched {
-        show::say(trials::summary(searched).trim_start());
+        show::note(trials::summary(searched).trim_start());
     }
     match &args.output {
         Some(path) => show::write_json(path, &plan)?,
         None => show::print_json(&plan)?,
     }
     if let Some(why) = nothing {
-        show::say(&why);
+        show::note(&why);
         return Ok(Exit::Nothing);
     }
     if let Some(missed) = machine.as_ref().and_then(|machine| machine.missed()) {
-        show::say(&format!("error: {missed}"));
+        show::note(&format!("error: {missed}"));
         return Ok(Exit::CheckFailed);
     }
     Ok(Exit::Done)

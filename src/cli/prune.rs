@@ -1,8 +1,8 @@
 //! `secateur prune`: plan, apply, verify, write.
 
-use super::gating::Gating;
+use super::gates::GateArgs;
 use super::keyed::{self, ChoiceSet, Keyed, ProofSet, SimplifySet, SparsitySet};
-use super::source::{Output, Verification};
+use super::source::{OutputArgs, VerificationArgs};
 use super::{Exit, Failure, progress, show};
 use crate::job::gates::Suite;
 use crate::job::keys::Recorded;
@@ -34,13 +34,13 @@ pub struct Args {
 #[derive(clap::Args)]
 pub struct Finish {
     #[command(flatten)]
-    output: Output,
+    output: OutputArgs,
     #[command(flatten)]
     simplify: Keyed<SimplifySet>,
     #[command(flatten)]
     proof: Keyed<ProofSet>,
     #[command(flatten)]
-    verification: Verification,
+    verification: VerificationArgs,
     /// Also write the model that the pruned one must equal: the original with zeros where units are gone
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub struct Finish {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
-    gating: Gating,
+    gating: GateArgs,
     /// Print the report as JSON instead of a summary
     #[arg(long)]
     json: bool,
@@ -59,7 +59,7 @@ pub struct Finish {
 
 pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let options = Options { monitor: progress::monitor(), ..args.options(given)? };
-    args.finish.tell(&job::prune_file(&args.model, &options)?)
+    args.finish.report(&job::prune_file(&args.model, &options)?)
 }
 
 impl Args {
@@ -90,7 +90,7 @@ impl Finish {
     }
 
     /// Writes and prints what was found and done.
-    pub fn tell(&self, done: &Done) -> super::Outcome {
+    pub fn report(&self, done: &Done) -> super::Outcome {
         let report = &done.report;
         if let Some(path) = &self.report {
             show::write_json(path, report)?;
@@ -105,22 +105,25 @@ impl Finish {
         }
         let error = done.is_wrong().then(|| job::NOT_EQUAL.to_owned());
         let (file, verdicts) = (report.output.clone(), report.gates.clone());
-        let missed = self.gating.tell(&[Suite { name: file.clone(), file, verdicts, error }])?;
+        let missed = self.gating.report(&[Suite { name: file.clone(), file, verdicts, error }])?;
         if done.is_wrong() {
             return Ok(Exit::CheckFailed);
         }
-        report.unproved.iter().for_each(|failed| show::say(&format!("warning: {}", failed.in_a_line())));
+        report.unproved.iter().for_each(|failed| show::note(&format!("warning: {}", failed.in_a_line())));
         if missed {
-            show::say("the model was not written");
+            show::note("the model was not written");
             return Ok(Exit::CheckFailed);
         }
-        report.grown().iter().for_each(|what| show::say(&format!("note: the result is larger than the input: {what}")));
+        report
+            .grown()
+            .iter()
+            .for_each(|what| show::note(&format!("note: the result is larger than the input: {what}")));
         if let Some(why) = &done.nothing {
-            show::say(&format!("{why}; the model is unchanged"));
+            show::note(&format!("{why}; the model is unchanged"));
             return Ok(Exit::Nothing);
         }
         if let Some(missed) = report.machine.as_ref().and_then(|machine| machine.missed()) {
-            show::say(&format!("error: {missed}"));
+            show::note(&format!("error: {missed}"));
             return Ok(Exit::CheckFailed);
         }
         Ok(Exit::Done)

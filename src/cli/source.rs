@@ -26,12 +26,12 @@ pub fn prepare(model: &Model) -> Result<Analysis, Failure> {
 
 /// Sizes of dimensions that the model leaves open.
 #[derive(Args)]
-pub struct Dims {
+pub struct DimArgs {
     #[command(flatten)]
     given: Keyed<SizesSet>,
 }
 
-impl Dims {
+impl DimArgs {
     pub fn given(&self) -> Result<Given, Failure> {
         Ok(self.given.options()?.choice.selection.sizes)
     }
@@ -49,7 +49,7 @@ impl Dims {
 
 /// Where a model is written.
 #[derive(Args)]
-pub struct Output {
+pub struct OutputArgs {
     /// Where the model is written
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
@@ -60,7 +60,7 @@ pub struct Output {
     overwrite: bool,
 }
 
-impl Output {
+impl OutputArgs {
     pub fn options(&self) -> Result<job::Output, Failure> {
         let output = job::Output { overwrite: self.overwrite, ..job::Output::to(&self.output) };
         let mut options = job::Options { output: Some(output), ..job::Options::default() };
@@ -73,7 +73,7 @@ impl Output {
         Ok(self.options()?.save(model, Some(input), &progress::monitor())?)
     }
 
-    /// How many bytes [`save`](Output::save) would write.
+    /// How many bytes [`save`](OutputArgs::save) would write.
     pub fn size(&self, model: &Model, input: &Path) -> Result<u64, Failure> {
         Ok(self.options()?.size(model, Some(input))?)
     }
@@ -81,7 +81,7 @@ impl Output {
 
 /// How models are verified.
 #[derive(Args)]
-pub struct Verification {
+pub struct VerificationArgs {
     #[command(flatten)]
     inputs: Keyed<InputsSet>,
     #[command(flatten)]
@@ -94,7 +94,7 @@ pub struct Verification {
     timing: Keyed<TimingSet>,
 }
 
-impl Verification {
+impl VerificationArgs {
     pub fn options(&self) -> Result<job::Verification, Failure> {
         let mut options = job::Options::default();
         self.inputs.set(&mut options)?;

@@ -80,20 +80,20 @@ impl Args {
         show::write_text(&self.output.join("sweep.svg"), &chart(family).svg())?;
         match self.json {
             true => show::print_json(family)?,
-            false => show::print(&told(family))?,
+            false => show::print(&summary(family))?,
         }
         for group in &family.left {
             let (label, places, why) = (&group.label, show::list(&group.places), group.reason.text());
-            show::say(&format!("warning: a proof failed: group {label} ({places}) stays whole: {why}"));
+            show::note(&format!("warning: a proof failed: group {label} ({places}) stays whole: {why}"));
         }
         for budget in &family.beyond {
-            show::say(&format!("a budget of {budget} can't be met; this size is left out"));
+            show::note(&format!("a budget of {budget} can't be met; this size is left out"));
         }
         Ok(if family.models.is_empty() { Exit::Nothing } else { Exit::Done })
     }
 }
 
-fn told(family: &Family) -> String {
+fn summary(family: &Family) -> String {
     let metric = family.models.first().and_then(|m| m.trial.score.metric.as_ref()).map(|m| m.name);
     let timed = family.models.iter().any(|m| m.latency.is_some());
     let mut header = vec!["model", "MACs", "left", "parameters", "weights", "drift"];

@@ -9,7 +9,7 @@ use globset::Glob;
 
 /// How to train.
 #[derive(Args)]
-pub struct Training {
+pub struct TrainingArgs {
     /// Passes over all samples
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
@@ -47,7 +47,8 @@ pub struct Training {
     /// bias
     #[arg(long, value_enum, default_value = "keep", value_name = "HOW")]
     statistics: StatisticsName,
-    /// The loss against the teacher: divergence of class distributions (kl), squared error (mse), or what suits its outputs
+    /// The loss against the teacher: divergence of class distributions (kl), squared error (mse), or what suits its
+    /// outputs
     #[arg(long, value_enum, default_value = "auto", value_name = "NAME")]
     loss: LossName,
     /// Temperature that softens the distributions that are compared
@@ -108,7 +109,7 @@ enum LossName {
     Mse,
 }
 
-impl Training {
+impl TrainingArgs {
     /// The options that the arguments say.
     pub fn options(&self, seed: u64) -> Result<Options, Failure> {
         let optimizer = match self.optimizer {

@@ -1,8 +1,8 @@
 //! `secateur tune`: train a model on the file.
 
 use super::data::TaskName;
-use super::source::{Dims, Output};
-use super::training::Training;
+use super::source::{DimArgs, OutputArgs};
+use super::training::TrainingArgs;
 use super::{Exit, Failure, figures, progress, show};
 use crate::job::training::{Options, Report, train};
 use crate::judge::Task;
@@ -24,8 +24,8 @@ pub struct Args {
     /// The model to distill: the one that this one was pruned from, or any other of the same inputs and outputs
     #[arg(long, value_name = "MODEL")]
     teacher: Option<PathBuf>,
-    /// Also match intermediate values of the teacher: auto (what residual branches add, or else results of some layers),
-    /// or names of values
+    /// Also match intermediate values of the teacher: auto (what residual branches add, or else results of some
+    /// layers), or names of values
     #[arg(long, value_name = "auto|NAME,…", requires = "teacher")]
     features: Option<Wanted>,
     /// The plan by which this model was pruned from the teacher: it says which of the teacher's channels are left
@@ -48,9 +48,9 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
     #[command(flatten)]
-    training: Training,
+    training: TrainingArgs,
     #[command(flatten)]
-    output: Output,
+    output: OutputArgs,
     /// Write checkpoints of the training to this file, for --resume
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -70,7 +70,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -126,7 +126,7 @@ fn html(report: &Report, labelled: bool) -> String {
         report.weights, report.tensors, report.steps, report.of, report.samples
     );
     let (metric, curve) = (metric(labelled), &report.curve);
-    page::Training { model: &report.model, about: &about, metric, curve }.html()
+    page::TrainingPage { model: &report.model, about: &about, metric, curve }.html()
 }
 
 /// What the figure beside the loss is.

@@ -1,8 +1,8 @@
 //! `secateur verify`: do two models compute the same?
 
-use super::gating::Gating;
+use super::gates::GateArgs;
 use super::progress::{self, Progress};
-use super::source::{self, Dims, Verification};
+use super::source::{self, DimArgs, VerificationArgs};
 use super::{Exit, Failure, figures, show};
 use crate::job::files::file_size;
 use crate::job::gates::{Figures, Suite, Verdict};
@@ -25,14 +25,14 @@ pub struct Args {
     /// The model to compare with it
     b: PathBuf,
     #[command(flatten)]
-    verification: Verification,
+    verification: VerificationArgs,
     /// Seed of the random inputs
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     #[command(flatten)]
-    gating: Gating,
+    gating: GateArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -78,7 +78,7 @@ pub fn run(args: Args) -> super::Outcome {
         show::print(&format!("{verdict} within {:.0e}, on {} inputs\n", found.tolerance, found.samples))?;
         if !found.meaningful {
             let s = found.sensitivity;
-            show::say(&format!("warning: another input changes the outputs by only {s:.1e}, so this says little"));
+            show::note(&format!("warning: another input changes the outputs by only {s:.1e}, so this says little"));
         }
         show::print(&metrics.as_ref().map_or_else(String::new, figures::metrics))?;
         show::print(&show::gates(&verdicts))?;
@@ -87,6 +87,6 @@ pub fn run(args: Args) -> super::Outcome {
     let unequal = verdicts.is_empty() && !found.equal;
     let error = unequal.then(|| "the models do not compute the same".to_owned());
     let file = args.b.display().to_string();
-    let missed = args.gating.tell(&[Suite { name: file.clone(), file, verdicts, error }])?;
+    let missed = args.gating.report(&[Suite { name: file.clone(), file, verdicts, error }])?;
     Ok(if missed { Exit::CheckFailed } else { Exit::Done })
 }

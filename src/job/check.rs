@@ -20,8 +20,8 @@ pub(super) enum Checked {
     Wrong(String, Option<Outcome>),
 }
 
-/// What a pruned model must equal, of the original's size: the original with zeros where units, layers and single weights
-/// are gone.
+/// What a pruned model must equal, of the original's size: the original with zeros where units, layers and single
+/// weights are gone.
 pub(super) fn expected(
     original: &Model,
     analysis: &Analysis,

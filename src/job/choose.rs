@@ -15,7 +15,7 @@ use crate::cost::{self, Cost, OpenDims};
 use crate::figures::plural;
 use crate::ir::Model;
 use crate::layers::{self, LayerError};
-use crate::machine::Settings;
+use crate::machine::ProfileSettings;
 use crate::plan::LayerCut;
 use crate::plan::{Budget, Options, Plan};
 use crate::prune::{self, Shortened};
@@ -56,7 +56,7 @@ pub(super) struct Chooser<'a> {
     pub choice: &'a Choice,
     pub model: &'a Model,
     /// How a machine is measured for a budget.
-    pub settings: &'a Settings,
+    pub settings: &'a ProfileSettings,
     pub monitor: &'a Monitor,
 }
 

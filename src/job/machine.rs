@@ -9,10 +9,11 @@ use super::selection::failure;
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
 use crate::machine::{
-    Cache, Corrected, EnergyModel, Host, Meter, Prices, Quantity, Rapl, Settings, Table, corrected, pieces, profile,
+    Cache, Corrected, EnergyModel, Host, Meter, Prices, ProfileSettings, Quantity, Rapl, Table, corrected,
+    fused_subgraphs, profile,
 };
 use crate::plan::{self, Budget, ChooseError, Options, Plan};
-use crate::prune::trial::Trial;
+use crate::prune::trial::TimedTrial;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(super) fn plan(
     analysis: &Analysis,
     options: Options,
 ) -> Result<(Plan, Option<MachineReport>), Error> {
-    let settings = Settings { repeats: chooser.settings.repeats.max(TURNS), ..*chooser.settings };
+    let settings = ProfileSettings { repeats: chooser.settings.repeats.max(TURNS), ..*chooser.settings };
     let (options, source) = costed(&chooser.choice.tables, analysis, options, &settings, chooser.monitor)?;
     let choose = |options: &Options| {
         let _work = chooser.monitor.begin("planning", Steps::None)?;
@@ -58,11 +59,11 @@ fn correct(
     chooser: &Chooser,
     analysis: &Analysis,
     options: &Options,
-    settings: &Settings,
+    settings: &ProfileSettings,
     asked: f64,
 ) -> Result<Corrected<Plan>, Error> {
     let monitor = chooser.monitor;
-    let trial = Trial::new(chooser.model, analysis, &options.open, *settings)?;
+    let trial = TimedTrial::new(chooser.model, analysis, &options.open, *settings)?;
     let choose = |share: f64| {
         monitor.check()?;
         let planned =
@@ -89,7 +90,7 @@ pub(super) fn costed(
     tables: &Tables,
     analysis: &Analysis,
     options: Options,
-    settings: &Settings,
+    settings: &ProfileSettings,
     monitor: &Monitor,
 ) -> Result<(Options, Option<String>), Error> {
     if let Some(path) = &tables.latency {
@@ -129,11 +130,11 @@ fn is_table(path: &Path) -> bool {
 pub(crate) fn measured(
     analysis: &Analysis,
     open: &OpenDims,
-    (settings, meter): (&Settings, &Meter),
+    (settings, meter): (&ProfileSettings, &Meter),
     no_cache: bool,
     monitor: &Monitor,
 ) -> Result<(Table, bool), Error> {
-    let (host, pieces) = (Host::here(&settings.setup), pieces(analysis, open));
+    let (host, pieces) = (Host::here(&settings.setup), fused_subgraphs(analysis, open));
     let cache = Cache::of(&host, meter.quantity(), pieces.iter().map(|p| p.shape.as_str())).filter(|_| !no_cache);
     let fits = |t: &Table| t.host == host && Prices::new(analysis, open, t).is_ok();
     if let Some(table) = cache.as_ref().and_then(Cache::read).filter(fits) {

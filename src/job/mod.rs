@@ -1,9 +1,10 @@
 //! The job: a model and options in, a proved model and a report out.
 //!
 //! [`prune`] chooses what goes, cuts it, repairs and simplifies what is left, runs the result beside the original with
-//! zeros in the same places, and refuses it if the two differ or a gate is missed. [`plan`] stops at the choice, [`apply`]
-//! begins behind it, [`check`] looks at a result that was written before, and [`sweep`](mod@sweep) makes a family of many
-//! sizes, and [`training`] trains a model. Nothing here prints; whoever wants to know how it goes gives the options a [`Monitor`].
+//! zeros in the same places, and refuses it if the two differ or a gate is missed. [`plan`] stops at the choice,
+//! [`apply`] begins behind it, [`check`] looks at a result that was written before, and [`sweep`](mod@sweep) makes a
+//! family of many sizes, and [`training`] trains a model. Nothing here prints; whoever wants to know how it goes gives
+//! the options a [`Monitor`].
 //!
 //! ```
 //! use secateur::{job, load};

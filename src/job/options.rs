@@ -8,7 +8,7 @@ use crate::judge::Task;
 use crate::lossless::Ranges;
 use crate::ops::Granularity;
 use crate::oracle::Setup;
-use crate::plan::{Budget, GroupRule, Round};
+use crate::plan::{Budget, GroupRule, Rounding};
 use crate::prune;
 use crate::save::ExternalData;
 use crate::score::Formula;
@@ -91,7 +91,7 @@ pub struct Selection {
     /// What tells units that matter from those that don't. Where absent, the best that the samples allow for.
     pub criterion: Option<Formula>,
     pub seed: u64,
-    pub round: Round,
+    pub round: Rounding,
     /// The largest share of its units that a group may lose under a budget over the whole model.
     pub max_ratio: f64,
     /// Only groups that reach a constant or node with such a name (a glob).
@@ -118,7 +118,7 @@ impl Default for Selection {
         Selection {
             criterion: None,
             seed: 0,
-            round: Round { multiple: 1, min_keep: 1 },
+            round: Rounding { multiple: 1, min_keep: 1 },
             max_ratio: 0.9,
             include: vec![],
             exclude: vec![],

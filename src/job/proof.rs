@@ -27,8 +27,8 @@ enum Attempt {
 }
 
 impl Run<'_> {
-    /// Carries out the job's plan. If the proof fails, the groups to blame are found and stay whole, and the job's plan is
-    /// what is left of it.
+    /// Carries out the job's plan. If the proof fails, the groups to blame are found and stay whole, and the job's plan
+    /// is what is left of it.
     pub fn proved(&mut self, stages: &mut Stages) -> Result<Proved, Error> {
         let (why, wrong) = match self.attempt(stages)? {
             Attempt::Proved(proved) => return Ok(proved),

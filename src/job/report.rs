@@ -13,7 +13,7 @@ use crate::figures;
 use crate::judge::Judgement;
 use crate::latency::{Latency, latency_in_ms};
 use crate::lossless::Certificate;
-use crate::machine::{Host, Measured, Quantity, Round, Skipped};
+use crate::machine::{CorrectionRound, Host, MeasuredShare, Quantity, Skipped};
 use crate::plan::{Budget, Estimate, Plan};
 use crate::repair::{Repaired, Step, Unrepaired};
 use crate::sparsity::Thinned;
@@ -155,8 +155,8 @@ impl Report {
         (slow && self.plan.budget.starts_with("macs ")).then_some((left, ratio.median))
     }
 
-    /// What the result has more of than the input, of bytes and parameters: nothing, but where many calls share a weight
-    /// that is cut differently for each, or the passes that somebody asked for do that.
+    /// What the result has more of than the input, of bytes and parameters: nothing, but where many calls share a
+    /// weight that is cut differently for each, or the passes that somebody asked for do that.
     pub fn grown(&self) -> Option<String> {
         let rows = self.sizes().into_iter().filter(|r| matches!(r.name, "parameters" | "file") && r.after > r.before);
         let texts: Vec<String> =
@@ -194,8 +194,8 @@ pub struct MachineReport {
     /// By the table, in microseconds or microjoules.
     pub predicted: Estimate,
     /// What share of the original's time was measured, and the plans that were tried for it.
-    pub measured: Option<Measured>,
-    pub rounds: Vec<Round>,
+    pub measured: Option<MeasuredShare>,
+    pub rounds: Vec<CorrectionRound>,
     /// Whether the share asked for was met, by the measured share where there is one.
     pub met: Option<bool>,
     /// What could not be measured, and counts as nothing.

@@ -174,12 +174,12 @@ impl SearchRun<'_> {
         let teacher = Teacher::new(&inlined(self.chooser.model), None, vec![])?;
         note_untrained(self.chooser.model, self.monitor());
         let (work, steps) = (self.monitor().begin("training", Steps::Training)?, Cell::new(0));
-        let tell = |tick: Tick| {
+        let progress = |tick: Tick| {
             steps.set(steps.get() + 1);
             work.trained(Tick { step: steps.get(), of: tick.of * count, ..tick });
         };
         let options = self.search().training.options(self.options.seed, self.options.device);
-        let tuning = RoundTrainer { teacher: &teacher, samples: &samples, options, tell: &tell };
+        let tuning = RoundTrainer { teacher: &teacher, samples: &samples, options, progress: &progress };
         let rounds = self.rounds(count, Some(&tuning));
         search::rounds(&self.subject(), self.options, self.options.budget, &rounds).map_err(|error| match error {
             SearchError::Tune(cause) => hinted(&cause, format!("tuning: {cause}")),

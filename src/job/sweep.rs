@@ -98,8 +98,8 @@ pub struct Sibling {
     pub latency: Option<LatencyMs>,
 }
 
-/// Makes a family of the model in a file. Where a proof fails, the groups to blame stay whole in this model and in those
-/// to come.
+/// Makes a family of the model in a file. Where a proof fails, the groups to blame stay whole in this model and in
+/// those to come.
 pub fn sweep(input: &Path, options: &Options) -> Result<Family, Error> {
     options.selection.check()?;
     let (model, monitor) = (files::load(input)?, &options.monitor);

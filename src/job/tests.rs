@@ -95,15 +95,15 @@ fn options_that_do_not_go_together_are_told_before_any_work() {
 /// What begins and ends on the way; `at` says after how many beginnings the job is stopped.
 fn heard(at: usize) -> (Result<Done, Error>, Vec<String>) {
     let (heard, stop) = (Arc::new(Mutex::new(vec![])), Arc::new(AtomicBool::new(at == 0)));
-    let (told, flag) = (heard.clone(), stop.clone());
+    let (seen, flag) = (heard.clone(), stop.clone());
     let monitor = Monitor::new(move |event| {
-        let mut told = told.lock().expect("nobody panicked");
+        let mut seen = seen.lock().expect("nobody panicked");
         match event {
-            Event::Begin { what, .. } => told.push(what.to_owned()),
-            Event::End => told.push("end".to_owned()),
+            Event::Begin { what, .. } => seen.push(what.to_owned()),
+            Event::End => seen.push("end".to_owned()),
             _ => {}
         }
-        let begun = told.iter().filter(|what| *what != "end").count();
+        let begun = seen.iter().filter(|what| *what != "end").count();
         flag.fetch_or(begun >= at, Ordering::Relaxed);
     });
     let done = prune(&model(), &Options { monitor: monitor.stopped_by(stop), ..quick() });

@@ -8,7 +8,7 @@ use super::samples::{labels, opened};
 use crate::feed::{self, Labels};
 use crate::ir::Model;
 use crate::judge;
-use crate::machine::Settings;
+use crate::machine::ProfileSettings;
 use crate::oracle::{OracleError, Setup};
 use crate::sizes::Given;
 use crate::verify;
@@ -59,8 +59,8 @@ impl Verification {
     }
 
     /// How a machine is measured for a budget.
-    pub(super) fn settings(&self) -> Result<Settings, Error> {
-        Ok(Settings { setup: checked(self.setup)?, warmup: self.warmup, repeats: self.repeats })
+    pub(super) fn settings(&self) -> Result<ProfileSettings, Error> {
+        Ok(ProfileSettings { setup: checked(self.setup)?, warmup: self.warmup, repeats: self.repeats })
     }
 
     /// Where samples come from, and how they are read.

@@ -10,7 +10,7 @@ mod proof;
 mod summary;
 mod training;
 
-pub use training::Training;
+pub use training::TrainingPage;
 
 use crate::job::report::Report;
 use crate::job::search::Trial as Tried;

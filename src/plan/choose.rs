@@ -1,12 +1,13 @@
 //! The choice: scores and a budget become a plan.
 //!
 //! A ratio cuts every group by itself; where several labels share an axis (heads and their columns, say), the axis as a
-//! whole loses the ratio, not each label of it. The other budgets are shares of the whole model to keep ([`super::fill`]).
+//! whole loses the ratio, not each label of it. The other budgets are shares of the whole model to keep
+//! ([`super::fill`]).
 
 use super::fill::{self, Estimate};
 use super::growth::Shared;
 use super::rules::Rules;
-use super::{Budget, Cut, GroupRule, Patterns, Plan, PlanError, VERSION, architecture};
+use super::{Budget, GroupCut, GroupRule, Patterns, Plan, PlanError, VERSION, architecture};
 use crate::analysis::Analysis;
 use crate::autograd::Device;
 use crate::axes::{Group, GroupId, Shape, Var, places};
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 /// Rounding of the axes that are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Round {
+pub struct Rounding {
     /// Axes keep a multiple of this length, where they had one (rounded up).
     pub multiple: usize,
     /// Groups keep at least this many units.
@@ -36,7 +37,7 @@ pub struct Options {
     pub budget: Budget,
     pub criterion: Formula,
     pub seed: u64,
-    pub round: Round,
+    pub round: Rounding,
     /// The largest share of its units that a group may lose under a budget over the whole model.
     pub max_ratio: f64,
     /// What holds for some groups alone.
@@ -76,7 +77,7 @@ impl Options {
             budget,
             criterion: criterion.into(),
             seed: 0,
-            round: Round { multiple: 1, min_keep: 1 },
+            round: Rounding { multiple: 1, min_keep: 1 },
             max_ratio: 0.9,
             rules: vec![],
             include: vec![],
@@ -359,11 +360,11 @@ impl<'a> Ranked<'a> {
         (self.group.leaf, units)
     }
 
-    fn cut(&self, analysis: &Analysis, keep: usize) -> Cut {
+    fn cut(&self, analysis: &Analysis, keep: usize) -> GroupCut {
         let mut remove = self.order[..self.group.size - keep].to_vec();
         remove.sort_unstable();
         let places = places(&analysis.model, self.group);
-        Cut { group: self.group.id.to_string(), units: self.group.size, remove, places }
+        GroupCut { group: self.group.id.to_string(), units: self.group.size, remove, places }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Filling a budget over the whole model: all units stand in one ranking, and as few of the lowest go as the budget needs.
+//! Filling a budget over the whole model: all units stand in one ranking, and as few of the lowest go as the budget
+//! needs.
 //!
 //! Scores that are errors (of `obs`, say) are weighed against what a unit costs: the least error for the most saved.
 //! What a unit costs depends on how long all other axes are ([`super::price`]), so prices are taken at the widths that
@@ -160,8 +161,8 @@ impl Filling<'_> {
         Ok(gone(high))
     }
 
-    /// Gives units back as long as the target is met, the dearest first. A group is done with when its next one does not
-    /// fit. More and more are given back at once, as long as that goes well.
+    /// Gives units back as long as the target is met, the dearest first. A group is done with when its next one does
+    /// not fit. More and more are given back at once, as long as that goes well.
     fn restored(&self, mut gone: Gone, prices: &[f64], target: f64) -> Gone {
         let least = self.least();
         let mut open: Vec<usize> = (0..gone.len()).filter(|&g| gone[g] > least[g]).collect();

@@ -17,8 +17,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// All gates, in the order in which they are listed. A new one is a row: flag, build file, schema and the documents' table
-/// are made from it.
+/// All gates, in the order in which they are listed. A new one is a row: flag, build file, schema and the documents'
+/// table are made from it.
 pub static GATES: [GateKind; 8] = [
     GateKind {
         name: "max_drift",

@@ -1,7 +1,7 @@
 //! Options by name, for those who have texts: what the command line and build files may say, and how it is read.
 //!
-//! [`table`] has a row for each: its name, its help, what it takes and what it sets. The flags of `secateur prune` are made
-//! from the rows, and so are the keys of build files and their schema.
+//! [`table`] has a row for each: its name, its help, what it takes and what it sets. The flags of `secateur prune` are
+//! made from the rows, and so are the keys of build files and their schema.
 
 mod parse;
 mod table;

@@ -1,5 +1,5 @@
-//! All options of `prune` but the budgets and quality constraints, which have tables of their own: a new one is a row, and
-//! the field that it sets.
+//! All options of `prune` but the budgets and quality constraints, which have tables of their own: a new one is a row,
+//! and the field that it sets.
 
 use super::Recorded::{Both, Choice, Neither, Result as OfResult};
 use super::parse::{batch_axis, dim, from_zero, pipeline, positive, seconds, shape};

@@ -1,9 +1,10 @@
-//! Quality constraints: the smallest model that is no worse than this. A new one is a row of [`CONSTRAINTS`], from which
-//! flag, key, schema and the documents' tables are made.
+//! Quality constraints: the smallest model that is no worse than this. A new one is a row of [`CONSTRAINTS`], from
+//! which flag, key, schema and the documents' tables are made.
 //!
-//! The share of the multiply-accumulates is found by bisection, with a trial for each step. What is constrained is measured
-//! on held-out samples, which had no part in the choice or the repair, and holds for the very model that is returned. Errors
-//! need not grow evenly with what goes, so of all trials the smallest that satisfied the constraint counts.
+//! The share of the multiply-accumulates is found by bisection, with a trial for each step. What is constrained is
+//! measured on held-out samples, which had no part in the choice or the repair, and holds for the very model that is
+//! returned. Errors need not grow evenly with what goes, so of all trials the smallest that satisfied the constraint
+//! counts.
 
 use super::{Score, SearchError, Trial};
 use crate::plan::{Budget, ChooseError, Plan, Share};
@@ -140,8 +141,8 @@ pub struct ConstrainedSearch {
 /// How often the range of shares is halved: what is found is less than a hundredth of the model from the limit.
 pub const STEPS: usize = 7;
 
-/// Looks for the smallest model that satisfies a constraint. `plan` makes the plan for a budget and `tried` evaluates it;
-/// `done` hears of every step.
+/// Looks for the smallest model that satisfies a constraint. `plan` makes the plan for a budget and `tried` evaluates
+/// it; `done` hears of every step.
 pub fn smallest(
     constraint: Constraint,
     plan: &dyn Fn(Budget) -> Result<Plan, SearchError>,
@@ -183,7 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn plan(budget: Budget) -> Plan {
-        let cut = crate::plan::Cut { group: "c0".into(), units: 2, remove: vec![0], places: vec![] };
+        let cut = crate::plan::GroupCut { group: "c0".into(), units: 2, remove: vec![0], places: vec![] };
         let (architecture, criterion) = (String::new(), String::new());
         Plan {
             version: 1,

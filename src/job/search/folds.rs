@@ -1,8 +1,8 @@
 //! Folds: is what was chosen a matter of the samples?
 //!
 //! The samples fall into parts. Each part in turn is left out: units are chosen and what is left is repaired by all
-//! others, and the result is judged on the part that is left out. If the figures differ much, or different units go each
-//! time, there are too few samples for what is asked of them.
+//! others, and the result is judged on the part that is left out. If the figures differ much, or different units go
+//! each time, there are too few samples for what is asked of them.
 
 use super::{Evaluator, SearchError, Subject, Trial};
 use crate::feed;
@@ -125,12 +125,12 @@ fn agreement(plans: &[&Plan]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Cut;
+    use crate::plan::GroupCut;
 
     #[test]
     fn agreement_is_the_share_of_common_units() {
         let plan = |remove: &[usize]| {
-            let cut = Cut { group: "c0".into(), units: 9, remove: remove.to_vec(), places: vec![] };
+            let cut = GroupCut { group: "c0".into(), units: 9, remove: remove.to_vec(), places: vec![] };
             let (architecture, criterion, budget) = Default::default();
             Plan {
                 version: 1,

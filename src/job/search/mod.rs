@@ -2,25 +2,25 @@
 //!
 //! All of this stands on one thing, a [`Trial`]: a plan is carried out, the result repaired, and run on samples that
 //! neither chose nor repaired it. Under a [`Constraint`] the smallest model that satisfies it is looked for
-//! ([`smallest`]), or a better allocation of one budget ([`search_allocation`]); a [`sweep`] makes a family of models, and [`folds`] tell how much of it all is chance.
-//! What was measured of the model is measured once.
+//! ([`smallest`]), or a better allocation of one budget ([`search_allocation`]); a [`sweep`] makes a family of models,
+//! and [`folds`] tell how much of it all is chance. What was measured of the model is measured once.
 //!
 //! # How
 //!
-//! `src/job/search/` does the whole job again and again. A *trial* is a plan carried out, repaired, and run on samples that
-//! neither chose nor repaired it (a held-out *evaluator*, which keeps the original's outputs up to a limit). Scores and statistics are
-//! made once (`plan::Ranking`), so a trial costs a choice, a repair and a few runs.
+//! `src/job/search/` does the whole job again and again. A *trial* is a plan carried out, repaired, and run on samples
+//! that neither chose nor repaired it (a held-out *evaluator*, which keeps the original's outputs up to a limit).
+//! Scores and statistics are made once (`plan::Ranking`), so a trial costs a choice, a repair and a few runs.
 //!
-//! - A **constraint** is satisfied by bisection over the share of MACs. Losses need not grow evenly, so of all trials that
-//!   satisfied it the smallest counts. What is written is the very model that was evaluated: the samples held out stay out
-//!   of it.
-//! - A **search** of the allocation multiplies the scores of a few groups by random factors, and fills the budget again (`tilt`), so
-//!   every offspring is a plan of the same budget. A Gaussian process over the logarithms of what groups keep picks, by
-//!   expected improvement, which of many offspring is tried.
-//! - **Rounds** measure and score the model as it is by then: a cut and repaired model that is not simplified has the nodes
-//!   of the analyzed one, so a group of it is the group of the original whose units lie at the same places of a constant.
-//!   Each round's plan is composed with those before and carried out anew on the original: repairs keep the original's
-//!   targets, and the proof needs nothing new.
+//! - A **constraint** is satisfied by bisection over the share of MACs. Losses need not grow evenly, so of all trials
+//!   that satisfied it the smallest counts. What is written is the very model that was evaluated: the samples held out
+//!   stay out of it.
+//! - A **search** of the allocation multiplies the scores of a few groups by random factors, and fills the budget again
+//!   (`tilt`), so every offspring is a plan of the same budget. A Gaussian process over the logarithms of what groups
+//!   keep picks, by expected improvement, which of many offspring is tried.
+//! - **Rounds** measure and score the model as it is by then: a cut and repaired model that is not simplified has the
+//!   nodes of the analyzed one, so a group of it is the group of the original whose units lie at the same places of a
+//!   constant. Each round's plan is composed with those before and carried out anew on the original: repairs keep the
+//!   original's targets, and the proof needs nothing new.
 //! - **Folds** leave out a part of the samples in turn. The agreement is the mean Jaccard index of the units that go.
 
 mod allocation;

@@ -1,12 +1,12 @@
 //! Rounds: a budget reached in several steps, with statistics measured anew at each.
 //!
 //! Without training the share that is kept goes down geometrically. After each round the plan so far is carried out and
-//! repaired, on the original and with its statistics as targets, so that errors of early repairs do not add up. The next
-//! round measures and scores that smaller model. What it takes out is told in units of the original (the sets of kept
-//! units are composed), so what comes out is a plan like any other, and the proof covers all of it.
+//! repaired, on the original and with its statistics as targets, so that errors of early repairs do not add up. The
+//! next round measures and scores that smaller model. What it takes out is told in units of the original (the sets of
+//! kept units are composed), so what comes out is a plan like any other, and the proof covers all of it.
 //!
-//! With training ([`RoundTrainer`]) the weights of each round are those that the last one learned, and the cuts are large
-//! at first and small in the end (Zhu and Gupta 2017), when little is left to learn with.
+//! With training ([`RoundTrainer`]) the weights of each round are those that the last one learned, and the cuts are
+//! large at first and small in the end (Zhu and Gupta 2017), when little is left to learn with.
 
 use super::tuning::{RoundTrainer, RoundTraining};
 use super::{SearchError, Subject};
@@ -16,7 +16,7 @@ use crate::axes::{Group, GroupId, KeepSets, Kept, Var};
 use crate::cost;
 use crate::gradients::Gradients;
 use crate::ir::Model;
-use crate::plan::{self, Budget, Cut, Options, Plan};
+use crate::plan::{self, Budget, GroupCut, Options, Plan};
 use crate::prune::{self, Repair};
 use crate::stats::{Measured, Samples};
 use std::collections::BTreeMap;
@@ -65,8 +65,8 @@ pub fn rounds(subject: &Subject, options: &Options, budget: Budget, how: &Rounds
         };
         if let Some(tuning) = how.tuning {
             let model = prune::cut(now, &next, macs, how.repair(subject, &options))?.model;
-            let (model, told) = tuning.train(round, model)?;
-            tuned.push(told);
+            let (model, training) = tuning.train(round, model)?;
+            tuned.push(training);
             smaller = Some(Analysis::new(model));
         } else if round < how.count {
             smaller = Some(Analysis::new(prune::cut(analysis, &all, macs, subject.repair)?.model));
@@ -153,7 +153,7 @@ fn composed(original: &Analysis, first: &Plan, now: &Analysis, second: &Plan) ->
     }
     let cuts = gone.into_iter().map(|(id, remove)| {
         let group = original.groups.get(id);
-        Cut { group: id.to_string(), units: group.size, remove, places: places(&original.model, group) }
+        GroupCut { group: id.to_string(), units: group.size, remove, places: places(&original.model, group) }
     });
     Ok(Plan { cuts: cuts.collect(), ..first.clone() })
 }

@@ -57,8 +57,8 @@ impl Subject<'_> {
 /// How good a model is, beside the original.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
-    /// ‖a−b‖ over ‖a‖ of the original's outputs a, for the output where it is largest; of outputs that are no floats the
-    /// share that differs.
+    /// ‖a−b‖ over ‖a‖ of the original's outputs a, for the output where it is largest; of outputs that are no floats
+    /// the share that differs.
     pub drift: f64,
     /// By labels, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]

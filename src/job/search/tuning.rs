@@ -15,7 +15,7 @@ pub struct RoundTrainer<'a> {
     pub samples: &'a Samples,
     pub options: Options,
     /// Told of every step.
-    pub tell: &'a dyn Fn(Tick),
+    pub progress: &'a dyn Fn(Tick),
 }
 
 /// The training of a round, for the report. Losses are those on samples that are held out of it.
@@ -36,8 +36,8 @@ impl RoundTrainer<'_> {
         let (joined, copies) = joined(&model);
         let options = Options { seed: self.options.seed.wrapping_add(round as u64), ..self.options.clone() };
         let keeping = Keeping::default();
-        let done =
-            tune::tune(&joined, Some(self.teacher), self.samples, &options, &keeping, self.tell).map_err(Box::new)?;
+        let done = tune::tune(&joined, Some(self.teacher), self.samples, &options, &keeping, self.progress)
+            .map_err(Box::new)?;
         for node in model.graph.constants() {
             let trained = copies.get(&node).copied().unwrap_or(node);
             // What nothing reads went on the way.

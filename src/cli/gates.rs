@@ -1,4 +1,4 @@
-//! Arguments about gates: the bounds, and how misses are told.
+//! Arguments about gates: the bounds, and how misses are reported.
 
 use super::{Failure, show};
 use crate::job::gates::{self, Figures, GATES, Gate, GateKind, Needs, Suite, Verdict};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Bounds that a result must keep.
 #[derive(Args)]
-pub struct Gating {
+pub struct GateArgs {
     #[arg(long = "gate", value_name = "NAME=BOUND", help = help())]
     gates: Vec<Gate>,
     /// Write the gates' results as JUnit XML
@@ -34,7 +34,7 @@ enum Format {
     Github,
 }
 
-impl Gating {
+impl GateArgs {
     /// Where the XML goes, if anywhere.
     pub fn junit(&self) -> Option<&Path> {
         self.junit.as_deref()
@@ -50,19 +50,19 @@ impl Gating {
         figures.judge(&self.gates)
     }
 
-    /// Tells what was missed, a line each, and writes the XML. Whether anything was missed.
-    pub fn tell(&self, suites: &[Suite]) -> Result<bool, Failure> {
+    /// Reports what was missed, a line each, and writes the XML. Whether anything was missed.
+    pub fn report(&self, suites: &[Suite]) -> Result<bool, Failure> {
         for suite in suites {
             for verdict in suite.verdicts.iter().filter(|v| !v.met) {
                 match self.format {
-                    Format::Text => show::say(&format!("gate missed: {}", verdict.says)),
-                    Format::Github => show::say(&gates::annotation(&suite.file, verdict.name, &verdict.says)),
+                    Format::Text => show::note(&format!("gate missed: {}", verdict.says)),
+                    Format::Github => show::note(&gates::annotation(&suite.file, verdict.name, &verdict.says)),
                 }
             }
             if let Some(error) = &suite.error {
                 match self.format {
-                    Format::Text => show::say(&format!("error: {error}")),
-                    Format::Github => show::say(&gates::annotation(&suite.file, "failed", error)),
+                    Format::Text => show::note(&format!("error: {error}")),
+                    Format::Github => show::note(&gates::annotation(&suite.file, "failed", error)),
                 }
             }
         }
