@@ -156,7 +156,7 @@ fn list(json: bool) -> super::Outcome {
     Ok(Exit::Done)
 }
 
-fn show_report(args: &Args, report: &passes::Report) -> Result<(), Failure> {
+fn show_report(args: &Args, report: &passes::PipelineReport) -> Result<(), Failure> {
     let steps = report.executions.iter().map(|e| Step {
         number: e.number,
         pass: e.pass,

@@ -3,7 +3,7 @@
 use super::keyed::{self, ChoiceSet, Keyed};
 use super::running::Running;
 use super::{Exit, Failure, progress, show, source, trials};
-use crate::job::{self, Options, Planned, Record, Verification};
+use crate::job::{self, Options, Planned, Record, VerifyOptions};
 use clap::ArgMatches;
 use std::path::PathBuf;
 
@@ -57,7 +57,7 @@ impl Args {
         let choice = keyed::recorded(|key| key.recorded.is_of_choice(), given);
         Ok(Options {
             choice: self.choice.options()?.choice,
-            verification: Verification { setup: self.running.unchecked(), ..Verification::default() },
+            verification: VerifyOptions { setup: self.running.unchecked(), ..VerifyOptions::default() },
             record: Record { choice, ..Record::default() },
             monitor: progress::monitor(),
             ..Options::default()

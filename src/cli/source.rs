@@ -95,12 +95,12 @@ pub struct VerificationArgs {
 }
 
 impl VerificationArgs {
-    pub fn options(&self) -> Result<job::Verification, Failure> {
+    pub fn options(&self) -> Result<job::VerifyOptions, Failure> {
         let mut options = job::Options::default();
         self.inputs.set(&mut options)?;
         self.judging.set(&mut options)?;
         self.comparison.set(&mut options)?;
         self.timing.set(&mut options)?;
-        Ok(job::Verification { setup: self.running.unchecked(), ..options.verification })
+        Ok(job::VerifyOptions { setup: self.running.unchecked(), ..options.verification })
     }
 }

@@ -53,7 +53,7 @@ pub(crate) use done::{NOT_EQUAL, NOT_EQUAL_NOW};
 pub use error::{Error, ErrorKind};
 pub use monitor::{Cancelled, Event, Monitor, Steps};
 pub use options::{
-    Calibration, Choice, HeldOut, Judging, Options, Output, Record, Search, Selection, Tables, Training, Verification,
+    Calibration, Choice, HeldOut, Judging, Options, Output, Record, Search, Selection, Tables, Training, VerifyOptions,
     Zeros,
 };
 
@@ -87,21 +87,21 @@ pub fn prune_file(path: &Path, options: &Options) -> Result<Done, Error> {
 
 fn pruned(model: &Model, options: &Options, choice: &Choice, mut stages: Stages) -> Result<Done, Error> {
     let monitor = &options.monitor;
-    let thin = options.zeros.options(&choice.selection.calibration)?;
+    let sparsify = options.zeros.options(&choice.selection.calibration)?;
     let analysis = stages.time("analyze", || prepare(model, monitor))?;
     let open = choice.selection.open(model)?;
-    let chosen = match thin.is_some() && !choice.is_given() {
+    let chosen = match sparsify.is_some() && !choice.is_given() {
         true => Chosen::nothing(analysis, &open)?,
         false => {
             let chooser = Chooser { choice, model, settings: &options.verification.settings()?, monitor };
             stages.time("plan", || chooser.choose(analysis, open))?
         }
     };
-    let thin = match thin {
+    let sparsify = match sparsify {
         Some(zeros) => Some((zeros, choice.selection.reader(monitor).samples(model)?)),
         None => None,
     };
-    Run { thin, ..Run::chosen(options, model, chosen)? }.finish(stages)
+    Run { sparsify, ..Run::chosen(options, model, chosen)? }.finish(stages)
 }
 
 /// What [`plan`] found.

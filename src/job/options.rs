@@ -32,7 +32,7 @@ pub struct Options {
     pub simplify: String,
     /// Whether the result is proved by running it.
     pub proof: bool,
-    pub verification: Verification,
+    pub verification: VerifyOptions,
     /// What the result must keep, or it is refused.
     pub gates: Vec<Gate>,
     /// Where the model goes that the pruned one must equal: the original with zeros where units are gone.
@@ -51,7 +51,7 @@ impl Default for Options {
             zeros: Zeros::default(),
             simplify: prune::SIMPLIFY.to_owned(),
             proof: true,
-            verification: Verification::default(),
+            verification: VerifyOptions::default(),
             gates: vec![],
             reference: None,
             output: None,
@@ -207,7 +207,7 @@ pub struct Zeros {
 
 /// How models are run and compared.
 #[derive(Clone, Debug)]
-pub struct Verification {
+pub struct VerifyOptions {
     /// Inputs to run, instead of random ones.
     pub inputs: Option<String>,
     /// How images among them become tensors.
@@ -226,10 +226,10 @@ pub struct Verification {
     pub time_budget: Duration,
 }
 
-impl Default for Verification {
-    fn default() -> Verification {
+impl Default for VerifyOptions {
+    fn default() -> VerifyOptions {
         let usual = verify::Options::default();
-        Verification {
+        VerifyOptions {
             inputs: None,
             preprocess: None,
             judging: Judging::default(),

@@ -69,8 +69,8 @@ impl Run<'_> {
         let done = || work.step(1);
         let repair = self.calibrated.as_ref().filter(|_| self.trained.is_none()).and_then(|c| c.repair(&done));
         let cut = if repair.is_some() { "cut and repair" } else { "cut" };
-        let (simplify, trained, thin) = (&self.options.simplify, self.trained.as_ref(), self.thin());
-        let after = After { simplify, repair, trained, thin };
+        let (simplify, trained, sparsify) = (&self.options.simplify, self.trained.as_ref(), self.sparsify());
+        let after = After { simplify, repair, trained, sparsify };
         let (analysis, plan) = (&self.shortened.analysis, &self.plan);
         Ok(stages.time(cut, || prune::finish(self.model, analysis, plan, &self.open, after)))
     }
@@ -99,7 +99,7 @@ impl Run<'_> {
         }
         if groups.is_empty() {
             dropped.push("the whole plan: the result is wrong even with no group cut".to_owned());
-            (self.shortened.layers, self.shortened.zeroing, self.thin) = (vec![], vec![], None);
+            (self.shortened.layers, self.shortened.zeroing, self.sparsify) = (vec![], vec![], None);
         }
         self.plan = plan;
         self.unproved = Some(Failed { why: why.to_owned(), groups, runs, replanned, dropped });
@@ -118,7 +118,7 @@ impl Run<'_> {
             prover.holds(plan)
         };
         // What came after the cut may be to blame, and then no group is.
-        let more = self.trained.is_some() || self.thin.is_some() || self.calibrated.is_some();
+        let more = self.trained.is_some() || self.sparsify.is_some() || self.calibrated.is_some();
         let found = match more.then(|| holds(&self.plan)) {
             Some(Ok(true)) => return Ok(None),
             _ => prove::settle(&self.plan, analysis, &mut holds, &mut |leave| self.replanned(leave)),

@@ -15,7 +15,7 @@ use crate::cost::OpenDims;
 use crate::figures;
 use crate::ir::Model;
 use crate::plan::{self, Plan};
-use crate::prune::{self, Pruned, Shortened, Stages, Thin};
+use crate::prune::{self, Pruned, Shortened, Sparsify, Stages};
 use crate::save;
 use crate::sparsity;
 use crate::stats::{Batches, Samples};
@@ -37,7 +37,7 @@ pub(super) struct Run<'a> {
     /// The prepared model that the plan leaves with trained weights, which take the place of a repair.
     pub trained: Option<Model>,
     /// How single weights are set to zero, and the samples to measure on.
-    pub thin: Option<(sparsity::Options, Option<Batches>)>,
+    pub sparsify: Option<(sparsity::Options, Option<Batches>)>,
     /// What the machine takes for what the plan leaves.
     pub machine: Option<MachineReport>,
     /// Sizes of open dimensions, to count costs.
@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
         let open = options.choice.selection.open(model)?;
         let (inexact, weighed) = (options.choice.selection.inexact, options.choice.weighs());
         let plan = Plan { options: options.record.choice.clone(), ..plan };
-        let (thin, unproved) = (None, None);
+        let (sparsify, unproved) = (None, None);
         Ok(Run {
             options,
             model,
@@ -67,7 +67,7 @@ impl<'a> Run<'a> {
             calibrated,
             searched,
             trained,
-            thin,
+            sparsify,
             machine,
             open,
             replan,
@@ -83,7 +83,7 @@ impl<'a> Run<'a> {
         (shortened, plan): (Shortened, Plan),
     ) -> Result<Run<'a>, Error> {
         let open = options.choice.selection.open(model)?;
-        let (calibrated, searched, trained, thin, machine) = (None, None, None, None, None);
+        let (calibrated, searched, trained, sparsify, machine) = (None, None, None, None, None);
         Ok(Run {
             options,
             model,
@@ -93,7 +93,7 @@ impl<'a> Run<'a> {
             calibrated,
             searched,
             trained,
-            thin,
+            sparsify,
             machine,
             open,
             replan: None,
@@ -108,12 +108,12 @@ impl<'a> Run<'a> {
 
     /// Whether the model stays as it is.
     pub fn is_nothing(&self) -> bool {
-        self.plan.is_empty() && self.thin.is_none()
+        self.plan.is_empty() && self.sparsify.is_none()
     }
 
-    pub fn thin(&self) -> Option<Thin<'_>> {
-        let (options, samples) = self.thin.as_ref()?;
-        Some(Thin { options, samples: samples.as_ref().map(|s| s as &dyn Samples) })
+    pub fn sparsify(&self) -> Option<Sparsify<'_>> {
+        let (options, samples) = self.sparsify.as_ref()?;
+        Some(Sparsify { options, samples: samples.as_ref().map(|s| s as &dyn Samples) })
     }
 
     /// Carries out the plan, proves the result, judges it, and writes it unless it is refused.
@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
             removed: [self.shortened.zeroing.clone(), pruned.removed.clone()].concat(),
             repaired: pruned.repaired.clone(),
             unrepaired: pruned.unrepaired.clone(),
-            sparsity: pruned.thinned.clone().zip(self.thin.as_ref()).map(sparsity),
+            sparsity: pruned.thinned.clone().zip(self.sparsify.as_ref()).map(sparsity),
             plan: self.plan.clone(),
             searched: self.searched.clone(),
             machine: self.machine.clone(),
@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
         let drift = proved
             .verification
             .drift()
-            .filter(|_| self.weighed && self.thin.is_none() && !self.plan.cuts.is_empty() && !proved.failed)?;
+            .filter(|_| self.weighed && self.sparsify.is_none() && !self.plan.cuts.is_empty() && !proved.failed)?;
         let saved = prune::saved(&proved.pruned.before, &proved.pruned.after);
         (!prune::is_worth(saved, drift.drift())).then(|| {
             format!(

@@ -18,7 +18,7 @@ fn bytes(done: &Done) -> Vec<u8> {
 
 /// Without timed runs.
 fn quick() -> Options {
-    let verification = Verification { repeats: 0, ..Verification::default() };
+    let verification = VerifyOptions { repeats: 0, ..VerifyOptions::default() };
     Options { verification, ..Options::under(Budget::macs(0.5)) }
 }
 
@@ -43,7 +43,7 @@ fn a_plan_that_is_applied_makes_what_a_prune_makes() {
 #[test]
 fn what_can_not_be_proved_is_not_cut() {
     // Nothing is as equal as this.
-    let verification = Verification { tolerance: Some(-1.0), ..quick().verification };
+    let verification = VerifyOptions { tolerance: Some(-1.0), ..quick().verification };
     let done = prune(&model(), &Options { verification, ..quick() }).expect("it is done");
     let unproved = done.report.unproved.as_ref().expect("the proof failed");
     assert!(unproved.groups.is_empty() && !unproved.dropped.is_empty());

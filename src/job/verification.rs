@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::monitor::{Monitor, Steps};
-use super::options::{HeldOut, Judging, Options, Verification};
+use super::options::{HeldOut, Judging, Options, VerifyOptions};
 use super::report::Metrics;
 use super::samples::{labels, opened};
 use crate::feed::{self, Labels};
@@ -30,7 +30,7 @@ impl Options {
     }
 }
 
-impl Verification {
+impl VerifyOptions {
     /// Labels, and a task, that are not about the inputs to run: there are none.
     pub(super) fn judging_without_inputs(&self) -> Option<&Judging> {
         Some(&self.judging).filter(|j| j.is_asked() && self.inputs.is_none())
