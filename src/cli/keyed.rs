@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::job::Options;
-use crate::job::keys::{Group, Key, Takes};
+use crate::job::keys::{Key, Takes, Topic};
 use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Args, Command, FromArgMatches, ValueHint};
@@ -10,16 +10,16 @@ use std::marker::PhantomData;
 
 /// Options that a verb takes.
 pub trait OptionSet {
-    const GROUPS: &'static [Group];
+    const TOPICS: &'static [Topic];
 }
 
 /// Sets of options, as verbs take them.
 macro_rules! sets {
-    ($($(#[$about:meta])* $name:ident: $($group:ident)*;)*) => {
+    ($($(#[$about:meta])* $name:ident: $($topic:ident)*;)*) => {
         $($(#[$about])* pub struct $name;
 
         impl OptionSet for $name {
-            const GROUPS: &'static [Group] = &[$(Group::$group),*];
+            const TOPICS: &'static [Topic] = &[$(Topic::$topic),*];
         })*
     };
 }
@@ -52,7 +52,7 @@ pub struct Keyed<S> {
 
 impl<S: OptionSet> Keyed<S> {
     fn keys() -> impl Iterator<Item = &'static Key> {
-        S::GROUPS.iter().flat_map(|&group| Key::of(group))
+        S::TOPICS.iter().flat_map(|&topic| Key::of(topic))
     }
 
     /// The options with what was given; all others are as usual.
@@ -89,8 +89,8 @@ fn arg(key: &'static Key) -> Arg {
 impl<S: OptionSet> Args for Keyed<S> {
     fn augment_args(command: Command) -> Command {
         let command = command.args(Self::keys().map(arg));
-        match S::GROUPS.contains(&Group::Budget) {
-            true => command.group(ArgGroup::new("budget").args(Key::of(Group::Budget).map(|key| key.name))),
+        match S::TOPICS.contains(&Topic::Budget) {
+            true => command.group(ArgGroup::new("budget").args(Key::of(Topic::Budget).map(|key| key.name))),
             false => command,
         }
     }
@@ -204,8 +204,12 @@ mod tests {
         let wrong: Vec<&String> =
             flags.iter().filter(|name| Key::named(name).is_some() == NOT_KEYS.contains(&name.as_str())).collect();
         assert!(wrong.is_empty(), "neither a key nor left out on purpose, or both: {wrong:?}");
-        let missing: Vec<&Key> = KEYS.iter().filter(|key| !flags.iter().any(|flag| flag == key.name)).collect();
-        assert!(missing.is_empty(), "no such flag: {missing:?}");
+        for key in KEYS.iter() {
+            let command = command();
+            let flag = command.get_arguments().find(|arg| arg.get_long() == Some(key.name));
+            let help = flag.unwrap_or_else(|| panic!("{key}: no such flag")).get_help().map(ToString::to_string);
+            assert_eq!(help.as_deref(), Some(key.about), "{key}");
+        }
     }
 
     /// What help says of an option that is not given is so.

@@ -4,7 +4,7 @@ use super::keyed::{self, HeldOutSet, Keyed, SelectionSet};
 use super::running::Seconds;
 use super::{Exit, Failure, paths, progress, show};
 use crate::draw::{Chart, Line};
-use crate::job::keys::Group;
+use crate::job::keys::Topic;
 use crate::job::search::POINTS;
 use crate::job::sweep::{Family, Options, Sibling, sweep};
 use crate::latency::LatencyMs;
@@ -68,7 +68,7 @@ impl Args {
             held_out: self.held_out.options()?.choice.search.held_out,
             repeats: self.repeats,
             time_budget: self.time_budget.0,
-            record: keyed::recorded(|key| key.group == Group::Calibration, given),
+            record: keyed::recorded(|key| key.topic == Topic::Calibration, given),
             monitor: progress::monitor(),
             ..Options::new(&self.output)
         })

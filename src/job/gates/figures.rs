@@ -1,6 +1,6 @@
 //! What was measured of a result, and what gates say to it.
 
-use super::{Bound, Direction, Figure, Gate, GateKind};
+use super::{Bound, Direction, Gate, GateFigure, GateKind};
 use crate::compare::Difference;
 use crate::job::report::{Metrics, Outcome, Report};
 use crate::judge::Judgement;
@@ -108,11 +108,11 @@ impl Figures {
 }
 
 /// A figure in the unit of a bound.
-fn in_unit_of(figure: Figure, bound: Bound) -> f64 {
+fn in_unit_of(figure: GateFigure, bound: Bound) -> f64 {
     match (figure, bound) {
-        (Figure::Alone(figure), _) => figure,
-        (Figure::Beside((_, after)), Bound::Number(_)) => after as f64,
-        (Figure::Beside((before, after)), Bound::Of(_)) => after as f64 / u64::max(before, 1) as f64,
+        (GateFigure::Alone(figure), _) => figure,
+        (GateFigure::Beside((_, after)), Bound::Number(_)) => after as f64,
+        (GateFigure::Beside((before, after)), Bound::Of(_)) => after as f64 / u64::max(before, 1) as f64,
     }
 }
 

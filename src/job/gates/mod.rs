@@ -26,7 +26,7 @@ pub static GATES: [GateKind; 8] = [
         unit: Unit::Share,
         direction: Direction::AtMost,
         needs: Needs::Run,
-        figure: |figures| figures.drift.clone().map(Figure::Alone),
+        figure: |figures| figures.drift.clone().map(GateFigure::Alone),
     },
     GateKind {
         name: "min_accuracy",
@@ -34,7 +34,7 @@ pub static GATES: [GateKind; 8] = [
         unit: Unit::Share,
         direction: Direction::AtLeast,
         needs: Needs::Labels,
-        figure: |figures| figures.accuracy.clone().map(|(_, after)| Figure::Alone(after)),
+        figure: |figures| figures.accuracy.clone().map(|(_, after)| GateFigure::Alone(after)),
     },
     GateKind {
         name: "max_drop",
@@ -42,7 +42,7 @@ pub static GATES: [GateKind; 8] = [
         unit: Unit::Share,
         direction: Direction::AtMost,
         needs: Needs::Labels,
-        figure: |figures| figures.accuracy.clone().map(|(before, after)| Figure::Alone(before - after)),
+        figure: |figures| figures.accuracy.clone().map(|(before, after)| GateFigure::Alone(before - after)),
     },
     GateKind {
         name: "min_speedup",
@@ -50,7 +50,7 @@ pub static GATES: [GateKind; 8] = [
         unit: Unit::Times,
         direction: Direction::AtLeast,
         needs: Needs::Times,
-        figure: |figures| figures.latency.clone().map(|(before, after)| Figure::Alone(before / after)),
+        figure: |figures| figures.latency.clone().map(|(before, after)| GateFigure::Alone(before / after)),
     },
     GateKind {
         name: "max_latency_ms",
@@ -58,7 +58,7 @@ pub static GATES: [GateKind; 8] = [
         unit: Unit::Milliseconds,
         direction: Direction::AtMost,
         needs: Needs::Times,
-        figure: |figures| figures.latency.clone().map(|(_, after)| Figure::Alone(after * 1e3)),
+        figure: |figures| figures.latency.clone().map(|(_, after)| GateFigure::Alone(after * 1e3)),
     },
     GateKind {
         name: "max_size",
@@ -66,7 +66,7 @@ pub static GATES: [GateKind; 8] = [
         unit: Unit::Bytes,
         direction: Direction::AtMost,
         needs: Needs::Nothing,
-        figure: |figures| Ok(Figure::Beside(figures.size)),
+        figure: |figures| Ok(GateFigure::Beside(figures.size)),
     },
     GateKind {
         name: "max_nodes",
@@ -74,7 +74,7 @@ pub static GATES: [GateKind; 8] = [
         unit: Unit::Count,
         direction: Direction::AtMost,
         needs: Needs::Nothing,
-        figure: |figures| Ok(Figure::Beside(figures.nodes)),
+        figure: |figures| Ok(GateFigure::Beside(figures.nodes)),
     },
     GateKind {
         name: "equivalence",
@@ -82,7 +82,7 @@ pub static GATES: [GateKind; 8] = [
         unit: Unit::Truth,
         direction: Direction::AtLeast,
         needs: Needs::Run,
-        figure: |figures| figures.equal.clone().map(|equal| Figure::Alone(f64::from(u8::from(equal)))),
+        figure: |figures| figures.equal.clone().map(|equal| GateFigure::Alone(f64::from(u8::from(equal)))),
     },
 ];
 
@@ -100,7 +100,7 @@ pub struct GateKind {
     /// What must have been measured.
     pub needs: Needs,
     /// What it bounds, or why that was not measured.
-    pub figure: fn(&Figures) -> Result<Figure, String>,
+    pub figure: fn(&Figures) -> Result<GateFigure, String>,
 }
 
 /// Which way a gate bounds a figure.
@@ -127,7 +127,7 @@ pub enum Needs {
 
 /// What a gate bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Figure {
+pub enum GateFigure {
     /// A figure that says something by itself.
     Alone(f64),
     /// That of the original and that of the result: the bound may be a share of the first.

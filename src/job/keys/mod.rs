@@ -23,7 +23,7 @@ pub(crate) struct Key {
     pub name: &'static str,
     /// Another name of the same, where there is one.
     pub alias: Option<&'static str>,
-    pub group: Group,
+    pub topic: Topic,
     /// What it means, as help says it.
     pub about: &'static str,
     /// What stands for its value, such as `SHARE`; nothing for a switch.
@@ -47,7 +47,7 @@ pub(crate) struct Key {
 
 /// Options that verbs take together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
+pub(crate) enum Topic {
     /// The budgets and quality constraints, of which one may be given.
     Budget,
     Amount,
@@ -122,7 +122,7 @@ pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         let key = Key::budget(kind.name, kind.about, Set::Constraint(kind));
         Key { value: kind.value(), ..key }
     });
-    let others = table::TABLE.iter().flat_map(|(group, keys)| keys.iter().map(|&key| Key { group: *group, ..key }));
+    let others = table::TABLE.iter().flat_map(|(topic, keys)| keys.iter().map(|&key| Key { topic: *topic, ..key }));
     budgets.chain(constraints).chain(others).collect()
 });
 
@@ -131,7 +131,7 @@ impl Key {
         Key {
             name,
             alias: None,
-            group: Group::Budget,
+            topic: Topic::Budget,
             about: "",
             value,
             takes,
@@ -157,9 +157,9 @@ impl Key {
         KEYS.iter().find(|key| key.name == name || key.alias == Some(&*name))
     }
 
-    /// The options of a group.
-    pub fn of(group: Group) -> impl Iterator<Item = &'static Key> {
-        KEYS.iter().filter(move |key| key.group == group)
+    /// The options of a topic.
+    pub fn of(topic: Topic) -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().filter(move |key| key.topic == topic)
     }
 
     /// All that must be given beside it, and beside these; what others need comes first.
@@ -176,7 +176,7 @@ impl Key {
 
     /// Whether this option and another one may not be given together.
     pub fn excludes(&self, other: &Key) -> bool {
-        let budgets = self.name != other.name && self.group == Group::Budget && other.group == Group::Budget;
+        let budgets = self.name != other.name && self.topic == Topic::Budget && other.topic == Topic::Budget;
         budgets
             || self.conflicts_with().any(|name| name == other.name)
             || other.conflicts_with().any(|name| name == self.name)

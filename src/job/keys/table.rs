@@ -3,7 +3,7 @@
 
 use super::Recorded::{Both, Choice, Neither, Result as OfResult};
 use super::parse::{batch_axis, dim, from_zero, pipeline, positive, seconds, shape};
-use super::{Group, Key, Recorded, Set, Setter, Takes};
+use super::{Key, Recorded, Set, Setter, Takes, Topic};
 use crate::job::options::Options;
 use crate::judge::Task;
 use crate::lossless::Ranges;
@@ -16,26 +16,26 @@ use std::str::FromStr;
 
 const TASKS: &[&str] = &["classification", "regression", "perplexity"];
 
-/// All rows, by group, in the order in which help lists them.
-pub(super) const TABLE: &[(Group, &[Key])] = &[
-    (Group::Amount, AMOUNT),
-    (Group::Selection, SELECTION),
-    (Group::Device, DEVICE),
-    (Group::Calibration, CALIBRATION),
-    (Group::Sizes, SIZES),
-    (Group::Tables, TABLES),
-    (Group::Search, SEARCH),
-    (Group::Training, TRAINING),
-    (Group::HeldOut, HELD_OUT),
-    (Group::Sparsity, SPARSITY),
-    (Group::Output, OUTPUT),
-    (Group::Simplify, SIMPLIFY),
-    (Group::Proof, PROOF),
-    (Group::Inputs, INPUTS),
-    (Group::Judging, JUDGING),
-    (Group::Comparison, COMPARISON),
-    (Group::Runtime, RUNTIME),
-    (Group::Timing, TIMING),
+/// All rows, by topic, in the order in which help lists them.
+pub(super) const TABLE: &[(Topic, &[Key])] = &[
+    (Topic::Amount, AMOUNT),
+    (Topic::Selection, SELECTION),
+    (Topic::Device, DEVICE),
+    (Topic::Calibration, CALIBRATION),
+    (Topic::Sizes, SIZES),
+    (Topic::Tables, TABLES),
+    (Topic::Search, SEARCH),
+    (Topic::Training, TRAINING),
+    (Topic::HeldOut, HELD_OUT),
+    (Topic::Sparsity, SPARSITY),
+    (Topic::Output, OUTPUT),
+    (Topic::Simplify, SIMPLIFY),
+    (Topic::Proof, PROOF),
+    (Topic::Inputs, INPUTS),
+    (Topic::Judging, JUDGING),
+    (Topic::Comparison, COMPARISON),
+    (Topic::Runtime, RUNTIME),
+    (Topic::Timing, TIMING),
 ];
 
 /// How much goes, beside a budget.
