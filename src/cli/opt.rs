@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "PIPELINE", default_value = OPTIMIZE)]
     passes: String,
     #[command(flatten)]
-    output: Option<OutputArgs>,
+    output: OutputArgs,
     /// First make inputs that have a default constants of that value, as if they were never given
     #[arg(long)]
     freeze_inputs: bool,
@@ -73,7 +73,7 @@ pub fn run(args: Args) -> super::Outcome {
         return list(args.json);
     }
     let pipeline = args.pipeline(&args.passes)?;
-    let (Some(path), Some(output)) = (&args.model, &args.output) else {
+    let (Some(path), output) = (args.model.as_ref().filter(|_| args.output.is_given()), &args.output) else {
         return Err(Failure::usage("give a model and, with -o, where the result goes"));
     };
     let original = source::load(path)?;

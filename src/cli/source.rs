@@ -51,8 +51,8 @@ impl DimArgs {
 #[derive(Args)]
 pub struct OutputArgs {
     /// Where the model is written
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required = true)]
+    output: Option<PathBuf>,
     #[command(flatten)]
     given: Keyed<OutputSet>,
     /// Allow the output to replace the input
@@ -61,8 +61,14 @@ pub struct OutputArgs {
 }
 
 impl OutputArgs {
+    /// Whether there is a place: a verb that needs none may leave it out.
+    pub fn is_given(&self) -> bool {
+        self.output.is_some()
+    }
+
     pub fn options(&self) -> Result<job::Output, Failure> {
-        let output = job::Output { overwrite: self.overwrite, ..job::Output::to(&self.output) };
+        let path = self.output.clone().unwrap_or_default();
+        let output = job::Output { overwrite: self.overwrite, ..job::Output::to(path) };
         let mut options = job::Options { output: Some(output), ..job::Options::default() };
         self.given.set(&mut options)?;
         Ok(options.output.unwrap_or_default())
