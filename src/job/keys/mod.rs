@@ -6,6 +6,7 @@
 mod parse;
 mod table;
 
+#[cfg(feature = "cli")]
 pub(crate) use parse::{number, positive, seconds};
 
 use super::options::Options;
@@ -30,11 +31,13 @@ pub(crate) struct Key {
     pub value: &'static str,
     pub takes: Takes,
     /// What it is where it is not given, as text, unless help says it in words.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only flags ask"))]
     pub default: Option<&'static str>,
     pub recorded: Recorded,
     /// What may be given, if that is a list.
     pub choices: &'static [&'static str],
     /// Whether a value may begin with `-`.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only flags ask"))]
     pub may_be_negative: bool,
     /// Those that may not be given beside it.
     conflicts: &'static [&'static str],
@@ -158,6 +161,7 @@ impl Key {
     }
 
     /// The options of a topic.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only flags ask"))]
     pub fn of(topic: Topic) -> impl Iterator<Item = &'static Key> {
         KEYS.iter().filter(move |key| key.topic == topic)
     }
@@ -192,6 +196,7 @@ impl Key {
     }
 
     /// Whether it can be set to a value; else why not.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only flags ask"))]
     pub fn check(&self, value: &str) -> Result<(), String> {
         self.set_to(&mut Options::default(), value)
     }
