@@ -35,13 +35,13 @@ pub struct Execution {
 
 /// What a pipeline did.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct PipelineReport {
     pub executions: Vec<Execution>,
     /// Whether the bisect limit kept passes from running.
     pub limited: bool,
 }
 
-impl Report {
+impl PipelineReport {
     /// How much was changed in all.
     pub fn change(&self) -> Change {
         Change(self.executions.iter().map(|e| e.change.0).sum())
@@ -133,9 +133,9 @@ impl Pipeline {
     }
 
     /// Runs all passes. In debug builds the invariants of the IR are checked after each.
-    pub fn run(&self, model: &mut Model, settings: Settings) -> Result<Report, PipelineError> {
+    pub fn run(&self, model: &mut Model, settings: Settings) -> Result<PipelineReport, PipelineError> {
         let broken = if cfg!(debug_assertions) { verify(model) } else { vec![] };
-        let mut run = Run { cx: Context::new(settings.evaluator), settings, report: Report::default(), broken };
+        let mut run = Run { cx: Context::new(settings.evaluator), settings, report: PipelineReport::default(), broken };
         run.steps(&self.steps, model)?;
         Ok(run.report)
     }
@@ -144,7 +144,7 @@ impl Pipeline {
 struct Run<'a> {
     cx: Context<'a>,
     settings: Settings<'a>,
-    report: Report,
+    report: PipelineReport,
     /// What was wrong with the model from the beginning: no pass is to blame for it.
     broken: Vec<Violation>,
 }

@@ -317,7 +317,7 @@ mod tests {
     fn a_group_lasso_frees_units_that_do_nothing_and_l2_takes_them() {
         let cut = |model: &Model| {
             let l2 = "l2".parse::<Formula>().unwrap();
-            let options = plan::Options { lossless: None, ..plan::Options::new(Budget::Ratio(0.5), l2) };
+            let options = plan::Options { lossless: None, ..plan::Options::new(Budget::ratio(0.5), l2) };
             plan::choose(&analysis::prepare(model).unwrap(), &options).unwrap().cuts[0].remove.clone()
         };
         let model = ir::parse(NET, &|_| None).unwrap();

@@ -5,6 +5,7 @@
 mod blocks;
 mod examples;
 mod links;
+mod rows;
 mod sessions;
 mod tables;
 

@@ -1,4 +1,4 @@
-//! Promises, searches, rounds, folds and families: what is tried before a model is made.
+//! Quality constraints, searches, rounds, folds and families: what is tried before a model is made.
 
 use crate::bad_input::fails;
 use crate::{Folder, fixture, json, load, prune, read, secateur, stdout, text};
@@ -28,15 +28,15 @@ fn number(value: &Value) -> f64 {
 }
 
 #[test]
-fn a_promise_is_kept_by_the_smallest_model() {
+fn a_constraint_is_satisfied_by_the_smallest_model() {
     let folder = Folder::new();
     let (calib, images) = (fixture("digits_calib.npz"), fixture("digits_test.npz"));
     let options = [&QUICK[..], &[&calib, "--judge", &images, "--max-drift", "0.2"]].concat();
     let (output, report) = prune(&folder, &fixture("digits_mlp"), "o.onnx", &options);
-    let promise = &report["driven"]["promise"];
-    let trials = promise["trials"].as_array().unwrap();
-    let chosen = &trials[promise["chosen"].as_u64().unwrap() as usize];
-    assert_eq!((&promise["promised"], &report["driven"]["held_out"]), (&"max-drift 0.2".into(), &40.into()));
+    let constraint = &report["driven"]["promise"];
+    let trials = constraint["trials"].as_array().unwrap();
+    let chosen = &trials[constraint["chosen"].as_u64().unwrap() as usize];
+    assert_eq!((&constraint["promised"], &report["driven"]["held_out"]), (&"max-drift 0.2".into(), &40.into()));
     assert_eq!(report["after"]["macs"], chosen["macs"]);
     // It is what was measured, on samples that had no part in it, and of this very model.
     let found = drift(&output);
@@ -50,13 +50,13 @@ fn a_promise_is_kept_by_the_smallest_model() {
 }
 
 #[test]
-fn a_promise_by_labels() {
+fn a_constraint_by_labels() {
     let folder = Folder::new();
     let (calib, images) = (fixture("digits_calib.npz"), fixture("digits_test.npz"));
     let options = [&QUICK[..], &[&calib, "--judge", &images, "--labels", &images, "--max-drop", "4%"]].concat();
     let (_, report) = prune(&folder, &fixture("digits_mlp"), "o.onnx", &options);
-    let promise = &report["driven"]["promise"];
-    let metric = &promise["trials"][promise["chosen"].as_u64().unwrap() as usize]["metric"];
+    let constraint = &report["driven"]["promise"];
+    let metric = &constraint["trials"][constraint["chosen"].as_u64().unwrap() as usize]["metric"];
     assert_eq!(metric["name"], "accuracy");
     let drop = number(&metric["before"]) - number(&metric["after"]);
     assert!(drop <= 0.04 && (drop - number(&metric["drop"])).abs() < 1e-9, "{metric}");
@@ -64,7 +64,7 @@ fn a_promise_by_labels() {
 }
 
 #[test]
-fn a_promise_that_the_gentlest_cut_breaks() {
+fn a_constraint_that_the_mildest_cut_violates() {
     let folder = Folder::new();
     let (input, output, calib) = (fixture("digits_mlp"), folder.path("o.onnx"), fixture("digits_calib.npz"));
     // The net has units that do nothing; lots fall on others too.

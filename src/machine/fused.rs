@@ -1,8 +1,8 @@
-//! Pieces: what a runtime computes in one go, and how its shape is written.
+//! Fused subgraphs: what a runtime computes in one go, and how its shape is written.
 //!
-//! A piece is a call and the calls behind it that work on its result element by element, with constants at most: an
-//! added bias, a batch normalization, an activation. No operator is asked for its name; a call goes with the one before
-//! if it multiplies no matrices, nobody else reads that one's result, and the type stays the same.
+//! A fused subgraph is a call and the calls behind it that work on its result element by element, with constants at
+//! most: an added bias, a batch normalization, an activation. No operator is asked for its name; a call goes with the
+//! one before if it multiplies no matrices, nobody else reads that one's result, and the type stays the same.
 
 use crate::analysis::Analysis;
 use crate::axes::{Group, Shape, Var};
@@ -13,21 +13,21 @@ use std::fmt::Write;
 
 /// Calls that are measured together.
 #[derive(Clone, Debug)]
-pub struct Piece {
+pub struct FusedSubgraph {
     /// Each but the first reads the one before.
     pub calls: Vec<NodeId>,
     /// The axes that can get shorter, in the order of their letters in the shape.
     pub widths: Vec<Var>,
-    /// Operators, attributes, and types of operands; pieces of one shape take the same time. An axis that can get
-    /// shorter has a letter: `Conv<group=1>(f32[1,a:16,8,8], #f32[b:32,a:16,3,3])`, where `#` is a constant.
+    /// Operators, attributes, and types of operands; fused subgraphs of one shape take the same time. An axis that can
+    /// get shorter has a letter: `Conv<group=1>(f32[1,a:16,8,8], #f32[b:32,a:16,3,3])`, where `#` is a constant.
     pub shape: String,
 }
 
 /// Integers of constants up to this many are part of a shape.
 const CONTENT: usize = 16;
 
-/// The pieces of a model, in topological order.
-pub fn pieces(analysis: &Analysis, open: &OpenDims) -> Vec<Piece> {
+/// The fused subgraphs of a model, in topological order.
+pub fn fused_subgraphs(analysis: &Analysis, open: &OpenDims) -> Vec<FusedSubgraph> {
     let graph = &analysis.model.graph;
     let costs = cost::per_node(&analysis.model, &analysis.facts, open);
     let products: HashSet<NodeId> = costs.into_iter().filter(|(_, c)| c.macs > 0).map(|(node, _)| node).collect();
@@ -76,7 +76,7 @@ fn chain(analysis: &Analysis, first: NodeId, stands_alone: &dyn Fn(NodeId) -> bo
     }
 }
 
-fn described(analysis: &Analysis, open: &OpenDims, calls: Vec<NodeId>) -> Piece {
+fn described(analysis: &Analysis, open: &OpenDims, calls: Vec<NodeId>) -> FusedSubgraph {
     let graph = &analysis.model.graph;
     let mut words = Words { analysis, open, names: vec![], widths: vec![] };
     let mut shape = String::new();
@@ -96,7 +96,7 @@ fn described(analysis: &Analysis, open: &OpenDims, calls: Vec<NodeId>) -> Piece 
         let results: Vec<String> = graph.results(last).map(|v| words.value(v)).collect();
         _ = write!(shape, " -> {}", results.join(", "));
     }
-    Piece { widths: words.widths, calls, shape }
+    FusedSubgraph { widths: words.widths, calls, shape }
 }
 
 /// Writes shapes, and gives letters to axes.

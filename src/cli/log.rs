@@ -1,7 +1,7 @@
 //! What is said on stderr, how much of it, and in which form.
 //!
-//! The library emits events (`tracing`); here is the one who listens. Warnings, errors and hints go the same way, so that
-//! with `--log-format json` every line on stderr is an object.
+//! The library emits events (`tracing`); here is the one who listens. Warnings, errors and hints go the same way, so
+//! that with `--log-format json` every line on stderr is an object.
 
 use super::progress;
 use clap::ValueEnum;
@@ -13,7 +13,7 @@ use tracing::Level;
 
 /// How much is said, and how; flags of every verb.
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
-pub struct Talk {
+pub struct LogArgs {
     /// Write nothing but errors to stderr, and show no progress
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
@@ -33,20 +33,20 @@ enum Format {
     Json,
 }
 
-static TALK: OnceLock<Talk> = OnceLock::new();
+static LOG: OnceLock<LogArgs> = OnceLock::new();
 
-fn talk() -> Talk {
-    TALK.get().copied().unwrap_or_default()
+fn args() -> LogArgs {
+    LOG.get().copied().unwrap_or_default()
 }
 
 /// Whether this process is the command line. Who calls [`crate::build`] from a program hears of events only.
 fn is_command_line() -> bool {
-    TALK.get().is_some()
+    LOG.get().is_some()
 }
 
-impl Talk {
+impl LogArgs {
     /// Listens from now on. The first one in a process counts.
-    pub fn listen(self) {
+    pub fn init(self) {
         let level = match self.verbose {
             _ if self.quiet => Level::ERROR,
             0 => Level::WARN,
@@ -59,7 +59,7 @@ impl Talk {
             Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
             Format::Text => builder.with_ansi(stderr().is_terminal()).without_time().compact().try_init(),
         };
-        _ = TALK.set(self);
+        _ = LOG.set(self);
     }
 }
 
@@ -76,7 +76,7 @@ pub enum Shows {
 
 /// How progress is shown.
 pub fn shows() -> Shows {
-    let Talk { quiet, verbose, log_format } = talk();
+    let LogArgs { quiet, verbose, log_format } = args();
     let bars = verbose == 0 && log_format == Format::Text && stderr().is_terminal();
     match is_command_line() && !quiet {
         true if bars => Shows::Bars,
@@ -94,7 +94,7 @@ fn clock() -> Duration {
 }
 
 /// Notes that something was written just now.
-pub fn said() {
+pub fn written() {
     LAST.store(clock().as_millis() as u64, Ordering::Relaxed);
 }
 
@@ -105,7 +105,7 @@ pub fn silence() -> Duration {
 
 /// Says that the verb failed, and what can be done about it.
 pub fn failure(message: &str, hint: Option<&str>) {
-    match talk().log_format {
+    match args().log_format {
         Format::Json => tracing::error!(hint, "{message}"),
         Format::Text => {
             line(&format!("error: {message}"));
@@ -115,12 +115,12 @@ pub fn failure(message: &str, hint: Option<&str>) {
 }
 
 /// Says something to a person. Nobody listening is no error.
-pub fn say(text: &str) {
-    match talk() {
-        Talk { quiet: true, .. } => {}
+pub fn note(text: &str) {
+    match args() {
+        LogArgs { quiet: true, .. } => {}
         _ if !is_command_line() => tracing::warn!("{text}"),
-        Talk { log_format: Format::Json, .. } => {
-            said();
+        LogArgs { log_format: Format::Json, .. } => {
+            written();
             tracing::warn!("{text}");
         }
         _ => line(text),
@@ -128,6 +128,6 @@ pub fn say(text: &str) {
 }
 
 fn line(text: &str) {
-    said();
+    written();
     _ = progress::without_bars(|| stderr().write_all(format!("{text}\n").as_bytes()));
 }

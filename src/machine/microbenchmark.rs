@@ -1,6 +1,6 @@
-//! A piece of a model as a model of its own, as a choice of widths leaves it.
+//! A fused subgraph of a model as a model of its own, as a choice of widths leaves it.
 
-use super::Piece;
+use super::FusedSubgraph;
 use crate::analysis::Analysis;
 use crate::apply::refit_call;
 use crate::axes::{KeepSets, Kept};
@@ -14,14 +14,19 @@ use crate::passes::new_constant;
 use crate::pipelines::{self, SIMPLIFY};
 use std::collections::HashMap;
 
-/// A model of one piece, and what to feed it.
-pub struct Part {
+/// A model of one fused subgraph, and what to feed it.
+pub struct Microbenchmark {
     pub model: Model,
     pub feed: Feed,
 }
 
-/// Cuts a piece out of a model, with what stays of its weights. Open dimensions get their sizes for costs.
-pub fn part(analysis: &Analysis, piece: &Piece, keep: &KeepSets, open: &OpenDims) -> Result<Part, String> {
+/// Cuts a fused subgraph out of a model, with what stays of its weights. Open dimensions get their sizes for costs.
+pub fn microbenchmark(
+    analysis: &Analysis,
+    piece: &FusedSubgraph,
+    keep: &KeepSets,
+    open: &OpenDims,
+) -> Result<Microbenchmark, String> {
     let graph = &analysis.model.graph;
     let after = predicted(analysis, piece, keep, open);
     let mut cutting = Cutting { analysis, keep, open, after: &after, part: Graph::default(), at: HashMap::new() };
@@ -43,11 +48,11 @@ pub fn part(analysis: &Analysis, piece: &Piece, keep: &KeepSets, open: &OpenDims
         feed.retain(|(n, _)| *n != name);
         model.graph.remove(input);
     }
-    Ok(Part { model: simplified(model), feed: Feed::new(feed) })
+    Ok(Microbenchmark { model: simplified(model), feed: Feed::new(feed) })
 }
 
 /// A model that hands its input on: to run it takes what running any model takes, beside its nodes.
-pub fn idle() -> Part {
+pub fn idle() -> Microbenchmark {
     let name = "x";
     let info = || ValueInfo::new(name, Type::Tensor(TensorType::new(DType::F32, vec![Dim::Fixed(1)])));
     let mut graph = Graph::default();
@@ -55,7 +60,7 @@ pub fn idle() -> Part {
     let node = graph.add(Node::Input(Input { info: info(), captured: false, default: None }));
     graph.add_output(ValueId { node, port: 0 }, info());
     let model = Model { ir_version: 8, opsets: [(String::new(), 17)].into(), graph, ..Model::default() };
-    Part { model, feed: Feed::new(vec![(name.into(), Tensor::from_f32(vec![1], &[1.0]))]) }
+    Microbenchmark { model, feed: Feed::new(vec![(name.into(), Tensor::from_f32(vec![1], &[1.0]))]) }
 }
 
 /// What a call reads and makes.
@@ -63,8 +68,8 @@ fn values(graph: &Graph, node: NodeId) -> impl Iterator<Item = ValueId> {
     graph.operands(node).into_iter().flatten().chain(graph.results(node))
 }
 
-/// The facts of the piece's values after the cut, with numbers for all dimensions.
-fn predicted(analysis: &Analysis, piece: &Piece, keep: &KeepSets, open: &OpenDims) -> Facts {
+/// The facts of the fused subgraph's values after the cut, with numbers for all dimensions.
+fn predicted(analysis: &Analysis, piece: &FusedSubgraph, keep: &KeepSets, open: &OpenDims) -> Facts {
     let (graph, axes) = (&analysis.model.graph, &analysis.axes);
     let number = |d: &Dim| Dim::Fixed(open.eval(d) as i64);
     let mut after = Facts::default();
@@ -96,7 +101,7 @@ struct Cutting<'a> {
 
 impl Cutting<'_> {
     /// Adds what the calls read: constants with their slices, and an input for each computed value.
-    fn operands(&mut self, piece: &Piece) -> Result<Vec<(String, Tensor)>, String> {
+    fn operands(&mut self, piece: &FusedSubgraph) -> Result<Vec<(String, Tensor)>, String> {
         let graph = &self.analysis.model.graph;
         let mut feed = vec![];
         for value in piece.calls.iter().flat_map(|&n| graph.operands(n)).flatten() {
@@ -135,7 +140,7 @@ impl Cutting<'_> {
     }
 
     /// Adds the calls, and makes what the last one computes the outputs.
-    fn calls(&mut self, piece: &Piece) -> Vec<NodeId> {
+    fn calls(&mut self, piece: &FusedSubgraph) -> Vec<NodeId> {
         let graph = &self.analysis.model.graph;
         let mut added = vec![];
         for &node in &piece.calls {
