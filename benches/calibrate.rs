@@ -10,7 +10,7 @@ use secateur::oracle::{Runner, Setup};
 use secateur::plan::{self, Budget};
 use secateur::prune::{self, Repair};
 use secateur::score::Criterion;
-use secateur::stats::{Batches, Execution, Measured, Samples as _};
+use secateur::stats::{Batches, Measured, RunOptions, Samples as _};
 use secateur::{load, save, sizes, verify};
 use std::error::Error;
 use std::io::Write;
@@ -34,7 +34,7 @@ const HEAD: &str = "net                   samples  forward  statistics  choice |
                     solving   whole | all but solving and choice, in forwards";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut execution, mut nets) = (Execution::default(), vec![]);
+    let (mut execution, mut nets) = (RunOptions::default(), vec![]);
     let mut args = std::env::args().skip(1).filter(|a| a != "--bench");
     while let Some(arg) = args.next() {
         let next = args.next().ok_or_else(|| format!("{arg}: give samples for it, or a runtime"))?;
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Where the time of one net goes, as a row.
-fn measure(path: &Path, samples: &str, execution: &Execution) -> Result<String, Box<dyn Error>> {
+fn measure(path: &Path, samples: &str, execution: &RunOptions) -> Result<String, Box<dyn Error>> {
     let model = load::load(path)?;
     let specs = verify::sized_specs(&model, &sizes::Given::default())?;
     let reading = Reading { limit: Some(SAMPLES), ..Reading::default() };
@@ -97,7 +97,7 @@ fn forward(
     model: &secateur::ir::Model,
     path: &Path,
     samples: &Batches,
-    execution: &Execution,
+    execution: &RunOptions,
 ) -> Result<Duration, Box<dyn Error>> {
     let (bytes, mut runner, mut time) = (save::to_bytes(model)?, None, Duration::ZERO);
     for feed in samples.feeds() {

@@ -1,6 +1,6 @@
 //! `secateur build`: make what a build file asks for, if it is stale.
 
-use super::gating::Gating;
+use super::gates::GateArgs;
 use super::{Exit, Failure, progress, show};
 use crate::build::{self, Built, Config, Options, State, Target};
 use crate::files;
@@ -39,7 +39,7 @@ pub struct Which {
     #[arg(long, value_name = "FILE", default_value = build::FILE)]
     file: PathBuf,
     #[command(flatten)]
-    gating: Gating,
+    gating: GateArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -60,7 +60,7 @@ struct Row {
 
 pub fn run(args: Args) -> super::Outcome {
     if args.schema {
-        return show::print_json(&super::schema()).map(|()| Exit::Done);
+        return show::print_json(&build::schema()).map(|()| Exit::Done);
     }
     let options = Options { force: args.force, dry_run: args.dry_run, monitor: progress::monitor() };
     args.which.each(|target| build::make(target, &options))
@@ -86,14 +86,14 @@ impl Which {
                 show::print(&line(&built))?;
             }
             if let Some(warning) = &built.warning {
-                show::say(&format!("warning: {}: {warning}", target.name));
+                show::note(&format!("warning: {}: {warning}", target.name));
             }
             all.push(built);
         }
         if self.json {
             show::print_json(&all.iter().map(row).collect::<Vec<_>>())?;
         }
-        let missed = self.gating.tell(&all.iter().map(suite).collect::<Vec<_>>())?;
+        let missed = self.gating.report(&all.iter().map(suite).collect::<Vec<_>>())?;
         let broken = all.iter().any(|b| matches!(b.state, State::Broken));
         Ok(if broken {
             Exit::Failed

@@ -1,7 +1,7 @@
 //! `secateur layers`: which residual branches can go as a whole?
 
 use super::progress::Progress;
-use super::source::{self, Dims};
+use super::source::{self, DimArgs};
 use super::{Exit, show};
 use crate::job::report::LayerReport;
 use crate::layers;
@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "SAMPLES")]
     calib: Option<String>,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -1,7 +1,7 @@
 //! `secateur sensitivity`: which groups do the outputs depend on?
 
 use super::data::opened;
-use super::device::On;
+use super::device::DeviceArgs;
 use super::progress::{self, Progress};
 use super::{Exit, Failure, show, source};
 use crate::axes::Group;
@@ -14,7 +14,7 @@ use crate::job::selection::{check_criterion, gradients};
 use crate::score::{Context, Formula};
 use crate::sensitivity::{Ablation, RATIOS, curve};
 use crate::sizes::Given;
-use crate::stats::{Batches, Execution, Measured, Samples};
+use crate::stats::{Batches, Measured, RunOptions, Samples};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
-    on: On,
+    device: DeviceArgs,
     /// Also groups that are not exact (units under a softmax, a norm or a mean)
     #[arg(long)]
     inexact: bool,
@@ -74,7 +74,7 @@ struct Point {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    args.on.check()?;
+    let device = args.device.device()?;
     let formula: Formula = args.criterion.parse().map_err(Failure::usage)?;
     check_criterion(&formula)?;
     let model = source::load(&args.model)?;
@@ -85,11 +85,11 @@ pub fn run(args: Args) -> super::Outcome {
     let measured = match formula.needs_data() {
         true => {
             let progress = Progress::open("calibrating");
-            Some(Measured::new(&analysis, &samples, &Execution::default(), &|| progress.step(1))?)
+            Some(Measured::new(&analysis, &samples, &RunOptions::default(), &|| progress.step(1))?)
         }
         false => None,
     };
-    let gradients = gradients(&formula, &analysis, Some(&samples), (args.seed, args.on.device), &progress::monitor())?;
+    let gradients = gradients(&formula, &analysis, Some(&samples), (args.seed, device), &progress::monitor())?;
     let (measured, gradients) = (measured.as_ref(), gradients.as_deref());
     let context = Context { analysis: &analysis, seed: args.seed, measured, gradients };
     let ablation = Ablation::new(&analysis, &few)?;

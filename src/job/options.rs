@@ -2,19 +2,19 @@
 
 use super::gates::Gate;
 use super::monitor::Monitor;
-use super::search::Promise;
+use super::search::Constraint;
 use crate::autograd::Device;
 use crate::judge::Task;
 use crate::lossless::Ranges;
 use crate::ops::Granularity;
 use crate::oracle::Setup;
-use crate::plan::{Budget, GroupRule, Round};
+use crate::plan::{Budget, GroupRule, Rounding};
 use crate::prune;
 use crate::save::ExternalData;
 use crate::score::Formula;
 use crate::sizes::Given;
 use crate::sparsity::{Method, Pattern};
-use crate::stats::Execution;
+use crate::stats::RunOptions;
 use crate::verify;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Options {
     pub simplify: String,
     /// Whether the result is proved by running it.
     pub proof: bool,
-    pub verification: Verification,
+    pub verification: VerifyOptions,
     /// What the result must keep, or it is refused.
     pub gates: Vec<Gate>,
     /// Where the model goes that the pruned one must equal: the original with zeros where units are gone.
@@ -52,7 +52,7 @@ impl Default for Options {
             zeros: Zeros::default(),
             simplify: prune::SIMPLIFY.to_owned(),
             proof: true,
-            verification: Verification::default(),
+            verification: VerifyOptions::default(),
             gates: vec![],
             reference: None,
             output: None,
@@ -76,7 +76,7 @@ pub struct Choice {
     /// How much; where absent, half of every group, or nothing but the layers where some go.
     pub budget: Option<Budget>,
     /// Instead of a budget: the smallest model that keeps this.
-    pub promise: Option<Promise>,
+    pub constraint: Option<Constraint>,
     /// How many layers (residual branches) go first.
     pub layers: Option<usize>,
     /// Under a ratio, cut even where that saves next to nothing and changes the outputs much.
@@ -92,7 +92,7 @@ pub struct Selection {
     /// What tells units that matter from those that don't. Where absent, the best that the samples allow for.
     pub criterion: Option<Formula>,
     pub seed: u64,
-    pub round: Round,
+    pub round: Rounding,
     /// The largest share of its units that a group may lose under a budget over the whole model.
     pub max_ratio: f64,
     /// Only groups that reach a constant or node with such a name (a glob).
@@ -119,7 +119,7 @@ impl Default for Selection {
         Selection {
             criterion: None,
             seed: 0,
-            round: Round { multiple: 1, min_keep: 1 },
+            round: Rounding { multiple: 1, min_keep: 1 },
             max_ratio: 0.9,
             include: vec![],
             exclude: vec![],
@@ -146,12 +146,12 @@ pub struct Calibration {
     /// Whether what is left of the model is refitted.
     pub repair: bool,
     /// By what models are run on them, and how much of what they compute is kept in memory.
-    pub execution: Execution,
+    pub execution: RunOptions,
 }
 
 impl Default for Calibration {
     fn default() -> Calibration {
-        Calibration { source: None, preprocess: None, samples: 256, repair: true, execution: Execution::default() }
+        Calibration { source: None, preprocess: None, samples: 256, repair: true, execution: RunOptions::default() }
     }
 }
 
@@ -210,7 +210,7 @@ pub struct Zeros {
 
 /// How models are run and compared.
 #[derive(Clone, Debug)]
-pub struct Verification {
+pub struct VerifyOptions {
     /// Inputs to run, instead of random ones.
     pub inputs: Option<String>,
     /// How images among them become tensors.
@@ -229,10 +229,10 @@ pub struct Verification {
     pub time_budget: Duration,
 }
 
-impl Default for Verification {
-    fn default() -> Verification {
+impl Default for VerifyOptions {
+    fn default() -> VerifyOptions {
         let usual = verify::Options::default();
-        Verification {
+        VerifyOptions {
             inputs: None,
             preprocess: None,
             judging: Judging::default(),

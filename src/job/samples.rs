@@ -9,7 +9,7 @@ use crate::ir::Model;
 use crate::judge::Task;
 use crate::prune::Repair;
 use crate::sizes::Given;
-use crate::stats::{self, Batches, Execution, Implied, Measured};
+use crate::stats::{self, Batches, Implied, Measured, RunOptions};
 use crate::verify;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) struct Calibrated {
     samples: Box<dyn stats::Samples>,
     pub measured: Arc<Measured>,
     repair: bool,
-    execution: Execution,
+    execution: RunOptions,
 }
 
 impl Calibration {

@@ -26,7 +26,7 @@ use crate::axes::{Axes, KeepSets, Kept, Shape, Var};
 use crate::contraction::{Contraction, View};
 use crate::ir::{NodeId, ValueId};
 use crate::ops::{self, Site};
-use crate::stats::{Draw, Execution, Probe, Samples, StatsError, rows};
+use crate::stats::{Draw, Probe, RunOptions, Samples, StatsError, rows};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par, Side};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -65,7 +65,7 @@ pub(super) fn mixes(
     analysis: &Analysis,
     keep: &KeepSets,
     samples: &dyn Samples,
-    execution: &Execution,
+    execution: &RunOptions,
     may_change: &dyn Fn(&Contraction, usize) -> bool,
 ) -> Result<Mixed, RepairError> {
     let all = Contraction::every(analysis);
@@ -131,14 +131,14 @@ fn products(
     found
 }
 
-/// Whether a call adds nothing where either operand is zero: both are factors.
+/// Whether a zero in either operand is absorbing: both are factors.
 fn is_product(analysis: &Analysis, node: NodeId, a: u16, b: u16) -> bool {
     let Some(call) = analysis.model.graph.call(node) else { return false };
     let unknowns = crate::facts::Unknowns::of_questions();
     let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
     let alone = |slot: u16| (0..call.arity).map(|s| s == slot).collect::<Vec<bool>>();
-    let adds_nothing = ops::rule_of(&analysis.model, call).adds_nothing;
-    adds_nothing(&site, &alone(a)) && adds_nothing(&site, &alone(b))
+    let absorbing = ops::rule_of(&analysis.model, call).zeros.absorbing;
+    absorbing(&site, &alone(a)) && absorbing(&site, &alone(b))
 }
 
 /// The axis that a leaf is on, and where.
@@ -347,7 +347,7 @@ fn measure(
     analysis: &Analysis,
     found: &[(Product, [Heads; 2])],
     samples: &dyn Samples,
-    execution: &Execution,
+    execution: &RunOptions,
 ) -> Result<Vec<[Vec<Mat<f64>>; 2]>, RepairError> {
     let empty = |(p, heads): &(Product, [Heads; 2])| {
         let d = p.operands[0].view.length;

@@ -53,7 +53,7 @@ use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::contraction::{self, Contraction, Obstacle, Shared, View};
 use crate::ir::{DType, Graph, Model, NodeId, Tensor, TensorError, ValueId};
-use crate::stats::{Execution, Frontier, Moments, Samples, Shelf, Stats, StatsError, Times};
+use crate::stats::{Frontier, Moments, RunOptions, Samples, Shelf, Stats, StatsError, Times};
 use candidates::Candidate;
 use faer::Mat;
 use fit::{Affine, Fitted, Pair};
@@ -204,7 +204,7 @@ pub fn repair(
     keep: &KeepSets,
     stats: &Stats,
     samples: &dyn Samples,
-    execution: &Execution,
+    execution: &RunOptions,
     model: &mut Model,
     done: &dyn Fn(),
 ) -> Result<Repairs, RepairError> {
@@ -237,7 +237,7 @@ pub fn repair(
 fn carry(
     sides: &Sides,
     samples: &dyn Samples,
-    execution: &Execution,
+    execution: &RunOptions,
     tasks: &mut [Task],
     model: &mut Model,
     found: &mut Repairs,
@@ -270,7 +270,7 @@ fn mix(
     analysis: &Analysis,
     keep: &KeepSets,
     samples: &dyn Samples,
-    execution: &Execution,
+    execution: &RunOptions,
     tasks: &mut [Task],
     model: &mut Model,
 ) -> Result<Vec<(NodeId, Repaired)>, RepairError> {

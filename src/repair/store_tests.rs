@@ -9,7 +9,7 @@ use crate::cost::OpenDims;
 use crate::feed::Feed;
 use crate::ir::{self, DType, Model, Tensor, Use};
 use crate::oracle::Setup;
-use crate::stats::{Execution, Measured, Probe};
+use crate::stats::{Measured, Probe, RunOptions};
 
 /// Made-up numbers; the shape is told by the hash.
 fn numbers(hash: u64) -> Option<Tensor> {
@@ -152,7 +152,7 @@ fn repaired(second: &str) -> (f64, f64, Repairs, Vec<String>) {
         square(&|i| now[i] - whole[i]) / square(&|i| whole[i])
     };
     let before = off(&model);
-    let execution = Execution::default();
+    let execution = RunOptions::default();
     let measured = Measured::new(&analysis, &feeds(1), &execution, &|| ()).unwrap();
     let repairs = repair(&analysis, &keep, &measured.stats, &feeds(1), &execution, &mut model, &|| ()).unwrap();
     let left = unrepaired(&analysis, &keep, &repairs, &OpenDims::default());

@@ -13,7 +13,7 @@ use crate::contraction::Contraction;
 use crate::feed::Feed;
 use crate::ir::{self, Model, Tensor, ValueId};
 use crate::oracle::Setup;
-use crate::stats::{Draw, Execution, Floats, Measured, Probe};
+use crate::stats::{Draw, Floats, Measured, Probe, RunOptions};
 
 fn model(text: &str) -> Model {
     let shapes: [(u64, &[usize]); 8] = [
@@ -186,7 +186,7 @@ fn a_branch_around_which_the_input_goes_is_refitted() {
         Feed::new(vec![("x".to_owned(), Tensor::from_f32(vec![8, 4], &numbers))])
     };
     let samples: Vec<Feed> = (1..7).map(feed).collect();
-    let execution = Execution::default();
+    let execution = RunOptions::default();
     let measured = Measured::new(&analysis, &samples, &execution, &|| ()).unwrap();
     let repaired = repair(&analysis, &keep, &measured.stats, &samples, &execution, &mut model, &|| ()).unwrap().done;
     assert!(repaired.len() == 1 && repaired[0].after < repaired[0].before, "{repaired:?}");
@@ -223,8 +223,8 @@ fn the_input_weights_of_a_recurrence_are_refitted() {
         let mut model = apply::apply(&analysis, &keep).unwrap().model;
         let before = ran(&analysis.model);
         let dropped = apart(&before, &ran(&model));
-        let measured = Measured::new(&analysis, &feeds(), &Execution::default(), &|| ()).unwrap();
-        let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), &Execution::default(), &mut model, &|| ())
+        let measured = Measured::new(&analysis, &feeds(), &RunOptions::default(), &|| ()).unwrap();
+        let repaired = repair(&analysis, &keep, &measured.stats, &feeds(), &RunOptions::default(), &mut model, &|| ())
             .unwrap()
             .done;
         assert_eq!(repaired.len(), 1, "{bias}");
@@ -295,9 +295,9 @@ fn queries_and_keys_are_written_in_fewer_dimensions() {
     let (analysis, keep, mut model) = cut_logits("q1 = Identity(q0)\n k1 = Transpose<perm=[0,1,3,2]>(k0)", "Add(p, b)");
     let before = ran(&analysis.model);
     let dropped = apart(&before, &ran(&model));
-    let measured = Measured::new(&analysis, &feeds(), &Execution::default(), &|| ()).unwrap();
+    let measured = Measured::new(&analysis, &feeds(), &RunOptions::default(), &|| ()).unwrap();
     let repaired =
-        repair(&analysis, &keep, &measured.stats, &feeds(), &Execution::default(), &mut model, &|| ()).unwrap().done;
+        repair(&analysis, &keep, &measured.stats, &feeds(), &RunOptions::default(), &mut model, &|| ()).unwrap().done;
     assert!(repaired.len() == 1 && repaired[0].before > 0.01 && repaired[0].after < 1e-6, "{repaired:?}");
     // Heads of three dimensions that lie in a plane lose nothing by having two.
     let after = apart(&before, &ran(&model));
@@ -313,8 +313,8 @@ fn queries_that_an_activation_changes_are_left_alone() {
     {
         let (analysis, keep, model) = cut_logits(&format!("{middle}\n {keys}"), bias);
         let mut repaired = model.clone();
-        let measured = Measured::new(&analysis, &feeds(), &Execution::default(), &|| ()).unwrap();
-        let told = repair(&analysis, &keep, &measured.stats, &feeds(), &Execution::default(), &mut repaired, &|| ())
+        let measured = Measured::new(&analysis, &feeds(), &RunOptions::default(), &|| ()).unwrap();
+        let told = repair(&analysis, &keep, &measured.stats, &feeds(), &RunOptions::default(), &mut repaired, &|| ())
             .unwrap()
             .done;
         assert!(told.is_empty(), "{middle}");
@@ -349,8 +349,8 @@ fn heads_of_queries_that_share_keys_are_rewritten_together() {
     let dims = analysis.groups.free().find(|g| g.size == 3).unwrap();
     keep.keep(dims.leaf, vec![1, 2]);
     let mut model = apply::apply(&analysis, &keep).unwrap().model;
-    let measured = Measured::new(&analysis, &feeds(), &Execution::default(), &|| ()).unwrap();
+    let measured = Measured::new(&analysis, &feeds(), &RunOptions::default(), &|| ()).unwrap();
     let repaired =
-        repair(&analysis, &keep, &measured.stats, &feeds(), &Execution::default(), &mut model, &|| ()).unwrap().done;
+        repair(&analysis, &keep, &measured.stats, &feeds(), &RunOptions::default(), &mut model, &|| ()).unwrap().done;
     assert!(repaired.len() == 1 && repaired[0].before > 0.01 && repaired[0].after < 1e-6, "{repaired:?}");
 }

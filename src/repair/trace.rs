@@ -12,7 +12,7 @@ use crate::contraction::{self, Contraction, View};
 use crate::feed::Feed;
 use crate::ir::{DType, Model, Tensor, Use, ValueId};
 use crate::passes::new_constant;
-use crate::stats::{Draw, Execution, Probe, StatsError, rows};
+use crate::stats::{Draw, Probe, RunOptions, StatsError, rows};
 use faer::Mat;
 use std::collections::BTreeMap;
 
@@ -99,7 +99,7 @@ impl Trace {
     /// Runs a model with numbered outputs of these calls, and keeps these values.
     pub fn new(
         analysis: &Analysis,
-        execution: &Execution,
+        execution: &RunOptions,
         sources: &[Source],
         values: &[ValueId],
         feed: &Feed,

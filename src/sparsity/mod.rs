@@ -35,7 +35,7 @@ pub use text::OptionError;
 use crate::analysis::Analysis;
 use crate::contraction::Contraction;
 use crate::ir::{Model, NodeId, Tensor, TensorError};
-use crate::stats::{Execution, Moments, Samples, Stats, StatsError};
+use crate::stats::{Moments, RunOptions, Samples, Stats, StatsError};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -212,7 +212,7 @@ fn measure(model: &Model, stage: &[Matrix], samples: Option<&dyn Samples>) -> Re
     let contractions: Vec<Contraction> =
         stage.iter().filter(|m| m.is_measured()).map(|m| m.contraction.clone()).collect();
     match samples.filter(|_| !contractions.is_empty()) {
-        Some(samples) => Ok(Some(Stats::measure(model, &contractions, samples, &Execution::default(), &|| {})?)),
+        Some(samples) => Ok(Some(Stats::measure(model, &contractions, samples, &RunOptions::default(), &|| {})?)),
         None => Ok(None),
     }
 }

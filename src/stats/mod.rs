@@ -26,7 +26,7 @@ pub use draw::{Draw, MOST_PER_SAMPLE, rows_per_sample};
 pub use frontier::{Frontier, Goal, Leg, Mark};
 pub use implied::Implied;
 pub use moments::{Floats, Moments, rows};
-pub use runs::{Execution, MEMORY, Probe, Times};
+pub use runs::{MEMORY, Probe, RunOptions, Times};
 pub use shelf::Shelf;
 
 use crate::analysis::Analysis;
@@ -172,7 +172,7 @@ impl Stats {
         model: &Model,
         contractions: &[Contraction],
         samples: &dyn Samples,
-        execution: &Execution,
+        execution: &RunOptions,
         done: &dyn Fn(),
     ) -> Result<Stats, StatsError> {
         let mut stats = Stats::default();
@@ -253,7 +253,7 @@ impl Measured {
     pub fn new(
         analysis: &Analysis,
         samples: &dyn Samples,
-        execution: &Execution,
+        execution: &RunOptions,
         done: &dyn Fn(),
     ) -> Result<Measured, StatsError> {
         let contractions = Contraction::all(analysis);

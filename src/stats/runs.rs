@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// By what samples are run, and how much of what they compute is kept in memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Execution {
+pub struct RunOptions {
     pub setup: Setup,
     /// How many bytes of activations; what is more goes into a temporary file.
     pub memory: u64,
@@ -21,9 +21,9 @@ pub struct Execution {
 /// How many bytes of activations are kept in memory unless told otherwise.
 pub const MEMORY: u64 = 2_000_000_000;
 
-impl Default for Execution {
-    fn default() -> Execution {
-        Execution { setup: Setup::default(), memory: MEMORY }
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions { setup: Setup::default(), memory: MEMORY }
     }
 }
 

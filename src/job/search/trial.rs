@@ -1,6 +1,6 @@
 //! A trial: a plan, carried out and judged.
 
-use super::DriveError;
+use super::SearchError;
 use crate::analysis::Analysis;
 use crate::compare::Comparison;
 use crate::cost::{Cost, OpenDims};
@@ -11,7 +11,7 @@ use crate::judge::{self, Figure, Judgement, Task};
 use crate::oracle::{Runner, Setup};
 use crate::plan::{Budget, Plan};
 use crate::prune::{self, Pruned, Repair};
-use crate::stats::Execution;
+use crate::stats::RunOptions;
 use crate::verify::{self, Role};
 use serde::Serialize;
 use std::fmt;
@@ -29,7 +29,7 @@ pub struct Subject<'a> {
     /// What results are repaired by, if they are.
     pub repair: Option<Repair<'a>>,
     /// By what it is measured.
-    pub execution: Execution,
+    pub execution: RunOptions,
 }
 
 /// What became of a plan.
@@ -46,22 +46,22 @@ pub struct Trial {
 
 impl Subject<'_> {
     /// Carries a plan out.
-    pub fn carried_out(&self, plan: &Plan) -> Result<Pruned, DriveError> {
+    pub fn carried_out(&self, plan: &Plan) -> Result<Pruned, SearchError> {
         Ok(prune::execute(self.original, self.analysis, plan, self.simplify, self.open, self.repair)?)
     }
 
     /// Carries a plan out and judges the result.
-    pub fn tried(&self, budget: Budget, plan: Plan, jury: &Jury) -> Result<Trial, DriveError> {
+    pub fn tried(&self, budget: Budget, plan: Plan, evaluator: &Evaluator) -> Result<Trial, SearchError> {
         let pruned = self.carried_out(&plan)?;
-        Ok(Trial { budget, after: pruned.after, score: jury.score(&pruned.model)?, plan })
+        Ok(Trial { budget, after: pruned.after, score: evaluator.score(&pruned.model)?, plan })
     }
 }
 
 /// How good a model is, beside the original.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
-    /// ‖a−b‖ over ‖a‖ of the original's outputs a, for the output where it is largest; of outputs that are no floats the
-    /// share that differs.
+    /// ‖a−b‖ over ‖a‖ of the original's outputs a, for the output where it is largest; of outputs that are no floats
+    /// the share that differs.
     pub drift: f64,
     /// By labels, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,7 @@ impl Metric {
 }
 
 /// Samples that had no part in a plan, and what the original makes of them.
-pub struct Jury<'a> {
+pub struct Evaluator<'a> {
     samples: &'a Samples,
     original: &'a Model,
     /// The original's outputs of the first feeds; beyond [`REMEMBERED`] they are computed again.
@@ -125,11 +125,15 @@ const BATCH: usize = 16;
 /// How many bytes of outputs are kept at most.
 const REMEMBERED: usize = 1 << 27;
 
-impl Jury<'_> {
+impl Evaluator<'_> {
     /// Runs the original on samples. With a task, models are judged by the samples' labels too.
-    pub fn new<'a>(original: &'a Model, samples: &'a Samples, task: Option<Task>) -> Result<Jury<'a>, DriveError> {
+    pub fn new<'a>(
+        original: &'a Model,
+        samples: &'a Samples,
+        task: Option<Task>,
+    ) -> Result<Evaluator<'a>, SearchError> {
         if samples.is_empty() {
-            return Err(DriveError::NoSamples);
+            return Err(SearchError::NoSamples);
         }
         let (mut known, mut bytes) = (vec![], 0);
         let mut runs = Runs::of(original, Role::Original);
@@ -149,7 +153,7 @@ impl Jury<'_> {
             }
             None => None,
         };
-        Ok(Jury { samples, original, known, by_labels })
+        Ok(Evaluator { samples, original, known, by_labels })
     }
 
     /// How many samples there are.
@@ -158,7 +162,7 @@ impl Jury<'_> {
     }
 
     /// How good a model is, which has the original's inputs and outputs.
-    pub fn score(&self, model: &Model) -> Result<Score, DriveError> {
+    pub fn score(&self, model: &Model) -> Result<Score, SearchError> {
         let mut comparison = Comparison::default();
         let (mut before, mut after) = (Runs::of(self.original, Role::Original), Runs::of(model, Role::Pruned));
         for (i, feed) in self.samples.feeds(BATCH).enumerate() {
@@ -193,7 +197,7 @@ impl Runs<'_> {
         Runs { model, which, ready: None }
     }
 
-    fn run(&mut self, feed: &Feed) -> Result<Vec<(String, Tensor)>, DriveError> {
+    fn run(&mut self, feed: &Feed) -> Result<Vec<(String, Tensor)>, SearchError> {
         let (_, runner) = match self.ready.take().filter(|(signature, _)| *signature == feed.signature()) {
             Some(ready) => self.ready.insert(ready),
             None => self.ready.insert((feed.signature(), verify::runner(self.model, self.which, feed)?)),
