@@ -22,6 +22,7 @@ use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
 use crate::ir::Model;
 use crate::lossless::{self, Certificate, Merged};
+use crate::oracle::Setup;
 use crate::pipelines::{self, RunError};
 use crate::plan::{self, Budget, Plan};
 use crate::pruning;
@@ -147,6 +148,8 @@ fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), RunError> {
 pub struct Repair<'a> {
     pub measured: &'a Measured,
     pub samples: &'a dyn Samples,
+    /// What runs the models.
+    pub setup: &'a Setup,
     /// Told of every feed that was run.
     pub done: &'a dyn Fn(),
 }
@@ -157,6 +160,8 @@ pub struct Thin<'a> {
     pub options: &'a sparsity::Options,
     /// What is measured on.
     pub samples: Option<&'a dyn Samples>,
+    /// What runs the model.
+    pub setup: &'a Setup,
 }
 
 /// What becomes of a model after its cut.
@@ -200,7 +205,7 @@ pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) 
     let mut repaired = None;
     // What goes without loss leaves nothing to repair.
     match repair.filter(|_| !proved.is_empty()) {
-        Some(Repair { measured, samples, done }) => {
+        Some(Repair { measured, samples, done, .. }) => {
             let work = macs.saturating_mul(samples.count());
             repaired = Some(repair::repair(analysis, &keep, &measured.stats, samples, work, &mut model, done)?);
         }

@@ -54,21 +54,21 @@ pub fn plan(path: &Path) -> Result<Plan, Failure> {
 }
 
 pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
-    let options = args.options(given);
+    let options = args.options(given)?;
     args.finish.tell(&job::apply_file(&args.model, plan(&args.plan)?, &options)?)
 }
 
 impl Args {
-    fn options(&self, given: &ArgMatches) -> Options {
+    fn options(&self, given: &ArgMatches) -> Result<Options, Failure> {
         let result = flags::given(&flags::among::<Decisive>(&flags::of::<Args>()), given);
         let Shared { seed, calibration, dims } = &self.shared;
         let (calibration, sizes) = (calibration.into(), dims.given());
         let selection = Selection { seed: *seed, calibration, sizes, ..Selection::default() };
-        Options {
+        Ok(Options {
             choice: job::Choice { selection, ..job::Choice::default() },
             record: Record { result, ..Record::default() },
             monitor: progress::monitor(),
-            ..self.finish.options()
-        }
+            ..self.finish.options()?
+        })
     }
 }

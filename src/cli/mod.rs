@@ -13,6 +13,7 @@ mod criteria;
 mod data;
 mod device;
 mod diff;
+mod doctor;
 mod driving;
 mod eval;
 mod explain;
@@ -87,6 +88,7 @@ enum Verb {
     Opt(opt::Args),
     Print(print::Args),
     Criteria(criteria::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -226,6 +228,7 @@ fn run(verb: Verb, given: &ArgMatches) -> Outcome {
         Verb::Opt(a) => opt::run(a),
         Verb::Print(a) => print::run(a),
         Verb::Criteria(a) => criteria::run(a),
+        Verb::Doctor(a) => doctor::run(a),
         Verb::Completions(a) => completions::run(a, Cli::command()),
         Verb::Man(a) => man::run(a, Cli::command()),
     }

@@ -57,7 +57,7 @@ impl Args {
         let choice = flags::given(&flags::among::<Choice>(&flags::of::<Args>()), given);
         Ok(Options {
             choice: self.choice.options()?,
-            verification: Verification { setup: self.running.unchecked(), ..Verification::default() },
+            verification: Verification { setup: self.running.unchecked()?, ..Verification::default() },
             record: Record { choice, ..Record::default() },
             monitor: progress::monitor(),
             ..Options::default()

@@ -49,7 +49,7 @@ pub struct Args {
 const LINES: usize = 20;
 
 pub fn run(args: Args) -> super::Outcome {
-    let settings = Settings { setup: args.running.setup()?, warmup: args.warmup, repeats: args.repeats as usize };
+    let settings = Settings { setup: args.running.timed()?, warmup: args.warmup, repeats: args.repeats as usize };
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
     let open = args.dims.open(&model)?.at(&analysis.model, &analysis.facts);

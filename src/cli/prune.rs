@@ -110,7 +110,7 @@ impl Args {
         let (choice, result) = recorded();
         let record = Record { choice: flags::given(&choice, given), result: flags::given(&result, given) };
         let (choice, zeros) = (self.choice.options()?, (&self.thinning).into());
-        Ok(Options { choice, zeros, record, ..self.finish.options() })
+        Ok(Options { choice, zeros, record, ..self.finish.options()? })
     }
 }
 
@@ -122,16 +122,16 @@ pub fn recorded() -> (Vec<Flag>, Vec<Flag>) {
 
 impl Finish {
     /// What is asked for once there is a plan.
-    pub fn options(&self) -> Options {
-        Options {
+    pub fn options(&self) -> Result<Options, Failure> {
+        Ok(Options {
             simplify: self.rewriting.text(),
             proof: !self.no_verify,
-            verification: self.verification.options(),
+            verification: self.verification.options()?,
             gates: self.gating.gates().to_vec(),
             reference: self.reference.clone(),
             output: Some(self.output.options()),
             ..Options::default()
-        }
+        })
     }
 
     /// Writes and prints what was found and done.

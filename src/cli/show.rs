@@ -9,7 +9,7 @@ use crate::job::prove::Failed;
 use crate::job::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::latency::{Latency, Timing};
 use crate::lossless::{Certificate, Proof};
-use crate::oracle::{Plan, Setup};
+use crate::oracle::Plan;
 use crate::repair::Repaired;
 use crate::sparsity::Thinned;
 use crate::verify::{Doubled, Verification};
@@ -292,8 +292,10 @@ pub fn verification(v: &Verification, against: &str) -> String {
     _ = writeln!(
         out,
         "  {against} {verdict}: largest difference {worst_abs:.1e} absolute, {worst_rel:.1e} relative \
-         (tolerance {:.0e}, {} inputs)",
-        v.tolerance, v.samples
+         (tolerance {:.0e}, {} inputs{})",
+        v.tolerance,
+        v.samples,
+        v.runtime.map_or_else(String::new, |ran| format!(", {ran}"))
     );
     if let Some(rounding) = v.rounding {
         _ = writeln!(out, "  that is in 32 bits; the 16 of the model change its outputs by {rounding:.1e} (relative)");
@@ -398,9 +400,8 @@ pub fn latency(l: &Latency, first: &str, second: &str) -> String {
             true => format!("{low:.2} – {high:.2} with {sure:.0} % confidence"),
             false => format!("{low:.2} – {high:.2}, of too few runs to be sure"),
         };
-        let Setup { runtime, threads } = l.setup;
-        let threads = if threads > 1 { format!(" on {threads} threads") } else { String::new() };
-        _ = writeln!(out, "  {:.2} times as fast ({sure}), in {runtime}{threads} on this machine", ratio.median);
+        let threads = if l.threads > 1 { format!(" on {} threads", l.threads) } else { String::new() };
+        _ = writeln!(out, "  {:.2} times as fast ({sure}), in {}{threads} on this machine", ratio.median, l.ran);
     }
     out
 }

@@ -135,18 +135,23 @@ pub struct Verification {
 }
 
 impl Verification {
-    pub fn options(&self) -> job::Verification {
+    /// Whether both runtimes are to be compared; then models are run by the best one from here on.
+    pub fn take_both(&mut self) -> bool {
+        self.running.take_both()
+    }
+
+    pub fn options(&self) -> Result<job::Verification, Failure> {
         let (inputs, preprocess) = self.inputs.given();
-        job::Verification {
+        Ok(job::Verification {
             inputs,
             preprocess,
             judging: (&self.judging).into(),
             samples: self.verify_samples as usize,
             tolerance: self.tolerance,
-            setup: self.running.unchecked(),
+            setup: self.running.unchecked()?,
             warmup: self.warmup,
             repeats: self.repeats,
             time_budget: self.time_budget.0,
-        }
+        })
     }
 }

@@ -3,7 +3,7 @@
 use super::calibration::Calibration;
 use super::choice::How;
 use super::driving::Court;
-use super::running::Seconds;
+use super::running::{Running, Seconds};
 use super::{Exit, Failure, flags, paths, progress, show};
 use crate::draw::{Chart, Line};
 use crate::job::search::POINTS;
@@ -44,6 +44,8 @@ pub struct Args {
     /// Seconds that timing takes at most for each model
     #[arg(long, default_value = "10", value_name = "SECONDS")]
     time_budget: Seconds,
+    #[command(flatten)]
+    running: Running,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -69,6 +71,7 @@ impl Args {
             held_out: (&self.court).into(),
             repeats: self.repeats,
             time_budget: self.time_budget.0,
+            setup: self.running.unchecked()?,
             record: flags::given(&flags::among::<Calibration>(&flags::of::<Args>()), given),
             monitor: progress::monitor(),
             ..Options::new(&self.output)

@@ -3,6 +3,7 @@
 use super::apply;
 use super::data::{self, TaskName};
 use super::progress::{self, Progress};
+use super::running::Running;
 use super::source::{self, Dims, Output};
 use super::training::{self, Training};
 use super::{Exit, Failure, figures, show};
@@ -76,6 +77,8 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
+    running: Running,
+    #[command(flatten)]
     dims: Dims,
     /// Print JSON
     #[arg(long)]
@@ -140,7 +143,7 @@ impl Args {
         let plan = self.plan.as_deref().map(apply::plan).transpose()?;
         let features = |wanted| tune::features(student, &model, plan.as_ref(), wanted).map_err(hinted);
         let inner = self.features.as_ref().map(features).transpose()?.unwrap_or_default();
-        Teacher::new(&model, Some(dir), inner).map_err(Failure::new)
+        Teacher::new(&model, Some(dir), inner, self.running.setup()?).map_err(Failure::new)
     }
 
     fn samples(&self, model: &Model, task: Task) -> Result<Samples, Failure> {

@@ -11,6 +11,7 @@ use crate::save::ExternalData;
 use crate::sparsity::{Pattern, Scope};
 use crate::{content, prune, pruning};
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -259,7 +260,9 @@ pub(crate) const KEYS: &[Key] = &[
         set(&mut output.sparse, true)
     }),
     one(Part::Neither, "task", "TASK", |o, v| set(&mut o.verification.judging.task, task(v))).choices(TASKS),
-    one(Part::Neither, "threads", "N", |o, v| set(&mut o.verification.setup.threads, whole(v, 1, u16::MAX.into())?)),
+    one(Part::Neither, "threads", "N", |o, v| {
+        set(&mut o.verification.setup.threads, NonZeroUsize::new(whole(v, 1, u16::MAX.into())?))
+    }),
     one(Part::Neither, "time-budget", "SECONDS", |o, v| set(&mut o.verification.time_budget, seconds(v)?)),
     one(Part::Neither, "tolerance", "X", |o, v| set(&mut o.verification.tolerance, Some(from_zero(v)?))),
     one(Part::Both, "tune-batch", "N", |o, v| count(&mut o.choice.search.training.batch, v, 1)).needs(&["tune-steps"]),

@@ -33,7 +33,7 @@ pub(super) fn plan(
     analysis: &Analysis,
     options: Options,
 ) -> Result<(Plan, Option<MachineReport>), Error> {
-    let settings = Settings { repeats: chooser.settings.repeats.max(TURNS), ..*chooser.settings };
+    let settings = Settings { repeats: chooser.settings.repeats.max(TURNS), ..chooser.settings.clone() };
     let (options, source) = costed(&chooser.choice.tables, analysis, options, &settings, chooser.monitor)?;
     let choose = |options: &Options| {
         let _work = chooser.monitor.begin("planning", Steps::None)?;
@@ -62,7 +62,7 @@ fn correct(
     asked: f64,
 ) -> Result<Corrected<Plan>, Error> {
     let monitor = chooser.monitor;
-    let trial = Trial::new(chooser.model, analysis, &options.open, *settings)?;
+    let trial = Trial::new(chooser.model, analysis, &options.open, settings.clone())?;
     let choose = |share: f64| {
         monitor.check()?;
         let planned = |share| plan::choose(analysis, &Options { budget: Budget::Latency(share), ..options.clone() });

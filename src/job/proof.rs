@@ -91,7 +91,10 @@ impl Run<'_> {
         if !self.is_nothing() {
             let input = self.options.input.as_ref().map(|path| files::hash(path, self.model)).transpose()?;
             let options = self.options.record.result.clone();
-            prune::sign(&mut pruned.model, &[("input", input.unwrap_or_default()), ("options", options)]);
+            let ran = self.options.verification.setup.ran().ok().filter(|_| self.options.choice.runs());
+            let runtime = ran.map_or_else(String::new, |ran| ran.id());
+            let entries = [("input", input.unwrap_or_default()), ("options", options), ("runtime", runtime)];
+            prune::sign(&mut pruned.model, &entries);
             let tuned = self.driven.as_ref().and_then(Driven::training);
             tuned.iter().for_each(|text| prune::sign(&mut pruned.model, &[("tuned", text.clone())]));
         }

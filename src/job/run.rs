@@ -113,7 +113,8 @@ impl<'a> Run<'a> {
 
     pub fn thin(&self) -> Option<Thin<'_>> {
         let (options, samples) = self.thin.as_ref()?;
-        Some(Thin { options, samples: samples.as_ref().map(|s| s as &dyn Samples) })
+        let (samples, setup) = (samples.as_ref().map(|s| s as &dyn Samples), &self.options.verification.setup);
+        Some(Thin { options, samples, setup })
     }
 
     /// Carries out the plan, proves the result, judges it, and writes it unless it is refused.

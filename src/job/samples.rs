@@ -7,6 +7,7 @@ use crate::analysis::Analysis;
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
+use crate::oracle::Setup;
 use crate::prune::Repair;
 use crate::sizes::Given;
 use crate::stats::{self, Batches, Implied, Measured};
@@ -24,6 +25,7 @@ const FEEDS: usize = 4;
 pub(super) struct Calibrated {
     samples: Box<dyn stats::Samples>,
     pub measured: Arc<Measured>,
+    setup: Setup,
     repair: bool,
 }
 
@@ -39,6 +41,8 @@ impl Calibration {
 pub(super) struct Reader<'a> {
     pub calibration: &'a Calibration,
     pub sizes: &'a Given,
+    /// What runs models on the samples.
+    pub setup: &'a Setup,
     pub monitor: &'a Monitor,
 }
 
@@ -70,7 +74,7 @@ impl Reader<'_> {
         let feeds = samples.samples.len() / samples.samples.per_feed(samples.batch).max(1);
         let work = self.monitor.begin("calibrating", Steps::Of(feeds))?;
         let measured = Arc::new(Measured::new(analysis, &samples, &|| work.step(1))?);
-        Ok(Calibrated { samples: Box::new(samples), measured, repair: self.calibration.repair })
+        Ok(self.calibrated(Box::new(samples), measured))
     }
 
     /// What the weights imply, where there are no samples; and whether that is more than a guess.
@@ -78,7 +82,11 @@ impl Reader<'_> {
         let _work = self.monitor.begin("propagating the weights' statistics", Steps::None)?;
         let Implied { measured, grounded } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
-        Ok((Calibrated { samples, measured: Arc::new(measured), repair: self.calibration.repair }, grounded))
+        Ok((self.calibrated(samples, Arc::new(measured)), grounded))
+    }
+
+    fn calibrated(&self, samples: Box<dyn stats::Samples>, measured: Arc<Measured>) -> Calibrated {
+        Calibrated { samples, measured, setup: self.setup.clone(), repair: self.calibration.repair }
     }
 }
 
@@ -90,7 +98,7 @@ impl Calibrated {
 
     /// What a repair goes by, if one is wanted; `done` is told of every feed that was run.
     pub fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
-        self.repair.then(|| Repair { measured: &self.measured, samples: &*self.samples, done })
+        self.repair.then(|| Repair { measured: &self.measured, samples: &*self.samples, setup: &self.setup, done })
     }
 }
 

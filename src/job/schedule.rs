@@ -13,6 +13,7 @@ use crate::autograd::Device;
 use crate::feed::{Labels, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
+use crate::oracle::Setup;
 use crate::passes::inlined;
 use crate::plan::{Budget, Options, Plan, Ranking};
 use crate::prune;
@@ -65,8 +66,8 @@ impl HeldOut {
     }
 
     /// The jury of these samples.
-    pub(super) fn jury<'a>(&self, model: &'a Model, samples: &'a Samples) -> Result<Jury<'a>, Error> {
-        Ok(Jury::new(model, samples, self.judged())?)
+    pub(super) fn jury<'a>(&self, model: &'a Model, samples: &'a Samples, setup: &'a Setup) -> Result<Jury<'a>, Error> {
+        Ok(Jury::new(model, samples, self.judged(), setup)?)
     }
 }
 
@@ -119,7 +120,8 @@ impl Schedule<'_> {
     pub fn run(&self) -> Result<(Plan, Driven, Option<Model>), Error> {
         let ranking = Ranking::new(self.analysis, self.options).map_err(failure)?;
         let mut driven = Driven { held_out: self.held_out.map_or(0, Samples::len), ..Driven::default() };
-        let jury = self.held_out.map(|samples| self.search().held_out.jury(self.chooser.model, samples)).transpose()?;
+        let jury = |samples| self.search().held_out.jury(self.chooser.model, samples, self.chooser.setup());
+        let jury = self.held_out.map(jury).transpose()?;
         let (plan, trained) = match &jury {
             Some(jury) => (self.tried(&ranking, jury, &mut driven)?, None),
             None if self.search().training.is_given() => {
@@ -146,7 +148,7 @@ impl Schedule<'_> {
     fn subject(&self) -> Subject<'_> {
         let repair = self.calibrated.and_then(|c| c.repair(&|| {}));
         let (original, analysis, open) = (self.chooser.model, self.analysis, &self.options.open);
-        Subject { original, analysis, open, simplify: prune::SIMPLIFY, repair }
+        Subject { original, analysis, open, simplify: prune::SIMPLIFY, repair, setup: self.chooser.setup() }
     }
 
     fn plan(&self, ranking: &Ranking, budget: Budget) -> Result<Plan, DriveError> {
@@ -164,7 +166,7 @@ impl Schedule<'_> {
         let count = self.search().rounds.unwrap_or(1);
         let labels = self.search().held_out.calib_labels();
         let samples = self.reader.labelled(self.chooser.model, labels)?.ok_or(DriveError::NoSamples)?;
-        let teacher = Teacher::new(&inlined(self.chooser.model), None, vec![])?;
+        let teacher = Teacher::new(&inlined(self.chooser.model), None, vec![], self.chooser.setup().clone())?;
         tell_untrained(self.chooser.model, self.monitor());
         let (work, steps) = (self.monitor().begin("training", Steps::Training)?, Cell::new(0));
         let tell = |tick: Tick| {

@@ -75,8 +75,9 @@ pub fn folds(
         )?;
         let options = Options { measured: Some(measured.clone()), gradients, ..options.clone() };
         let plan = plan::choose(subject.analysis, &options)?;
-        let repair = repairs.then(|| Repair { measured: &measured, samples: &batches, done: &|| () });
-        let jury = Jury::new(subject.original, &left_out, task)?;
+        let repair =
+            repairs.then(|| Repair { measured: &measured, samples: &batches, setup: subject.setup, done: &|| () });
+        let jury = Jury::new(subject.original, &left_out, task, subject.setup)?;
         let trial = Subject { repair, ..*subject }.tried(options.budget, plan, &jury)?;
         folds.push(Fold { samples: left_out.len(), trial });
         done();
