@@ -393,6 +393,11 @@ pub fn latency(l: &Latency, first: &str, second: &str) -> String {
         format!("{} (half of {} runs in {} – {})", duration(t.median), t.runs(), duration(low), duration(high))
     };
     let mut out = format!("  latency {first}: {}\n", timing(&l.first));
+    let threads = if l.threads > 1 { format!(" on {} threads", l.threads) } else { String::new() };
+    let place = format!("in {}{threads} on this machine", l.ran);
+    if l.second.is_none() {
+        _ = writeln!(out, "  {place}");
+    }
     if let Some((t, ratio)) = &l.second {
         _ = writeln!(out, "  latency {second}: {}", timing(t));
         let ((low, high), sure) = (ratio.interval, 100.0 * ratio.confidence);
@@ -400,8 +405,7 @@ pub fn latency(l: &Latency, first: &str, second: &str) -> String {
             true => format!("{low:.2} – {high:.2} with {sure:.0} % confidence"),
             false => format!("{low:.2} – {high:.2}, of too few runs to be sure"),
         };
-        let threads = if l.threads > 1 { format!(" on {} threads", l.threads) } else { String::new() };
-        _ = writeln!(out, "  {:.2} times as fast ({sure}), in {}{threads} on this machine", ratio.median, l.ran);
+        _ = writeln!(out, "  {:.2} times as fast ({sure}), {place}", ratio.median);
     }
     out
 }

@@ -54,7 +54,7 @@ mod examine;
 #[cfg(feature = "tract")]
 mod features;
 #[cfg(feature = "ort")]
-pub mod library;
+mod library;
 #[cfg(feature = "ort")]
 mod onnxruntime;
 #[cfg(feature = "tract")]
@@ -109,6 +109,10 @@ pub enum OracleError {
     Unsupported { operator: String, node: String, message: String },
     #[error("the runtime can't prepare the model: {0}")]
     Prepare(String),
+    #[error("ONNX Runtime can't run {operator} {node:?}: {message}")]
+    Refused { operator: String, node: String, message: String },
+    #[error("ONNX Runtime can't prepare the model: {0}")]
+    Unprepared(String),
     #[error("the run failed at {operator} {node:?}: {message}")]
     Run { operator: String, node: String, message: String },
     #[error("the model has no value {0:?}")]

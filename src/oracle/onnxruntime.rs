@@ -158,7 +158,7 @@ struct Source {
 
 impl Source {
     fn session(&self, model: &[u8]) -> Result<Session, OracleError> {
-        let prepare = |e: String| OracleError::Prepare(plain(&e));
+        let prepare = |e: String| refused(&plain(&e));
         let builder = Session::builder(&self.environment).map_err(|e| prepare(e.to_string()))?;
         let builder = builder.with_intra_threads(self.threads).map_err(|e| prepare(e.to_string()))?;
         let mut builder = builder.with_deterministic_compute(true).map_err(|e| prepare(e.to_string()))?;
@@ -218,16 +218,32 @@ fn result(results: &SessionOutputs, name: &str) -> Result<Tensor, OracleError> {
     from_ort(results.get(name).ok_or_else(|| OracleError::NoValue(name.to_owned()))?, name)
 }
 
+/// Which node stands in the way of preparing a model, as far as the message says: `Node (name) Op (Gather) why`.
+fn refused(message: &str) -> OracleError {
+    let told = message.split_once("Node (").and_then(|(_, rest)| {
+        let (node, rest) = rest.split_once(") Op (")?;
+        let (operator, why) = rest.split_once(") ")?;
+        Some((operator.to_owned(), node.to_owned(), why.to_owned()))
+    });
+    match told {
+        Some((operator, node, message)) => OracleError::Refused { operator, node, message },
+        None => OracleError::Unprepared(message.to_owned()),
+    }
+}
+
 /// Which node failed, as far as the message says.
 fn failed(error: ort::Error) -> OracleError {
-    let message = error.to_string();
+    failed_at(&error.to_string())
+}
+
+fn failed_at(message: &str) -> OracleError {
     let told = message.split_once("while running ").and_then(|(_, rest)| {
         let (operator, rest) = rest.split_once(" node. Name:'")?;
         let (node, rest) = rest.split_once('\'')?;
         let (_, why) = rest.split_once("Status Message: ")?;
         Some((operator.to_owned(), node.to_owned(), plain(why)))
     });
-    let (operator, node, message) = told.unwrap_or_else(|| ("the model".into(), String::new(), plain(&message)));
+    let (operator, node, message) = told.unwrap_or_else(|| ("the model".into(), String::new(), plain(message)));
     OracleError::Run { operator, node, message }
 }
 
@@ -240,4 +256,24 @@ fn plain(message: &str) -> String {
     let behind =
         behind.map(|rest| rest.split_once(") ").map_or(rest, |(_, rest)| rest)).filter(|rest| !rest.is_empty());
     behind.unwrap_or(message).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_node() {
+        let told = "Non-zero status code returned while running Gather node. Name:'a/b' Status Message: \
+            /build/onnxruntime/core/providers/cpu/tensor/gather.cc:100 void onnxruntime::Copy(int) [a, b] \
+            indices element out of data bounds, idx=7 must be within the inclusive range [-3,2]";
+        let error = failed_at(told).to_string();
+        assert!(error.starts_with("the run failed at Gather \"a/b\": [a, b] indices element out of"), "{error}");
+        let error = failed_at("Got invalid dimensions for input: x").to_string();
+        assert_eq!(error, "the run failed at the model \"\": Got invalid dimensions for input: x");
+        let error = refused("Node (mm) Op (MatMul) [ShapeInferenceError] Incompatible dimensions").to_string();
+        assert_eq!(error, "ONNX Runtime can't run MatMul \"mm\": [ShapeInferenceError] Incompatible dimensions");
+        let error = refused("Fatal error: org.x:Foo(-1) is not a registered function/op").to_string();
+        assert!(error.starts_with("ONNX Runtime can't prepare the model: Fatal error: org.x:Foo"), "{error}");
+    }
 }

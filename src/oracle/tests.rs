@@ -96,6 +96,16 @@ fn inner_values_are_returned_on_demand() {
 }
 
 #[test]
+fn runs_side_by_side_are_in_order() {
+    let feeds: Vec<Feed> = (0..9).map(|n| feed(&[n as f32, 1.0])).collect();
+    let setup = Setup { threads: std::num::NonZeroUsize::new(4), ..Setup::default() };
+    let runner = Runner::on(&setup, &encoded(small()), None, &feeds[0].signature()).unwrap();
+    let together = runner.run_all(&feeds).unwrap();
+    let alone: Vec<Outputs> = feeds.iter().map(|feed| runner.run(feed).unwrap()).collect();
+    assert!(together.iter().zip(&alone).all(|(a, b)| a[0].1.same(&b[0].1)) && together.len() == 9);
+}
+
+#[test]
 fn wrong_inputs_are_named() {
     let good = feed(&[1., 2.]);
     let ready = runner(small(), &good).unwrap();

@@ -6,7 +6,7 @@
 mod search;
 mod sound;
 
-pub use search::{Candidate, Origin, VARIABLE};
+pub use search::{Candidate, Origin};
 
 use super::onnxruntime::{self, Loaded};
 use super::{Lookup, OracleError, guarded};
