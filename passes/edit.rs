@@ -3,7 +3,6 @@
 use crate::facts::Facts;
 use crate::ir::{Call, Constant, Form, Graph, Model, Node, NodeId, Origin, Tensor, Use, ValueId};
 use crate::ops::Site;
-use std::cell::Cell;
 
 /// Whether a use may see its value under this name. A graph output insists on its own name; a subgraph may have
 /// given the name to something else, or give what it captured to an output of its own.
@@ -88,6 +87,6 @@ pub(super) fn dense(graph: &Graph, value: ValueId) -> Option<&Constant> {
 pub(super) fn ask<T>(model: &Model, facts: &Facts, node: NodeId, question: impl FnOnce(&Site) -> T) -> Option<T> {
     let call = model.graph.call(node)?;
     // Rules may make dimensions up; whoever asks here does not compare them to others.
-    let unknowns = Cell::new(crate::facts::ASKED);
+    let unknowns = crate::facts::Unknowns::of_questions();
     Some(question(&Site::new(model, &model.graph, node, call, facts, &unknowns)))
 }

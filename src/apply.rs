@@ -16,7 +16,6 @@ use crate::ir::{DType, Dim, Form, Graph, Model, NodeId, Origin, TensorError, Ten
 use crate::ops::{self, Cut, LabelCut, Refit, Site};
 use crate::passes::{Materializer, Old};
 use serde::Serialize;
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 /// A slice of a constant of the input file that is gone. Setting these slices to zero in the input model gives what
@@ -166,7 +165,7 @@ pub(crate) fn refit_call(
 ) -> Result<(), ApplyError> {
     let before = &analysis.model;
     let Some(call) = before.graph.call(node) else { return Ok(()) };
-    let unknowns = Cell::new(crate::facts::ASKED);
+    let unknowns = crate::facts::Unknowns::of_questions();
     let site = Site::new(before, &before.graph, node, call, &analysis.facts, &unknowns);
     let labels = |name: &str| label(analysis, keep, node, name);
     let shape = |v: ValueId| after.shape(v).map(<[Dim]>::to_vec);

@@ -17,7 +17,6 @@ use crate::infer;
 use crate::ir::{Atom, Dim, Graph, Model, Node, NodeId, ValueId};
 use crate::ops::{self, Site};
 use crate::sizes::{self, Given, SizeError, Start};
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a model costs.
@@ -158,7 +157,7 @@ pub fn sums(model: &Model, facts: &Facts, open: &OpenDims) -> Cost {
 /// The cost of each call and constant, in the file's order, without peaks.
 pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, Cost)> {
     let graph = &model.graph;
-    let unknowns = Cell::new(crate::facts::ASKED);
+    let unknowns = crate::facts::Unknowns::of_questions();
     let of = |node: NodeId| match graph.node(node) {
         Node::Call(call) => {
             let site = Site::new(model, graph, node, call, facts, &unknowns);

@@ -143,20 +143,49 @@ impl Facts {
     }
 }
 
-/// Ids of dimensions that nothing is known of. Two of one id are one size, so each that makes some up numbers them in a
-/// range of its own, which is longer than anything that fits into memory: a file (in the order of its types, and its
-/// text, from 0), inference of a graph, the rules of its axes, and rules that are asked about a graph whose facts and axes
-/// are known. Those asked at one time are compared with facts and axes, never with what others were told.
-pub const INFERRED: u64 = 1 << 32;
+/// Makes dimensions that nothing is known of, none twice.
+///
+/// Two of one id are one size. So each of those who make some up numbers them in a range of its own, and each range is
+/// longer than anything that fits into memory. A file is one of them too: it numbers those of its types in their order,
+/// and those of its text, from 0.
+#[derive(Debug)]
+pub struct Unknowns(Cell<u64>);
 
-/// Where the ids begin of those that the rules of axes make up; see [`INFERRED`].
-pub const IN_AXES: u64 = 1 << 47;
+impl Unknowns {
+    /// For the inference of a graph, which has one of these.
+    pub(crate) fn of_inference() -> Unknowns {
+        Unknowns(Cell::new(1 << 32))
+    }
 
-/// Where the ids begin of those that rules make up once a graph's facts are known; see [`INFERRED`].
-pub const ASKED: u64 = 1 << 48;
+    /// For the rules of a graph's axes, which have one of these.
+    pub(crate) fn of_axes() -> Unknowns {
+        Unknowns(Cell::new(1 << 47))
+    }
 
-/// A dimension that nothing is known of, and that equals no other.
-pub fn fresh_unknown(unknowns: &Cell<u64>) -> Dim {
-    unknowns.set(unknowns.get() + 1);
-    Dim::unknown(unknowns.get())
+    /// For rules that are asked about a graph whose facts and axes are known. What they say is compared with those, never
+    /// with what others were answered.
+    pub fn of_questions() -> Unknowns {
+        Unknowns(Cell::new(1 << 48))
+    }
+
+    /// A dimension that equals no other.
+    pub fn fresh(&self) -> Dim {
+        self.0.set(self.0.get() + 1);
+        Dim::unknown(self.0.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_dimensions_of_different_makers_are_different() {
+        let makers = [Unknowns::of_inference(), Unknowns::of_axes(), Unknowns::of_questions()];
+        let mut dims: Vec<Dim> = makers.iter().flat_map(|m| [m.fresh(), m.fresh()]).collect();
+        dims.extend([0, u64::from(u32::MAX)].map(Dim::unknown));
+        for (i, dim) in dims.iter().enumerate() {
+            assert!(!dims[..i].contains(dim), "{dim} twice");
+        }
+    }
 }

@@ -4,10 +4,9 @@
 //! integer tensors with symbolic dimensions: their [`Content`](crate::facts::Content) is known although the batch stays open. What an
 //! operator does to types stands in its rule ([`crate::ops`]); here is only the walk over the graph.
 
-use crate::facts::{Contradiction, FLOAT_LIMIT, Fact, Facts, INFERRED, MOST_AXES, fresh_unknown};
+use crate::facts::{Contradiction, FLOAT_LIMIT, Fact, Facts, MOST_AXES, Unknowns};
 use crate::ir::{DType, Dim, Graph, Model, Node, NodeId, Tensor, TensorType, Type};
 use crate::ops::{self, Site};
-use std::cell::Cell;
 use std::collections::HashMap;
 
 /// Infers the facts of the main graph's values.
@@ -41,7 +40,7 @@ fn walk(
     go_on: &mut dyn FnMut(NodeId, &Facts) -> bool,
 ) -> Facts {
     let mut facts = Facts::default();
-    let unknowns = Cell::new(INFERRED);
+    let unknowns = Unknowns::of_inference();
     let declared = declared_types(graph);
     let (mut room, mut tables) = (ALL_CONTENT, Tables::new());
     for node in graph.topological() {
@@ -142,10 +141,10 @@ fn declared_types(graph: &Graph) -> HashMap<&str, &TensorType> {
 }
 
 /// Fills what inference left open from the declared type. Inferred numbers and symbols win: declarations go stale.
-fn refine(fact: &mut Fact, declared: &TensorType, unknowns: &Cell<u64>) {
+fn refine(fact: &mut Fact, declared: &TensorType, unknowns: &Unknowns) {
     fact.dtype = fact.dtype.or(Some(declared.dtype));
     let Some(shape) = &declared.shape else { return };
-    let fresh = |d: &Dim| if d.has_unknown() { fresh_unknown(unknowns) } else { d.clone() };
+    let fresh = |d: &Dim| if d.has_unknown() { unknowns.fresh() } else { d.clone() };
     match &mut fact.shape {
         None => fact.shape = Some(shape.iter().map(fresh).collect()),
         Some(inferred) if inferred.len() == shape.len() => {

@@ -6,7 +6,6 @@ use crate::ir::Signature;
 use crate::ir::{Call, Dim, Input, Model, Node, NodeId, Tensor, TensorType, Type, ValueId};
 use crate::ops::{self, Site};
 use crate::program::{Args, Builder, Kind, Literal, Moments, Statistics, Term, kind_of};
-use std::cell::Cell;
 use std::collections::HashMap;
 
 /// A model, written into a program.
@@ -184,7 +183,7 @@ fn by_rule<'b>(
     if let Some(shape) = shapes.into_iter().find(|shape| is_huge(shape)) {
         return Err(format!("its result of shape {shape:?} has too many elements"));
     }
-    let unknowns = Cell::new(crate::facts::ASKED);
+    let unknowns = crate::facts::Unknowns::of_questions();
     let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
     let values: Vec<Option<ValueId>> = model.graph.operands(node).into_iter().take(call.arity.into()).collect();
     let constant = |v: &ValueId| model.graph.constant(v.node).map(|_| v.node);

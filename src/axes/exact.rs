@@ -16,7 +16,6 @@ use super::{Axes, Binding, Mark, PinKind, Var};
 use crate::facts::Facts;
 use crate::ir::{Constant, Dim, Graph, Model, Node, NodeId, Origin, ValueId};
 use crate::ops::{self, End, Rule, Site};
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 /// A number that is the same at all removed units of a leaf.
@@ -93,7 +92,7 @@ fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact, Offse
 fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels, Inexact, Offsets) {
     let graph = &model.graph;
     let (mut levels, mut found, mut offsets) = (Levels::new(), Inexact::new(), Offsets::new());
-    let unknowns = Cell::new(crate::facts::ASKED);
+    let unknowns = crate::facts::Unknowns::of_questions();
     for node in graph.topological() {
         match graph.node(node) {
             Node::Constant(constant) => {

@@ -26,7 +26,6 @@ use crate::facts::Facts;
 use crate::ir::{Call, Graph, Model, Node, NodeId, ValueId};
 use crate::ops::{self, AxisRule, End, Granularity, Site};
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 /// Why an axis is pinned, or not exact.
@@ -113,7 +112,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
             axes.values.insert(value, vars);
         }
     }
-    let unknowns = Cell::new(crate::facts::IN_AXES);
+    let unknowns = crate::facts::Unknowns::of_axes();
     let contradictory: HashSet<NodeId> = facts.contradictions.iter().map(|c| c.node).collect();
     for &node in &order {
         match graph.node(node) {

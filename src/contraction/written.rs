@@ -4,7 +4,6 @@ use super::Contraction;
 use crate::analysis::Analysis;
 use crate::ir::{Constant, Graph, NodeId};
 use crate::ops::{self, Bias, Site};
-use std::cell::Cell;
 use std::collections::HashMap;
 
 /// The calls whose weights along a contraction may be changed.
@@ -42,7 +41,7 @@ fn has_constant_bias(analysis: &Analysis, node: NodeId) -> bool {
 }
 
 fn law(analysis: &Analysis, node: NodeId) -> Option<Bias> {
-    let unknowns = Cell::new(crate::facts::ASKED);
+    let unknowns = crate::facts::Unknowns::of_questions();
     let call = analysis.model.graph.call(node)?;
     let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
     (ops::rule_of(&analysis.model, call).bias)(&site)

@@ -5,7 +5,6 @@ use crate::analysis::Analysis;
 use crate::axes::{GroupId, Member};
 use crate::ir::{NodeId, ValueId};
 use crate::ops::{self, Site};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// Which units the elements of some constants belong to.
@@ -87,7 +86,7 @@ pub fn is_statistic(analysis: &Analysis, constant: NodeId) -> bool {
     let (model, graph) = (&analysis.model, &analysis.model.graph);
     graph.uses(ValueId { node: constant, port: 0 }).iter().any(|at| {
         let Some(call) = graph.call(at.node) else { return false };
-        let unknowns = Cell::new(crate::facts::ASKED);
+        let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(model, graph, at.node, call, &analysis.facts, &unknowns);
         let statistics = (ops::rule_of(model, call).statistics)(&site);
         statistics.is_some_and(|(mean, variance)| at.slot == mean || at.slot == variance)

@@ -13,7 +13,6 @@ use super::{Layer, Layers, Refused};
 use crate::facts::Facts;
 use crate::ir::{DType, Dim, Graph, Model, Node, NodeId, Use, ValueId};
 use crate::ops::{self, Site};
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 /// Finds the branches of the main graph.
@@ -44,7 +43,7 @@ impl Search<'_> {
     /// The layer that a call merges, or why there is none although it looks like a merge.
     fn at(&self, merge: NodeId) -> Option<Result<Layer, String>> {
         let call = self.graph.call(merge)?;
-        let unknowns = Cell::new(crate::facts::ASKED);
+        let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(self.model, self.graph, merge, call, self.facts, &unknowns);
         let rule = ops::rule_of(self.model, call);
         let mut verdict = None;
@@ -161,7 +160,7 @@ impl Search<'_> {
 
     fn multiplies(&self, node: NodeId) -> bool {
         let Some(call) = self.graph.call(node) else { return false };
-        let unknowns = Cell::new(crate::facts::ASKED);
+        let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(self.model, self.graph, node, call, self.facts, &unknowns);
         (ops::rule_of(self.model, call).cost)(&site) != Dim::Fixed(0)
     }

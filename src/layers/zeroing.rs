@@ -6,7 +6,6 @@ use crate::apply::Removed;
 use crate::facts::Facts;
 use crate::ir::{Graph, Model, NodeId, Origin, ValueId};
 use crate::ops::{self, Site};
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 /// How many calls before the exit are looked at.
@@ -58,7 +57,7 @@ impl Walk<'_> {
     /// Whether a call's results are zero where these operands are.
     fn is_zero(&self, node: NodeId, at: impl Fn(usize) -> bool) -> bool {
         let Some(call) = self.graph.call(node) else { return false };
-        let unknowns = Cell::new(crate::facts::ASKED);
+        let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(self.model, self.graph, node, call, self.facts, &unknowns);
         let zeros: Vec<bool> = (0..usize::from(call.arity)).map(at).collect();
         (ops::rule_of(self.model, call).zero)(&site, &zeros)

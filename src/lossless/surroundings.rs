@@ -6,7 +6,6 @@ use crate::contraction::Contraction;
 use crate::ir::{Dim, Graph, NodeId, Tensor, ValueId};
 use crate::ops::Granularity;
 use crate::ops::{self, Rule, Site, Sum, body};
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(crate) struct Surroundings<'a> {
@@ -97,7 +96,7 @@ impl<'a> Surroundings<'a> {
         T: Default,
     {
         let Analysis { model, facts, .. } = self.analysis;
-        let unknowns = Cell::new(crate::facts::ASKED);
+        let unknowns = crate::facts::Unknowns::of_questions();
         let Some(call) = model.graph.call(node) else { return T::default() };
         see(&Site::new(model, &model.graph, node, call, facts, &unknowns), ops::rule_of(model, call))
     }

@@ -65,7 +65,6 @@ pub use site::{Cut, LabelCut, Refit, Site, normalize_axis};
 use crate::facts::{Fact, Facts};
 use crate::ir::{Call, Dim, Model, NodeId};
 use crate::program::{Args, Term};
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -367,7 +366,7 @@ pub fn rule(domain: &str, op: &str) -> Option<&'static Rule> {
 /// that can't make a result without the data, and without which the other constants can't make it zero.
 pub fn factors(model: &Model, facts: &Facts, node: NodeId) -> Vec<u16> {
     let Some(call) = model.graph.call(node) else { return vec![] };
-    let unknowns = Cell::new(crate::facts::ASKED);
+    let unknowns = crate::facts::Unknowns::of_questions();
     let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
     let rule = rule_of(model, call);
     let tensor = |slot: u16| site.tensor(usize::from(slot));

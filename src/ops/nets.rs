@@ -9,7 +9,6 @@ use crate::ir::{
     Use, ValueId, ValueInfo,
 };
 use crate::ops::Site;
-use std::cell::Cell;
 
 /// A model in the making.
 pub struct Net {
@@ -162,7 +161,7 @@ impl Net {
             results: graph.results(node).map(shape).collect(),
             labels: &labels,
         };
-        let unknowns = Cell::new(crate::facts::ASKED);
+        let unknowns = crate::facts::Unknowns::of_questions();
         let call = graph.call(node).expect("a call");
         let site = Site::new(&self.model, graph, node, call, &facts, &unknowns);
         (rule_of(&self.model, call).refit)(&site, &cut)
@@ -186,7 +185,7 @@ impl Net {
 
     pub fn is_identity(&self, value: ValueId) -> bool {
         let facts = self.facts();
-        let unknowns = Cell::new(crate::facts::ASKED);
+        let unknowns = crate::facts::Unknowns::of_questions();
         let call = self.model.graph.call(value.node).expect("a call");
         let site = Site::new(&self.model, &self.model.graph, value.node, call, &facts, &unknowns);
         (rule_of(&self.model, call).is_identity)(&site)

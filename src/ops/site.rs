@@ -1,8 +1,7 @@
 //! A call with what is known around it, and what a cut does to it.
 
-use crate::facts::{Fact, Facts, fresh_unknown};
+use crate::facts::{Fact, Facts, Unknowns};
 use crate::ir::{Attribute, Call, DType, Dim, Graph, Model, NodeId, Tensor, ValueId};
-use std::cell::Cell;
 
 /// A call with the facts and constants around it: all that a rule may look at.
 pub struct Site<'a> {
@@ -13,7 +12,7 @@ pub struct Site<'a> {
     operands: Vec<Option<(&'a Fact, Option<&'a Tensor>)>>,
     /// Facts of the results; empty while they are being inferred.
     results: Vec<&'a Fact>,
-    unknowns: &'a Cell<u64>,
+    unknowns: &'a Unknowns,
     model: &'a Model,
     graph: &'a Graph,
     node: NodeId,
@@ -28,7 +27,7 @@ impl<'a> Site<'a> {
         node: NodeId,
         call: &'a Call,
         facts: &'a Facts,
-        unknowns: &'a Cell<u64>,
+        unknowns: &'a Unknowns,
     ) -> Site<'a> {
         let slots = graph.operands(node).into_iter().take(usize::from(call.arity));
         let operands = slots.map(|v| v.map(|v| (facts.get(v), graph.tensor(v)))).collect();
@@ -133,7 +132,7 @@ impl<'a> Site<'a> {
 
     /// A dimension that nothing is known of.
     pub fn unknown(&self) -> Dim {
-        fresh_unknown(self.unknowns)
+        self.unknowns.fresh()
     }
 }
 

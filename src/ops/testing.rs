@@ -13,7 +13,6 @@ use crate::ir::{
     Type, Use, ValueId, ValueInfo,
 };
 use crate::ir::{Graph, Payload};
-use std::cell::Cell;
 
 /// A model of one call.
 pub struct Case {
@@ -44,7 +43,7 @@ impl Case {
     }
 
     fn with_site<T>(&self, facts: &Facts, see: impl FnOnce(&Site) -> T) -> T {
-        let unknowns = Cell::new(crate::facts::ASKED);
+        let unknowns = crate::facts::Unknowns::of_questions();
         let graph = &self.model.graph;
         let call = graph.call(self.call).expect("a call");
         see(&Site::new(&self.model, graph, self.call, call, facts, &unknowns))

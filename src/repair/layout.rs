@@ -10,7 +10,6 @@ use crate::contraction::Contraction;
 use crate::ir::{NodeId, Tensor, TensorError, ValueId};
 use crate::ops::{self, Site, Slide};
 use faer::Mat;
-use std::cell::Cell;
 
 /// A contraction whose outputs are sums over a patch of the data, each with weights of its own.
 #[derive(Clone, Debug)]
@@ -161,7 +160,7 @@ impl Layout {
 
 /// How a call's constant slides over its data.
 pub(super) fn slides(analysis: &Analysis, node: NodeId) -> Vec<Slide> {
-    let unknowns = Cell::new(crate::facts::ASKED);
+    let unknowns = crate::facts::Unknowns::of_questions();
     let (model, graph) = (&analysis.model, &analysis.model.graph);
     let Some(call) = graph.call(node) else { return vec![] };
     (ops::rule_of(model, call).slides)(&Site::new(model, graph, node, call, &analysis.facts, &unknowns))

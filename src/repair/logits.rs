@@ -29,7 +29,6 @@ use crate::ops::{self, Site};
 use crate::stats::{Probe, Samples, StatsError, rows};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par, Side};
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A product, and its two operands.
@@ -134,7 +133,7 @@ fn products(
 /// Whether a call adds nothing where either operand is zero: both are factors.
 fn is_product(analysis: &Analysis, node: NodeId, a: u16, b: u16) -> bool {
     let Some(call) = analysis.model.graph.call(node) else { return false };
-    let unknowns = Cell::new(crate::facts::ASKED);
+    let unknowns = crate::facts::Unknowns::of_questions();
     let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
     let alone = |slot: u16| (0..call.arity).map(|s| s == slot).collect::<Vec<bool>>();
     let adds_nothing = ops::rule_of(&analysis.model, call).adds_nothing;

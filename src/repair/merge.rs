@@ -3,7 +3,6 @@
 use crate::analysis::Analysis;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Site};
-use std::cell::Cell;
 
 /// A sum of two computed values.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +51,7 @@ fn computed(graph: &Graph, node: NodeId) -> Vec<u16> {
 /// Whether either operand is what the call returns where the other is zero.
 fn is_sum(analysis: &Analysis, node: NodeId, a: u16, b: u16) -> bool {
     let Some(call) = analysis.model.graph.call(node) else { return false };
-    let unknowns = Cell::new(crate::facts::ASKED);
+    let unknowns = crate::facts::Unknowns::of_questions();
     let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
     let passes_on = |slot: u16| (ops::rule_of(&analysis.model, call).passes_on)(&site, usize::from(slot));
     passes_on(a) == Some(usize::from(b)) && passes_on(b) == Some(usize::from(a))

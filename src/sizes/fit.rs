@@ -99,7 +99,7 @@ impl<'a> Search<'a> {
 
     /// The sizes along which windows run.
     fn spaces(&self) -> BTreeSet<Atom> {
-        let (graph, unknowns) = (&self.model.graph, Cell::new(crate::facts::ASKED));
+        let (graph, unknowns) = (&self.model.graph, crate::facts::Unknowns::of_questions());
         let mut spaces = BTreeSet::new();
         for node in graph.calls() {
             let Some(call) = graph.call(node) else { continue };

@@ -8,7 +8,6 @@ use super::Input;
 use crate::facts::{Element, Fact, Facts};
 use crate::ir::{DType, Model, Node, NodeId, Tensor, ValueId};
 use crate::ops::{self, Interval, Rule, Site};
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What an input is made of where there are no samples.
@@ -148,7 +147,7 @@ impl<'a> Flow<'a> {
     fn follow(&mut self, inputs: &[(NodeId, Interval)]) -> Met {
         self.values.clear();
         self.reached.clear();
-        let (mut met, unknowns) = (Met::default(), Cell::new(crate::facts::ASKED));
+        let (mut met, unknowns) = (Met::default(), crate::facts::Unknowns::of_questions());
         let graph = &self.model.graph;
         for node in graph.topological() {
             let value = ValueId { node, port: 0 };

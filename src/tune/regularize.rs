@@ -15,7 +15,6 @@ use crate::axes::{Group, Member};
 use crate::facts::Facts;
 use crate::ir::{Constant, Model, NodeId, Origin};
 use crate::ops::{self, Site};
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
@@ -235,7 +234,7 @@ fn scales(model: &Model, facts: &Facts, variables: &[Variable]) -> Vec<usize> {
     let mut found: HashSet<NodeId> = HashSet::new();
     for node in model.graph.calls() {
         let Some(call) = model.graph.call(node) else { continue };
-        let unknowns = Cell::new(crate::facts::ASKED);
+        let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
         if (ops::rule_of(model, call).statistics)(&site).is_some() {
             let slots = ops::factors(model, facts, node).into_iter();

@@ -6,7 +6,6 @@ use crate::facts::Facts;
 use crate::ir::{Model, Node, NodeId, Tensor};
 use crate::ops::{self, Site};
 use crate::program::Program;
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 /// What is done with the means and variances that a BatchNormalization has of its training.
@@ -106,7 +105,7 @@ fn statistics(model: &Model, facts: &Facts, running: Running) -> HashSet<NodeId>
     let mut fixed = HashSet::new();
     for node in model.graph.calls() {
         let Node::Call(call) = model.graph.node(node) else { continue };
-        let unknowns = Cell::new(crate::facts::ASKED);
+        let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
         let Some((mean, variance)) = (ops::rule_of(model, call).statistics)(&site) else { continue };
         let all = (0..call.arity).filter(|&slot| running == Running::Freeze || slot == mean || slot == variance);

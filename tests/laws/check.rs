@@ -11,7 +11,6 @@ use secateur::facts::{Element, Facts};
 use secateur::ir::{Atom, DType, Dim, Model, NodeId, Tensor, ValueId};
 use secateur::ops::{End, Rule, Site, rule_of};
 use secateur::oracle::OracleError;
-use std::cell::Cell;
 use std::collections::BTreeSet;
 
 /// What was seen of an operator, to know that its laws were not vacuous.
@@ -160,7 +159,7 @@ impl Trial<'_> {
     }
 
     fn site<T>(&self, facts: &Facts, see: impl FnOnce(&Site) -> T) -> T {
-        let unknowns = Cell::new(secateur::facts::ASKED);
+        let unknowns = secateur::facts::Unknowns::of_questions();
         let graph = &self.analysis.model.graph;
         let call = graph.call(self.call).expect("a call");
         see(&Site::new(&self.analysis.model, graph, self.call, call, facts, &unknowns))
