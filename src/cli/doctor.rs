@@ -12,7 +12,7 @@ use std::fmt::Write;
 #[command(after_help = "\
 Examples:
   secateur doctor
-  secateur doctor --ort-library /opt/onnxruntime/lib --json")]
+  secateur doctor --runtime tract --json")]
 pub struct Args {
     #[command(flatten)]
     running: Running,

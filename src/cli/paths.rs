@@ -62,7 +62,7 @@ mod tests {
     /// Every path that a verb takes is known as one that it reads or one that it writes.
     #[test]
     fn no_path_is_forgotten() {
-        const INPUTS: [&str; 15] = [
+        const INPUTS: [&str; 16] = [
             "a",
             "b",
             "calib",
@@ -76,6 +76,7 @@ mod tests {
             "latency_table",
             "model",
             "models",
+            "ort_library",
             "plan",
             "teacher",
         ];

@@ -13,14 +13,13 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// Run two models on the same inputs and compare what they compute; exit code 4 if they differ, or miss a gate where
-/// gates are given
+/// gates are given. With --runtime both, each is also run in ONNX Runtime and in tract, and what these make of it compared
 #[derive(clap::Args)]
 #[command(mut_arg("verify_samples", |a| a.alias("samples")))]
 #[command(after_help = "\
 Examples:
   secateur verify model.onnx rewritten.onnx --inputs samples.npz --tolerance 1e-4
-  secateur verify model.onnx small.onnx --inputs samples.npz --gate max_drift=5% --gate max_size=60%
-  secateur verify model.onnx small.onnx --runtime both")]
+  secateur verify model.onnx small.onnx --inputs samples.npz --gate max_drift=5% --gate max_size=60%")]
 pub struct Args {
     /// The reference
     a: PathBuf,
