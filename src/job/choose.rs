@@ -152,12 +152,6 @@ impl Choice {
         self.has_budget() || self.layers.is_some() || self.search.is_given()
     }
 
-    /// Whether what goes, or what becomes of the weights, hangs on what a run of the model says.
-    pub(super) fn runs(&self) -> bool {
-        let timed = matches!(self.budget, Some(Budget::Latency(_)));
-        self.selection.calibration.is_given() || self.search.is_given() || self.promise.is_some() || timed
-    }
-
     /// Whether the cut is made only if it is worth what it changes: a share of the whole model was not asked for.
     pub(super) fn weighs(&self) -> bool {
         let ratio = matches!(self.budget_or_usual(), Budget::Ratio(_)) && self.promise.is_none();

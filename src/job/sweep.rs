@@ -191,7 +191,9 @@ impl Maker<'_> {
         let options = SaveOptions { input: Some(self.input.to_owned()), ..SaveOptions::default() };
         let mut signed = pruned.model;
         let hash = files::hash(self.input, self.subject.original)?;
-        let runtime = self.options.setup.ran().map_or_else(|_| String::new(), |ran| ran.id());
+        let refitted = self.subject.repair.is_some() && self.options.selection.calibration.is_given();
+        let ran = refitted.then(|| self.options.setup.ran().ok()).flatten();
+        let runtime = ran.map_or_else(String::new, |ran| ran.id());
         prune::sign(&mut signed, &[("input", hash), ("options", self.record.to_owned()), ("runtime", runtime)]);
         save::save(&signed, &folder.join(&file), &options)?;
         files::write_json(&folder.join(&plan), &trial.plan)?;

@@ -16,27 +16,27 @@ use std::sync::{Mutex, PoisonError};
 
 /// What systems are told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Os {
+pub enum System {
     Linux,
     MacOs,
     Windows,
 }
 
-impl Os {
-    fn here() -> Os {
+impl System {
+    fn here() -> System {
         match std::env::consts::OS {
-            "macos" => Os::MacOs,
-            "windows" => Os::Windows,
-            _ => Os::Linux,
+            "macos" => System::MacOs,
+            "windows" => System::Windows,
+            _ => System::Linux,
         }
     }
 
     /// The version in a library's file name, which may have none; `None` for any other file.
     fn version_in(self, name: &str) -> Option<Vec<u64>> {
         let version = match self {
-            Os::Linux => name.strip_prefix("libonnxruntime.so")?,
-            Os::MacOs => name.strip_prefix("libonnxruntime")?.strip_suffix(".dylib")?,
-            Os::Windows => return (name == "onnxruntime.dll").then(Vec::new),
+            System::Linux => name.strip_prefix("libonnxruntime.so")?,
+            System::MacOs => name.strip_prefix("libonnxruntime")?.strip_suffix(".dylib")?,
+            System::Windows => return (name == "onnxruntime.dll").then(Vec::new),
         };
         match version.strip_prefix('.') {
             Some(version) => search::numbers(version).filter(|v| !v.is_empty()),
@@ -114,10 +114,10 @@ fn tried(candidates: Vec<Candidate>, known: Option<&'static Library>) -> Found {
 }
 
 fn load(candidate: &Candidate) -> Result<Loaded, String> {
-    if cfg!(target_feature = "crt-static") && Os::here() == Os::Linux {
+    if cfg!(target_feature = "crt-static") && System::here() == System::Linux {
         return Err("this binary is linked statically, and can load no library".into());
     }
-    sound::check(&candidate.path, Os::here())?;
+    sound::check(&candidate.path, System::here())?;
     guarded(|| onnxruntime::load(&candidate.path).map_err(OracleError::NoLibrary)).map_err(|e| match e {
         OracleError::NoLibrary(why) | OracleError::Panic(why) => why,
         other => other.to_string(),
@@ -126,7 +126,8 @@ fn load(candidate: &Candidate) -> Result<Loaded, String> {
 
 fn candidates(lookup: &Lookup) -> Vec<Candidate> {
     let binary = std::env::current_exe().and_then(|path| path.canonicalize()).ok();
-    let places = Places { os: Os::here(), variable: &|name| std::env::var_os(name), binary, root: PathBuf::from("/") };
+    let places =
+        Places { os: System::here(), variable: &|name| std::env::var_os(name), binary, root: PathBuf::from("/") };
     match lookup {
         Lookup::At(path) => {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -154,14 +155,14 @@ mod tests {
 
     #[test]
     fn versions_in_names() {
-        let version = |name| Os::Linux.version_in(name);
+        let version = |name| System::Linux.version_in(name);
         assert_eq!(version("libonnxruntime.so"), Some(vec![]));
         assert_eq!(version("libonnxruntime.so.1.22.0"), Some(vec![1, 22, 0]));
         for other in ["libonnxruntime_providers_shared.so", "libonnxruntime.so.1.bak", "libonnxruntime.so.", "x"] {
             assert_eq!(version(other), None, "{other}");
         }
-        assert_eq!(Os::MacOs.version_in("libonnxruntime.1.22.0.dylib"), Some(vec![1, 22, 0]));
-        assert_eq!(Os::MacOs.version_in("libonnxruntime.so"), None);
+        assert_eq!(System::MacOs.version_in("libonnxruntime.1.22.0.dylib"), Some(vec![1, 22, 0]));
+        assert_eq!(System::MacOs.version_in("libonnxruntime.so"), None);
     }
 
     #[test]

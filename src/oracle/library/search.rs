@@ -4,7 +4,7 @@
 //! folder is looked into that is named relative to the current one, and the model's is none of them: whoever sends a
 //! model must not get code run with it.
 
-use super::Os;
+use super::System;
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -53,7 +53,7 @@ pub struct Candidate {
 
 /// The machine, as far as the search looks at it.
 pub struct Places<'a> {
-    pub os: Os,
+    pub os: System,
     /// Environment variables.
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
     pub binary: Option<PathBuf>,
@@ -103,17 +103,17 @@ impl Places<'_> {
     /// The folders where the system's loader looks, as far as they are known without asking it.
     fn loader(&self) -> Vec<PathBuf> {
         let (variables, system): (&[&str], &[&str]) = match self.os {
-            Os::Linux => {
+            System::Linux => {
                 (&["LD_LIBRARY_PATH"], &["lib64", "usr/lib64", "lib", "usr/lib", "usr/local/lib64", "usr/local/lib"])
             }
-            Os::MacOs => (
+            System::MacOs => (
                 &["DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"],
                 &["opt/homebrew/lib", "usr/local/lib", "usr/lib"],
             ),
-            Os::Windows => (&["PATH"], &[]),
+            System::Windows => (&["PATH"], &[]),
         };
         let mut folders: Vec<PathBuf> = variables.iter().flat_map(|name| self.list(name)).collect();
-        if self.os == Os::Linux {
+        if self.os == System::Linux {
             folders.extend(self.configured(&self.root.join("etc/ld.so.conf"), 0));
         }
         folders.extend(system.iter().map(|folder| self.root.join(folder)));
@@ -143,7 +143,7 @@ impl Places<'_> {
     fn python(&self) -> Vec<PathBuf> {
         let prefixes = match self.absolute("VIRTUAL_ENV") {
             Some(environment) => vec![environment],
-            None => self.prefixes(if self.os == Os::Windows { "python.exe" } else { "python3" }),
+            None => self.prefixes(if self.os == System::Windows { "python.exe" } else { "python3" }),
         };
         let packages = prefixes.iter().flat_map(|prefix| self.site_packages(prefix));
         packages.map(|packages| packages.join("onnxruntime").join("capi")).collect()
@@ -151,7 +151,7 @@ impl Places<'_> {
 
     /// The folders in which a Python of this prefix has packages, those of newer versions first.
     fn site_packages(&self, prefix: &Path) -> Vec<PathBuf> {
-        if self.os == Os::Windows {
+        if self.os == System::Windows {
             return vec![prefix.join("Lib").join("site-packages")];
         }
         let mut roots = vec![prefix.to_owned()];
@@ -176,15 +176,15 @@ impl Places<'_> {
     /// Where the Node on the path has the library, among its global packages.
     fn node(&self) -> Vec<PathBuf> {
         let (program, system) = match self.os {
-            Os::Linux => ("node", "linux"),
-            Os::MacOs => ("node", "darwin"),
-            Os::Windows => ("node.exe", "win32"),
+            System::Linux => ("node", "linux"),
+            System::MacOs => ("node", "darwin"),
+            System::Windows => ("node.exe", "win32"),
         };
         let prefixes = self.prefixes(program);
         let usr = self.root.join("usr");
         let local = prefixes.contains(&usr).then(|| usr.join("local"));
         let modules: Vec<PathBuf> = match self.os {
-            Os::Windows => {
+            System::Windows => {
                 let own = self.absolute("APPDATA").map(|folder| folder.join("npm"));
                 own.into_iter().chain(prefixes).map(|prefix| prefix.join("node_modules")).collect()
             }
@@ -214,7 +214,7 @@ impl Places<'_> {
         for file in [Some(program.clone()), program.canonicalize().ok()].into_iter().flatten() {
             let folder = file.parent().unwrap_or(&file);
             // On Windows programs lie at the top, but for those of virtual environments.
-            let is_below = self.os != Os::Windows || folder.ends_with("Scripts");
+            let is_below = self.os != System::Windows || folder.ends_with("Scripts");
             let prefix = if is_below { folder.parent() } else { Some(folder) };
             prefixes.extend(prefix.map(Path::to_owned).filter(|p| !prefixes.contains(p)));
         }

@@ -5,13 +5,13 @@ use tempfile::TempDir;
 /// A machine made up in a folder.
 struct Machine {
     root: TempDir,
-    os: Os,
+    os: System,
     variables: BTreeMap<&'static str, OsString>,
 }
 
 impl Machine {
     /// With these files, empty all of them.
-    fn new(os: Os, files: &[&str]) -> Machine {
+    fn new(os: System, files: &[&str]) -> Machine {
         let machine = Machine { root: tempfile::tempdir().unwrap(), os, variables: BTreeMap::new() };
         files.iter().for_each(|file| machine.write(file, ""));
         machine
@@ -51,7 +51,7 @@ impl Machine {
 #[test]
 fn all_places_in_order() {
     let machine = Machine::new(
-        Os::Linux,
+        System::Linux,
         &[
             "usr/bin/node",
             "usr/lib/node_modules/onnxruntime-node/bin/napi-v3/linux/x64/libonnxruntime.so.1",
@@ -94,7 +94,7 @@ fn the_python_of_the_path_is_found_by_its_own_place() {
         "usr/local/lib/python3.11/dist-packages/onnxruntime/capi/libonnxruntime.so.1.3.0",
         "home/.local/lib/python3.11/site-packages/onnxruntime/capi/libonnxruntime.so.1.4.0",
     ];
-    let machine = Machine::new(Os::Linux, &files).with("PATH", &["empty", "usr/bin"]).with("HOME", &["home"]);
+    let machine = Machine::new(System::Linux, &files).with("PATH", &["empty", "usr/bin"]).with("HOME", &["home"]);
     let versions: Vec<String> =
         machine.found().iter().map(|f| f.rsplit("so.").next().unwrap_or_default().into()).collect();
     assert_eq!(versions, ["1.4.0", "1.3.0", "1.2.0", "1.1.0"]);
@@ -104,7 +104,7 @@ fn the_python_of_the_path_is_found_by_its_own_place() {
 #[test]
 fn an_environment_by_its_link_to_another_python() {
     let files = ["usr/bin/python3", "env/lib/python3.11/site-packages/onnxruntime/capi/libonnxruntime.so.1.5.0"];
-    let machine = Machine::new(Os::Linux, &files).with("PATH", &["env/bin"]);
+    let machine = Machine::new(System::Linux, &files).with("PATH", &["env/bin"]);
     std::fs::create_dir_all(machine.path("env/bin")).unwrap();
     std::os::unix::fs::symlink(machine.path("usr/bin/python3"), machine.path("env/bin/python3")).unwrap();
     assert_eq!(machine.found().len(), 1);
@@ -113,13 +113,13 @@ fn an_environment_by_its_link_to_another_python() {
 #[test]
 fn no_folder_depends_on_the_current_one() {
     let current = std::env::current_dir().unwrap();
-    let mut machine = Machine::new(Os::Linux, &[]);
+    let mut machine = Machine::new(System::Linux, &[]);
     for (name, value) in [("LD_LIBRARY_PATH", ":.:lib"), ("PATH", ".:bin"), ("VIRTUAL_ENV", "venv"), ("HOME", "")] {
         machine.variables.insert(name, value.into());
     }
     let variable = |name: &str| machine.variables.get(name).cloned();
     let root = machine.root.path().to_owned();
-    let places = Places { os: Os::Linux, variable: &variable, binary: None, root };
+    let places = Places { os: System::Linux, variable: &variable, binary: None, root };
     let folders = [places.loader(), places.python(), places.node()].concat();
     assert!(!folders.is_empty() && folders.iter().all(|f| f.is_absolute() && !f.starts_with(&current)), "{folders:?}");
 }
@@ -127,7 +127,7 @@ fn no_folder_depends_on_the_current_one() {
 #[test]
 fn the_loaders_configuration_is_read() {
     let machine =
-        Machine::new(Os::Linux, &["usr/lib/some-linux-gnu/libonnxruntime.so.1.20.0", "more/libonnxruntime.so"]);
+        Machine::new(System::Linux, &["usr/lib/some-linux-gnu/libonnxruntime.so.1.20.0", "more/libonnxruntime.so"]);
     machine.write("etc/ld.so.conf", "include /etc/ld.so.conf.d/*.conf # all\n");
     machine.write("etc/ld.so.conf.d/some.conf", "# Multiarch\n/usr/lib/some-linux-gnu\nrelative\n");
     // A configuration that includes itself ends.
@@ -138,7 +138,7 @@ fn the_loaders_configuration_is_read() {
 #[test]
 fn other_systems_have_other_names() {
     let mac = Machine::new(
-        Os::MacOs,
+        System::MacOs,
         &[
             "opt/homebrew/lib/libonnxruntime.dylib",
             "opt/homebrew/lib/libonnxruntime.1.22.0.dylib",
@@ -150,7 +150,7 @@ fn other_systems_have_other_names() {
         "the loader's path: opt/homebrew/lib/libonnxruntime.1.22.0.dylib",
     ];
     assert_eq!(mac.found(), found);
-    let windows = Machine::new(Os::Windows, &["env/Lib/site-packages/onnxruntime/capi/onnxruntime.dll"]);
+    let windows = Machine::new(System::Windows, &["env/Lib/site-packages/onnxruntime/capi/onnxruntime.dll"]);
     let found = ["Python's onnxruntime: env/Lib/site-packages/onnxruntime/capi/onnxruntime.dll"];
     assert_eq!(windows.with("VIRTUAL_ENV", &["env"]).found(), found);
 }

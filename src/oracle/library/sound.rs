@@ -1,12 +1,12 @@
 //! A look at a library before it is loaded: the system's loader dies of a file that was cut off.
 
-use super::Os;
+use super::System;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Fails for what can't be a library of this system.
-pub fn check(path: &Path, os: Os) -> Result<(), String> {
+pub fn check(path: &Path, os: System) -> Result<(), String> {
     let mut file = File::open(path).map_err(|e| e.to_string())?;
     if !file.metadata().map_err(|e| e.to_string())?.is_file() {
         return Err("it is no file".into());
@@ -15,16 +15,16 @@ pub fn check(path: &Path, os: Os) -> Result<(), String> {
     let read = fill(&mut file, &mut start)?;
     let start = &start[..read];
     let is_library = match os {
-        Os::Linux => start.starts_with(b"\x7fELF"),
+        System::Linux => start.starts_with(b"\x7fELF"),
         // Thin or fat, for 64 bits.
-        Os::MacOs => [&[0xcf, 0xfa, 0xed, 0xfe], &[0xca, 0xfe, 0xba, 0xbe], &[0xca, 0xfe, 0xba, 0xbf]]
+        System::MacOs => [&[0xcf, 0xfa, 0xed, 0xfe], &[0xca, 0xfe, 0xba, 0xbe], &[0xca, 0xfe, 0xba, 0xbf]]
             .iter()
             .any(|magic: &&[u8; 4]| start.starts_with(&magic[..])),
-        Os::Windows => start.starts_with(b"MZ"),
+        System::Windows => start.starts_with(b"MZ"),
     };
     match is_library {
         false => Err("it is no library of this system".into()),
-        true if os == Os::Linux => whole_elf(&mut file, start),
+        true if os == System::Linux => whole_elf(&mut file, start),
         true => Ok(()),
     }
 }
@@ -81,20 +81,20 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             super::check(&path, os).err()
         };
-        assert_eq!(check(b"", Os::Linux).as_deref(), Some("it is no library of this system"));
-        assert_eq!(check(b"MZ", Os::MacOs).as_deref(), Some("it is no library of this system"));
-        assert_eq!(check(b"MZ and more", Os::Windows), None);
-        assert_eq!(check(b"\x7fELF\x02\x01", Os::Linux).as_deref(), Some("it is cut off"));
-        assert_eq!(super::check(folder.path(), Os::Linux).err().as_deref(), Some("it is no file"));
-        assert!(super::check(&folder.path().join("none"), Os::Linux).is_err());
+        assert_eq!(check(b"", System::Linux).as_deref(), Some("it is no library of this system"));
+        assert_eq!(check(b"MZ", System::MacOs).as_deref(), Some("it is no library of this system"));
+        assert_eq!(check(b"MZ and more", System::Windows), None);
+        assert_eq!(check(b"\x7fELF\x02\x01", System::Linux).as_deref(), Some("it is cut off"));
+        assert_eq!(super::check(folder.path(), System::Linux).err().as_deref(), Some("it is no file"));
+        assert!(super::check(&folder.path().join("none"), System::Linux).is_err());
         // A header, and the table with its one segment of 100 bytes at 120.
         let mut elf = [&b"\x7fELF\x02\x01"[..], &[0; 214]].concat();
         for (at, number) in [(32, 64), (54, 56), (56, 1), (64 + 8, 120), (64 + 32, 100)] {
             elf[at] = number;
         }
-        assert_eq!(check(&elf, Os::Linux), None);
+        assert_eq!(check(&elf, System::Linux), None);
         for length in [219, 119, 100, 64] {
-            assert_eq!(check(&elf[..length], Os::Linux).as_deref(), Some("it is cut off"), "{length}");
+            assert_eq!(check(&elf[..length], System::Linux).as_deref(), Some("it is cut off"), "{length}");
         }
     }
 }
