@@ -36,7 +36,7 @@ fn prune_file(input: &Path, output: &Path) {
     let model = load::load(input).expect("the model can be read");
     let analysis = prune::prepare(&model).expect("the model can be analyzed");
     let l2 = score::Criterion::named("l2").expect("there is l2");
-    let options = plan::Options::new(plan::Budget::Ratio(0.5), l2);
+    let options = plan::Options::new(plan::Budget::ratio(0.5), l2);
     let plan = plan::choose(&analysis, &options).expect("a plan can be made");
     let pruned = prune::execute(&model, &analysis, &plan, prune::SIMPLIFY, &options.open, None).expect("it can be cut");
     save::save(&pruned.model, output, &save::SaveOptions::default()).expect("the model can be written");

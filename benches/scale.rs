@@ -86,7 +86,7 @@ fn stages(c: &mut Bench, by: &str, models: &[(usize, Model)]) {
 
 fn halved(analysis: &Analysis) -> Plan {
     let criterion = Criterion::named("l2").expect("a criterion");
-    plan::choose(analysis, &plan::Options::new(Budget::Ratio(0.5), criterion)).expect("half of each group can go")
+    plan::choose(analysis, &plan::Options::new(Budget::ratio(0.5), criterion)).expect("half of each group can go")
 }
 
 fn stage<'a, F: FnMut()>(c: &mut Bench, name: &str, models: &'a [(usize, Model)], make: impl Fn(&'a Model) -> F) {

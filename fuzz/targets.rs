@@ -134,7 +134,7 @@ fn whole_way(model: &Model) {
     _ = input_specs(model);
     let Ok(analysis) = prune::prepare(model) else { return };
     let criterion = Criterion::named("l2").expect("a criterion of this name");
-    let options = Options::new(Budget::Ratio(0.5), criterion);
+    let options = Options::new(Budget::ratio(0.5), criterion);
     let Ok(plan) = choose(&analysis, &options) else { return };
     let open = OpenDims::of(model, HashMap::new());
     if let Ok(pruned) = prune::execute(model, &analysis, &plan, prune::SIMPLIFY, &open, None) {

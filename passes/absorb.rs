@@ -84,7 +84,7 @@ fn chains(model: &Model, facts: &Facts, law: Law, wanted: fn(&Call) -> bool) -> 
     let graph = &model.graph;
     let mut found = vec![];
     for node in graph.calls() {
-        let sums = |site: &Site| (ops::rule_of(model, site.call).sum)(site).is_some();
+        let sums = |site: &Site| (ops::rule_of(model, site.call).operands.sum)(site).is_some();
         if graph.call(node).is_none_or(|c| c.results.len() != 1) || ask(model, facts, node, sums) != Some(true) {
             continue;
         }
@@ -176,7 +176,7 @@ impl Place<'_> {
 
     /// The operand that is the constant of the products: the only one, but for what is added.
     fn weight_slot(&self) -> Option<u16> {
-        let sum = self.ask(|rule, site| (rule.sum)(site))??;
+        let sum = self.ask(|rule, site| (rule.operands.sum)(site))??;
         let addend = sum.addend.map(|a| a.0);
         let graph = &self.model.graph;
         let factors = (0..graph.call(self.call)?.arity).filter(|s| Some(*s) != addend);
@@ -227,7 +227,8 @@ impl Place<'_> {
     ) -> Option<Added> {
         let graph = &self.model.graph;
         let count = scale.len();
-        let (sum, place, rank) = self.ask(|rule, site| ((rule.sum)(site), (rule.bias)(site), site.result(0).rank()))?;
+        let (sum, place, rank) =
+            self.ask(|rule, site| ((rule.operands.sum)(site), (rule.operands.bias)(site), site.result(0).rank()))?;
         let addend = sum?.addend;
         let old = addend.and_then(|(slot, factor)| Some((slot, factor, graph.operand(self.call, usize::from(slot))?)));
         if let Some((slot, factor, value)) = old {

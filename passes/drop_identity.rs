@@ -44,7 +44,7 @@ fn is_identity(model: &Model, facts: &Facts, node: NodeId) -> bool {
     let rule = ops::rule_of(model, call);
     !others
         && graph.operand(node, 0).is_some()
-        && ask(model, facts, node, |site| (rule.is_identity)(site)) == Some(true)
+        && ask(model, facts, node, |site| (rule.values.identity)(site)) == Some(true)
 }
 
 /// Removes the call if the names allow it.

@@ -9,15 +9,15 @@
 //! With one number for each unit of an axis, or one for all: `s (w x + b) + t = (s w) x + (s b + t)`. Exact but for
 //! rounding; see [`super::absorb`].
 //!
-//! Operators are known by their laws. What multiplies by constants is homogeneous in its data alone (`scales`, by any
-//! factor), and what adds a constant hands its data on where that is zero (`passes_on`) and is homogeneous in both. The
+//! Operators are known by their laws. What multiplies by constants is homogeneous in its data alone (`homogeneity`, by any
+//! factor), and what adds a constant hands its data on where that is zero (`bypass`) and is homogeneous in both. The
 //! numbers are what the law `bounds` says of points.
 
 use super::absorb::{Affine, absorb};
 use super::{Change, Context, Pass, PassError};
 use crate::axes::{Expr, RuleText};
 use crate::ir::{Model, Tensor};
-use crate::ops::{self, Interval, Rule, Scales, Site};
+use crate::ops::{self, Homogeneity, Interval, Rule, Site};
 
 pub struct FoldAffine;
 
@@ -49,13 +49,13 @@ pub(super) fn affine(site: &Site) -> Option<Affine> {
         return None;
     }
     let sums = is_sum(rule, site, data);
-    if !sums && (rule.scales)(site, &only(site, data)) != Scales::Any {
+    if !sums && (rule.values.homogeneity)(site, &only(site, data)) != Homogeneity::Any {
         return None;
     }
     let at = |unit: usize, x: f64| {
         let mut operands = vec![Interval::point(x); site.arity()];
         slots.iter().zip(&numbers).for_each(|(&slot, n)| operands[slot] = Interval::point(n.at(unit)));
-        (rule.bounds)(site, &operands)?.single()
+        (rule.values.bounds)(site, &operands)?.single()
     };
     let values: Vec<f64> = (0..count).map(|unit| at(unit, if sums { 0.0 } else { 1.0 })).collect::<Option<_>>()?;
     let (scale, shift) = if sums { (vec![1.0; count], values) } else { (values, vec![0.0; count]) };
@@ -65,7 +65,9 @@ pub(super) fn affine(site: &Site) -> Option<Affine> {
 /// Whether the result is the data where the constant is zero, and the sum of both else.
 fn is_sum(rule: &Rule, site: &Site, data: usize) -> bool {
     let all = vec![true; site.arity()];
-    site.arity() == 2 && (rule.passes_on)(site, 1 - data) == Some(data) && (rule.scales)(site, &all) == Scales::Any
+    site.arity() == 2
+        && (rule.values.bypass)(site, 1 - data) == Some(data)
+        && (rule.values.homogeneity)(site, &all) == Homogeneity::Any
 }
 
 fn only(site: &Site, data: usize) -> Vec<bool> {

@@ -20,7 +20,7 @@ use super::foldable;
 use super::foldable::SMALL;
 use super::{Change, Context, OptionError, Options, Pass, PassError, dce};
 use crate::facts::{Fact, Facts};
-use crate::ir::{Extra, Graph, Model, Node, NodeId, Origin, Tensor, Trace, Type, ValueId, ValueInfo};
+use crate::ir::{AxisTrace, Extra, Graph, Model, Node, NodeId, Origin, Tensor, Type, ValueId, ValueInfo};
 use std::collections::HashSet;
 
 /// Computes calls whose operands are all constant.
@@ -135,7 +135,7 @@ pub(super) fn replace(
     model: &mut Model,
     value: ValueId,
     tensor: Tensor,
-    traces: Vec<Trace>,
+    traces: Vec<AxisTrace>,
     taken: &mut HashSet<String>,
 ) {
     let graph = &mut model.graph;

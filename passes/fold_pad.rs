@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Exact where the window treats what is outside as the margin was filled. A convolution counts it as zero (the law
-//! `slides` says so). A mean over a window counts zeros if it is told to include padding, and a maximum sees nothing
+//! `windows` says so). A mean over a window counts zeros if it is told to include padding, and a maximum sees nothing
 //! there: that is a margin of -∞, or of zeros around what is never negative, as the law `bounds` of the call before says.
 //! Batch and channels have no margin, nothing is cut off, and the value in between has no other use.
 
@@ -91,8 +91,8 @@ fn is_taken(
     never_negative: &dyn Fn() -> bool,
 ) -> Option<bool> {
     let call = model.graph.call(node)?;
-    let slides = |site: &Site| !(ops::rule_of(model, site.call).slides)(site).is_empty();
-    if value == 0.0 && ask(model, facts, node, slides)? {
+    let windows = |site: &Site| !(ops::rule_of(model, site.call).operands.windows)(site).is_empty();
+    if value == 0.0 && ask(model, facts, node, windows)? {
         return Some(false);
     }
     if call.int("ceil_mode", 0) != 0 || call.results.iter().skip(1).any(|r| !r.is_empty()) {
@@ -127,7 +127,7 @@ fn is_inside(call: &Call, pads: &[i64]) -> bool {
 fn is_never_negative(model: &Model, facts: &Facts, value: ValueId) -> bool {
     let least = |site: &Site| {
         let any = vec![Interval::ANY; site.arity()];
-        (ops::rule_of(model, site.call).bounds)(site, &any).map(|b| b.lo)
+        (ops::rule_of(model, site.call).values.bounds)(site, &any).map(|b| b.lo)
     };
     ask(model, facts, value.node, least).flatten().is_some_and(|lo| value.port == 0 && lo >= 0.0)
 }

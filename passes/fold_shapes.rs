@@ -29,7 +29,7 @@ use super::{Change, Context, Materializer, OptionError, Options, Pass, PassError
 use crate::axes::Axes;
 use crate::facts::{Element, Fact, Facts, count};
 use crate::ir::{DType, Dim, Graph, Model, Node, NodeId, Tensor, Use, ValueId};
-use crate::ops::{self, Cut};
+use crate::ops::{self, CutSizes};
 use std::collections::{HashMap, HashSet};
 
 /// Replaces run-time shape arithmetic.
@@ -192,7 +192,7 @@ fn open(model: &Model, facts: &Facts, axes: &Axes, at: Use, value: ValueId) -> O
         let binding = axes.bindings(at.node).iter().find(|b| b.name == label)?;
         Some((axes.solver().size(binding.var).clone(), None))
     };
-    let cut = Cut {
+    let cut = CutSizes {
         operands: model.graph.operands(at.node).into_iter().map(shape).collect(),
         results: model.graph.results(at.node).map(|v| shape(Some(v))).collect(),
         labels: &size,

@@ -28,7 +28,7 @@ use super::{Change, Context, Pass, PassError};
 use crate::axes::{self, Axes, Var};
 use crate::facts::Facts;
 use crate::infer;
-use crate::ir::{DType, Graph, Model, NodeId, Origin, Tensor, Trace, Use, ValueId};
+use crate::ir::{AxisTrace, DType, Graph, Model, NodeId, Origin, Tensor, Use, ValueId};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub struct FoldWeights;
@@ -60,7 +60,7 @@ impl Pass for FoldWeights {
         let found = that_go(&model.graph, found.into_iter().filter(|(v, _)| tensors.contains_key(v)).collect());
         let traced =
             |one: &Weight| Some((one.0, tensors.get(&one.0)?.clone(), Tracer::new(model, &found, one).traces()));
-        let computed: Vec<(ValueId, Tensor, Vec<Trace>)> = found.iter().filter_map(traced).collect();
+        let computed: Vec<(ValueId, Tensor, Vec<AxisTrace>)> = found.iter().filter_map(traced).collect();
         let mut taken = model.graph.all_names();
         let changed = computed.len();
         for (value, tensor, traces) in computed {
@@ -262,20 +262,20 @@ impl<'a> Tracer<'a> {
     }
 
     /// The axes of the value that are axes of the sources: of all of them together, or else of one that is enough.
-    fn traces(mut self) -> Vec<Trace> {
+    fn traces(mut self) -> Vec<AxisTrace> {
         let sources = std::mem::take(&mut self.sources);
         let all = sources.iter().collect::<Vec<_>>();
         let alone = sources.iter().filter(|_| (2..=SOURCES).contains(&sources.len())).map(|s| vec![s]);
-        let mut traces: Vec<Trace> = vec![];
+        let mut traces: Vec<AxisTrace> = vec![];
         for zeroed in std::iter::once(all).chain(alone).filter(|z| !z.is_empty()) {
-            let found = self.along(&zeroed, |axis| traces.iter().all(|t: &Trace| t.axis != axis));
+            let found = self.along(&zeroed, |axis| traces.iter().all(|t: &AxisTrace| t.axis != axis));
             traces.extend(found);
         }
         traces
     }
 
     /// The axes, of those that are wanted, along which the value is zero where these constants are, and these alone.
-    fn along(&mut self, zeroed: &[&Source], wanted: impl Fn(usize) -> bool) -> Vec<Trace> {
+    fn along(&mut self, zeroed: &[&Source], wanted: impl Fn(usize) -> bool) -> Vec<AxisTrace> {
         for &node in self.cone {
             let Some(constant) = self.part.graph.constant_mut(self.copies[&node]) else { continue };
             constant.origin = match zeroed.iter().find(|s| s.node == node) {
@@ -302,7 +302,7 @@ impl<'a> Tracer<'a> {
             let Some(carried) = carried.collect::<Option<Vec<_>>>() else { continue };
             traces.extend(carried.into_iter().filter_map(|(source, source_axis)| {
                 let (source, uses) = (source.name.clone(), source.uses.clone());
-                Some(Trace { axis, source, source_axis: source_axis?, uses })
+                Some(AxisTrace { axis, source, source_axis: source_axis?, uses })
             }));
         }
         traces

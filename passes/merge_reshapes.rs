@@ -96,7 +96,7 @@ fn keeps_order(model: &Model, facts: &Facts, node: NodeId) -> bool {
     let known = || {
         let call = model.graph.call(node).filter(|c| c.results.len() == 1)?;
         let rule = ops::rule_of(model, call);
-        if !rule.moves {
+        if !rule.values.data_movement {
             return None;
         }
         let axes = ask(model, facts, node, |site| (rule.axes)(site))??;

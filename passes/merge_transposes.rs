@@ -68,7 +68,7 @@ fn permutation(model: &Model, facts: &Facts, node: NodeId) -> Option<Vec<usize>>
     let graph = &model.graph;
     let call = graph.call(node)?;
     let rule = ops::rule_of(model, call);
-    if !rule.moves || call.arity != 1 || call.results.len() != 1 || call.graphs().next().is_some() {
+    if !rule.values.data_movement || call.arity != 1 || call.results.len() != 1 || call.graphs().next().is_some() {
         return None;
     }
     let rank = facts.get(graph.operand(node, 0)?).rank()?;

@@ -48,7 +48,7 @@ pub use materialize::{Materializer, Old};
 pub(crate) use merge_constants::MergeConstants;
 pub use open_bodies::opened;
 pub use options::{OptionError, Options};
-pub use pipeline::{Execution, Hook, Pipeline, PipelineError, Report, Settings};
+pub use pipeline::{Execution, Hook, Pipeline, PipelineError, PipelineReport, Settings};
 pub(crate) use split_constants::SplitConstants;
 pub use subset::{Subsets, places};
 pub use text::SyntaxError;

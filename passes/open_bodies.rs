@@ -27,7 +27,7 @@ use super::{Change, Context, Pass, PassError};
 use crate::facts::Facts;
 use crate::infer;
 use crate::ir::{Attribute, BODY_DOMAIN, Call, Graph, Model, Node, NodeId, Use, ValueId};
-use crate::ops::body::{self, AXES, CHANGING, ENTER, Layout, REGIONS, STATES};
+use crate::ops::body::{self, AXES, BodyLayout, CHANGING, ENTER, REGIONS, STATES};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -72,7 +72,7 @@ pub fn opened(model: &Model) -> Cow<'_, Model> {
     Cow::Owned(whole)
 }
 
-fn openable(model: &Model, node: NodeId) -> Option<Layout> {
+fn openable(model: &Model, node: NodeId) -> Option<BodyLayout> {
     let call = model.graph.call(node).filter(|c| !model.is_local(c) && c.graphs().next().is_some())?;
     let layout = body::layout(call, model.opset(""))?;
     // What enters and what each body returns are operands then.
@@ -82,7 +82,7 @@ fn openable(model: &Model, node: NodeId) -> Option<Layout> {
 }
 
 /// Opens all bodies of a call; returns the calls in them.
-fn open(graph: &mut Graph, node: NodeId, layout: Layout, names: &mut Names, regions: &mut u32) -> Vec<NodeId> {
+fn open(graph: &mut Graph, node: NodeId, layout: BodyLayout, names: &mut Names, regions: &mut u32) -> Vec<NodeId> {
     hand_over_captures(graph, node);
     let count = graph.call(node).map_or(0, |c| c.graphs().count());
     graph.call(node).into_iter().for_each(|c| names.release(c));
@@ -108,7 +108,7 @@ fn open(graph: &mut Graph, node: NodeId, layout: Layout, names: &mut Names, regi
 }
 
 /// Adds the call that makes a body's inputs from the operands of the call that has the body.
-fn add_enter(graph: &mut Graph, node: NodeId, layout: Layout, names: &mut Names) -> NodeId {
+fn add_enter(graph: &mut Graph, node: NodeId, layout: BodyLayout, names: &mut Names) -> NodeId {
     let Some(call) = graph.call(node) else { return node };
     let infos: Vec<_> = call.graphs().flat_map(|g| g.inputs().into_iter().map(move |n| (g, n))).collect();
     let mut infos: Vec<_> = infos

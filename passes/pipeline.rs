@@ -35,13 +35,13 @@ pub struct Execution {
 
 /// What a pipeline did.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct PipelineReport {
     pub executions: Vec<Execution>,
     /// Whether the bisect limit kept passes from running.
     pub limited: bool,
 }
 
-impl Report {
+impl PipelineReport {
     /// How much was changed in all.
     pub fn change(&self) -> Change {
         Change(self.executions.iter().map(|e| e.change.0).sum())
@@ -133,9 +133,9 @@ impl Pipeline {
     }
 
     /// Runs all passes. In debug builds the invariants of the IR are checked after each.
-    pub fn run(&self, model: &mut Model, settings: Settings) -> Result<Report, PipelineError> {
+    pub fn run(&self, model: &mut Model, settings: Settings) -> Result<PipelineReport, PipelineError> {
         let broken = if cfg!(debug_assertions) { verify(model) } else { vec![] };
-        let mut run = Run { cx: Context::new(settings.evaluator), settings, report: Report::default(), broken };
+        let mut run = Run { cx: Context::new(settings.evaluator), settings, report: PipelineReport::default(), broken };
         run.steps(&self.steps, model)?;
         Ok(run.report)
     }
@@ -144,7 +144,7 @@ impl Pipeline {
 struct Run<'a> {
     cx: Context<'a>,
     settings: Settings<'a>,
-    report: Report,
+    report: PipelineReport,
     /// What was wrong with the model from the beginning: no pass is to blame for it.
     broken: Vec<Violation>,
 }
@@ -163,17 +163,17 @@ impl Run<'_> {
 
     /// Runs the steps until nothing changes.
     ///
-    /// That it ends is by construction, whatever the passes are: it goes on only while [`burden`], a pair of
+    /// That it ends is by construction, whatever the passes are: it goes on only while [`graph_cost`], a pair of
     /// natural numbers, falls below the lowest seen so far, and patience for one round without that is all it has
     /// (a round may add nodes that the next one makes superfluous). Passes that undo each other so stop at once.
     fn fix(&mut self, steps: &[Step], model: &mut Model) -> Result<Change, PipelineError> {
         let mut total = Change::default();
-        let mut lowest = burden(&model.graph);
+        let mut lowest = graph_cost(&model.graph);
         let mut patience = true;
         loop {
             let change = self.steps(steps, model)?;
             total.0 += change.0;
-            let now = burden(&model.graph);
+            let now = graph_cost(&model.graph);
             let fell = now < lowest;
             if !change.happened() || !(fell || patience) {
                 return Ok(total);
@@ -220,7 +220,7 @@ impl Run<'_> {
 }
 
 /// What `fix` wants less of: operands that are computed at run time, then nodes.
-fn burden(graph: &Graph) -> (usize, usize) {
+fn graph_cost(graph: &Graph) -> (usize, usize) {
     let computed = |n| graph.operands(n).into_iter().flatten().filter(|v| graph.constant(v.node).is_none()).count();
     let calls = graph.calls();
     (calls.into_iter().map(computed).sum(), graph.len())

@@ -1,8 +1,8 @@
 //! What all passes' tests need, and the pipelines' own.
 
 use super::{
-    Change, Context, EXACT, Entry, Execution, OptionError, Options, Pass, PassError, Pipeline, Registry, Report,
-    Settings,
+    Change, Context, EXACT, Entry, Execution, OptionError, Options, Pass, PassError, Pipeline, PipelineReport,
+    Registry, Settings,
 };
 use crate::compare::Comparison;
 use crate::feed::{Feed, InputSpec};
@@ -14,7 +14,7 @@ fn read(text: &str) -> Model {
     ir::parse(text, &|_| None).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
-fn run(pipeline: &str, model: &mut Model) -> Report {
+fn run(pipeline: &str, model: &mut Model) -> PipelineReport {
     let pipeline = pruning::registry().parse(pipeline).expect("the pipeline is one");
     pipeline.run(model, pipelines::settings()).unwrap_or_else(|e| panic!("{e}"))
 }

@@ -13,7 +13,7 @@ use crate::cost::predict;
 use crate::facts::{Element, Facts};
 use crate::infer;
 use crate::ir::{DType, Dim, Form, Graph, Model, NodeId, Origin, TensorError, TensorType, Type, Use, ValueId};
-use crate::ops::{self, Cut, LabelCut, Refit, Site};
+use crate::ops::{self, CutSizes, LabelCut, Refit, Site};
 use crate::passes::{Materializer, Old};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -169,7 +169,7 @@ pub(crate) fn refit_call(
     let site = Site::new(before, &before.graph, node, call, &analysis.facts, &unknowns);
     let labels = |name: &str| label(analysis, keep, node, name);
     let shape = |v: ValueId| after.shape(v).map(<[Dim]>::to_vec);
-    let cut = Cut {
+    let cut = CutSizes {
         operands: before.graph.operands(node).into_iter().map(|v| v.and_then(shape)).collect(),
         results: before.graph.results(node).map(shape).collect(),
         labels: &labels,

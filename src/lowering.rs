@@ -5,7 +5,7 @@ use crate::infer::infer;
 use crate::ir::Signature;
 use crate::ir::{Call, Dim, Input, Model, Node, NodeId, Tensor, TensorType, Type, ValueId};
 use crate::ops::{self, Site};
-use crate::program::{Args, Builder, Kind, Literal, Moments, Statistics, Term, kind_of};
+use crate::program::{Args, BatchMoments, Builder, Literal, NumberKind, Statistics, Term, kind_of};
 use std::collections::HashMap;
 
 /// A model, written into a program.
@@ -15,7 +15,7 @@ pub struct Lowered<'b> {
     /// The terms of inner values. Values that only say sizes have none.
     pub values: HashMap<ValueId, Term<'b>>,
     /// The batch's moments, where [`Statistics::Batch`] was asked for.
-    pub moments: Vec<Moments<'b>>,
+    pub moments: Vec<BatchMoments<'b>>,
 }
 
 /// Why a model has no program.
@@ -101,9 +101,9 @@ fn input_term<'b>(builder: &'b Builder, model: &Model, node: NodeId, input: &Inp
 
 fn literal<'b>(builder: &'b Builder, tensor: &Tensor) -> Option<Term<'b>> {
     let literal = match kind_of(tensor.dtype)? {
-        Kind::Float => Literal::Floats(tensor.to_f64().ok()?),
-        Kind::Int => Literal::Ints(tensor.to_i64()?),
-        Kind::Bool => Literal::Bools(tensor.to_i64()?.into_iter().map(|v| v != 0).collect()),
+        NumberKind::Float => Literal::Floats(tensor.to_f64().ok()?),
+        NumberKind::Int => Literal::Ints(tensor.to_i64()?),
+        NumberKind::Bool => Literal::Bools(tensor.to_i64()?.into_iter().map(|v| v != 0).collect()),
     };
     Some(builder.literal(literal, &tensor.shape))
 }
@@ -158,9 +158,9 @@ fn known<'b>(builder: &'b Builder, fact: &Fact) -> Option<Term<'b>> {
     let ints = || elements.iter().map(|e| if let Element::Int(d) = e { d.fixed() } else { None }).collect();
     let bools = || elements.iter().map(|e| if let Element::Bool(b) = e { Some(*b) } else { None }).collect();
     let literal = match kind_of(fact.dtype?)? {
-        Kind::Float => None,
-        Kind::Int => Option::<Vec<i64>>::map(ints(), Literal::Ints),
-        Kind::Bool => Option::<Vec<bool>>::map(bools(), Literal::Bools),
+        NumberKind::Float => None,
+        NumberKind::Int => Option::<Vec<i64>>::map(ints(), Literal::Ints),
+        NumberKind::Bool => Option::<Vec<bool>>::map(bools(), Literal::Bools),
     };
     Some(builder.literal(literal?, &shape))
 }

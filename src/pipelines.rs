@@ -3,7 +3,7 @@
 use crate::feed::Feed;
 use crate::ir::{Model, Tensor};
 use crate::oracle::Runner;
-use crate::passes::{Evaluate, Pipeline, PipelineError, Report, Settings, SyntaxError};
+use crate::passes::{Evaluate, Pipeline, PipelineError, PipelineReport, Settings, SyntaxError};
 use crate::save;
 
 /// What brings all that a model computes into one graph.
@@ -51,7 +51,7 @@ pub enum RunError {
 }
 
 /// Runs a pipeline of exact passes.
-pub fn run(pipeline: &str, model: &mut Model) -> Result<Report, RunError> {
+pub fn run(pipeline: &str, model: &mut Model) -> Result<PipelineReport, RunError> {
     Ok(pipeline.parse::<Pipeline>()?.run(model, settings())?)
 }
 

@@ -156,7 +156,7 @@ pub struct Repair<'a> {
 
 /// How single weights are set to zero.
 #[derive(Clone, Copy)]
-pub struct Thin<'a> {
+pub struct Sparsify<'a> {
     pub options: &'a sparsity::Options,
     /// What is measured on.
     pub samples: Option<&'a dyn Samples>,
@@ -172,11 +172,11 @@ pub struct After<'a> {
     pub repair: Option<Repair<'a>>,
     /// The same cut with weights that were trained: it takes the place of what is repaired.
     pub trained: Option<&'a Model>,
-    pub thin: Option<Thin<'a>>,
+    pub sparsify: Option<Sparsify<'a>>,
 }
 
 /// A prepared model after surgery and repair, before it is simplified: its nodes are those of the analyzed model.
-pub struct Cut {
+pub struct CutModel {
     pub model: Model,
     /// The same before it was repaired.
     pub bare: Model,
@@ -191,7 +191,7 @@ pub struct Cut {
 }
 
 /// Carries out a plan and repairs what is left. `macs` is what a run of the original costs.
-pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) -> Result<Cut, PruneError> {
+pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) -> Result<CutModel, PruneError> {
     let keep = plan.keep_sets(analysis)?;
     let Applied { mut model, mut removed, .. } = apply::apply(analysis, &keep)?;
     let merged = plan.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges).merged(analysis, &keep));
@@ -211,7 +211,7 @@ pub fn cut(analysis: &Analysis, plan: &Plan, macs: u64, repair: Option<Repair>) 
         }
         None => model = bare.clone(),
     }
-    Ok(Cut { model, bare, repaired, removed, keep, merged })
+    Ok(CutModel { model, bare, repaired, removed, keep, merged })
 }
 
 /// Carries out a plan, repairs what is left and simplifies it.
@@ -226,7 +226,7 @@ pub fn execute(
     open: &OpenDims,
     repair: Option<Repair>,
 ) -> Result<Pruned, PruneError> {
-    finish(original, analysis, plan, open, After { simplify, repair, trained: None, thin: None })
+    finish(original, analysis, plan, open, After { simplify, repair, trained: None, sparsify: None })
 }
 
 /// The same; and trained weights take the place of a repair, and single weights are set to zero after it.
@@ -237,19 +237,20 @@ pub fn finish(
     open: &OpenDims,
     after: After,
 ) -> Result<Pruned, PruneError> {
-    let After { simplify, repair, trained, thin } = after;
+    let After { simplify, repair, trained, sparsify } = after;
     let whole = unfolded(original)?;
     let whole_facts = infer::infer(&whole);
     let before = cost::cost(&whole, &whole_facts, open);
     let repair = repair.filter(|_| trained.is_none());
-    let Cut { mut model, mut bare, repaired, mut removed, keep, merged } = cut(analysis, plan, before.macs, repair)?;
+    let CutModel { mut model, mut bare, repaired, mut removed, keep, merged } =
+        cut(analysis, plan, before.macs, repair)?;
     apply::leave_out_uses(original, &mut removed);
     if let Some(trained) = trained {
         check_shapes(&bare, trained)?;
         model = trained.clone();
     }
     let refitted = repaired.is_some() || trained.is_some();
-    let thinned = thin.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
+    let thinned = sparsify.map(|t| sparsity::thin(&mut model, t.options, t.samples)).transpose()?;
     // Weights that took others over are none of the file's either.
     let zeroed = thinned.as_ref().map(|t| sparsity::zeroed(analysis, &keep, &model, t).filter(|_| merged.is_empty()));
     // What was refitted is no more what zeros make of the file; then the proof is about the model before that.
@@ -262,7 +263,7 @@ pub fn finish(
     let zeroed = zeroed.flatten().filter(|_| proved.is_none()).unwrap_or_default();
     let simplify = slim::simplified(&mut model, simplify, &before, open)?;
     if !plan.is_empty() || thinned.is_some() {
-        sign_with(&mut model, plan, thin.map(|t| t.options), simplify)?;
+        sign_with(&mut model, plan, sparsify.map(|t| t.options), simplify)?;
     }
     let facts = infer::infer(&model);
     apply::refresh_declarations(&mut model.graph, &facts);
@@ -305,18 +306,20 @@ fn check_shapes(cut: &Model, trained: &Model) -> Result<(), PruneError> {
 fn sign_with(
     model: &mut Model,
     plan: &Plan,
-    thin: Option<&sparsity::Options>,
+    sparsify: Option<&sparsity::Options>,
     simplify: &str,
 ) -> Result<(), PruneError> {
     let choice = plan.budget.split_once(' ');
     let cut = choice.map(|(key, share)| format!("prune-channels{{{key}={share} score={}}}", plan.criterion));
     // A plan may be edited by hand and say anything; what is written must parse.
     let cut = cut.filter(|text| pruning::registry().parse(text).is_ok()).unwrap_or_else(|| "prune-channels".to_owned());
-    let cut = if plan.budget == Budget::Lossless.to_string() { "remove-redundant".to_owned() } else { cut };
+    let cut =
+        if plan.budget.parse::<Budget>().is_ok_and(Budget::is_lossless) { "remove-redundant".to_owned() } else { cut };
     let layers = Some(plan.layers.len()).filter(|n| *n > 0).map(|n| format!("remove-layers{{count={n}}}"));
     let cut = Some(cut).filter(|_| !plan.cuts.is_empty());
     let fold = Some(FOLD.to_owned());
-    let parts = [Some(PREPARE.to_owned()), layers, cut, thin.map(ToString::to_string), Some(simplify.to_owned()), fold];
+    let parts =
+        [Some(PREPARE.to_owned()), layers, cut, sparsify.map(ToString::to_string), Some(simplify.to_owned()), fold];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     let passes = parts.join(",");
     let entries = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("plan", plan.hash()?), ("passes", passes)];

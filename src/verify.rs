@@ -262,7 +262,7 @@ pub fn sized_specs(model: &Model, given: &Given) -> Result<Vec<InputSpec>, Verif
     }
     let states = sizes::states(&whole, &facts, &inputs);
     let batches = sizes::batch_axes(&whole, &inputs, given, &lengths);
-    let spec = |input: &sizes::Input| {
+    let spec = |input: &sizes::FedInput| {
         let length = |d: &Dim| Length { size: lengths.of(d).unwrap_or(Start::RUN.other), given: lengths.is_given(d) };
         InputSpec {
             name: input.name.clone(),

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use secateur::axes::{Mark, Reason, Shape, Solver, Var};
+use secateur::axes::{Mark, ReasonId, Shape, Solver, Var};
 use secateur::ir::Dim;
 
 /// How an axis is made: of nothing smaller, of factors, or of terms.
@@ -67,7 +67,7 @@ fn system() -> impl Strategy<Value = (Vec<Made>, Vec<(usize, usize)>)> {
     })
 }
 
-const WHY: Reason = 7;
+const WHY: ReasonId = 7;
 
 fn check(property: impl Fn((Vec<Made>, Vec<(usize, usize)>)) -> Result<(), TestCaseError>) {
     let factor = std::env::var("SECATEUR_CASES").ok().and_then(|v| v.parse::<u32>().ok()).unwrap_or(1);
@@ -157,7 +157,7 @@ fn sizes_stay_what_they_are() {
 fn what_is_unified_is_cut_alike() {
     check(|(axes, same)| {
         let (mut solver, vars) = solved(&axes, &same);
-        solver.settle();
+        solver.hand_down_marks();
         for &(a, b) in &same {
             prop_assert_eq!(movable(&solver, vars[a]), movable(&solver, vars[b]));
         }
@@ -171,8 +171,8 @@ fn unifying_again_changes_nothing() {
         let (mut once, vars) = solved(&axes, &same);
         let mut twice = once.clone();
         same.iter().for_each(|&(a, b)| twice.unify(vars[a], vars[b], WHY));
-        once.settle();
-        twice.settle();
+        once.hand_down_marks();
+        twice.hand_down_marks();
         prop_assert_eq!(renamed(&once, &vars), renamed(&twice, &vars));
         Ok(())
     });
@@ -182,12 +182,12 @@ fn unifying_again_changes_nothing() {
 fn marks_come_from_clashes_only() {
     check(|(axes, _)| {
         let (mut solver, vars) = solved(&axes, &[]);
-        solver.settle();
+        solver.hand_down_marks();
         prop_assert!(vars.iter().flat_map(|&v| solver.leaves(v)).all(|l| solver.marks(l).is_empty()));
         // A leaf takes any form that it meets.
         let whole = solver.fresh(Dim::from(axes[0].size()));
         solver.unify(whole, vars[0], WHY);
-        solver.settle();
+        solver.hand_down_marks();
         prop_assert!(solver.leaves(vars[0]).into_iter().all(|l| solver.marks(l) != [Mark::Pin(WHY)]));
         Ok(())
     });
@@ -199,7 +199,7 @@ fn a_pin_is_never_lost_among_many_marks() {
     let leaf = solver.fresh(Dim::Fixed(4));
     (0..20).for_each(|reason| solver.mark(leaf, Mark::Inexact(reason)));
     solver.mark(leaf, Mark::Pin(20));
-    solver.settle();
+    solver.hand_down_marks();
     assert!(solver.marks(leaf).contains(&Mark::Pin(20)));
 }
 
@@ -222,7 +222,7 @@ fn axes_of_too_many_parts_stay_whole() {
     let kept = solver.collapse();
     assert!(kept.contains(&solver.find(unit)) && !kept.contains(&apart));
     axes.iter().for_each(|&axis| assert!(solver.leaves(axis).len() <= 4096));
-    solver.settle();
+    solver.hand_down_marks();
     assert!(solver.marks(rows).contains(&Mark::Pin(1)));
 }
 

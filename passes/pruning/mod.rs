@@ -23,11 +23,19 @@ mod remove_redundant;
 mod sparsify;
 
 use crate::passes::{Entry, Registry, entries};
+use std::sync::LazyLock;
 
 /// Every pass that removes something. A new file is added here and nowhere else.
-pub const PASSES: &[Entry] = entries! {
+pub static PASSES: LazyLock<Vec<Entry>> = LazyLock::new(|| [&[prune_channels()], OTHERS].concat());
+
+/// What the documents say of this one follows from the table of budgets.
+fn prune_channels() -> Entry {
+    let [entry] = entries! { "prune-channels", prune_channels::PruneChannels::new, ""; };
+    Entry { doc: &prune_channels::DOC, ..*entry }
+}
+
+const OTHERS: &[Entry] = entries! {
     "nm", nm::Nm::new, "leaves n of every m weights along a sum {n=2 m=4 method=magnitude calib}";
-    "prune-channels", prune_channels::PruneChannels::new, "cuts units until a budget is met {ratio=0.5 macs params size peak-memory latency energy table score=l2 seed round-to min-keep max-ratio rule inexact}";
     "remove-layers", remove_layers::RemoveLayers::new, "removes the residual branches that change least {count=1 include exclude calib}";
     "remove-redundant", remove_redundant::RemoveRedundant::new, "removes units without which the model computes the same {input-range}";
     "sparsify", sparsify::Sparsify::new, "sets a share of the weights to zero {ratio=0.5 scope=layer method=magnitude calib}";

@@ -16,11 +16,11 @@ use crate::machine::Table;
 use crate::ops::{Granularity, GranularityError};
 use crate::passes::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::passes::{MergeConstants, SplitConstants};
-use crate::plan::{self, Budget, GroupRule, GroupRuleError, Round, Share};
+use crate::plan::{self, BUDGETS, Budget, BudgetKind, GroupRule, GroupRuleError, Rounding, Share};
 use crate::score::Formula;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Cuts units until a budget is met.
 pub struct PruneChannels {
@@ -29,7 +29,7 @@ pub struct PruneChannels {
     table: Option<PathBuf>,
     criterion: Formula,
     seed: u64,
-    round: Round,
+    round: Rounding,
     max_ratio: f64,
     rules: Vec<GroupRule>,
     granularity: Vec<Granularity>,
@@ -37,31 +37,44 @@ pub struct PruneChannels {
 }
 
 impl PruneChannels {
-    /// Options: `ratio`, `macs`, `params`, `size`, `peak-memory`, `latency` or `energy` (a share), `table` (a file of
-    /// `secateur profile`), `score` (a criterion, or several combined), `seed`, `round-to`, `min-keep`, `max-ratio`,
+    /// Options: the name of a budget that takes a share (`ratio`, `macs`, …), `table` (a file of `secateur profile`), `score` (a criterion, or several combined), `seed`, `round-to`, `min-keep`, `max-ratio`,
     /// `rule` (rules of some groups, with `;` between), `granularity` (sorts, joined by `+`), `inexact`.
     pub fn new(options: &mut Options) -> Result<PruneChannels, OptionError> {
-        let share = |options: &mut Options, key| options.take::<Share>(key);
-        let ratio = share(options, "ratio")?.map_or(0.5, |s| s.0);
-        let macs = share(options, "macs")?.map(|s| Budget::Macs(s.0));
-        let params = share(options, "params")?.map(|s| Budget::Params(s.0));
-        let size = share(options, "size")?.map(|s| Budget::Size(s.0));
-        let peak = share(options, "peak-memory")?.map(|s| Budget::PeakMemory(s.0));
-        let latency = share(options, "latency")?.map(|s| Budget::Latency(s.0));
-        let energy = share(options, "energy")?.map(|s| Budget::Energy(s.0));
-        let budget = macs.or(params).or(size).or(peak).or(latency).or(energy);
         Ok(PruneChannels {
-            budget: budget.unwrap_or(Budget::Ratio(ratio)),
+            budget: budget(options)?,
             table: options.take("table")?,
             criterion: options.take_or("score", Formula::default())?,
             seed: options.take_or("seed", 0)?,
-            round: Round { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },
+            round: Rounding { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },
             max_ratio: options.take_or("max-ratio", Share(0.9))?.0,
             rules: options.take_or("rule", Rules(vec![]))?.0,
             granularity: options.take_or("granularity", Sorts(vec![]))?.0,
             inexact: options.take_or("inexact", false)?,
         })
     }
+}
+
+/// What the pass does and which options it takes, those of budgets from their table.
+pub(super) static DOC: LazyLock<String> = LazyLock::new(|| {
+    let usual = Budget::default();
+    let option = |kind: &BudgetKind| match kind.name == usual.kind().name {
+        true => usual.to_string().replace(' ', "="),
+        false => kind.name.to_owned(),
+    };
+    let budgets: Vec<String> = BUDGETS.iter().filter(|kind| kind.takes_share()).map(option).collect();
+    let others = "table score=l2 seed round-to min-keep max-ratio rule granularity inexact";
+    format!("cuts units until a budget is met {{{} {others}}}", budgets.join(" "))
+});
+
+/// The budget that is given; of several, one over the whole model.
+fn budget(options: &mut Options) -> Result<Budget, OptionError> {
+    let mut given = vec![];
+    for kind in BUDGETS.iter().filter(|kind| kind.takes_share()) {
+        let share = options.take::<Share>(kind.name)?;
+        given.extend(share.and_then(|share| Budget::new(kind.name, share.0)));
+    }
+    let first = given.iter().find(|budget| budget.share().is_some()).or(given.first());
+    Ok(first.copied().unwrap_or_default())
 }
 
 /// Rules of some groups: `encoder.*: ratio=0.3; head: ratio=0`.

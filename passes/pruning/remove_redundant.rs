@@ -62,7 +62,7 @@ impl Pass for RemoveRedundant {
             let analysis = Analysis::new(copy);
             let options = plan::Options {
                 lossless: Some(self.ranges.clone()),
-                ..plan::Options::new(Budget::Lossless, Formula::default())
+                ..plan::Options::new(Budget::lossless(), Formula::default())
             };
             let plan = plan::choose(&analysis, &options).map_err(PassError::new)?;
             if plan.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::{EngineError, Precision};
 use crate::ir::{DType, Tensor};
-use crate::program::{Kind, Literal};
+use crate::program::{Literal, NumberKind};
 use burn_backend::tensor::{BoolTensor, FloatTensor, IntTensor};
 use burn_backend::{Backend, BoolDType, DType as Elements, ExecutionError, TensorData, get_device_settings};
 
@@ -15,22 +15,22 @@ pub enum Value<B: Backend> {
 }
 
 /// Where a backend computes, and with which elements. Integers have 64 bits everywhere.
-pub struct Place<B: Backend> {
+pub struct Placement<B: Backend> {
     pub device: B::Device,
     pub precision: Precision,
     /// How booleans are stored there.
     pub booleans: BoolDType,
 }
 
-impl<B: Backend> Place<B> {
+impl<B: Backend> Placement<B> {
     /// `None` where the device has no floats of this precision.
-    pub fn new(device: B::Device, precision: Precision) -> Option<Place<B>> {
+    pub fn new(device: B::Device, precision: Precision) -> Option<Placement<B>> {
         let floats = match precision {
             Precision::Single => Elements::F32,
             Precision::Double => Elements::F64,
         };
         let booleans = get_device_settings::<B>(&device).bool_dtype;
-        B::supports_dtype(&device, floats).then_some(Place { device, precision, booleans })
+        B::supports_dtype(&device, floats).then_some(Placement { device, precision, booleans })
     }
 }
 
@@ -42,28 +42,28 @@ pub fn held(shape: &[usize]) -> Vec<usize> {
 /// A tensor of the model, in the program's kind.
 pub fn upload<B: Backend>(
     tensor: &Tensor,
-    kind: Kind,
-    place: &Place<B>,
+    kind: NumberKind,
+    place: &Placement<B>,
     what: impl Fn() -> String,
 ) -> Result<Value<B>, EngineError> {
     let unreadable = || EngineError::Elements { what: what(), dtype: tensor.dtype };
     let shape = held(&tensor.shape);
     Ok(match kind {
-        Kind::Float if place.precision == Precision::Single && tensor.dtype == DType::F32 => {
+        NumberKind::Float if place.precision == Precision::Single && tensor.dtype == DType::F32 => {
             let bytes = tensor.raw().map_err(|_| unreadable())?;
             let floats = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
             Value::Float(B::float_from_data(TensorData::new::<f32, _>(floats, shape), &place.device))
         }
-        Kind::Float => floats(tensor.to_f64().map_err(|_| unreadable())?, shape, place),
-        Kind::Int => ints(tensor.to_i64().ok_or_else(unreadable)?, shape, place),
-        Kind::Bool => {
+        NumberKind::Float => floats(tensor.to_f64().map_err(|_| unreadable())?, shape, place),
+        NumberKind::Int => ints(tensor.to_i64().ok_or_else(unreadable)?, shape, place),
+        NumberKind::Bool => {
             bools(tensor.to_i64().ok_or_else(unreadable)?.into_iter().map(|v| v != 0).collect(), shape, place)
         }
     })
 }
 
 /// A literal of a program.
-pub fn literal<B: Backend>(literal: &Literal, shape: &[usize], place: &Place<B>) -> Value<B> {
+pub fn literal<B: Backend>(literal: &Literal, shape: &[usize], place: &Placement<B>) -> Value<B> {
     let shape = held(shape);
     match literal {
         Literal::Floats(v) => floats(v.clone(), shape, place),
@@ -72,7 +72,7 @@ pub fn literal<B: Backend>(literal: &Literal, shape: &[usize], place: &Place<B>)
     }
 }
 
-fn floats<B: Backend>(elements: Vec<f64>, shape: Vec<usize>, place: &Place<B>) -> Value<B> {
+fn floats<B: Backend>(elements: Vec<f64>, shape: Vec<usize>, place: &Placement<B>) -> Value<B> {
     let data = match place.precision {
         Precision::Single => TensorData::new::<f32, _>(elements.into_iter().map(|v| v as f32).collect(), shape),
         Precision::Double => TensorData::new(elements, shape),
@@ -80,11 +80,11 @@ fn floats<B: Backend>(elements: Vec<f64>, shape: Vec<usize>, place: &Place<B>) -
     Value::Float(B::float_from_data(data, &place.device))
 }
 
-fn ints<B: Backend>(elements: Vec<i64>, shape: Vec<usize>, place: &Place<B>) -> Value<B> {
+fn ints<B: Backend>(elements: Vec<i64>, shape: Vec<usize>, place: &Placement<B>) -> Value<B> {
     Value::Int(B::int_from_data(TensorData::new(elements, shape), &place.device))
 }
 
-fn bools<B: Backend>(elements: Vec<bool>, shape: Vec<usize>, place: &Place<B>) -> Value<B> {
+fn bools<B: Backend>(elements: Vec<bool>, shape: Vec<usize>, place: &Placement<B>) -> Value<B> {
     let data = TensorData::new(elements, shape).convert_dtype(Elements::Bool(place.booleans));
     Value::Bool(B::bool_from_data(data, &place.device))
 }

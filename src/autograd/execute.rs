@@ -1,6 +1,6 @@
 //! Runs the steps of a program on a backend.
 
-use super::exchange::{Place, Value, download, download_floats, literal, upload};
+use super::exchange::{Placement, Value, download, download_floats, literal, upload};
 use super::kernels::Kernels;
 use super::{Bindings, Derived, EngineError, Precision, numbers};
 use crate::ir::Tensor;
@@ -10,7 +10,11 @@ use burn_backend::{AutodiffBackend, Backend};
 use std::collections::HashMap;
 
 /// The results of a program.
-pub fn run<B: Kernels>(program: &Program, bindings: Bindings, place: &Place<B>) -> Result<Vec<Tensor>, EngineError> {
+pub fn run<B: Kernels>(
+    program: &Program,
+    bindings: Bindings,
+    place: &Placement<B>,
+) -> Result<Vec<Tensor>, EngineError> {
     let values = values(program, bindings, place, |_, value| value)?;
     let results = program.results.iter().map(|&id| {
         let value = values[id.0 as usize].clone().expect("results are kept");
@@ -24,7 +28,7 @@ pub fn differentiate<B: AutodiffBackend + Kernels>(
     program: &Program,
     bindings: Bindings,
     by: &[Id],
-    place: &Place<B>,
+    place: &Placement<B>,
 ) -> Result<Derived, EngineError> {
     let precision = place.precision;
     let mut leaves: HashMap<Id, FloatTensor<B>> = HashMap::new();
@@ -47,13 +51,13 @@ pub fn differentiate<B: AutodiffBackend + Kernels>(
         results.push(download(detached::<B>(value), &program.step(id).shape, precision)?);
     }
     values.clear();
-    let mut slopes = B::backward(target);
+    let mut found = B::backward(target);
     let mut gradients = vec![];
     for &id in by {
         let leaf = leaves.get(&id).ok_or_else(|| EngineError::Leaf(program.step(id).to_string()))?;
         let shape = program.step(id).shape.clone();
-        gradients.push(match B::grad_remove(leaf, &mut slopes) {
-            Some(slope) => download_floats::<B::InnerBackend>(slope, shape, precision)?,
+        gradients.push(match B::grad_remove(leaf, &mut found) {
+            Some(gradient) => download_floats::<B::InnerBackend>(gradient, shape, precision)?,
             None => zeros(shape, precision),
         });
     }
@@ -83,7 +87,7 @@ fn zeros(shape: Vec<usize>, precision: Precision) -> Tensor {
 fn values<B: Kernels>(
     program: &Program,
     bindings: Bindings,
-    place: &Place<B>,
+    place: &Placement<B>,
     mut seen: impl FnMut(Id, Value<B>) -> Value<B>,
 ) -> Result<Vec<Option<Value<B>>>, EngineError> {
     let last_uses = program.last_uses();
@@ -111,7 +115,7 @@ fn values<B: Kernels>(
 }
 
 /// The value of a step that has no operands.
-fn leaf<B: Backend>(step: &Step, bindings: Bindings, place: &Place<B>) -> Result<Option<Value<B>>, EngineError> {
+fn leaf<B: Backend>(step: &Step, bindings: Bindings, place: &Placement<B>) -> Result<Option<Value<B>>, EngineError> {
     let (tensor, what) = match &step.op {
         Op::Literal(l) => return Ok(Some(literal(l, &step.shape, place))),
         Op::Input(name) => {

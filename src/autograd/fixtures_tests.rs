@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use super::exchange::Place;
+use super::exchange::Placement;
 use super::testing::{self, engine};
 use super::{Bindings, Precision, execute};
 use crate::feed::{Feed, Sizes};
@@ -10,7 +10,7 @@ use crate::ir::{DType, Model, NodeId, parse};
 use crate::lowering::{LowerError, lower};
 use crate::oracle::Runner;
 use crate::pipelines;
-use crate::program::{Builder, Id, Kind, Statistics, Term};
+use crate::program::{Builder, Id, NumberKind, Statistics, Term};
 use crate::tune::PREPARE;
 use crate::verify::input_specs;
 use crate::{load, save};
@@ -81,7 +81,7 @@ fn booleans_may_be_stored_as_numbers() {
     let input = |name: &str| feed.get(name);
     let bindings = Bindings { input: &input, constant: &constant };
     let run = |booleans| {
-        let place = Place::<Flex> { device: FlexDevice, precision: Precision::Single, booleans };
+        let place = Placement::<Flex> { device: FlexDevice, precision: Precision::Single, booleans };
         let found = execute::run(&program, bindings, &place).unwrap_or_else(|e| panic!("{e}"));
         found.iter().map(|t| (t.dtype, t.raw().expect("bytes").to_vec())).collect::<Vec<_>>()
     };
@@ -142,8 +142,8 @@ fn difference(mut model: Model, path: &Path) -> Result<f64, Trouble> {
     let input = |name: &str| feed.get(name);
     let bindings = Bindings { input: &input, constant: &constant };
     let found = engine().run(&program, bindings).map_err(|e| other(&e))?;
-    if terms.first().is_some_and(|t| t.kind() == Kind::Float) {
-        let floats = program.constants().filter(|(_, id)| program.step(*id).kind == Kind::Float);
+    if terms.first().is_some_and(|t| t.kind() == NumberKind::Float) {
+        let floats = program.constants().filter(|(_, id)| program.step(*id).kind == NumberKind::Float);
         let by: Vec<Id> = floats.map(|(_, id)| id).collect();
         engine().differentiate(&program, bindings, &by).map_err(|e| other(&e))?;
     }

@@ -19,7 +19,7 @@
 //! library is not enough: an epoch on letters_mobilenet went from 5.4 to 1.5 times PyTorch's. What a kernel does not know
 //! goes to the backend. Laws compare them with the backend's and, for derivatives, with their transposes.
 //!
-//! The code is generic over burn's backends. A `Device` chooses one (with the feature `cuda` there is a GPU's), and a `Place`
+//! The code is generic over burn's backends. A `Device` chooses one (with the feature `cuda` there is a GPU's), and a `Placement`
 //! says how it stores elements: there a GPU has no booleans of its own, and no floats of 64 bits. What is said of bits holds
 //! for the CPU; a GPU adds in any order.
 //!
@@ -54,7 +54,7 @@ use burn_cuda::Cuda;
 #[cfg(feature = "gradients")]
 use burn_flex::{Flex, FlexDevice};
 #[cfg(feature = "gradients")]
-use exchange::Place;
+use exchange::Placement;
 #[cfg(feature = "gradients")]
 use kernels::Kernels;
 
@@ -179,8 +179,8 @@ impl Engine {
 
     /// A device of the backend with the types of elements there.
     #[cfg(feature = "gradients")]
-    fn place<B: Backend>(&self, device: B::Device) -> Result<Place<B>, EngineError> {
-        Place::new(device, self.precision).ok_or(EngineError::NoDouble(self.device))
+    fn place<B: Backend>(&self, device: B::Device) -> Result<Placement<B>, EngineError> {
+        Placement::new(device, self.precision).ok_or(EngineError::NoDouble(self.device))
     }
 
     #[cfg(not(feature = "gradients"))]

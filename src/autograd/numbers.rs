@@ -1,9 +1,9 @@
 //! What each operation computes, on a backend.
 
 use super::Precision;
-use super::exchange::{Place, Value, held};
+use super::exchange::{Placement, Value, held};
 use super::kernels::Kernels;
-use crate::program::{Binary, Compare, Kernel, Kind, Map, Op, Span, Step, Window};
+use crate::program::{Binary, Compare, Kernel, Map, NumberKind, Op, Span, Step, Window};
 use burn_backend::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use burn_backend::tensor::{BoolTensor, FloatTensor, IndexingUpdateOp, IntTensor};
 use burn_backend::{Backend, BoolDType, FloatDType, IntDType, Scalar, Shape, Slice};
@@ -12,7 +12,7 @@ use burn_backend::{Backend, BoolDType, FloatDType, IntDType, Scalar, Shape, Slic
 const INT: IntDType = IntDType::I64;
 
 /// The value of a step that has operands.
-pub fn apply<B: Kernels>(step: &Step, operands: Vec<Value<B>>, place: &Place<B>) -> Result<Value<B>, String> {
+pub fn apply<B: Kernels>(step: &Step, operands: Vec<Value<B>>, place: &Placement<B>) -> Result<Value<B>, String> {
     let shape = || Shape::from(held(&step.shape));
     let mut operands = operands.into_iter();
     let mut next = || operands.next().ok_or("an operand is missing");
@@ -212,19 +212,19 @@ fn select<B: Backend>(
     })
 }
 
-fn cast<B: Backend>(value: Value<B>, kind: Kind, place: &Place<B>) -> Value<B> {
+fn cast<B: Backend>(value: Value<B>, kind: NumberKind, place: &Placement<B>) -> Value<B> {
     let bools = place.booleans;
     let float = match place.precision {
         Precision::Single => FloatDType::F32,
         Precision::Double => FloatDType::F64,
     };
     match (value, kind) {
-        (Value::Float(t), Kind::Int) => Value::Int(B::float_into_int(t, INT)),
-        (Value::Float(t), Kind::Bool) => Value::Bool(B::float_not_equal_elem(t, Scalar::Float(0.0), bools)),
-        (Value::Int(t), Kind::Float) => Value::Float(B::int_into_float(t, float)),
-        (Value::Int(t), Kind::Bool) => Value::Bool(B::int_not_equal_elem(t, Scalar::Int(0), bools)),
-        (Value::Bool(t), Kind::Float) => Value::Float(B::bool_into_float(t, float)),
-        (Value::Bool(t), Kind::Int) => Value::Int(B::bool_into_int(t, INT)),
+        (Value::Float(t), NumberKind::Int) => Value::Int(B::float_into_int(t, INT)),
+        (Value::Float(t), NumberKind::Bool) => Value::Bool(B::float_not_equal_elem(t, Scalar::Float(0.0), bools)),
+        (Value::Int(t), NumberKind::Float) => Value::Float(B::int_into_float(t, float)),
+        (Value::Int(t), NumberKind::Bool) => Value::Bool(B::int_not_equal_elem(t, Scalar::Int(0), bools)),
+        (Value::Bool(t), NumberKind::Float) => Value::Float(B::bool_into_float(t, float)),
+        (Value::Bool(t), NumberKind::Int) => Value::Int(B::bool_into_int(t, INT)),
         (same, _) => same,
     }
 }

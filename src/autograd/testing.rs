@@ -129,14 +129,14 @@ impl Trial {
         let lowered =
             lower(&builder, &self.model, &self.signature(), self.statistics).unwrap_or_else(|e| panic!("{e}"));
         let mut rng = ChaCha8Rng::seed_from_u64(11);
-        let floats = lowered.outputs.iter().map(|o| o.1).filter(|t| t.kind() == crate::program::Kind::Float);
+        let floats = lowered.outputs.iter().map(|o| o.1).filter(|t| t.kind() == crate::program::NumberKind::Float);
         let loss = floats.map(|t| weighted(t, &mut rng)).reduce(|a, b| a + b).expect("a result of floats");
         let program = builder.finish(&[loss]).expect("a program");
         self.compare(&program, &mut rng);
     }
 
-    /// The derivative of the sum of the first result by an input (`x0`, `x1`, …).
-    pub fn slope(&self, name: &str) -> Vec<f64> {
+    /// The gradient of the sum of the first result by an input (`x0`, `x1`, …).
+    pub fn gradient(&self, name: &str) -> Vec<f64> {
         let builder = Builder::new();
         let lowered =
             lower(&builder, &self.model, &self.signature(), self.statistics).unwrap_or_else(|e| panic!("{e}"));
@@ -154,11 +154,11 @@ impl Trial {
         let derived = bound(&tensors, |b| exact.differentiate(program, b, &leaves)).unwrap_or_else(|e| panic!("{e}"));
         assert!(!leaves.is_empty(), "nothing to differentiate by");
         let mut some = false;
-        for (leaf, slope) in leaves.iter().zip(&derived.gradients) {
-            let slope = slope.to_f64().expect("numbers");
-            some |= slope.iter().any(|&s| s != 0.0);
-            for _ in 0..slope.len().clamp(6, 24) {
-                let at = rng.random_range(0..slope.len());
+        for (leaf, gradient) in leaves.iter().zip(&derived.gradients) {
+            let gradient = gradient.to_f64().expect("numbers");
+            some |= gradient.iter().any(|&s| s != 0.0);
+            for _ in 0..gradient.len().clamp(6, 24) {
+                let at = rng.random_range(0..gradient.len());
                 let value = |by: f64| {
                     let mut moved = self.tensors();
                     let tensor = moved.get_mut(&key(program, *leaf)).expect("a leaf");
@@ -169,8 +169,13 @@ impl Trial {
                 };
                 let step = 1e-5;
                 let difference = (value(step) - value(-step)) / (2.0 * step);
-                let error = (difference - slope[at]).abs() / (1.0 + difference.abs());
-                assert!(error < 1e-4, "{}[{at}]: {} but differences say {difference}", program.step(*leaf), slope[at]);
+                let error = (difference - gradient[at]).abs() / (1.0 + difference.abs());
+                assert!(
+                    error < 1e-4,
+                    "{}[{at}]: {} but differences say {difference}",
+                    program.step(*leaf),
+                    gradient[at]
+                );
             }
         }
         assert!(some, "nothing depends on any operand");
@@ -184,7 +189,7 @@ impl Trial {
 
     fn is_variable(&self, program: &Program, id: Id) -> bool {
         let step = program.step(id);
-        matches!(step.op, Op::Input(_) | Op::Constant(_)) && step.kind == crate::program::Kind::Float
+        matches!(step.op, Op::Input(_) | Op::Constant(_)) && step.kind == crate::program::NumberKind::Float
     }
 
     fn signature(&self) -> Vec<Signature> {

@@ -1,6 +1,6 @@
 //! The labels of one call while its rule is applied: what they are bound to, and how long they are.
 
-use super::{Axes, Binding, Expr, Label, Mark, PinKind, Reason, Var, why_of};
+use super::{Axes, Binding, Expr, Label, Mark, PinKind, ReasonId, Var, why_of};
 use crate::ir::{Call, Dim, NodeId};
 use crate::ops::{AxisRule, End};
 use std::collections::{HashMap, HashSet};
@@ -9,9 +9,9 @@ use std::collections::{HashMap, HashSet};
 pub(super) struct Env<'a> {
     pub(super) axes: &'a mut Axes,
     pub(super) node: NodeId,
-    pub(super) clash: Reason,
-    pub(super) structure: Reason,
-    inexact: Reason,
+    pub(super) clash: ReasonId,
+    pub(super) structure: ReasonId,
+    inexact: ReasonId,
     labels: HashMap<String, Var>,
     sizes: HashMap<String, Dim>,
 }

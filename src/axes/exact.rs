@@ -4,13 +4,13 @@
 //! the slices of the removed units are zero. Along shared labels both are the same by the rules' third law. At a
 //! contraction they are the same only if some operand *is* zero at the unit in the masked model: a constant is (its
 //! slice is set to zero), and so is what multiplies it; `Sigmoid` of it is not. This pass follows zeros through the
-//! graph, each operator by its own laws ([`crate::ops::Rule::zero`] and `adds_nothing`), and marks as inexact the
+//! graph, each operator by its own laws ([`crate::ops::ZeroLaws`]), and marks as inexact the
 //! leaves of every contraction that nothing keeps at zero. A result that lacks a label of the others (the scale beside
 //! a quantized tensor) contracts it.
 //!
-//! A quantized number stands for its distance from a zero point ([`crate::ops::Rule::zero_point`]). So what is followed
-//! is the number that a value holds at removed units, its *level*: an operand is zero where its level is its zero
-//! point, and a result that is zero has its zero point as level. For everything else the zero point is 0.
+//! A quantized number stands for its distance from a zero point ([`crate::ops::Quantization`]). So what is followed
+//! is the number that a value holds at all removed units, a lattice value (one number, or unknown): an operand is zero where
+//! it holds its zero point, and a result that is zero holds its own. For everything else the zero point is 0.
 
 use super::{Axes, Binding, Mark, PinKind, Var};
 use crate::facts::Facts;
@@ -20,23 +20,23 @@ use std::collections::{HashMap, HashSet};
 
 /// A number that is the same at all removed units of a leaf.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Level {
+pub(super) enum LatticeValue {
     Number(f64),
     /// The one element of this value, which is known at run time only.
     Element(ValueId),
 }
 
-impl Level {
-    pub(super) const ZERO: Level = Level::Number(0.0);
+impl LatticeValue {
+    pub(super) const ZERO: LatticeValue = LatticeValue::Number(0.0);
 }
 
-/// The levels of values, by leaf. A leaf that is not there has units of different numbers, or unknown ones.
-pub(super) type Levels = HashMap<ValueId, HashMap<Var, Level>>;
+/// The lattice values of values, by leaf. A leaf that is not there has units of different numbers, or unknown ones.
+pub(super) type LatticeValues = HashMap<ValueId, HashMap<Var, LatticeValue>>;
 
 /// Marks the leaves of contractions that are not exact. What is zero where is kept with the axes.
 pub(super) fn mark_inexact(model: &Model, facts: &Facts, axes: &mut Axes) {
-    let (levels, inexact, offsets) = settled(model, facts, axes);
-    axes.levels = levels;
+    let (held, inexact, offsets) = fixpoint(model, facts, axes);
+    axes.held = held;
     for (node, leaves) in inexact {
         for (leaf, why) in leaves {
             let why = match offsets.get(&leaf).filter(|_| why == COMBINES) {
@@ -58,61 +58,61 @@ type Inexact = Vec<(NodeId, Vec<(Var, &'static str)>)>;
 const COMBINES: &str = "it combines units that do not become zero when their weights do";
 const POLE: &str = "where weights become zero it is infinite or no number";
 
-/// Leaves at which values have no level, whatever the rules say.
-type Spoilt = HashMap<ValueId, HashSet<Var>>;
+/// Leaves at which what values hold is invalidated, whatever the rules say.
+type Invalidated = HashMap<ValueId, HashSet<Var>>;
 
 /// More rounds than this are not spent on carried values.
 const ROUNDS: usize = 8;
 
-/// The levels of all values. A value that a loop carries has one level in every iteration if it has it at first, and if
-/// an iteration that finds it so leaves it so: so it is taken to stay what it is at first, and that is taken back where
-/// the iteration tells otherwise, until nothing is taken back any more.
-fn settled(model: &Model, facts: &Facts, axes: &Axes) -> (Levels, Inexact, Offsets) {
+/// What all values hold. A value that a loop carries holds one number in every iteration if it holds it at first, and if
+/// an iteration that finds it so leaves it so: so it is taken to stay what it is at first, and that is invalidated where
+/// the iteration tells otherwise, until nothing is invalidated any more: the greatest fixpoint.
+fn fixpoint(model: &Model, facts: &Facts, axes: &Axes) -> (LatticeValues, Inexact, Offsets) {
     let carried = ops::body::carried(&model.graph);
-    let mut spoilt = Spoilt::new();
+    let mut invalidated = Invalidated::new();
     for round in 0.. {
-        let (levels, inexact, offsets) = follow(model, facts, axes, &spoilt);
+        let (held, inexact, offsets) = follow(model, facts, axes, &invalidated);
         let mut stable = true;
         for &(before, after) in &carried {
-            let level = |v: ValueId, leaf: &Var| levels.get(&v).and_then(|l| l.get(leaf)).copied();
-            let lost = levels.get(&before).into_iter().flat_map(HashMap::keys);
+            let at = |v: ValueId, leaf: &Var| held.get(&v).and_then(|l| l.get(leaf)).copied();
+            let lost = held.get(&before).into_iter().flat_map(HashMap::keys);
             let lost: Vec<Var> =
-                lost.filter(|leaf| round == ROUNDS || level(before, leaf) != level(after, leaf)).copied().collect();
+                lost.filter(|leaf| round == ROUNDS || at(before, leaf) != at(after, leaf)).copied().collect();
             stable &= lost.is_empty();
-            spoilt.entry(before).or_default().extend(lost);
+            invalidated.entry(before).or_default().extend(lost);
         }
         if stable {
-            return (levels, inexact, offsets);
+            return (held, inexact, offsets);
         }
     }
-    unreachable!("after the last round no carried value has a level")
+    unreachable!("after the last round no carried value holds anything")
 }
 
-/// Follows levels through the graph once.
-fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels, Inexact, Offsets) {
+/// Follows lattice values through the graph once.
+fn follow(model: &Model, facts: &Facts, axes: &Axes, invalidated: &Invalidated) -> (LatticeValues, Inexact, Offsets) {
     let graph = &model.graph;
-    let (mut levels, mut found, mut offsets) = (Levels::new(), Inexact::new(), Offsets::new());
+    let (mut held, mut found, mut offsets) = (LatticeValues::new(), Inexact::new(), Offsets::new());
     let unknowns = crate::facts::Unknowns::of_questions();
     for node in graph.topological() {
         match graph.node(node) {
             Node::Constant(constant) => {
                 for value in graph.results(node) {
                     let zeroed = zeroed_leaves(axes, value, constant);
-                    levels.insert(value, zeroed.into_iter().map(|leaf| (leaf, Level::ZERO)).collect());
+                    held.insert(value, zeroed.into_iter().map(|leaf| (leaf, LatticeValue::ZERO)).collect());
                 }
             }
             Node::Call(call) => {
                 let site = Site::new(model, graph, node, call, facts, &unknowns);
                 let zeros = (0..site.arity()).map(|slot| is_one_zero(&site, slot)).collect();
                 let rule = ops::rule_of(model, call);
-                let at = At { graph, facts, axes, levels: &levels, node, site: &site, zeros, rule };
+                let at = At { graph, facts, axes, held: &held, node, site: &site, zeros, rule };
                 let (inexact, mut results) = (at.inexact(), at.results());
                 at.offsets(&mut offsets);
-                for (value, levels) in &mut results {
-                    let spoilt = spoilt.get(value);
-                    levels.retain(|leaf, _| !spoilt.is_some_and(|s| s.contains(leaf)));
+                for (value, held) in &mut results {
+                    let invalidated = invalidated.get(value);
+                    held.retain(|leaf, _| !invalidated.is_some_and(|s| s.contains(leaf)));
                 }
-                levels.extend(results);
+                held.extend(results);
                 if !inexact.is_empty() {
                     found.push((node, inexact));
                 }
@@ -120,7 +120,7 @@ fn follow(model: &Model, facts: &Facts, axes: &Axes, spoilt: &Spoilt) -> (Levels
             Node::Input(_) | Node::Output(_) => {}
         }
     }
-    (levels, found, offsets)
+    (held, found, offsets)
 }
 
 /// The leaves of a constant whose slices the masked model has at zero: all of one that the file has, or that is zero
@@ -144,12 +144,12 @@ fn is_one_zero(site: &Site, slot: usize) -> bool {
     single.and_then(|t| t.to_f64().ok()).is_some_and(|numbers| numbers == [0.0])
 }
 
-/// A call, with the levels of its operands.
+/// A call, with what its operands hold.
 struct At<'a> {
     graph: &'a Graph,
     facts: &'a Facts,
     axes: &'a Axes,
-    levels: &'a Levels,
+    held: &'a LatticeValues,
     node: NodeId,
     site: &'a Site<'a>,
     /// Which operands are one zero for all units.
@@ -164,7 +164,7 @@ enum Verdict {
     /// Their zero points.
     Zero,
     /// What the operands hold there.
-    Same(Level),
+    Same(LatticeValue),
 }
 
 impl At<'_> {
@@ -175,26 +175,26 @@ impl At<'_> {
         }
     }
 
-    fn level(&self, slot: u16, leaf: Var) -> Option<Level> {
+    fn held(&self, slot: u16, leaf: Var) -> Option<LatticeValue> {
         let value = self.graph.operand(self.node, usize::from(slot))?;
-        self.levels.get(&value)?.get(&leaf).copied()
+        self.held.get(&value)?.get(&leaf).copied()
     }
 
-    /// The level that stands for zero at an end of the call.
-    fn zero_level(&self, end: End, leaf: Var) -> Option<Level> {
-        let Some(zero_point) = (self.rule.zero_point)(end).and_then(|end| self.value(end)) else {
-            return Some(Level::ZERO);
+    /// What stands for zero at an end of the call.
+    fn zero_value(&self, end: End, leaf: Var) -> Option<LatticeValue> {
+        let Some(zero_point) = (self.rule.quantization.zero_point)(end).and_then(|end| self.value(end)) else {
+            return Some(LatticeValue::ZERO);
         };
         if leaves_of(self.axes, zero_point).contains(&leaf) {
-            return self.levels.get(&zero_point)?.get(&leaf).copied();
+            return self.held.get(&zero_point)?.get(&leaf).copied();
         }
         if let Some(tensor) = self.graph.tensor(zero_point) {
             let numbers = tensor.to_f64().ok()?;
             let first = *numbers.first()?;
-            return numbers.iter().all(|&x| x == first).then_some(Level::Number(first));
+            return numbers.iter().all(|&x| x == first).then_some(LatticeValue::Number(first));
         }
         let single = self.facts.shape(zero_point)?.iter().all(|d| *d == Dim::Fixed(1));
-        single.then_some(Level::Element(zero_point))
+        single.then_some(LatticeValue::Element(zero_point))
     }
 
     /// Which of these operands, all of which carry a label, are as asked at the leaf's removed units.
@@ -210,22 +210,22 @@ impl At<'_> {
 
     fn zero_at(&self, slots: &[u16], leaf: Var) -> Vec<bool> {
         self.which(slots, |slot| {
-            let level = self.level(slot, leaf);
-            level.is_some() && level == self.zero_level(End::Operand(usize::from(slot)), leaf)
+            let held = self.held(slot, leaf);
+            held.is_some() && held == self.zero_value(End::Operand(usize::from(slot)), leaf)
         })
     }
 
-    /// The results' levels, by the leaves that each carries.
-    fn results(&self) -> Vec<(ValueId, HashMap<Var, Level>)> {
+    /// What the results hold, by the leaves that each carries.
+    fn results(&self) -> Vec<(ValueId, HashMap<Var, LatticeValue>)> {
         let verdicts = self.verdicts();
-        let level = |port: usize, leaf: Var| match verdicts.get(&leaf)? {
+        let held = |port: usize, leaf: Var| match verdicts.get(&leaf)? {
             Verdict::Unknown => None,
-            Verdict::Zero => self.zero_level(End::Result(port), leaf),
-            Verdict::Same(level) => Some(*level),
+            Verdict::Zero => self.zero_value(End::Result(port), leaf),
+            Verdict::Same(held) => Some(*held),
         };
         let of = |(port, value): (usize, ValueId)| {
             let leaves = leaves_of(self.axes, value).into_iter();
-            (value, leaves.filter_map(|leaf| Some((leaf, level(port, leaf)?))).collect())
+            (value, leaves.filter_map(|leaf| Some((leaf, held(port, leaf)?))).collect())
         };
         self.graph.results(self.node).enumerate().map(of).collect()
     }
@@ -249,7 +249,7 @@ impl At<'_> {
                 let others = (0..operands.len()).filter(|&slot| !binding.operands.contains(&(slot as u16)));
                 others.collect::<Vec<_>>().into_iter().for_each(|slot| operands[slot] = true);
             }
-            (self.rule.zero)(self.site, &operands)
+            (self.rule.zeros.results)(self.site, &operands)
         };
         let mut zero = self.zero_at(&binding.operands, leaf);
         // What is one zero for all units is zero at these.
@@ -260,25 +260,32 @@ impl At<'_> {
             return Verdict::Zero;
         }
         // What only moves its operand about does with any number what it does with zero.
-        let levels = binding.operands.iter().filter(|_| self.rule.moves).filter_map(|&slot| self.level(slot, leaf));
-        let same = |level: &Level| vanishes(self.which(&binding.operands, |s| self.level(s, leaf) == Some(*level)));
-        levels.into_iter().find(same).map_or(Verdict::Unknown, Verdict::Same)
+        let candidates = binding
+            .operands
+            .iter()
+            .filter(|_| self.rule.values.data_movement)
+            .filter_map(|&slot| self.held(slot, leaf));
+        let same = |held: &LatticeValue| vanishes(self.which(&binding.operands, |s| self.held(s, leaf) == Some(*held)));
+        candidates.into_iter().find(same).map_or(Verdict::Unknown, Verdict::Same)
     }
 
     /// Adds the leaves at which an operand is 0 while its zero point is another number.
     fn offsets(&self, offsets: &mut Offsets) {
         for slot in 0..self.site.arity() {
-            let Some(value) =
-                self.value(End::Operand(slot)).filter(|_| (self.rule.zero_point)(End::Operand(slot)).is_some())
+            let Some(value) = self
+                .value(End::Operand(slot))
+                .filter(|_| (self.rule.quantization.zero_point)(End::Operand(slot)).is_some())
             else {
                 continue;
             };
-            let zeros = self.levels.get(&value).into_iter().flatten().filter(|(_, level)| **level == Level::ZERO);
+            let zeros = self.held.get(&value).into_iter().flatten().filter(|(_, held)| **held == LatticeValue::ZERO);
             for (&leaf, _) in zeros {
-                let what = match self.zero_level(End::Operand(slot), leaf) {
-                    Some(Level::ZERO) => continue,
-                    Some(Level::Number(zero_point)) => format!("its weights have the zero point {zero_point}"),
-                    Some(Level::Element(_)) | None => "its weights have several zero points, or an unknown one".into(),
+                let what = match self.zero_value(End::Operand(slot), leaf) {
+                    Some(LatticeValue::ZERO) => continue,
+                    Some(LatticeValue::Number(zero_point)) => format!("its weights have the zero point {zero_point}"),
+                    Some(LatticeValue::Element(_)) | None => {
+                        "its weights have several zero points, or an unknown one".into()
+                    }
                 };
                 let why = format!("{what}: a weight that the proof sets to 0 is not zero there");
                 offsets.entry(leaf).or_insert((self.node, why));
@@ -291,7 +298,7 @@ impl At<'_> {
         let mut inexact = vec![];
         for binding in self.axes.bindings(self.node).iter().filter(|b| !b.unread) {
             for leaf in self.countable(binding) {
-                if (self.rule.pole)(self.site, &self.zero_at(&binding.operands, leaf)) {
+                if (self.rule.zeros.pole)(self.site, &self.zero_at(&binding.operands, leaf)) {
                     inexact.push((leaf, POLE));
                 }
             }
@@ -302,7 +309,7 @@ impl At<'_> {
                 continue;
             }
             for leaf in self.countable(binding) {
-                let nothing = (self.rule.adds_nothing)(self.site, &self.zero_at(slots, leaf));
+                let nothing = (self.rule.zeros.absorbing)(self.site, &self.zero_at(slots, leaf));
                 // What a recurrence contracts are its own results.
                 let silent = || everywhere && self.verdict(binding, leaf) == Verdict::Zero;
                 if !nothing && !silent() {

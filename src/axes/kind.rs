@@ -1,9 +1,9 @@
-//! What sort of units a group has: channels, neurons, heads, …
+//! What kind of units a group has: channels, neurons, heads, …
 //!
-//! Sorts are for people, who say what may be cut and read what was. Nothing else depends on them. They are derived
+//! Kinds are for people, who say what may be cut and read what was. Nothing else depends on them. They are derived
 //! from how calls use a label, whatever the operator:
 //!
-//! | sort | sign |
+//! | kind | sign |
 //! |---|---|
 //! | expert | one matrix of a stack: looked up by number, or multiplied with a matrix of its own |
 //! | head | in both operands and the result of a product of computed tensors |
@@ -17,37 +17,37 @@ use crate::ir::{Graph, Node, NodeId, ValueId};
 use crate::ops::Granularity;
 use std::collections::{HashMap, HashSet};
 
-/// The sorts of leaves that calls tell: experts, heads and their dimensions.
+/// The kinds of leaves that calls tell: experts, heads and their dimensions.
 pub(super) fn told_by_calls(graph: &Graph, axes: &Axes) -> HashMap<Var, Granularity> {
-    let mut sorts = HashMap::new();
-    let mut tell = |var: Var, sort: Granularity| {
+    let mut kinds = HashMap::new();
+    let mut tell = |var: Var, kind: Granularity| {
         for leaf in axes.solver.leaves(var) {
-            let known = sorts.entry(leaf).or_insert(sort);
-            *known = rank(*known).max(rank(sort)).1;
+            let known = kinds.entry(leaf).or_insert(kind);
+            *known = rank(*known).max(rank(kind)).1;
         }
     };
     axes.numbers.values().for_each(|&var| tell(var, Granularity::Expert));
-    axes.roles.iter().for_each(|&(var, sort)| tell(var, sort));
+    axes.roles.iter().for_each(|&(var, kind)| tell(var, kind));
     let computed = computed(graph, axes);
     for node in graph.calls() {
         let call = Product::new(graph, axes, node, &computed);
         for binding in axes.bindings(node) {
-            if let Some(sort) = call.sort(binding) {
-                tell(binding.var, sort);
+            if let Some(kind) = call.kind(binding) {
+                tell(binding.var, kind);
             }
         }
     }
-    sorts
+    kinds
 }
 
-/// The sort that wins where several calls tell different ones.
-fn rank(sort: Granularity) -> (u8, Granularity) {
-    let order = match sort {
+/// The kind that wins where several calls tell different ones.
+fn rank(kind: Granularity) -> (u8, Granularity) {
+    let order = match kind {
         Granularity::Head => 3,
         Granularity::HeadDim => 2,
         _ => 1,
     };
-    (order, sort)
+    (order, kind)
 }
 
 /// Values that depend on the model's inputs. An expert's weights do not, although which one they are of does.
@@ -93,7 +93,7 @@ impl<'a> Product<'a> {
         (varying, label.operands.len() - varying)
     }
 
-    fn sort(&self, label: &Binding) -> Option<Granularity> {
+    fn kind(&self, label: &Binding) -> Option<Granularity> {
         let (varying, fixed) = self.counts(label);
         let summed = !label.in_result && !label.unread;
         match varying {
@@ -139,8 +139,8 @@ mod tests {
     use crate::ops::Granularity;
     use insta::assert_snapshot;
 
-    /// The sorts of all groups that may be cut, at whatever price.
-    fn sorts(text: &str) -> String {
+    /// The kinds of all groups that may be cut, at whatever price.
+    fn kinds(text: &str) -> String {
         let model = ir::parse(text, &|_| None).expect("it parses");
         let analysis = Analysis::new(model);
         let show = |g: &crate::axes::Group| format!("{}:{} {}", g.id, g.size, g.kind);
@@ -173,7 +173,7 @@ mod tests {
             zf = Reshape(z4, flat)
             y = MatMul(zf, wo)
         }";
-        assert_snapshot!(sorts(text), @"c1:2 head, c2:4 head-dim, c3:6 head-dim");
+        assert_snapshot!(kinds(text), @"c1:2 head, c2:4 head-dim, c3:6 head-dim");
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
             f32[4, 5] o #5
             y = MatMul(n, o)
         }";
-        assert_snapshot!(sorts(text), @"c0:6 channel, c4:7 neuron, c5:4 width");
+        assert_snapshot!(kinds(text), @"c0:6 channel, c4:7 neuron, c5:4 width");
     }
 
     #[test]
@@ -211,13 +211,13 @@ mod tests {
             f32[2, 6, 1, 1] v #4
             z = Conv(c, v)
         }";
-        assert_snapshot!(sorts(text), @"c0:4 expert, c2:8 neuron, c5:3 channel");
+        assert_snapshot!(kinds(text), @"c0:4 expert, c2:8 neuron, c5:3 channel");
     }
 
     #[test]
     fn names_are_read_back() {
-        for sort in Granularity::ALL {
-            assert_eq!(sort.to_string().parse(), Ok(sort));
+        for kind in Granularity::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         assert!("layers".parse::<Granularity>().is_err());
     }

@@ -18,7 +18,7 @@ mod tie;
 
 pub use groups::{Group, GroupId, Groups, Member, places};
 pub use keep::{KeepSets, Kept};
-pub use solver::{Mark, Reason, Shape, Solver, Var};
+pub use solver::{Mark, ReasonId, Shape, Solver, Var};
 pub use text::{Expr, Label, RuleError, RuleText};
 
 use self::env::Env;
@@ -37,7 +37,7 @@ pub struct Pin {
     pub why: Cow<'static, str>,
 }
 
-/// What sort of reason a pin has.
+/// What kind of reason a pin has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PinKind {
     /// An input or output of the model: callers rely on its shape.
@@ -82,11 +82,11 @@ pub struct Axes {
     /// How many units calls ask to stay; taken over into `floors`, by leaf.
     at_least: Vec<(NodeId, Var, usize)>,
     floors: HashMap<Var, usize>,
-    /// What sort of units calls say that they have.
+    /// What kind of units calls say that they have.
     roles: Vec<(Var, Granularity)>,
     reasons: Vec<Pin>,
-    reason_ids: HashMap<Pin, Reason>,
-    levels: exact::Levels,
+    reason_ids: HashMap<Pin, ReasonId>,
+    held: exact::LatticeValues,
 }
 
 /// Derives the axes of the main graph.
@@ -103,7 +103,7 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
         roles: vec![],
         reasons: vec![],
         reason_ids: HashMap::new(),
-        levels: HashMap::new(),
+        held: HashMap::new(),
     };
     let order = graph.topological();
     for value in order.iter().flat_map(|&n| graph.results(n)) {
@@ -136,11 +136,11 @@ pub fn analyze(model: &Model, facts: &Facts) -> Axes {
     }
     axes.keep_long(graph, &order);
     computed::pin_sums(model, &mut axes);
-    axes.solver.settle();
+    axes.solver.hand_down_marks();
     tie::tie_copies(graph, &mut axes);
     axes.bound_below();
     exact::mark_inexact(model, facts, &mut axes);
-    axes.solver.settle();
+    axes.solver.hand_down_marks();
     axes
 }
 
@@ -166,13 +166,13 @@ impl Axes {
     }
 
     /// The reason that a mark names.
-    pub fn reason(&self, id: Reason) -> &Pin {
+    pub fn reason(&self, id: ReasonId) -> &Pin {
         &self.reasons[id as usize]
     }
 
     /// Whether a value is zero at a leaf's units once their slices of all constants are.
     pub fn is_zero(&self, value: ValueId, leaf: Var) -> bool {
-        self.levels.get(&value).and_then(|levels| levels.get(&leaf)) == Some(&exact::Level::ZERO)
+        self.held.get(&value).and_then(|held| held.get(&leaf)) == Some(&exact::LatticeValue::ZERO)
     }
 
     /// The reasons why a leaf's units stay, or are not exact.
@@ -182,12 +182,12 @@ impl Axes {
         })
     }
 
-    fn intern(&mut self, kind: PinKind, node: NodeId, why: impl Into<Cow<'static, str>>) -> Reason {
+    fn intern(&mut self, kind: PinKind, node: NodeId, why: impl Into<Cow<'static, str>>) -> ReasonId {
         let pin = Pin { kind, node, why: why.into() };
         if let Some(&id) = self.reason_ids.get(&pin) {
             return id;
         }
-        let id = self.reasons.len() as Reason;
+        let id = self.reasons.len() as ReasonId;
         self.reasons.push(pin.clone());
         self.reason_ids.insert(pin, id);
         id

@@ -75,11 +75,11 @@ impl Env<'_> {
             let var = self.var(label)?;
             self.axes.at_least.push((self.node, var, *count));
         }
-        for (label, sort) in &rule.roles {
+        for (label, kind) in &rule.roles {
             // A call may lack some of its labels.
             if self.has(label) {
                 let var = self.var(label)?;
-                self.axes.roles.push((var, *sort));
+                self.axes.roles.push((var, *kind));
             }
         }
         Some(())

@@ -13,7 +13,7 @@
 //! - what can't be reconciled is pinned on both sides, with the reason.
 //!
 //! Pins and inexactness never steer the unification. They are marks on variables, handed down to the leaves once,
-//! at the end ([`Solver::settle`]).
+//! at the end ([`Solver::hand_down_marks`]).
 //!
 //! Termination: a unification binds a leaf (there are finitely many, and only splitting makes more), or recurses on
 //! parts of strictly smaller size, or gives up. Splitting a leaf replaces it by leaves whose sizes multiply or add
@@ -31,7 +31,7 @@ use std::collections::{BTreeSet, HashSet};
 pub struct Var(u32);
 
 /// A reason, as an index into the caller's list.
-pub type Reason = u32;
+pub type ReasonId = u32;
 
 #[derive(Clone, Debug)]
 enum Def {
@@ -56,9 +56,9 @@ pub enum Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// The units must stay.
-    Pin(Reason),
+    Pin(ReasonId),
     /// Removing units changes what survives.
-    Inexact(Reason),
+    Inexact(ReasonId),
 }
 
 #[derive(Clone, Debug)]
@@ -229,7 +229,7 @@ impl Solver {
     }
 
     /// Makes two axes the same; `why` explains a pin where they can't be.
-    pub fn unify(&mut self, a: Var, b: Var, why: Reason) {
+    pub fn unify(&mut self, a: Var, b: Var, why: ReasonId) {
         let (a, b) = (self.root(a), self.root(b));
         if a == b {
             return;
@@ -262,7 +262,7 @@ impl Solver {
         }
     }
 
-    fn bind(&mut self, leaf: Var, to: Var, why: Reason) {
+    fn bind(&mut self, leaf: Var, to: Var, why: ReasonId) {
         // What is part of nothing can't be part of this.
         if self.slot(leaf).within && self.is_made_of(to, leaf) {
             return self.mark(to, Mark::Pin(why));
@@ -294,13 +294,13 @@ impl Solver {
         found
     }
 
-    fn give_up(&mut self, a: Var, b: Var, why: Reason) {
+    fn give_up(&mut self, a: Var, b: Var, why: ReasonId) {
         self.mark(a, Mark::Pin(why));
         self.mark(b, Mark::Pin(why));
     }
 
     /// Takes `major` off the front of a factor. Leaves are split; a sum is factored by what remains.
-    fn split(&mut self, whole: Var, major: &Dim, why: Reason) -> Option<(Var, Var)> {
+    fn split(&mut self, whole: Var, major: &Dim, why: ReasonId) -> Option<(Var, Var)> {
         let minor = self.size(whole).div_exact(major)?;
         let whole = self.root(whole);
         let (hi, lo) = (self.fresh(major.clone()), self.fresh(minor));
@@ -318,7 +318,7 @@ impl Solver {
         Some((hi, lo))
     }
 
-    fn zip_products(&mut self, a: Var, b: Var, why: Reason) {
+    fn zip_products(&mut self, a: Var, b: Var, why: ReasonId) {
         let (Some(mut p), Some(mut q)) = (self.factors(a), self.factors(b)) else { return self.give_up(a, b, why) };
         p.reverse();
         q.reverse();
@@ -343,7 +343,7 @@ impl Solver {
         p.into_iter().chain(q).for_each(|v| self.mark(v, Mark::Pin(why)));
     }
 
-    fn zip_sums(&mut self, a: Var, b: Var, why: Reason) {
+    fn zip_sums(&mut self, a: Var, b: Var, why: ReasonId) {
         let (Some(mut p), Some(mut q)) = (self.terms(a), self.terms(b)) else { return self.give_up(a, b, why) };
         p.reverse();
         q.reverse();
@@ -370,7 +370,7 @@ impl Solver {
     }
 
     /// `a + b = (m r)`: where every term is a multiple of the minor factors r, m is a sum too.
-    fn factor_out(&mut self, sum: Var, product: Var, why: Reason) {
+    fn factor_out(&mut self, sum: Var, product: Var, why: ReasonId) {
         let (Some(terms), Some(factors)) = (self.terms(sum), self.factors(product)) else {
             return self.give_up(sum, product, why);
         };
@@ -401,7 +401,7 @@ impl Solver {
 
     /// `a + b = (m r)` where a is no multiple of r: m is cut around the unit that the boundary runs through. That unit
     /// stays, and so does all of r; the units on both sides of it are as free as before. `None` if there are none.
-    fn cut_raggedly(&mut self, terms: &[Var], factors: &[Var], why: Reason) -> Option<()> {
+    fn cut_raggedly(&mut self, terms: &[Var], factors: &[Var], why: ReasonId) -> Option<()> {
         let (major, minors) = factors.split_first().filter(|(_, minors)| !minors.is_empty())?;
         let stride: usize = minors.iter().map(|&f| self.size(f).size()).product::<Option<usize>>()?;
         let units = self.size(*major).size()?;
@@ -481,7 +481,7 @@ impl Solver {
     }
 
     /// Hands all marks down to the leaves. Afterwards [`marks`](Self::marks) of a leaf is complete.
-    pub fn settle(&mut self) {
+    pub fn hand_down_marks(&mut self) {
         for i in 0..self.slots.len() {
             self.root(Var(i as u32));
             if self.slots[i].marks.is_empty() {

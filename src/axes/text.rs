@@ -55,13 +55,13 @@ enum Item {
 /// A parsed rule: the axes of each operand and result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleText {
-    pub operands: Vec<Axes>,
-    pub results: Vec<Axes>,
+    pub operands: Vec<AxesText>,
+    pub results: Vec<AxesText>,
 }
 
 /// The axes of one operand or result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Axes {
+pub struct AxesText {
     items: Vec<Item>,
     /// The label of which the elements are indices.
     pub indices_of: Option<String>,
@@ -85,14 +85,14 @@ impl RuleText {
     }
 }
 
-impl Axes {
+impl AxesText {
     /// Whether it is `_*` alone, which says nothing of a tensor's axes and fits any.
     pub fn is_opaque(&self) -> bool {
         matches!(self.items[..], [Item::RestPinned])
     }
 
     /// The expression of each axis of a tensor of this rank, or `None` where the rule asks for another rank.
-    /// Axes that `...` stands for get the labels `.0`, `.1` and so on, counted from the right.
+    /// AxesText that `...` stands for get the labels `.0`, `.1` and so on, counted from the right.
     pub fn for_rank(&self, rank: usize) -> Option<Vec<Expr>> {
         let explicit = self.items.iter().filter(|i| matches!(i, Item::Axis(_))).count();
         let rest = rank.checked_sub(explicit)?;
@@ -152,7 +152,7 @@ impl<'a> Parser<'a> {
         Parser { rest: text.trim() }
     }
 
-    fn axes(mut self) -> Result<Axes, String> {
+    fn axes(mut self) -> Result<AxesText, String> {
         let mut items = vec![];
         let mut indices_of = None;
         while !self.rest.is_empty() {
@@ -170,7 +170,7 @@ impl<'a> Parser<'a> {
             self.rest = self.rest.trim_start();
         }
         match items.iter().filter(|i| !matches!(i, Item::Axis(_))).count() {
-            0 | 1 => Ok(Axes { items, indices_of }),
+            0 | 1 => Ok(AxesText { items, indices_of }),
             _ => Err("more than one `...` or `_*` in a tensor".into()),
         }
     }
@@ -226,7 +226,7 @@ mod tests {
     fn reads_every_form() {
         let rule = RuleText::parse("n (g i) _*, (g 4 c!), a+~b ... -> n a+(g o) 1").unwrap();
         let show =
-            |a: &Axes, rank| a.for_rank(rank).map(|e| e.iter().map(Expr::to_string).collect::<Vec<_>>().join(" "));
+            |a: &AxesText, rank| a.for_rank(rank).map(|e| e.iter().map(Expr::to_string).collect::<Vec<_>>().join(" "));
         assert_eq!(show(&rule.operands[0], 4).as_deref(), Some("n (g i) _ _"));
         assert_eq!(show(&rule.operands[1], 1).as_deref(), Some("(g 4 c!)"));
         assert_eq!(show(&rule.operands[2], 3).as_deref(), Some("a+~b .1 .0"));

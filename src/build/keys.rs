@@ -1,6 +1,6 @@
 //! What keys a build file may have: the options of `secateur prune`, and a few of its own.
 
-use crate::job::gates::{KINDS, Kind};
+use crate::job::gates::GATES;
 use crate::job::keys::{KEYS, Key, Takes};
 
 /// The names of all options that a build file may set.
@@ -31,8 +31,8 @@ pub(super) fn takes(key: &Key) -> &'static str {
 }
 
 /// The names of all gates.
-pub(super) fn gates() -> [&'static str; KINDS.len()] {
-    KINDS.map(Kind::name)
+pub(super) fn gates() -> [&'static str; GATES.len()] {
+    GATES.each_ref().map(|kind| kind.name)
 }
 
 #[cfg(test)]

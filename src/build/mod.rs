@@ -65,6 +65,7 @@ mod keys;
 mod lock;
 mod memo;
 mod run;
+mod schema;
 mod section;
 mod target;
 #[cfg(test)]
@@ -73,6 +74,7 @@ mod tests;
 pub use config::{Config, ConfigError, FILE};
 pub use lock::Why;
 pub use run::{Built, Options, State, check as check_target, make};
+pub use schema::schema;
 pub use target::Target;
 
 /// Why not all was made as it should be.

@@ -1,7 +1,7 @@
 //! A table of a build file: options, gates, and what it extends.
 
 use super::keys;
-use crate::job::gates::{Gate, Kind};
+use crate::job::gates::{Gate, GateKind};
 use crate::job::keys::{Key, Takes};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -45,7 +45,7 @@ pub(super) struct Section {
     pub output: Option<At<String>>,
     pub extends: Option<At<String>>,
     pub options: BTreeMap<&'static str, At<Setting>>,
-    pub gates: BTreeMap<Kind, Gate>,
+    pub gates: BTreeMap<&'static GateKind, Gate>,
 }
 
 /// Keys of a section that are no options.
@@ -154,11 +154,11 @@ fn scalar(value: &DeValue) -> Option<String> {
     }
 }
 
-fn gates(value: &Spanned<DeValue>) -> Result<BTreeMap<Kind, Gate>, Fault> {
+fn gates(value: &Spanned<DeValue>) -> Result<BTreeMap<&'static GateKind, Gate>, Fault> {
     let mut gates = BTreeMap::new();
     for (key, value) in table(value, "gates")? {
         let name: &str = key.get_ref();
-        let kind = Kind::named(name).ok_or_else(|| unknown("gate", name, key.span(), keys::gates()))?;
+        let kind = GateKind::named(name).ok_or_else(|| unknown("gate", name, key.span(), keys::gates()))?;
         let bound = match value.get_ref() {
             DeValue::Boolean(b) => Some(b.to_string()),
             other => scalar(other),

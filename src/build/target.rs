@@ -3,7 +3,7 @@
 use super::config::{Config, ConfigError};
 use super::section::{At, Section, Setting};
 use crate::files;
-use crate::job::gates::{Gate, Kind};
+use crate::job::gates::{Gate, GateKind};
 use crate::job::keys::{Key, Takes};
 use crate::job::{Options, Output, Record};
 use crate::oracle::Setup;
@@ -22,7 +22,7 @@ pub struct Target {
     /// Where the pruned one goes.
     pub output: PathBuf,
     /// The bounds that it must keep.
-    pub gates: BTreeMap<Kind, Gate>,
+    pub gates: BTreeMap<&'static GateKind, Gate>,
     /// The build file.
     file: PathBuf,
     /// Its folder.
@@ -114,8 +114,10 @@ impl Target {
             let texts = self.settings.iter().filter(|(key, _)| is(key)).map(|(key, value)| key.recorded(value));
             texts.collect::<Vec<_>>().join(" ")
         };
-        options.record =
-            Record { choice: recorded(|key| key.part.is_of_choice()), result: recorded(|key| key.part.is_of_result()) };
+        options.record = Record {
+            choice: recorded(|key| key.recorded.is_of_choice()),
+            result: recorded(|key| key.recorded.is_of_result()),
+        };
         Ok(options)
     }
 

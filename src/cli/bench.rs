@@ -1,9 +1,9 @@
 //! `secateur bench`: how long does a model take, alone or against another one?
 
-use super::data::Inputs;
+use super::data::InputArgs;
 use super::progress::Progress;
 use super::running::{Running, Seconds};
-use super::source::{self, Dims};
+use super::source::{self, DimArgs};
 use super::{Exit, Failure, show};
 use crate::latency::{self, Effort};
 use crate::verify::{self, Role};
@@ -31,9 +31,9 @@ pub struct Args {
     #[command(flatten)]
     running: Running,
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: InputArgs,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -44,10 +44,10 @@ pub fn run(args: Args) -> super::Outcome {
     let b = args.b.as_ref().map(|b| source::load(b)).transpose()?;
     args.dims.check(&a)?;
     let options = verify::Options {
-        inputs: args.inputs.source(0),
+        inputs: args.inputs.source(0)?,
         samples: 1,
         seed: 0,
-        sizes: args.dims.given(),
+        sizes: args.dims.given()?,
         tolerance: None,
         setup: args.running.timed()?,
         warmup: args.warmup,

@@ -1,6 +1,6 @@
 //! `secateur build`: make what a build file asks for, if it is stale.
 
-use super::gating::Gating;
+use super::gates::GateArgs;
 use super::running::Running;
 use super::{Exit, Failure, progress, show};
 use crate::build::{self, Built, Config, Options, State, Target};
@@ -40,7 +40,7 @@ pub struct Which {
     #[arg(long, value_name = "FILE", default_value = build::FILE)]
     file: PathBuf,
     #[command(flatten)]
-    gating: Gating,
+    gating: GateArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -61,7 +61,7 @@ struct Row {
 
 pub fn run(args: Args) -> super::Outcome {
     if args.schema {
-        return show::print_json(&super::schema()).map(|()| Exit::Done);
+        return show::print_json(&build::schema()).map(|()| Exit::Done);
     }
     let setup = Running::default().unchecked()?;
     let options = Options { force: args.force, dry_run: args.dry_run, setup, monitor: progress::monitor() };
@@ -88,14 +88,14 @@ impl Which {
                 show::print(&line(&built))?;
             }
             if let Some(warning) = &built.warning {
-                show::say(&format!("warning: {}: {warning}", target.name));
+                show::note(&format!("warning: {}: {warning}", target.name));
             }
             all.push(built);
         }
         if self.json {
             show::print_json(&all.iter().map(row).collect::<Vec<_>>())?;
         }
-        let missed = self.gating.tell(&all.iter().map(suite).collect::<Vec<_>>())?;
+        let missed = self.gating.report(&all.iter().map(suite).collect::<Vec<_>>())?;
         let broken = all.iter().any(|b| matches!(b.state, State::Broken));
         Ok(if broken {
             Exit::Failed

@@ -1,22 +1,28 @@
 //! Where gradients are computed.
 
 use super::Failure;
+use super::keyed::{DeviceSet, Keyed};
 use crate::autograd::Device;
 use crate::job::selection::check_device;
 use clap::Args;
 
 /// Where gradients are computed.
 #[derive(Args)]
-pub struct On {
-    /// Where gradients are computed, for criteria and training: cpu, cuda, or cuda:N (a GPU by NVIDIA, counted from 0). A
-    /// GPU computes less exactly, and not always the same bits
-    #[arg(long, default_value_t = Device::Cpu, value_name = "DEVICE")]
-    pub device: Device,
+pub struct DeviceArgs {
+    #[command(flatten)]
+    given: Keyed<DeviceSet>,
 }
 
-impl On {
-    /// Fails where the build or the machine does not have the device.
-    pub fn check(&self) -> Result<(), Failure> {
-        Ok(check_device(self.device)?)
+impl DeviceArgs {
+    /// The device, which need not be there.
+    pub fn unchecked(&self) -> Result<Device, Failure> {
+        Ok(self.given.options()?.choice.selection.device)
+    }
+
+    /// The device, once it is sure that build and machine have it.
+    pub fn device(&self) -> Result<Device, Failure> {
+        let device = self.unchecked()?;
+        check_device(device)?;
+        Ok(device)
     }
 }

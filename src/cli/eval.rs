@@ -1,9 +1,9 @@
 //! `secateur eval`: how good is a model?
 
-use super::data::{self, Judging};
+use super::data::{self, JudgingArgs};
 use super::progress::Progress;
 use super::running::Running;
-use super::source::{self, Dims};
+use super::source::{self, DimArgs};
 use super::{Exit, Failure, figures, show};
 use crate::feed::{self, Samples};
 use crate::job::search::Spread;
@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long, value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath)]
     inputs: String,
     #[command(flatten)]
-    judging: Judging,
+    judging: JudgingArgs,
     /// How images become inputs, such as `size=224 resize=256 mean=0.485,0.456,0.406 std=0.229,0.224,0.225
     /// layout=nchw scale=255 channels=rgb`; what is left out follows from the input's shape
     #[arg(long, value_name = "TEXT")]
@@ -55,7 +55,7 @@ pub struct Args {
     #[command(flatten)]
     running: Running,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -95,8 +95,8 @@ impl Args {
         let model = source::load(path)?;
         self.dims.check(&model)?;
         let blame = |e: &dyn std::fmt::Display| Failure::new(format!("{}: {e}", path.display()));
-        let samples = data::opened(&self.inputs, &model, &self.dims.given(), &self.reading())?;
-        let task = self.judging.task();
+        let samples = data::opened(&self.inputs, &model, &self.dims.given()?, &self.reading()?)?;
+        let task = self.judging.task()?;
         if task != Task::Perplexity && samples.labels().is_none() {
             let failure = Failure::usage("no labels are given to evaluate by");
             return Err(failure.hint("give --labels FILE, or a folder of images with a sub-folder for each class"));
@@ -114,13 +114,13 @@ impl Args {
         Ok((whole, spread(&parts)))
     }
 
-    fn reading(&self) -> feed::Options {
-        feed::Options {
+    fn reading(&self) -> Result<feed::Options, Failure> {
+        Ok(feed::Options {
             preprocess: self.preprocess.clone(),
-            labels: self.judging.labels(),
+            labels: self.judging.labels()?,
             limit: self.samples.map(|n| n as usize),
             seed: self.seed,
-        }
+        })
     }
 }
 

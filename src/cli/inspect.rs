@@ -1,6 +1,6 @@
 //! `secateur inspect`: what is in a model, and what does it cost?
 
-use super::source::{self, Dims};
+use super::source::{self, DimArgs};
 use super::{Exit, show};
 use crate::cost::{self, CallCost, Cost, OpenDims, Walk};
 use crate::facts::{Fact, Facts};
@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(long)]
     layers: bool,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -92,7 +92,7 @@ pub fn run(args: Args) -> super::Outcome {
         if total.choices > 0 { "  MACs are those of the costlier branch of each If\n" } else { "" }
     ))?;
     for c in &facts.contradictions {
-        show::say(&format!("warning: `{}` contradicts its operands: {}", model.graph.label(c.node), c.what));
+        show::note(&format!("warning: `{}` contradicts its operands: {}", model.graph.label(c.node), c.what));
     }
     Ok(Exit::Done)
 }

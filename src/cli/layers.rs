@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use super::running::Running;
-use super::source::{self, Dims};
+use super::source::{self, DimArgs};
 use super::{Exit, show};
 use crate::job::report::LayerReport;
 use crate::layers;
@@ -27,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     running: Running,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,

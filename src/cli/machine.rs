@@ -1,34 +1,9 @@
-//! Arguments about what a machine takes for a model, and how that is shown.
+//! How it is shown what a machine takes for a model.
 
 use super::show;
-use crate::job::Tables;
 use crate::job::report::MachineReport;
 use crate::machine::Quantity;
-use clap::Args;
 use std::fmt::Write;
-use std::path::PathBuf;
-
-/// Where costs of nodes come from.
-#[derive(Args)]
-pub struct TableArgs {
-    /// What the model's nodes take by width, as `secateur profile` wrote it on the machine that counts; with another
-    /// budget than --latency it tells which widths are worth keeping
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["energy_table", "energy"])]
-    latency_table: Option<PathBuf>,
-    /// Energies: a table that `secateur profile --energy` wrote, or a model of them (JSON or TOML with `mac_pj`,
-    /// `weight_byte_pj` and `activation_byte_pj`, in picojoules)
-    #[arg(long, value_name = "FILE", conflicts_with = "latency")]
-    energy_table: Option<PathBuf>,
-    /// Measure this machine again, instead of using what was measured before
-    #[arg(long)]
-    no_cache: bool,
-}
-
-impl From<&TableArgs> for Tables {
-    fn from(args: &TableArgs) -> Tables {
-        Tables { latency: args.latency_table.clone(), energy: args.energy_table.clone(), no_cache: args.no_cache }
-    }
-}
 
 /// What the summary says.
 pub fn summary(report: &MachineReport) -> String {

@@ -1,28 +1,26 @@
-//! The command line: one file per verb. stdout is data, stderr is talk.
+//! The command line: one file per verb. stdout is data, stderr is the log.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "only the command line prints")]
 
 mod apply;
 mod bench;
 mod build;
-mod calibration;
 mod check;
-mod choice;
 mod completions;
 mod criteria;
 mod data;
 mod device;
 mod diff;
 mod doctor;
-mod driving;
 mod eval;
 mod explain;
 mod figures;
-mod flags;
-mod gating;
+mod gates;
 mod groups;
 mod inspect;
+mod keyed;
 mod layers;
+mod log;
 mod machine;
 mod man;
 mod opt;
@@ -33,20 +31,14 @@ mod profile;
 mod progress;
 mod prune;
 mod running;
-mod schema;
 mod sensitivity;
 mod show;
 mod source;
 mod sweep;
-mod talk;
-mod thinning;
 mod training;
 mod trials;
 mod tune;
-mod tuning;
 mod verify;
-
-pub use schema::schema;
 
 use crate::job::{self, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -63,7 +55,7 @@ struct Cli {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
-    talk: talk::Talk,
+    log: log::LogArgs,
 }
 
 #[derive(Subcommand)]
@@ -189,7 +181,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
-    cli.talk.listen();
+    cli.log.init();
     let (name, given) = matches.subcommand().unwrap_or(("", &matches));
     let command = Cli::command();
     let verb = command.find_subcommand(name);
@@ -199,7 +191,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match ended {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
-            talk::failure(&failure.message, failure.hint.as_deref());
+            log::failure(&failure.message, failure.hint.as_deref());
             ExitCode::from(failure.code)
         }
     }

@@ -1,7 +1,7 @@
 //! `secateur opt`: run passes.
 
 use super::progress::Progress;
-use super::source::{self, Output};
+use super::source::{self, OutputArgs};
 use super::{Exit, Failure, show};
 use crate::figures::plural;
 use crate::ir::{self, Model};
@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "PIPELINE", default_value = OPTIMIZE)]
     passes: String,
     #[command(flatten)]
-    output: Option<Output>,
+    output: OutputArgs,
     /// First make inputs that have a default constants of that value, as if they were never given
     #[arg(long)]
     freeze_inputs: bool,
@@ -73,14 +73,14 @@ pub fn run(args: Args) -> super::Outcome {
         return list(args.json);
     }
     let pipeline = args.pipeline(&args.passes)?;
-    let (Some(path), Some(output)) = (&args.model, &args.output) else {
+    let (Some(path), output) = (args.model.as_ref().filter(|_| args.output.is_given()), &args.output) else {
         return Err(Failure::usage("give a model and, with -o, where the result goes"));
     };
     let original = source::load(path)?;
     let mut model = original.clone();
     let mut after_each = |step: &Execution, model: &Model| {
         if args.print_after_all && step.change.happened() {
-            show::say(&format!("# after pass {}, {}\n{}", step.number, step.pass, ir::print(model)));
+            show::note(&format!("# after pass {}, {}\n{}", step.number, step.pass, ir::print(model)));
         }
         let broken = if args.verify_each { ir::verify(model) } else { vec![] };
         broken.first().map_or(Ok(()), |b| Err(b.to_string()))
@@ -95,8 +95,8 @@ pub fn run(args: Args) -> super::Outcome {
     }
     let note = args.slimmed(&original, &mut model, output, path)?;
     output.save(&model, path)?;
-    tell(&args, &report)?;
-    note.iter().for_each(|note| show::say(&format!("note: {note}")));
+    show_report(&args, &report)?;
+    note.iter().for_each(|note| show::note(&format!("note: {note}")));
     Ok(Exit::Done)
 }
 
@@ -117,7 +117,7 @@ impl Args {
         &self,
         original: &Model,
         model: &mut Model,
-        output: &Output,
+        output: &OutputArgs,
         path: &Path,
     ) -> Result<Option<String>, Failure> {
         let before = (file_size(path, original), original.graph.calls().len() as u64);
@@ -156,7 +156,7 @@ fn list(json: bool) -> super::Outcome {
     Ok(Exit::Done)
 }
 
-fn tell(args: &Args, report: &passes::Report) -> Result<(), Failure> {
+fn show_report(args: &Args, report: &passes::PipelineReport) -> Result<(), Failure> {
     let steps = report.executions.iter().map(|e| Step {
         number: e.number,
         pass: e.pass,
@@ -171,11 +171,11 @@ fn tell(args: &Args, report: &passes::Report) -> Result<(), Failure> {
     show::print(&show::table(&["pass", "run", "changes"], 1, rows))?;
     if args.time_passes {
         for (pass, time, runs) in report.times() {
-            show::say(&format!("{pass}: {} in {runs} runs", show::duration(time)));
+            show::note(&format!("{pass}: {} in {runs} runs", show::duration(time)));
         }
     }
     if report.limited {
-        show::say("--bisect-limit stopped the pipeline before its last pass");
+        show::note("--bisect-limit stopped the pipeline before its last pass");
     }
     Ok(())
 }

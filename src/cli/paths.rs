@@ -3,9 +3,8 @@
 //! It goes by the definitions of the arguments: every path that is not among [`OUTPUTS`] is read.
 
 use super::Failure;
-use super::flags;
 use crate::job::paths::{Named, Paths};
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command, ValueHint};
 use std::path::PathBuf;
 
 /// The arguments that name files to be written, by what the parser calls them.
@@ -38,10 +37,15 @@ pub fn check_with(command: &Command, given: &ArgMatches, more: &[PathBuf]) -> Re
 /// The paths that were given to an argument.
 fn values<'a>(arg: &'a Arg, given: &ArgMatches) -> Vec<(&'a Arg, Named)> {
     let id = arg.get_id().as_str();
-    let raw = given.try_get_raw(id).ok().flatten().filter(|_| flags::is_path(arg));
+    let raw = given.try_get_raw(id).ok().flatten().filter(|_| is_path(arg));
     let name = arg.get_long().map_or_else(|| id.to_uppercase(), |long| format!("--{long}"));
     let given = |value: &std::ffi::OsStr| Named { id: id.to_owned(), name: name.clone(), path: value.into() };
     raw.into_iter().flatten().map(|value| (arg, given(value))).collect()
+}
+
+/// Whether an argument's values are paths, by its type or its hint.
+fn is_path(arg: &Arg) -> bool {
+    matches!(arg.get_value_hint(), ValueHint::AnyPath | ValueHint::DirPath | ValueHint::FilePath)
 }
 
 /// Whether an argument names a folder, in which what is written goes by names of its own.
@@ -51,7 +55,7 @@ fn is_folder(arg: &Arg) -> bool {
 
 /// Whether the verb's output is a model: where weights go is asked of no others.
 fn has_model(command: &Command) -> bool {
-    command.get_arguments().any(|arg| arg.get_id() == "external_data")
+    command.get_arguments().any(|arg| arg.get_id() == "external-data")
 }
 
 #[cfg(test)]
@@ -62,18 +66,19 @@ mod tests {
     /// Every path that a verb takes is known as one that it reads or one that it writes.
     #[test]
     fn no_path_is_forgotten() {
-        const INPUTS: [&str; 16] = [
+        const INPUTS: [&str; 17] = [
             "a",
             "b",
             "calib",
             "data",
+            "energy-table",
             "energy_table",
             "file",
             "inputs",
             "judge",
-            "judge_labels",
+            "judge-labels",
             "labels",
-            "latency_table",
+            "latency-table",
             "model",
             "models",
             "ort_library",
@@ -82,7 +87,7 @@ mod tests {
         ];
         let command = super::super::Cli::command();
         let verbs = command.get_subcommands();
-        let paths = verbs.flat_map(|verb| verb.get_arguments().filter(|a| flags::is_path(a)));
+        let paths = verbs.flat_map(|verb| verb.get_arguments().filter(|a| is_path(a)));
         let mut ids: Vec<&str> = paths.map(|a| a.get_id().as_str()).collect();
         ids.sort_unstable();
         ids.dedup();

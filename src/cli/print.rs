@@ -2,7 +2,7 @@
 
 use super::{Exit, show, source};
 use crate::analysis::Analysis;
-use crate::ir::{Chart, Language, Printer, ValueId};
+use crate::ir::{Diagram, Language, Printer, ValueId};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -42,8 +42,8 @@ pub fn run(args: Args) -> super::Outcome {
     let notes: &dyn Fn(ValueId) -> Option<String> = if args.plain { &none } else { &note };
     let model = &analysis.model;
     let text = match (args.mermaid, args.dot) {
-        (true, _) => Chart { model, notes, language: Language::Mermaid }.to_string(),
-        (_, true) => Chart { model, notes, language: Language::Dot }.to_string(),
+        (true, _) => Diagram { model, notes, language: Language::Mermaid }.to_string(),
+        (_, true) => Diagram { model, notes, language: Language::Dot }.to_string(),
         _ => Printer { model, notes }.to_string(),
     };
     if args.json {

@@ -1,11 +1,11 @@
 //! `secateur profile`: what do the nodes of a model take on this machine, by width?
 
 use super::running::Running;
-use super::source::{self, Dims};
+use super::source::{self, DimArgs};
 use super::{Exit, progress, show};
 use crate::axes::KeepSets;
 use crate::job::machine;
-use crate::machine::{EnergyModel, Meter, Prices, Quantity, Rapl, Settings, Table};
+use crate::machine::{EnergyModel, Meter, Prices, ProfileSettings, Quantity, Rapl, Table};
 use std::path::PathBuf;
 
 /// Measure what the nodes of a model take on this machine, at a grid of widths; the table serves `--latency-table` and
@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long)]
     no_cache: bool,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
@@ -49,7 +49,8 @@ pub struct Args {
 const LINES: usize = 20;
 
 pub fn run(args: Args) -> super::Outcome {
-    let settings = Settings { setup: args.running.timed()?, warmup: args.warmup, repeats: args.repeats as usize };
+    let settings =
+        ProfileSettings { setup: args.running.timed()?, warmup: args.warmup, repeats: args.repeats as usize };
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
     let open = args.dims.open(&model)?.at(&analysis.model, &analysis.facts);

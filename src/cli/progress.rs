@@ -1,6 +1,6 @@
 //! What goes on, for what takes longer than a moment: a bar on a terminal, elsewhere a line now and then.
 
-use super::talk::{self, Shows};
+use super::log::{self, Shows};
 use crate::job::{Event, Monitor, Steps};
 use crate::tune::Tick;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -34,7 +34,7 @@ pub struct Progress {
 
 /// Writes to stdout or stderr without bars in between.
 pub fn without_bars<T>(write: impl FnOnce() -> T) -> T {
-    match talk::shows() {
+    match log::shows() {
         Shows::Bars => BARS.suspend(write),
         Shows::Lines | Shows::Nothing => write(),
     }
@@ -48,7 +48,7 @@ pub fn monitor() -> Monitor {
         match (event, work.last()) {
             (Event::Begin { what, steps }, _) => work.push(Progress::of(what, steps)),
             (Event::End, _) => drop(work.pop()),
-            (Event::Note(text), _) => talk::say(text),
+            (Event::Note(text), _) => log::note(text),
             (Event::Step(steps), Some(inner)) => inner.step(steps),
             (Event::At(done, total), Some(inner)) => inner.at(done, total),
             (Event::Trained(tick), Some(inner)) => inner.tick(tick),
@@ -99,7 +99,7 @@ impl Progress {
 
     fn styled(what: &str, total: Option<u64>, template: &str) -> Progress {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_message(what.to_owned());
-        let shows = talk::shows();
+        let shows = log::shows();
         if shows == Shows::Nothing {
             return Progress { bar, waits: None };
         }
@@ -135,14 +135,14 @@ impl Progress {
 /// Says how far it is whenever nothing was said for a while, until it is over.
 fn lines(bar: &ProgressBar, depth: usize, over: impl Fn(Duration) -> bool) {
     let start = Instant::now();
-    while !over(SILENCE.saturating_sub(talk::silence()).max(TICK)) {
-        if talk::silence() >= SILENCE && DEPTH.load(Ordering::Relaxed) == depth {
+    while !over(SILENCE.saturating_sub(log::silence()).max(TICK)) {
+        if log::silence() >= SILENCE && DEPTH.load(Ordering::Relaxed) == depth {
             let steps = match (bar.position(), bar.length()) {
                 (0, _) => String::new(),
                 (at, Some(of)) => format!(" {at} of {of},"),
                 (at, None) => format!(" {at} runs,"),
             };
-            talk::say(&format!("{}:{steps} {} s", bar.message(), start.elapsed().as_secs()));
+            log::note(&format!("{}:{steps} {} s", bar.message(), start.elapsed().as_secs()));
         }
     }
 }

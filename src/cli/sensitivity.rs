@@ -1,7 +1,7 @@
 //! `secateur sensitivity`: which groups do the outputs depend on?
 
 use super::data::opened;
-use super::device::On;
+use super::device::DeviceArgs;
 use super::progress::{self, Progress};
 use super::running::Running;
 use super::{Exit, Failure, show, source};
@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
-    on: On,
+    device: DeviceArgs,
     #[command(flatten)]
     running: Running,
     /// Also groups that are not exact (units under a softmax, a norm or a mean)
@@ -77,7 +77,7 @@ struct Point {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    args.on.check()?;
+    let device = args.device.device()?;
     let setup = args.running.setup()?;
     let formula: Formula = args.criterion.parse().map_err(Failure::usage)?;
     check_criterion(&formula)?;
@@ -93,7 +93,7 @@ pub fn run(args: Args) -> super::Outcome {
         }
         false => None,
     };
-    let gradients = gradients(&formula, &analysis, Some(&samples), (args.seed, args.on.device), &progress::monitor())?;
+    let gradients = gradients(&formula, &analysis, Some(&samples), (args.seed, device), &progress::monitor())?;
     let (measured, gradients) = (measured.as_ref(), gradients.as_deref());
     let context = Context { analysis: &analysis, seed: args.seed, measured, gradients, setup: &setup };
     let ablation = Ablation::new(&analysis, &few, &setup)?;

@@ -1,6 +1,6 @@
 //! How results are shown: JSON for machines, tables and sentences for people.
 
-use super::{Failure, figures, machine, progress, talk, trials};
+use super::{Failure, figures, log, machine, progress, trials};
 use crate::compare::{Difference, OutputDifference};
 use crate::figures::{plural, share};
 use crate::job::files;
@@ -20,7 +20,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-pub use super::talk::say;
+pub use super::log::note;
 pub use crate::figures::{bytes, count, duration, list};
 
 /// How many lines a list in the summary has at most.
@@ -31,7 +31,7 @@ const WIDTH: usize = 100;
 
 /// Prints text to stdout. A reader that has gone away is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
-    talk::said();
+    log::written();
     match progress::without_bars(|| std::io::stdout().write_all(text.as_bytes())) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format!("stdout: {e}"))),
         _ => Ok(()),
@@ -83,7 +83,7 @@ pub fn summary(report: &Report) -> String {
         out += &pinned(&report.pinned);
     }
     out += &report.unproved.as_ref().map_or_else(String::new, |failed| unproved(failed, report));
-    out += &report.driven.as_ref().map_or_else(String::new, trials::told);
+    out += &report.searched.as_ref().map_or_else(String::new, trials::summary);
     out += &lossless(&report.lossless);
     out += &repaired(report);
     out += &report.sparsity.as_ref().map_or_else(String::new, sparsity);

@@ -1,11 +1,10 @@
 //! `secateur sweep`: a family of models of many sizes, from one calibration.
 
-use super::calibration::Calibration;
-use super::choice::How;
-use super::driving::Court;
+use super::keyed::{self, HeldOutSet, Keyed, SelectionSet};
 use super::running::{Running, Seconds};
-use super::{Exit, Failure, flags, paths, progress, show};
+use super::{Exit, Failure, paths, progress, show};
 use crate::draw::{Chart, Line};
+use crate::job::keys::Topic;
 use crate::job::search::POINTS;
 use crate::job::sweep::{Family, Options, Sibling, sweep};
 use crate::latency::LatencyMs;
@@ -15,7 +14,7 @@ use std::path::PathBuf;
 
 /// Make a family of models of many sizes from one calibration, with a table and a curve
 #[derive(clap::Args)]
-#[command(mut_arg("judge_labels", |a| a.alias("labels")))]
+#[command(mut_arg("judge-labels", |a| a.alias("labels")))]
 #[command(after_help = "\
 Writes into the folder: MODEL-50.onnx and MODEL-50.json (the plan) for 50 % of the multiply-accumulates, and so on; \
 sweep.json and sweep.svg.
@@ -35,9 +34,9 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "sizes")]
     points: Option<u32>,
     #[command(flatten)]
-    how: How,
+    selection: Keyed<SelectionSet>,
     #[command(flatten)]
-    court: Court,
+    held_out: Keyed<HeldOutSet>,
     /// Timed runs of each model; 0 to skip timing
     #[arg(long, default_value_t = 10, value_name = "N")]
     repeats: usize,
@@ -67,12 +66,12 @@ impl Args {
                 None if self.sizes.is_empty() => POINTS.to_vec(),
                 None => self.sizes.iter().map(|s| s.0).collect(),
             },
-            selection: self.how.options()?,
-            held_out: (&self.court).into(),
+            selection: self.selection.options()?.choice.selection,
+            held_out: self.held_out.options()?.choice.search.held_out,
             repeats: self.repeats,
             time_budget: self.time_budget.0,
             setup: self.running.unchecked()?,
-            record: flags::given(&flags::among::<Calibration>(&flags::of::<Args>()), given),
+            record: keyed::recorded(|key| key.topic == Topic::Calibration, given),
             monitor: progress::monitor(),
             ..Options::new(&self.output)
         })
@@ -84,20 +83,20 @@ impl Args {
         show::write_text(&self.output.join("sweep.svg"), &chart(family).svg())?;
         match self.json {
             true => show::print_json(family)?,
-            false => show::print(&told(family))?,
+            false => show::print(&summary(family))?,
         }
         for group in &family.left {
             let (label, places, why) = (&group.label, show::list(&group.places), group.reason.text());
-            show::say(&format!("warning: a proof failed: group {label} ({places}) stays whole: {why}"));
+            show::note(&format!("warning: a proof failed: group {label} ({places}) stays whole: {why}"));
         }
         for budget in &family.beyond {
-            show::say(&format!("a budget of {budget} can't be met; this size is left out"));
+            show::note(&format!("a budget of {budget} can't be met; this size is left out"));
         }
         Ok(if family.models.is_empty() { Exit::Nothing } else { Exit::Done })
     }
 }
 
-fn told(family: &Family) -> String {
+fn summary(family: &Family) -> String {
     let metric = family.models.first().and_then(|m| m.trial.score.metric.as_ref()).map(|m| m.name);
     let timed = family.models.iter().any(|m| m.latency.is_some());
     let mut header = vec!["model", "MACs", "left", "parameters", "weights", "drift"];

@@ -1,18 +1,15 @@
 //! Arguments about training.
 
 use super::Failure;
-use super::device::On;
+use super::device::DeviceArgs;
 use crate::job::keys::{number, positive};
-use crate::job::selection::check_gradients;
-use crate::job::training::hinted;
-use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, Trained, TuneError};
+use crate::tune::{Loss, Optimizer, Options, Penalty, Running, Schedule, Trained};
 use clap::{Args, ValueEnum};
 use globset::Glob;
-use std::path::Path;
 
 /// How to train.
 #[derive(Args)]
-pub struct Training {
+pub struct TrainingArgs {
     /// Passes over all samples
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
@@ -50,7 +47,8 @@ pub struct Training {
     /// bias
     #[arg(long, value_enum, default_value = "keep", value_name = "HOW")]
     statistics: StatisticsName,
-    /// The loss against the teacher: divergence of class distributions (kl), squared error (mse), or what suits its outputs
+    /// The loss against the teacher: divergence of class distributions (kl), squared error (mse), or what suits its
+    /// outputs
     #[arg(long, value_enum, default_value = "auto", value_name = "NAME")]
     loss: LossName,
     /// Temperature that softens the distributions that are compared
@@ -79,7 +77,7 @@ pub struct Training {
     #[arg(long)]
     recompute: bool,
     #[command(flatten)]
-    on: On,
+    device: DeviceArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -111,22 +109,16 @@ enum LossName {
     Mse,
 }
 
-impl Training {
-    /// Fails where the build can't train, or not on this device.
-    pub fn check(&self) -> Result<(), Failure> {
-        check_gradients("tune")?;
-        self.on.check()
-    }
-
+impl TrainingArgs {
     /// The options that the arguments say.
-    pub fn options(&self, seed: u64) -> Options {
+    pub fn options(&self, seed: u64) -> Result<Options, Failure> {
         let optimizer = match self.optimizer {
             OptimizerName::Adamw => Optimizer::ADAMW,
             OptimizerName::Sgd => Optimizer::SGD,
         };
         let only = self.train.iter().map(|g| Trained::Only(g.compile_matcher()));
         let not = self.freeze.iter().map(|g| Trained::Not(g.compile_matcher()));
-        Options {
+        Ok(Options {
             epochs: self.epochs as usize,
             steps: None,
             batch: self.batch as usize,
@@ -163,15 +155,10 @@ impl Training {
             penalties: self.regularize.clone(),
             keep_sparsity: self.keep_sparsity,
             recompute: self.recompute,
-            device: self.on.device,
+            device: self.device.unchecked()?,
             seed,
-        }
+        })
     }
-}
-
-/// Why a model could not be trained, with what can be done about it.
-pub fn failure(model: &Path, error: TuneError) -> Failure {
-    hinted(&error, format!("{}: {error}", model.display())).into()
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

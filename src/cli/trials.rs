@@ -1,22 +1,22 @@
 //! How trials are shown.
 
 use super::{figures, show};
-use crate::job::search::{Driven, Folds, Kept, Searched, Spread, Trial, Tuned};
+use crate::job::search::{AllocationSearch, ConstrainedSearch, Folds, RoundTraining, SearchReport, Spread, Trial};
 
 /// All that was tried.
-pub fn told(driven: &Driven) -> String {
-    let mut out = driven.promise.as_ref().map_or_else(String::new, |kept| promise(kept, driven.held_out));
-    out += &driven.search.as_ref().map_or_else(String::new, |searched| search(searched, driven.held_out));
-    out += &driven.folds.as_ref().map_or_else(String::new, folds);
-    out + &tuned(&driven.tuned)
+pub fn summary(report: &SearchReport) -> String {
+    let mut out = report.constraint.as_ref().map_or_else(String::new, |found| constraint(found, report.held_out));
+    out += &report.allocation.as_ref().map_or_else(String::new, |found| allocation(found, report.held_out));
+    out += &report.folds.as_ref().map_or_else(String::new, folds);
+    out + &training(&report.rounds)
 }
 
 /// The training of each round, a line each.
-fn tuned(rounds: &[Tuned]) -> String {
+fn training(rounds: &[RoundTraining]) -> String {
     if rounds.is_empty() {
         return String::new();
     }
-    let line = |(at, t): (usize, &Tuned)| {
+    let line = |(at, t): (usize, &RoundTraining)| {
         let losses = [t.before, t.after].map(|loss| format!("{loss:.4}"));
         [(at + 1).to_string(), t.steps.to_string()].into_iter().chain(losses).collect()
     };
@@ -24,20 +24,20 @@ fn tuned(rounds: &[Tuned]) -> String {
     format!("\ntraining\n{}", show::table(&header, 0, rounds.iter().enumerate().map(line)))
 }
 
-fn promise(kept: &Kept, held_out: usize) -> String {
-    format!("\n{} ({held_out} held-out samples)\n{}", kept.promised, table(&kept.trials, kept.chosen))
+fn constraint(found: &ConstrainedSearch, held_out: usize) -> String {
+    format!("\n{} ({held_out} held-out samples)\n{}", found.constraint, table(&found.trials, found.chosen))
 }
 
-fn search(searched: &Searched, held_out: usize) -> String {
-    let (first, best) = (&searched.trials[0], &searched.trials[searched.best]);
-    let gain = match searched.best {
+fn allocation(found: &AllocationSearch, held_out: usize) -> String {
+    let (first, best) = (&found.trials[0], &found.trials[found.best]);
+    let gain = match found.best {
         0 => "nothing better was found".to_owned(),
         at => format!("the best is number {at}"),
     };
     let figures = format!("drift {:.4} → {:.4}", first.score.drift, best.score.drift);
     let metric = first.score.metric.as_ref().zip(best.score.metric.as_ref());
     let metric = metric.map_or_else(String::new, |(a, b)| format!(", {} {:.4} → {:.4}", a.name, a.after, b.after));
-    let trials = searched.trials.len() - 1;
+    let trials = found.trials.len() - 1;
     format!("\nsearch ({trials} trials, {held_out} held-out samples)\n  {gain}: {figures}{metric}\n")
 }
 

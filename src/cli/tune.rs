@@ -1,21 +1,15 @@
 //! `secateur tune`: train a model on the file.
 
-use super::apply;
-use super::data::{self, TaskName};
-use super::progress::{self, Progress};
+use super::data::TaskName;
 use super::running::Running;
-use super::source::{self, Dims, Output};
-use super::training::{self, Training};
-use super::{Exit, Failure, figures, show};
-use crate::feed::{self, Samples};
-use crate::ir::Model;
-use crate::job::samples::labels;
-use crate::job::training::tell_untrained;
+use super::source::{DimArgs, OutputArgs};
+use super::training::TrainingArgs;
+use super::{Exit, Failure, figures, progress, show};
+use crate::job::training::{Options, Report, train};
 use crate::judge::Task;
-use crate::tune::{self, Curve, Keeping, Loss, Options, Teacher, TuneError, Tuned, Wanted};
-use crate::{files, page, prune};
-use serde::Serialize;
-use std::path::{Path, PathBuf};
+use crate::page;
+use crate::tune::{Keeping, Wanted};
+use std::path::PathBuf;
 
 /// Train a model for a few epochs, on the original model's outputs (distillation), on labels, or on both
 #[derive(clap::Args)]
@@ -31,8 +25,8 @@ pub struct Args {
     /// The model to distill: the one that this one was pruned from, or any other of the same inputs and outputs
     #[arg(long, value_name = "MODEL")]
     teacher: Option<PathBuf>,
-    /// Also match intermediate values of the teacher: auto (what residual branches add, or else results of some layers),
-    /// or names of values
+    /// Also match intermediate values of the teacher: auto (what residual branches add, or else results of some
+    /// layers), or names of values
     #[arg(long, value_name = "auto|NAME,…", requires = "teacher")]
     features: Option<Wanted>,
     /// The plan by which this model was pruned from the teacher: it says which of the teacher's channels are left
@@ -55,9 +49,9 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
     #[command(flatten)]
-    training: Training,
+    training: TrainingArgs,
     #[command(flatten)]
-    output: Output,
+    output: OutputArgs,
     /// Write checkpoints of the training to this file, for --resume
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -79,131 +73,69 @@ pub struct Args {
     #[command(flatten)]
     running: Running,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// How a training went.
-#[derive(Serialize)]
-struct Report {
-    model: String,
-    teacher: Option<String>,
-    samples: usize,
-    weights: usize,
-    tensors: usize,
-    steps: usize,
-    of: usize,
-    seconds_per_epoch: f64,
-    #[serde(flatten)]
-    curve: Curve,
-}
-
 pub fn run(args: Args) -> super::Outcome {
-    args.training.check()?;
-    let model = source::load(&args.model)?;
-    args.dims.check(&model)?;
-    let task = args.task.map_or(Task::default(), TaskName::task);
-    if args.teacher.is_none() && args.labels.is_none() && task != Task::Perplexity {
-        let failure = Failure::usage("there is nothing to learn from");
-        return Err(failure.hint("give the original model with --teacher, or labels with --labels, or both"));
-    }
-    let teacher = args.teacher.as_deref().map(|path| args.teacher(path, &model)).transpose()?;
-    let samples = args.samples(&model, task)?;
-    let options = for_task(args.training.options(args.seed), task);
-    let keeping = Keeping {
-        state: args.checkpoint.clone(),
-        every: args.checkpoint_every.map_or(0, |n| n as usize),
-        resume: args.resume,
-    };
-    tell_untrained(&model, &progress::monitor());
-    let progress = Progress::training();
-    let tuned = tune::tune(&model, teacher.as_ref(), &samples, &options, &keeping, &|tick| progress.tick(tick))
-        .map_err(|e| training::failure(&args.model, e))?;
-    drop(progress);
-    let mut result = tuned.model.clone();
-    prune::sign(&mut result, &[("tuned", format!("{} steps of {} samples", tuned.steps, samples.len()))]);
-    args.output.save(&result, &args.model)?;
-    args.tell(&tuned, &samples, task)?;
+    let options = args.options()?;
+    let report = train(&args.model, &options)?;
+    args.finish(&report, options.is_labelled())?;
     Ok(Exit::Done)
 }
 
-/// The options for labels of this kind.
-fn for_task(options: Options, task: Task) -> Options {
-    let loss = if task == Task::Regression && options.loss == Loss::Auto { Loss::Mse } else { options.loss };
-    Options { loss, next_tokens: task == Task::Perplexity, ..options }
-}
-
 impl Args {
-    /// The model that is learned from.
-    fn teacher(&self, path: &Path, student: &Model) -> Result<Teacher, Failure> {
-        let model = source::load(path)?;
-        let dir = files::folder(path).to_owned();
-        let plan = self.plan.as_deref().map(apply::plan).transpose()?;
-        let features = |wanted| tune::features(student, &model, plan.as_ref(), wanted).map_err(hinted);
-        let inner = self.features.as_ref().map(features).transpose()?.unwrap_or_default();
-        Teacher::new(&model, Some(dir), inner, self.running.setup()?).map_err(Failure::new)
-    }
-
-    fn samples(&self, model: &Model, task: Task) -> Result<Samples, Failure> {
-        let options = feed::Options {
+    fn options(&self) -> Result<Options, Failure> {
+        Ok(Options {
+            teacher: self.teacher.clone(),
+            features: self.features.clone(),
+            plan: self.plan.clone(),
+            data: self.data.clone(),
+            labels: self.labels.clone(),
+            task: self.task.map_or(Task::default(), TaskName::task),
             preprocess: self.preprocess.clone(),
-            labels: self.labels.clone().map(|path| labels(path, task)),
-            limit: self.samples.map(|n| n as usize),
-            seed: self.seed,
-        };
-        data::opened(&self.data, model, &self.dims.given(), &options)
+            samples: self.samples.map(|n| n as usize),
+            training: self.training.options(self.seed)?,
+            keeping: Keeping {
+                state: self.checkpoint.clone(),
+                every: self.checkpoint_every.map_or(0, |n| n as usize),
+                resume: self.resume,
+            },
+            sizes: self.dims.given()?,
+            setup: self.running.unchecked()?,
+            output: self.output.options()?,
+            monitor: progress::monitor(),
+        })
     }
 
-    fn page(&self, report: &Report, labelled: bool) -> String {
-        let teacher = report.teacher.as_ref().map_or(String::new(), |t| format!(", distilled from {t}"));
-        let about = format!(
-            "{} weights in {} tensors, {} steps of {} on {} samples{teacher}.",
-            report.weights, report.tensors, report.steps, report.of, report.samples
-        );
-        let (metric, curve) = (metric(labelled), &report.curve);
-        page::Training { model: &report.model, about: &about, metric, curve }.html()
-    }
-
-    fn tell(&self, tuned: &Tuned, samples: &Samples, task: Task) -> Result<(), Failure> {
-        let report = Report {
-            model: self.model.display().to_string(),
-            teacher: self.teacher.as_ref().map(|t| t.display().to_string()),
-            samples: samples.len(),
-            weights: tuned.weights,
-            tensors: tuned.tensors,
-            steps: tuned.steps,
-            of: tuned.of,
-            seconds_per_epoch: tuned.epoch.as_secs_f64(),
-            curve: tuned.curve.clone(),
-        };
+    /// Writes and prints how the training went.
+    fn finish(&self, report: &Report, labelled: bool) -> Result<(), Failure> {
         if let Some(path) = &self.report {
-            let text = serde_json::to_string_pretty(&report)?;
+            let text = serde_json::to_string_pretty(report)?;
             show::write_text(path, &text)?;
         }
-        let labelled = self.labels.is_some() || task == Task::Perplexity;
         if let Some(path) = &self.html {
-            show::write_text(path, &self.page(&report, labelled))?;
+            show::write_text(path, &html(report, labelled))?;
         }
-        if self.json { show::print_json(&report) } else { show::print(&summary(&report, labelled)) }
+        if self.json { show::print_json(report) } else { show::print(&summary(report, labelled)) }
     }
+}
+
+fn html(report: &Report, labelled: bool) -> String {
+    let teacher = report.teacher.as_ref().map_or(String::new(), |t| format!(", distilled from {t}"));
+    let about = format!(
+        "{} weights in {} tensors, {} steps of {} on {} samples{teacher}.",
+        report.weights, report.tensors, report.steps, report.of, report.samples
+    );
+    let (metric, curve) = (metric(labelled), &report.curve);
+    page::TrainingPage { model: &report.model, about: &about, metric, curve }.html()
 }
 
 /// What the figure beside the loss is.
 fn metric(labelled: bool) -> &'static str {
     if labelled { "held-out accuracy" } else { "agreement" }
-}
-
-/// Why inner values can't be compared, with what helps.
-fn hinted(error: TuneError) -> Failure {
-    let hint = match error {
-        TuneError::Feature(..) | TuneError::NoFeatures => {
-            "a value needs the same name in both models; where the teacher's channels were cut, --plan says which are left"
-        }
-        _ => return Failure::new(error),
-    };
-    Failure::new(error).hint(hint)
 }
 
 /// The training in lines: one an epoch.

@@ -1,8 +1,8 @@
 //! `secateur verify`: do two models compute the same?
 
-use super::gating::Gating;
+use super::gates::GateArgs;
 use super::progress::{self, Progress};
-use super::source::{self, Dims, Verification};
+use super::source::{self, DimArgs, VerificationArgs};
 use super::{Exit, Failure, figures, show};
 use crate::ir::Model;
 use crate::job::files::file_size;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Run two models on the same inputs and compare what they compute; exit code 4 if they differ, or miss a gate where
 /// gates are given. With --runtime both, each is also run in ONNX Runtime and in tract, and what these make of it compared
 #[derive(clap::Args)]
-#[command(mut_arg("verify_samples", |a| a.alias("samples")))]
+#[command(mut_arg("verify-samples", |a| a.alias("samples")))]
 #[command(after_help = "\
 Examples:
   secateur verify model.onnx rewritten.onnx --inputs samples.npz --tolerance 1e-4
@@ -26,14 +26,14 @@ pub struct Args {
     /// The model to compare with it
     b: PathBuf,
     #[command(flatten)]
-    verification: Verification,
+    verification: VerificationArgs,
     /// Seed of the random inputs
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
-    dims: Dims,
+    dims: DimArgs,
     #[command(flatten)]
-    gating: Gating,
+    gating: GateArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -81,10 +81,11 @@ fn between(path: &Path, model: &Model, options: &verify::Options) -> Result<Betw
 pub fn run(mut args: Args) -> super::Outcome {
     let both = args.verification.take_both();
     let how = args.verification.options()?;
+    let sizes = args.dims.given()?;
     how.check()?;
     let (a, b) = (source::load(&args.a)?, source::load(&args.b)?);
     let timed = args.gating.gates().iter().any(|g| g.kind.is_about_time());
-    let given = how.options(args.seed, &args.dims.given())?;
+    let given = how.options(args.seed, &sizes)?;
     let options = verify::Options { repeats: if timed { given.repeats } else { 0 }, ..given };
     args.dims.check(&a)?;
     let blame = |e: verify::VerifyError| {
@@ -99,7 +100,7 @@ pub fn run(mut args: Args) -> super::Outcome {
         true => [(&args.a, &a), (&args.b, &b)].map(|(path, m)| between(path, m, &options)).into_iter().collect(),
         false => Ok(vec![]),
     }?;
-    let metrics = how.metrics((args.seed, &args.dims.given()), (&a, &b), &progress::monitor())?;
+    let metrics = how.metrics((args.seed, &sizes), (&a, &b), &progress::monitor())?;
     let size = (file_size(&args.a, &a), file_size(&args.b, &b));
     let nodes = (a.graph.calls().len() as u64, b.graph.calls().len() as u64);
     let verdicts = args.gating.judge(&Figures::compared(&found, metrics.as_ref(), size, nodes));
@@ -113,7 +114,7 @@ pub fn run(mut args: Args) -> super::Outcome {
         show::print(&format!("{verdict} within {:.0e}, on {} inputs\n", found.tolerance, found.samples))?;
         if !found.meaningful {
             let s = found.sensitivity;
-            show::say(&format!("warning: another input changes the outputs by only {s:.1e}, so this says little"));
+            show::note(&format!("warning: another input changes the outputs by only {s:.1e}, so this says little"));
         }
         runtimes.iter().try_for_each(|r| show::print(&r.told()))?;
         show::print(&metrics.as_ref().map_or_else(String::new, figures::metrics))?;
@@ -123,6 +124,6 @@ pub fn run(mut args: Args) -> super::Outcome {
     let unequal = verdicts.is_empty() && !found.equal;
     let error = unequal.then(|| "the models do not compute the same".to_owned());
     let file = args.b.display().to_string();
-    let missed = args.gating.tell(&[Suite { name: file.clone(), file, verdicts, error }])?;
+    let missed = args.gating.report(&[Suite { name: file.clone(), file, verdicts, error }])?;
     Ok(if missed { Exit::CheckFailed } else { Exit::Done })
 }

@@ -44,7 +44,7 @@ fn law(analysis: &Analysis, node: NodeId) -> Option<Bias> {
     let unknowns = crate::facts::Unknowns::of_questions();
     let call = analysis.model.graph.call(node)?;
     let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
-    (ops::rule_of(&analysis.model, call).bias)(&site)
+    (ops::rule_of(&analysis.model, call).operands.bias)(&site)
 }
 
 /// Constants of the input file that several calls share. They stay shared.

@@ -13,7 +13,7 @@ use crate::feed::{Feed, normal};
 use crate::ir::{Model, Tensor};
 use crate::judge::IGNORED;
 use crate::lowering::lower;
-use crate::program::{Builder, Kind, Program, Statistics, Term};
+use crate::program::{Builder, NumberKind, Program, Statistics, Term};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -51,7 +51,7 @@ pub fn outputs<'b>(
     outputs: &[(String, Term<'b>)],
     labels: Option<&Tensor>,
 ) -> Result<(Reads, Vec<Term<'b>>), GradientError> {
-    let floats = || outputs.iter().map(|o| o.1).filter(|t| t.kind() == Kind::Float);
+    let floats = || outputs.iter().map(|o| o.1).filter(|t| t.kind() == NumberKind::Float);
     let first = floats().next().ok_or(GradientError::NoOutput)?;
     let classes = classes(&first.shape());
     Ok(match (labels.map(|l| l.dtype.is_float()), classes) {
@@ -88,7 +88,7 @@ impl Loss {
         let (reads, terms) = outputs(&lowered.outputs, labels)?;
         let forward = builder.finish(&terms).map_err(GradientError::Program)?;
         let parts = terms.iter().enumerate().map(|(at, term)| {
-            let target = builder.input(&name(at), Kind::Float, &term.shape());
+            let target = builder.input(&name(at), NumberKind::Float, &term.shape());
             match reads {
                 Reads::Scores(_) => {
                     let axis = classes(&term.shape()).map_or(1, |c| c.0);

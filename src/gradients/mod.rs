@@ -58,12 +58,12 @@ pub enum Want {
     /// `Σ |w| dR/d|w|`, where `R` is what comes out of ones.
     Synflow,
     /// The relevance that reaches the unit.
-    Relevance(Rule),
+    Relevance(RelevanceRule),
 }
 
 /// How relevance is shared out among what a sum of products is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
+pub enum RelevanceRule {
     /// By all products, as shares of their sum.
     Epsilon,
     /// By products above zero alone.

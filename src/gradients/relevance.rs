@@ -7,7 +7,7 @@
 use super::loss::{Reads, numbers, outputs};
 use super::rules::{Given, shared};
 use super::slopes::Study;
-use super::{GradientError, Numbers, Rule, add};
+use super::{GradientError, Numbers, RelevanceRule, add};
 use crate::analysis::Analysis;
 use crate::autograd::{Bindings, Engine};
 use crate::axes::GroupId;
@@ -16,12 +16,12 @@ use crate::feed::Feed;
 use crate::ir::Signature;
 use crate::ir::{Model, Tensor};
 use crate::lowering::lower;
-use crate::program::{Builder, Id, Kind, Op, Program, Statistics};
+use crate::program::{Builder, Id, NumberKind, Op, Program, Statistics};
 use std::collections::BTreeSet;
 
 /// `Σ over samples |Σ R|`, the inner sum over all positions of a unit. The score is that of the label's class or, without
 /// labels, of the model's own; numbers that are no scores count whole.
-pub fn reaching(study: &Study, rule: Rule) -> Result<Numbers, GradientError> {
+pub fn reaching(study: &Study, rule: RelevanceRule) -> Result<Numbers, GradientError> {
     let mut total = Numbers::new();
     let mut prepared: Option<(Vec<Signature>, Trace)> = None;
     for feed in study.feeds(1) {
@@ -97,7 +97,7 @@ impl Trace {
         model: &Model,
         feed: &Feed,
         labels: Option<&Tensor>,
-        rule: Rule,
+        rule: RelevanceRule,
     ) -> Result<Relevance, GradientError> {
         let constant = |node| model.graph.constant(node).map(|c| &c.tensor);
         let bindings = Bindings { input: &|name| feed.get(name), constant: &constant };
@@ -167,7 +167,7 @@ fn made(program: &Program) -> Vec<bool> {
     for id in program.ids() {
         let step = program.step(id);
         let from = matches!(step.op, Op::Input(_)) || step.operands.iter().any(|o| made[o.0 as usize]);
-        made[id.0 as usize] = from && step.kind == Kind::Float && step.op != Op::Detach;
+        made[id.0 as usize] = from && step.kind == NumberKind::Float && step.op != Op::Detach;
     }
     made
 }

@@ -5,10 +5,10 @@
 //! products or by those above zero alone; both factors of a product of computed tensors get half.
 
 use super::loss::numbers;
-use super::{GradientError, Rule};
+use super::{GradientError, RelevanceRule};
 use crate::autograd::{Bindings, Engine};
 use crate::ir::{DType, Tensor};
-use crate::program::{Binary, Id, Kind, Literal, Op, Program, Step};
+use crate::program::{Binary, Id, Literal, NumberKind, Op, Program, Step};
 
 /// What a sum is kept away from zero by, as a share of the root mean square of all sums.
 const EPSILON: f64 = 1e-6;
@@ -25,7 +25,7 @@ pub struct Given<'a> {
 }
 
 /// The relevance of each operand that is made of the samples, by its slot.
-pub fn shared(given: &Given, relevance: &[f64], rule: Rule) -> Result<Vec<(usize, Vec<f64>)>, GradientError> {
+pub fn shared(given: &Given, relevance: &[f64], rule: RelevanceRule) -> Result<Vec<(usize, Vec<f64>)>, GradientError> {
     let slots: Vec<usize> = (0..given.made.len()).filter(|&slot| given.made[slot]).collect();
     let only = if let [one] = slots[..] { Some(one) } else { None };
     match (&given.step.op, only) {
@@ -34,7 +34,7 @@ pub fn shared(given: &Given, relevance: &[f64], rule: Rule) -> Result<Vec<(usize
         }
         (Op::Binary(_), Some(slot)) => given.repeated(slot, relevance),
         (Op::Binary(Binary::Div | Binary::Pow | Binary::Remainder), None) => given.repeated(0, relevance),
-        (Op::MatMul | Op::Conv(_) | Op::ConvTranspose(..), Some(slot)) if rule == Rule::Positive => {
+        (Op::MatMul | Op::Conv(_) | Op::ConvTranspose(..), Some(slot)) if rule == RelevanceRule::Positive => {
             Ok(vec![(slot, given.positive(slot, relevance)?)])
         }
         (Op::Binary(Binary::Mul) | Op::MatMul | Op::Conv(_) | Op::ConvTranspose(..), None) => {
@@ -142,7 +142,7 @@ impl Given<'_> {
     ) -> Result<Vec<Vec<f64>>, GradientError> {
         let mut program = Program { steps: self.operand_steps(), results: vec![] };
         let result = append(&mut program, step);
-        let (kind, shape) = (Kind::Float, step.shape.clone());
+        let (kind, shape) = (NumberKind::Float, step.shape.clone());
         let name = "weights".to_owned();
         program.steps.push(Step { op: Op::Input(name), operands: vec![], kind, shape: shape.clone(), origin: None });
         let operands = vec![result, Id(result.0 + 1)];

@@ -9,7 +9,7 @@ use crate::feed::Feed;
 use crate::ir::Signature;
 use crate::ir::{DType, Model, NodeId, Tensor};
 use crate::parallel::{cores, side_by_side};
-use crate::program::{Id, Kind, Program};
+use crate::program::{Id, NumberKind, Program};
 use crate::stats::Samples;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -108,7 +108,7 @@ impl<'a> Weights<'a> {
     /// The constants of floats that a program reads.
     pub fn of(analysis: &'a Analysis, program: &Program) -> Result<Weights<'a>, GradientError> {
         let model = &analysis.model;
-        let floats = program.constants().filter(|&(_, id)| program.step(id).kind == Kind::Float);
+        let floats = program.constants().filter(|&(_, id)| program.step(id).kind == NumberKind::Float);
         let (nodes, leaves): (Vec<NodeId>, Vec<Id>) = floats.unzip();
         let elements = nodes.iter().filter_map(|&n| model.graph.constant(n));
         let elements = elements.map(|c| numbers(&c.name, &c.tensor)).collect::<Result<_, _>>()?;

@@ -146,9 +146,13 @@ fn the_flow_of_gradients_in_a_linear_net() {
 #[test]
 fn units_that_do_nothing_rank_lowest() {
     let samples = spread(64);
-    for want in
-        [Want::Taylor, Want::Fisher, Want::Snip, Want::Relevance(Rule::Epsilon), Want::Relevance(Rule::Positive)]
-    {
+    for want in [
+        Want::Taylor,
+        Want::Fisher,
+        Want::Snip,
+        Want::Relevance(RelevanceRule::Epsilon),
+        Want::Relevance(RelevanceRule::Positive),
+    ] {
         let found = measured(DEAD, want, Some(&samples));
         assert!(found[1] == 0.0 && found[2] == 0.0 && found[0] > 0.0 && found[3] > 0.0, "{want:?} {found:?}");
     }
@@ -203,7 +207,7 @@ proptest! {
 }
 
 /// The score of the largest class, and the sum of the relevance of each group's units.
-fn traced(text: &str, feed: &Feed, rule: Rule) -> (f64, Vec<f64>) {
+fn traced(text: &str, feed: &Feed, rule: RelevanceRule) -> (f64, Vec<f64>) {
     let analysis = analysis(text);
     let trace = Trace::new(&analysis, feed, None).unwrap();
     let relevance = trace.relevance(Engine::default(), &analysis.model, feed, None, rule).unwrap();
@@ -238,7 +242,7 @@ fn relevance_is_conserved_without_biases() {
     let image: Vec<f32> = (0..18).map(|i| (i as f32 * 0.9).sin() + 0.5).collect();
     let image = Feed::new(vec![("x".into(), Tensor::from_f32(vec![1, 2, 3, 3], &image))]);
     for (text, feed) in [(mlp, feed(&[1.0, -0.5, 2.0])), (conv, image)] {
-        for rule in [Rule::Epsilon, Rule::Positive] {
+        for rule in [RelevanceRule::Epsilon, RelevanceRule::Positive] {
             let (score, groups) = traced(text, &feed, rule);
             assert!(score.abs() > 0.1);
             close(&groups, &vec![score; groups.len()], 1e-4);

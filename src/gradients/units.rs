@@ -88,7 +88,7 @@ pub fn is_statistic(analysis: &Analysis, constant: NodeId) -> bool {
         let Some(call) = graph.call(at.node) else { return false };
         let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(model, graph, at.node, call, &analysis.facts, &unknowns);
-        let statistics = (ops::rule_of(model, call).statistics)(&site);
+        let statistics = (ops::rule_of(model, call).operands.statistics)(&site);
         statistics.is_some_and(|(mean, variance)| at.slot == mean || at.slot == variance)
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`Model`] is what an ONNX file says, minus its encoding. Its [`Graph`] is a petgraph of nodes (inputs,
 //! constants, calls, outputs) and wires; wires are the only record of who uses what. Inside there are ids;
-//! ONNX's names live at the rim: they are kept so that the file can be written again, and looked up only there.
+//! ONNX's names live at the boundary: they are kept so that the file can be written again, and looked up only there.
 //!
 //! What a pass never has to understand (doc strings, device configurations, training info) is carried as
 //! [`Extra`]: the encoded remainder of the message that it came from, opaque to everything but load and save.
@@ -24,9 +24,9 @@ pub use attribute::Attribute;
 pub use dim::{Atom, Dim};
 pub use function::Function;
 pub use graph::{Graph, NodeId, Use, ValueId, Wire};
-pub use node::{Call, Constant, Form, Input, Node, Origin, Output, Place, Trace};
-pub use parse::{ParseError, Weights, parse};
-pub use print::{Chart, Language, Printer, print, print_attribute, print_line};
+pub use node::{AxisTrace, Call, Constant, Form, Input, Node, Origin, Output, Place};
+pub use parse::{ParseError, WeightSource, parse};
+pub use print::{Diagram, Language, Printer, print, print_attribute, print_line};
 pub use tensor::{Payload, Store, Tensor, TensorError};
 pub use types::{DType, TensorType, Type, ValueInfo};
 pub use verify::{Violation, verify};

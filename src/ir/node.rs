@@ -54,13 +54,13 @@ pub enum Origin {
     /// slot. What those nodes hold inside (a function's body) may use it in several places.
     Passed { source: String, uses: Vec<(u32, u16)> },
     /// Computed from constants of the input file. The traces tell which of its axes are axes of theirs.
-    Computed(Vec<Trace>),
+    Computed(Vec<AxisTrace>),
 }
 
 /// An axis of a computed constant that is an axis of a constant of the input file: where slices of that one are zero,
 /// so are the same slices of the computed one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
+pub struct AxisTrace {
     pub axis: usize,
     /// The constant's name in the input file, and its axis.
     pub source: String,

@@ -35,7 +35,7 @@ use super::{Model, Tensor};
 use cursor::Cursor;
 
 /// Where the text's hashes find their tensors.
-pub type Weights<'a> = &'a dyn Fn(u64) -> Option<Tensor>;
+pub type WeightSource<'a> = &'a dyn Fn(u64) -> Option<Tensor>;
 
 /// What is wrong with a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,12 +55,12 @@ const DEPTH: usize = 48;
 /// What the parser knows while it reads.
 struct Parser<'a> {
     cursor: Cursor<'a>,
-    weights: Weights<'a>,
+    weights: WeightSource<'a>,
     depth: usize,
 }
 
 /// Reads a model from its text form. A tensor whose hash `weights` does not know is known by its hash alone.
-pub fn parse(text: &str, weights: Weights) -> Result<Model, ParseError> {
+pub fn parse(text: &str, weights: WeightSource) -> Result<Model, ParseError> {
     Parser { cursor: Cursor::new(text), weights, depth: 0 }.model()
 }
 

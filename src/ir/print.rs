@@ -23,7 +23,7 @@ mod chart;
 mod literal;
 mod page;
 
-pub use chart::{Chart, Language};
+pub use chart::{Diagram, Language};
 pub(super) use literal::{is_name_char, is_name_start, is_reserved};
 pub(super) use page::Page;
 

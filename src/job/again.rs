@@ -1,7 +1,8 @@
 //! A result that was written, compared with what its plan makes once more.
 
+use super::check::Checked;
 use super::done::{Done, Refusal};
-use super::proof::{Checked, Proved};
+use super::proof::Proved;
 use super::report::Report;
 use super::run::Run;
 use super::{Error, Options, choose, files, shortened};
@@ -16,11 +17,11 @@ pub fn check(model: &Model, plan: Plan, options: &Options) -> Result<Done, Error
     let Some(output) = &options.output else { return Err(Error::options("there is no output to check")) };
     let selection = &options.choice.selection;
     // Zeros are not set once more.
-    let thin = options.zeros.options(&selection.calibration)?.map(|options| (options, None));
-    let refitted = thin.is_some() || selection.calibration.is_given() && selection.calibration.repair;
+    let sparsify = options.zeros.options(&selection.calibration)?.map(|options| (options, None));
+    let refitted = sparsify.is_some() || selection.calibration.is_given() && selection.calibration.repair;
     let refitted = refitted || options.choice.search.training.is_given();
     let shortened = shortened(model, &plan, options, &mut Stages::default())?;
-    let run = Run { thin, ..Run::given(options, model, (shortened, plan))? };
+    let run = Run { sparsify, ..Run::given(options, model, (shortened, plan))? };
     run.again(&files::load(&output.path)?, refitted)
 }
 

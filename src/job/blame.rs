@@ -1,10 +1,10 @@
 //! Which of many things are to blame that all of them together fail a test.
 //!
 //! The things are halved, and each half is tried together with all that is known to be good by then (as in A. Zeller,
-//! R. Hildebrandt, "Simplifying and Isolating Failure-Inducing Input"). So what is left in the end was tried as a whole,
-//! and faults that need two things to show cost one of them. Things of a class are alike: once two of a class are to
-//! blame and none is known to be good, the others of that class are left out without a try, and once one is, its like
-//! wait until all others are settled. What the runs do not suffice for is left out too.
+//! R. Hildebrandt, "Simplifying and Isolating Failure-Inducing Input"). So what is left in the end was tried as a
+//! whole, and faults that need two things to show cost one of them. Things of a class are alike: once two of a class
+//! are to blame and none is known to be good, the others of that class are left out without a try, and once one is, its
+//! like wait until all others are settled. What the runs do not suffice for is left out too.
 
 use std::collections::HashMap;
 
@@ -75,7 +75,8 @@ struct Search<'a, T> {
 }
 
 impl<E, T: FnMut(&[usize]) -> Result<bool, E>> Search<'_, T> {
-    /// Settles some things; `fails` says that they are known to fail beside the good ones. Returns whether all are good.
+    /// Settles some things; `fails` says that they are known to fail beside the good ones. Returns whether all are
+    /// good.
     fn examine(&mut self, some: &[usize], fails: bool) -> Result<bool, E> {
         let ripe: Vec<usize> = some.iter().copied().filter(|&i| self.is_ripe(i)).collect();
         let all = ripe.len() == some.len();

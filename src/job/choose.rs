@@ -6,8 +6,8 @@ use super::monitor::{Monitor, Steps};
 use super::options::Choice;
 use super::report::MachineReport;
 use super::samples::{Calibrated, batches};
-use super::schedule::Schedule;
-use super::search::Driven;
+use super::schedule::SearchRun;
+use super::search::SearchReport;
 use super::selection::failure;
 use crate::analysis::Analysis;
 use crate::axes::Group;
@@ -15,7 +15,7 @@ use crate::cost::{self, Cost, OpenDims};
 use crate::figures::plural;
 use crate::ir::Model;
 use crate::layers::{self, LayerError};
-use crate::machine::Settings;
+use crate::machine::ProfileSettings;
 use crate::oracle::Setup;
 use crate::plan::LayerCut;
 use crate::plan::{Budget, Options, Plan};
@@ -27,7 +27,7 @@ pub(super) struct Chosen {
     pub plan: Plan,
     pub calibrated: Option<Calibrated>,
     /// What was tried on the way.
-    pub driven: Option<Driven>,
+    pub searched: Option<SearchReport>,
     /// The prepared model without what goes, where it was trained.
     pub trained: Option<Model>,
     /// What the machine takes, where a budget or a table asks.
@@ -39,8 +39,8 @@ pub(super) struct Chosen {
 impl Chosen {
     /// Nothing but what the plan says.
     fn of(shortened: Shortened, plan: Plan) -> Chosen {
-        let (calibrated, driven, trained, machine, replan) = (None, None, None, None, None);
-        Chosen { shortened, plan, calibrated, driven, trained, machine, replan }
+        let (calibrated, searched, trained, machine, replan) = (None, None, None, None, None);
+        Chosen { shortened, plan, calibrated, searched, trained, machine, replan }
     }
 
     /// Nothing at all.
@@ -57,7 +57,7 @@ pub(super) struct Chooser<'a> {
     pub choice: &'a Choice,
     pub model: &'a Model,
     /// How a machine is measured for a budget.
-    pub settings: &'a Settings,
+    pub settings: &'a ProfileSettings,
     pub monitor: &'a Monitor,
 }
 
@@ -102,9 +102,9 @@ impl Chooser<'_> {
         whole: Option<Cost>,
         layers: Vec<LayerCut>,
     ) -> Result<Chosen, Error> {
-        let Choice { selection, search, promise, tables, .. } = self.choice;
+        let Choice { selection, search, constraint, tables, .. } = self.choice;
         let reader = selection.reader(self.setup(), self.monitor);
-        let (samples, held_out) = match search.judges(*promise) {
+        let (samples, held_out) = match search.judges(*constraint) {
             true => search.held_out.samples(&reader, self.model).map(|(rest, held_out)| (rest, Some(held_out)))?,
             false => {
                 let labels = search.held_out.calib_labels().filter(|_| selection.learns());
@@ -118,33 +118,33 @@ impl Chooser<'_> {
             selection.options(budget, open, analysis, calibrated, (self.setup(), self.monitor))?;
         let open = options.open.at(&analysis.model, &analysis.facts);
         let options = Options { whole, open, ..options };
-        let searched = promise.is_some() || search.is_given();
-        let measured = matches!(budget, Budget::Latency(_) | Budget::Energy(_)) || tables.are_given();
+        let searched = constraint.is_some() || search.is_given();
+        let measured = budget.quantity().is_some() || tables.are_given();
         let replan = (!searched && !measured).then(|| options.clone());
-        let (plan, driven, trained, machine) = if searched {
+        let (plan, searched, trained, machine) = if searched {
             let (options, source) = machine::costed(tables, analysis, options, self.settings, self.monitor)?;
             let (calibrated, held_out, options) = (calibrated.as_ref(), held_out.as_ref(), &options);
-            let schedule = Schedule { chooser: self, reader, analysis, calibrated, held_out, options };
-            let (plan, driven, trained) = schedule.run()?;
+            let schedule = SearchRun { chooser: self, reader, analysis, calibrated, held_out, options };
+            let (plan, searched, trained) = schedule.run()?;
             let machine = source.map(|source| machine::report(analysis, options, source, &plan)).transpose()?;
-            (plan, Some(driven), trained, machine)
+            (plan, Some(searched), trained, machine)
         } else {
             let (plan, machine) = machine::plan(self, analysis, options)?;
             (plan, None, None, machine)
         };
-        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, driven, trained, machine, replan })
+        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, searched, trained, machine, replan })
     }
 }
 
 impl Choice {
     /// What the budget is, where one is asked for or none.
     pub(super) fn budget_or_usual(&self) -> Budget {
-        self.budget.unwrap_or(Budget::Ratio(0.5))
+        self.budget.unwrap_or_default()
     }
 
     /// Whether units are to go, or how many is to be found out.
     fn has_budget(&self) -> bool {
-        self.budget.is_some() || self.promise.is_some()
+        self.budget.is_some() || self.constraint.is_some()
     }
 
     /// Whether units or layers are to go.
@@ -154,13 +154,13 @@ impl Choice {
 
     /// Whether the cut is made only if it is worth what it changes: a share of the whole model was not asked for.
     pub(super) fn weighs(&self) -> bool {
-        let ratio = matches!(self.budget_or_usual(), Budget::Ratio(_)) && self.promise.is_none();
+        let ratio = self.budget_or_usual().ratio_of_groups().is_some() && self.constraint.is_none();
         ratio && !self.allow_tiny && self.layers.is_none()
     }
 
     /// Whether labels can be of use before a model is made: to judge what is tried, or for the loss that chooses.
     pub(super) fn judges(&self) -> bool {
-        self.selection.learns() || self.search.judges(self.promise) || self.search.is_given()
+        self.selection.learns() || self.search.judges(self.constraint) || self.search.is_given()
     }
 
     /// Fails for what does not go together.
@@ -170,7 +170,7 @@ impl Choice {
             let hint = "search with --judge, or without --layers; folds go without it";
             return Err(Error::options(what).with_hint(hint));
         }
-        self.search.check(self.budget_or_usual(), self.promise)?;
+        self.search.check(self.budget_or_usual(), self.constraint)?;
         self.selection.check()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::monitor::Cancelled;
 use super::prove::ProveError;
-use super::search::DriveError;
+use super::search::SearchError;
 use std::fmt;
 
 /// What kind of failure it is.
@@ -80,10 +80,10 @@ impl From<Cancelled> for Error {
     }
 }
 
-impl From<DriveError> for Error {
-    fn from(error: DriveError) -> Error {
+impl From<SearchError> for Error {
+    fn from(error: SearchError) -> Error {
         match error {
-            DriveError::Cancelled(cancelled) => cancelled.into(),
+            SearchError::Cancelled(cancelled) => cancelled.into(),
             error => Error::new(error),
         }
     }

@@ -5,6 +5,7 @@ use super::monitor::{Monitor, Steps};
 use super::options::Output;
 use crate::files::{self, folder};
 use crate::ir::{Model, Store};
+use crate::plan::Plan;
 use crate::save::{self, SaveError, SaveOptions, Saved};
 use crate::{content, load};
 use serde::Serialize;
@@ -16,6 +17,14 @@ const NAMELESS: &str = "model.onnx";
 /// Loads a model.
 pub(crate) fn load(path: &Path) -> Result<Model, Error> {
     Ok(load::load(path)?)
+}
+
+/// The plan in a file.
+pub(crate) fn plan(path: &Path) -> Result<Plan, Error> {
+    let text = std::fs::read(path).map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
+    serde_json::from_slice(&text).map_err(|e| {
+        Error::new(format!("{}: not a plan: {e}", path.display())).with_hint("`secateur plan` writes plans")
+    })
 }
 
 /// Bytes of a model's file and of the data files beside it.

@@ -9,10 +9,11 @@ use super::selection::failure;
 use crate::analysis::Analysis;
 use crate::cost::OpenDims;
 use crate::machine::{
-    Cache, Corrected, EnergyModel, Host, Meter, Prices, Quantity, Rapl, Settings, Table, corrected, pieces, profile,
+    Cache, Corrected, EnergyModel, Host, Meter, Prices, ProfileSettings, Quantity, Rapl, Table, corrected,
+    fused_subgraphs, profile,
 };
 use crate::plan::{self, Budget, ChooseError, Options, Plan};
-use crate::prune::trial::Trial;
+use crate::prune::trial::TimedTrial;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(super) fn plan(
     analysis: &Analysis,
     options: Options,
 ) -> Result<(Plan, Option<MachineReport>), Error> {
-    let settings = Settings { repeats: chooser.settings.repeats.max(TURNS), ..chooser.settings.clone() };
+    let settings = ProfileSettings { repeats: chooser.settings.repeats.max(TURNS), ..chooser.settings.clone() };
     let (options, source) = costed(&chooser.choice.tables, analysis, options, &settings, chooser.monitor)?;
     let choose = |options: &Options| {
         let _work = chooser.monitor.begin("planning", Steps::None)?;
@@ -41,8 +42,8 @@ pub(super) fn plan(
     };
     let Some(source) = source else { return Ok((choose(&options)?, None)) };
     let here = options.table.as_ref().is_some_and(|t| t.host == Host::here(&settings.setup));
-    let found = match options.budget {
-        Budget::Latency(asked) if here => Some(correct(chooser, analysis, &options, &settings, asked)?),
+    let found = match (options.budget.quantity(), options.budget.share()) {
+        (Some(Quantity::Latency), Some(asked)) if here => Some(correct(chooser, analysis, &options, &settings, asked)?),
         _ => None,
     };
     let Some(Corrected { plan, measured, met, rounds }) = found else {
@@ -58,14 +59,15 @@ fn correct(
     chooser: &Chooser,
     analysis: &Analysis,
     options: &Options,
-    settings: &Settings,
+    settings: &ProfileSettings,
     asked: f64,
 ) -> Result<Corrected<Plan>, Error> {
     let monitor = chooser.monitor;
-    let trial = Trial::new(chooser.model, analysis, &options.open, settings.clone())?;
+    let trial = TimedTrial::new(chooser.model, analysis, &options.open, settings.clone())?;
     let choose = |share: f64| {
         monitor.check()?;
-        let planned = |share| plan::choose(analysis, &Options { budget: Budget::Latency(share), ..options.clone() });
+        let planned =
+            |share| plan::choose(analysis, &Options { budget: options.budget.with_share(share), ..options.clone() });
         let plan = match planned(share) {
             // What the table says of the floor is no measurement. The least that can be had is tried.
             Err(ChooseError::Floor { floor, .. }) => planned(floor / 100.0 * (1.0 + 1e-9)),
@@ -73,7 +75,7 @@ fn correct(
         };
         let plan = plan.map_err(failure)?;
         // The file says what was asked for.
-        Ok(Plan { budget: Budget::Latency(asked).to_string(), ..plan })
+        Ok(Plan { budget: options.budget.to_string(), ..plan })
     };
     let work = monitor.begin("planning and timing", Steps::Open)?;
     corrected(asked, choose, |plan| {
@@ -88,7 +90,7 @@ pub(super) fn costed(
     tables: &Tables,
     analysis: &Analysis,
     options: Options,
-    settings: &Settings,
+    settings: &ProfileSettings,
     monitor: &Monitor,
 ) -> Result<(Options, Option<String>), Error> {
     if let Some(path) = &tables.latency {
@@ -101,13 +103,13 @@ pub(super) fn costed(
             false => (Options { energy: EnergyModel::read(path)?, ..options }, source),
         });
     }
-    let meter = match options.budget {
-        Budget::Latency(_) => Meter::Clock,
-        Budget::Energy(_) => match Rapl::here() {
+    let meter = match options.budget.quantity() {
+        Some(Quantity::Latency) => Meter::Clock,
+        Some(Quantity::Energy) => match Rapl::here() {
             Some(rapl) => Meter::Rapl(rapl),
             None => return Ok((options, Some("a model of energies".to_owned()))),
         },
-        _ => return Ok((options, None)),
+        None => return Ok((options, None)),
     };
     let (table, cached) = measured(analysis, &options.open, (settings, &meter), tables.no_cache, monitor)?;
     let source = if cached { "this machine, measured before" } else { "this machine" };
@@ -128,11 +130,11 @@ fn is_table(path: &Path) -> bool {
 pub(crate) fn measured(
     analysis: &Analysis,
     open: &OpenDims,
-    (settings, meter): (&Settings, &Meter),
+    (settings, meter): (&ProfileSettings, &Meter),
     no_cache: bool,
     monitor: &Monitor,
 ) -> Result<(Table, bool), Error> {
-    let (host, pieces) = (Host::here(&settings.setup), pieces(analysis, open));
+    let (host, pieces) = (Host::here(&settings.setup), fused_subgraphs(analysis, open));
     let cache = Cache::of(&host, meter.quantity(), pieces.iter().map(|p| p.shape.as_str())).filter(|_| !no_cache);
     let fits = |t: &Table| t.host == host && Prices::new(analysis, open, t).is_ok();
     if let Some(table) = cache.as_ref().and_then(Cache::read).filter(fits) {
@@ -154,15 +156,11 @@ pub(super) fn report(
     source: String,
     plan: &Plan,
 ) -> Result<MachineReport, Error> {
-    let (quantity, asked) = match (options.budget, &options.table) {
-        (Budget::Latency(asked), _) => (Quantity::Latency, Some(asked)),
-        (Budget::Energy(asked), _) => (Quantity::Energy, Some(asked)),
-        (_, table) => (table.as_ref().map_or(Quantity::Energy, |t| t.quantity), None),
+    let (quantity, asked) = match (options.budget.quantity(), &options.table) {
+        (Some(quantity), _) => (quantity, options.budget.share()),
+        (None, table) => (table.as_ref().map_or(Quantity::Energy, |t| t.quantity), None),
     };
-    let budget = match quantity {
-        Quantity::Latency => Budget::Latency(1.0),
-        Quantity::Energy => Budget::Energy(1.0),
-    };
+    let budget = Budget::machine(quantity, 1.0);
     let predicted = plan::estimate(analysis, &Options { budget, ..options.clone() }, plan).map_err(Error::new)?;
     Ok(MachineReport {
         quantity,

@@ -1,9 +1,10 @@
 //! The job: a model and options in, a proved model and a report out.
 //!
 //! [`prune`] chooses what goes, cuts it, repairs and simplifies what is left, runs the result beside the original with
-//! zeros in the same places, and refuses it if the two differ or a gate is missed. [`plan`] stops at the choice, [`apply`]
-//! begins behind it, [`check`] looks at a result that was written before, and [`sweep`](mod@sweep) makes a family of many
-//! sizes. Nothing here prints; whoever wants to know how it goes gives the options a [`Monitor`].
+//! zeros in the same places, and refuses it if the two differ or a gate is missed. [`plan`] stops at the choice,
+//! [`apply`] begins behind it, [`check`] looks at a result that was written before, and [`sweep`](mod@sweep) makes a
+//! family of many sizes, and [`training`] trains a model. Nothing here prints; whoever wants to know how it goes gives
+//! the options a [`Monitor`].
 //!
 //! ```
 //! use secateur::{job, load};
@@ -21,6 +22,7 @@
 
 mod again;
 pub mod blame;
+mod check;
 mod choose;
 mod done;
 mod error;
@@ -42,7 +44,7 @@ pub(crate) mod selection;
 pub mod sweep;
 #[cfg(test)]
 mod tests;
-pub(crate) mod training;
+pub mod training;
 pub(crate) mod verification;
 
 pub use again::check;
@@ -51,7 +53,7 @@ pub(crate) use done::{NOT_EQUAL, NOT_EQUAL_NOW};
 pub use error::{Error, ErrorKind};
 pub use monitor::{Cancelled, Event, Monitor, Steps};
 pub use options::{
-    Calibration, Choice, HeldOut, Judging, Options, Output, Record, Search, Selection, Tables, Training, Verification,
+    Calibration, Choice, HeldOut, Judging, Options, Output, Record, Search, Selection, Tables, Training, VerifyOptions,
     Zeros,
 };
 
@@ -64,7 +66,7 @@ use crate::prune::{self as surgery, Shortened, Stages};
 use crate::score::Formula;
 use choose::{Chooser, Chosen};
 use run::Run;
-use search::Driven;
+use search::SearchReport;
 use std::path::Path;
 
 /// Prunes a model: chooses, cuts, repairs, simplifies, proves, judges; and writes it where the options name a file.
@@ -85,21 +87,21 @@ pub fn prune_file(path: &Path, options: &Options) -> Result<Done, Error> {
 
 fn pruned(model: &Model, options: &Options, choice: &Choice, mut stages: Stages) -> Result<Done, Error> {
     let monitor = &options.monitor;
-    let thin = options.zeros.options(&choice.selection.calibration)?;
+    let sparsify = options.zeros.options(&choice.selection.calibration)?;
     let analysis = stages.time("analyze", || prepare(model, monitor))?;
     let open = choice.selection.open(model)?;
-    let chosen = match thin.is_some() && !choice.is_given() {
+    let chosen = match sparsify.is_some() && !choice.is_given() {
         true => Chosen::nothing(analysis, &open)?,
         false => {
             let chooser = Chooser { choice, model, settings: &options.verification.settings()?, monitor };
             stages.time("plan", || chooser.choose(analysis, open))?
         }
     };
-    let thin = match thin {
+    let sparsify = match sparsify {
         Some(zeros) => Some((zeros, choice.selection.reader(&options.verification.setup, monitor).samples(model)?)),
         None => None,
     };
-    Run { thin, ..Run::chosen(options, model, chosen)? }.finish(stages)
+    Run { sparsify, ..Run::chosen(options, model, chosen)? }.finish(stages)
 }
 
 /// What [`plan`] found.
@@ -108,7 +110,7 @@ pub struct Planned {
     /// Why nothing goes, where that is so.
     pub nothing: Option<String>,
     /// What was tried on the way.
-    pub driven: Option<Driven>,
+    pub searched: Option<SearchReport>,
     /// What the machine takes, where a budget or a table asks.
     pub machine: Option<MachineReport>,
 }
@@ -125,12 +127,12 @@ pub fn plan(model: &Model, options: &Options) -> Result<Planned, Error> {
     let analysis = prepare(model, monitor)?;
     let open = choice.selection.open(model)?;
     let chooser = Chooser { choice, model, settings: &options.verification.settings()?, monitor };
-    let Chosen { shortened, plan, driven, machine, .. } = chooser.choose(analysis, open)?;
+    let Chosen { shortened, plan, searched, machine, .. } = chooser.choose(analysis, open)?;
     let plan = Plan { options: options.record.choice.clone(), ..plan };
-    let why = || driven.as_ref().and_then(Driven::broken);
+    let why = || searched.as_ref().and_then(SearchReport::violated);
     let whole = || choose::nothing(&shortened.analysis, choice.selection.inexact);
     let nothing = plan.is_empty().then(|| why().unwrap_or_else(whole));
-    Ok(Planned { plan, nothing, driven, machine })
+    Ok(Planned { plan, nothing, searched, machine })
 }
 
 /// Carries a plan out: on the model it was made for, or on the same architecture with other weights.

@@ -53,16 +53,16 @@ pub struct Cancelled;
 /// ```
 #[derive(Clone, Default)]
 pub struct Monitor {
-    hears: Option<Arc<Hears>>,
+    listener: Option<Arc<Listener>>,
     stop: Option<Arc<AtomicBool>>,
 }
 
-type Hears = dyn Fn(Event) + Send + Sync;
+type Listener = dyn Fn(Event) + Send + Sync;
 
 impl Monitor {
     /// One who hears of all that happens.
-    pub fn new(hears: impl Fn(Event) + Send + Sync + 'static) -> Monitor {
-        Monitor { hears: Some(Arc::new(hears)), stop: None }
+    pub fn new(listener: impl Fn(Event) + Send + Sync + 'static) -> Monitor {
+        Monitor { listener: Some(Arc::new(listener)), stop: None }
     }
 
     /// The same with a flag: once it is set, the job ends before its next piece of work, as [`Cancelled`].
@@ -81,27 +81,27 @@ impl Monitor {
     /// Begins some work, unless somebody asked to stop. It ends when what is returned is dropped.
     pub(crate) fn begin(&self, what: &str, steps: Steps) -> Result<Work<'_>, Cancelled> {
         self.check()?;
-        self.tell(Event::Begin { what, steps });
+        self.emit(Event::Begin { what, steps });
         Ok(Work(self))
     }
 
     /// Tells something that should be known.
     pub(crate) fn note(&self, text: &str) {
-        match &self.hears {
-            Some(hears) => hears(Event::Note(text)),
+        match &self.listener {
+            Some(listener) => listener(Event::Note(text)),
             None => tracing::warn!("{text}"),
         }
     }
 
-    fn tell(&self, event: Event) {
-        self.hears.iter().for_each(|hears| hears(event));
+    fn emit(&self, event: Event) {
+        self.listener.iter().for_each(|listener| listener(event));
     }
 }
 
 impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let (hears, stop) = (self.hears.is_some(), self.check().is_err());
-        f.debug_struct("Monitor").field("hears", &hears).field("stop", &stop).finish()
+        let (listener, stop) = (self.listener.is_some(), self.check().is_err());
+        f.debug_struct("Monitor").field("listener", &listener).field("stop", &stop).finish()
     }
 }
 
@@ -111,22 +111,22 @@ pub(crate) struct Work<'a>(&'a Monitor);
 impl Work<'_> {
     /// So many steps more are done.
     pub fn step(&self, steps: usize) {
-        self.0.tell(Event::Step(steps));
+        self.0.emit(Event::Step(steps));
     }
 
     /// So many steps of so many are done.
     pub fn at(&self, done: usize, total: usize) {
-        self.0.tell(Event::At(done, total));
+        self.0.emit(Event::At(done, total));
     }
 
     /// A step of a training is done.
     pub fn trained(&self, tick: Tick) {
-        self.0.tell(Event::Trained(tick));
+        self.0.emit(Event::Trained(tick));
     }
 }
 
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        self.0.tell(Event::End);
+        self.0.emit(Event::End);
     }
 }

@@ -2,13 +2,13 @@
 
 use super::gates::Gate;
 use super::monitor::Monitor;
-use super::search::Promise;
+use super::search::Constraint;
 use crate::autograd::Device;
 use crate::judge::Task;
 use crate::lossless::Ranges;
 use crate::ops::Granularity;
 use crate::oracle::Setup;
-use crate::plan::{Budget, GroupRule, Round};
+use crate::plan::{Budget, GroupRule, Rounding};
 use crate::prune;
 use crate::save::ExternalData;
 use crate::score::Formula;
@@ -32,7 +32,7 @@ pub struct Options {
     pub simplify: String,
     /// Whether the result is proved by running it.
     pub proof: bool,
-    pub verification: Verification,
+    pub verification: VerifyOptions,
     /// What the result must keep, or it is refused.
     pub gates: Vec<Gate>,
     /// Where the model goes that the pruned one must equal: the original with zeros where units are gone.
@@ -51,7 +51,7 @@ impl Default for Options {
             zeros: Zeros::default(),
             simplify: prune::SIMPLIFY.to_owned(),
             proof: true,
-            verification: Verification::default(),
+            verification: VerifyOptions::default(),
             gates: vec![],
             reference: None,
             output: None,
@@ -75,7 +75,7 @@ pub struct Choice {
     /// How much; where absent, half of every group, or nothing but the layers where some go.
     pub budget: Option<Budget>,
     /// Instead of a budget: the smallest model that keeps this.
-    pub promise: Option<Promise>,
+    pub constraint: Option<Constraint>,
     /// How many layers (residual branches) go first.
     pub layers: Option<usize>,
     /// Under a ratio, cut even where that saves next to nothing and changes the outputs much.
@@ -91,7 +91,7 @@ pub struct Selection {
     /// What tells units that matter from those that don't. Where absent, the best that the samples allow for.
     pub criterion: Option<Formula>,
     pub seed: u64,
-    pub round: Round,
+    pub round: Rounding,
     /// The largest share of its units that a group may lose under a budget over the whole model.
     pub max_ratio: f64,
     /// Only groups that reach a constant or node with such a name (a glob).
@@ -118,7 +118,7 @@ impl Default for Selection {
         Selection {
             criterion: None,
             seed: 0,
-            round: Round { multiple: 1, min_keep: 1 },
+            round: Rounding { multiple: 1, min_keep: 1 },
             max_ratio: 0.9,
             include: vec![],
             exclude: vec![],
@@ -207,7 +207,7 @@ pub struct Zeros {
 
 /// How models are run and compared.
 #[derive(Clone, Debug)]
-pub struct Verification {
+pub struct VerifyOptions {
     /// Inputs to run, instead of random ones.
     pub inputs: Option<String>,
     /// How images among them become tensors.
@@ -226,10 +226,10 @@ pub struct Verification {
     pub time_budget: Duration,
 }
 
-impl Default for Verification {
-    fn default() -> Verification {
+impl Default for VerifyOptions {
+    fn default() -> VerifyOptions {
         let usual = verify::Options::default();
-        Verification {
+        VerifyOptions {
             inputs: None,
             preprocess: None,
             judging: Judging::default(),

@@ -68,7 +68,8 @@ impl Options {
 }
 
 impl Paths {
-    /// Fails where an output is one of the inputs, where two outputs are one file, and where an output can't be written.
+    /// Fails where an output is one of the inputs, where two outputs are one file, and where an output can't be
+    /// written.
     pub fn check(&self) -> Result<(), Error> {
         let Paths { inputs, outputs, models, more, overwrite } = self;
         outputs.iter().try_for_each(|out| check_folder(&out.path))?;

@@ -1,28 +1,17 @@
 //! A plan is carried out and proved; where the proof fails, without the groups that are to blame.
 
 use super::Error;
+use super::check::{self, Checked};
 use super::files;
 use super::monitor::Steps;
 use super::options::{Choice, Selection};
 use super::prove::{self, Failed, ProveError, Prover, Settled};
 use super::report::{self, Metrics};
 use super::run::Run;
-use super::search::Driven;
-use crate::ir::{self, Model};
-use crate::layers::silenced;
+use super::search::SearchReport;
+use crate::ir::Model;
 use crate::plan::{self, Options, Plan};
 use crate::prune::{self, After, PruneError, Pruned, Stages};
-use crate::reference::{ReferenceError, reference};
-use crate::sparsity;
-use crate::verify::{self, Doubled};
-
-/// What a check of a result comes to.
-pub(super) enum Checked {
-    /// The result is right, as far as anybody could say.
-    Right(report::Outcome),
-    /// It is not what it must be, for this reason; what was found out, where the models were run.
-    Wrong(String, Option<report::Outcome>),
-}
 
 /// A plan that was carried out and checked.
 pub(super) struct Proved {
@@ -39,8 +28,8 @@ enum Attempt {
 }
 
 impl Run<'_> {
-    /// Carries out the job's plan. If the proof fails, the groups to blame are found and stay whole, and the job's plan is
-    /// what is left of it.
+    /// Carries out the job's plan. If the proof fails, the groups to blame are found and stay whole, and the job's plan
+    /// is what is left of it.
     pub fn proved(&mut self, stages: &mut Stages) -> Result<Proved, Error> {
         let (why, wrong) = match self.attempt(stages)? {
             Attempt::Proved(proved) => return Ok(proved),
@@ -81,8 +70,8 @@ impl Run<'_> {
         let done = || work.step(1);
         let repair = self.calibrated.as_ref().filter(|_| self.trained.is_none()).and_then(|c| c.repair(&done));
         let cut = if repair.is_some() { "cut and repair" } else { "cut" };
-        let (simplify, trained, thin) = (&self.options.simplify, self.trained.as_ref(), self.thin());
-        let after = After { simplify, repair, trained, thin };
+        let (simplify, trained, sparsify) = (&self.options.simplify, self.trained.as_ref(), self.sparsify());
+        let after = After { simplify, repair, trained, sparsify };
         let (analysis, plan) = (&self.shortened.analysis, &self.plan);
         Ok(stages.time(cut, || prune::finish(self.model, analysis, plan, &self.open, after)))
     }
@@ -94,13 +83,13 @@ impl Run<'_> {
             let options = self.options.record.result.clone();
             let Choice { selection: Selection { calibration, .. }, search, .. } = &self.options.choice;
             // What weights that were refitted to samples, or trained, depend on beside the plan.
-            let refitted = calibration.is_given() && (calibration.repair || self.thin.is_some());
+            let refitted = calibration.is_given() && (calibration.repair || self.sparsify.is_some());
             let ran =
                 (refitted || search.training.is_given()).then(|| self.options.verification.setup.ran().ok()).flatten();
             let runtime = ran.map_or_else(String::new, |ran| ran.id());
             let entries = [("input", input.unwrap_or_default()), ("options", options), ("runtime", runtime)];
             prune::sign(&mut pruned.model, &entries);
-            let tuned = self.driven.as_ref().and_then(Driven::training);
+            let tuned = self.searched.as_ref().and_then(SearchReport::training);
             tuned.iter().for_each(|text| prune::sign(&mut pruned.model, &[("tuned", text.clone())]));
         }
         Ok(pruned)
@@ -118,7 +107,7 @@ impl Run<'_> {
         }
         if groups.is_empty() {
             dropped.push("the whole plan: the result is wrong even with no group cut".to_owned());
-            (self.shortened.layers, self.shortened.zeroing, self.thin) = (vec![], vec![], None);
+            (self.shortened.layers, self.shortened.zeroing, self.sparsify) = (vec![], vec![], None);
         }
         self.plan = plan;
         self.unproved = Some(Failed { why: why.to_owned(), groups, runs, replanned, dropped });
@@ -137,7 +126,7 @@ impl Run<'_> {
             prover.holds(plan)
         };
         // What came after the cut may be to blame, and then no group is.
-        let more = self.trained.is_some() || self.thin.is_some() || self.calibrated.is_some();
+        let more = self.trained.is_some() || self.sparsify.is_some() || self.calibrated.is_some();
         let found = match more.then(|| holds(&self.plan)) {
             Some(Ok(true)) => return Ok(None),
             _ => prove::settle(&self.plan, analysis, &mut holds, &mut |leave| self.replanned(leave)),
@@ -164,7 +153,9 @@ impl Run<'_> {
     pub fn check_result(&self, pruned: &Pruned, stages: &mut Stages) -> Result<Checked, Error> {
         let reference = self.reference(pruned)?;
         let Some(reference) = reference else { return Ok(Checked::Right(report::Outcome::Skipped)) };
-        stages.time("verify", || self.verify(pruned, reference))
+        let expected = reference.as_ref().map_err(String::as_str);
+        let options = self.options.verify()?;
+        stages.time("verify", || check::check(self.model, expected, pruned, &options, self.monitor()))
     }
 
     /// How good both models are, where there are labels and the models could be run.
@@ -182,59 +173,10 @@ impl Run<'_> {
         if !verified && self.options.reference.is_none() {
             return Ok(None);
         }
-        let mut silenced = silenced(self.model, &self.plan.layers);
-        sparsity::set_zero(&mut silenced, &pruned.zeroed)?;
-        let model = match reference(&silenced, &self.shortened.analysis, &pruned.keep, &pruned.removed) {
-            Err(e @ ReferenceError::Unsayable { .. }) if self.options.reference.is_none() => {
-                return Ok(Some(Err(e.to_string())));
-            }
-            other => other?,
-        };
-        if let Some(path) = &self.options.reference {
-            files::save_beside(&model, path, self.options.input.clone())?;
-        }
+        let expected = check::expected(self.model, &self.shortened.analysis, &self.plan.layers, pruned)?;
+        let Some(path) = &self.options.reference else { return Ok(Some(check::expected_or_why(expected)?)) };
+        let model = expected?;
+        files::save_beside(&model, path, self.options.input.clone())?;
         Ok(verified.then_some(Ok(model)))
-    }
-
-    fn verify(&self, pruned: &Pruned, reference: Result<Model, String>) -> Result<Checked, Error> {
-        let options = self.options.verify()?;
-        let subjects = verify::Subjects {
-            original: self.model,
-            reference: reference.as_ref().ok(),
-            cut: pruned.cut.as_ref(),
-            pruned: &pruned.model,
-        };
-        let work = self.monitor().begin("verifying", Steps::Of(options.samples))?;
-        let found = verify::verify(&subjects, &options, &|done, total| work.at(done, total));
-        drop(work);
-        let broken = ir::verify(&pruned.model);
-        if let Some(first) = broken.first() {
-            let why = format!("the result breaks an invariant at {}: {}", first.at, first.what);
-            return Ok(Checked::Wrong(why, None));
-        }
-        Ok(match (found, reference) {
-            (Ok(v), Ok(_)) if !v.equal => {
-                let (worst, most) = (v.equivalence.worst(), v.tolerance);
-                let too = match &v.double {
-                    Some(Doubled::Apart(apart)) => format!(", and by {:.1e} in double precision", apart.worst()),
-                    Some(Doubled::Unable(why)) => format!("; whether that is rounding is open, for {why}"),
-                    None => String::new(),
-                };
-                let why = format!("the outputs differ by {worst:.1e} of the largest (tolerance {most:.0e}){too}");
-                Checked::Wrong(why, Some(report::Outcome::Ran(Box::new(v))))
-            }
-            (Ok(v), Ok(_)) => Checked::Right(report::Outcome::Ran(Box::new(v))),
-            (Ok(v), Err(why)) => {
-                Checked::Right(report::Outcome::NoReference { why, drift: v.drift, latency: v.latency })
-            }
-            (Err(e), _) if e.is_inability() => {
-                let instead = "every type inferred after the cut is the one predicted before it, and the result's \
-                               invariants hold";
-                Checked::Right(report::Outcome::Unable { why: e.to_string(), instead: instead.into() })
-            }
-            // What ran before the cut and does not run after it, or makes other outputs, is a broken result.
-            (Err(e), _) if e.is_of_the_result() => Checked::Wrong(format!("{e}; the original model runs"), None),
-            (Err(e), _) => return Err(Error::new(e)),
-        })
     }
 }

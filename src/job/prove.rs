@@ -4,18 +4,15 @@
 //! all the same: which ones are to blame is found out by cutting parts of the plan and proving them ([`super::blame`]).
 //! These stay whole and are reported.
 
-use super::blame;
 use super::monitor::Cancelled;
+use super::{blame, check};
 use crate::analysis::Analysis;
-
 use crate::cost::OpenDims;
 use crate::figures;
 use crate::ir::{self, Model};
-use crate::layers::silenced;
 use crate::passes::inlined;
 use crate::plan::{self, Plan};
 use crate::prune::{self, PruneError};
-use crate::reference::reference;
 use crate::verify::{self, Subjects, VerifyError};
 use crate::widen::widened;
 use serde::Serialize;
@@ -45,8 +42,8 @@ pub struct Prover<'a> {
 }
 
 impl<'a> Prover<'a> {
-    /// A prover of plans for this model. Without `options` nothing is run, and a cut counts as right if it can be carried
-    /// out.
+    /// A prover of plans for this model. Without `options` nothing is run, and a cut counts as right if it can be
+    /// carried out.
     pub fn new(
         original: &'a Model,
         analysis: &'a Analysis,
@@ -69,8 +66,9 @@ impl<'a> Prover<'a> {
             Err(e) => return Err(e.into()),
         };
         let Some(options) = &self.options else { return Ok(true) };
-        let base = silenced(self.original, &plan.layers);
-        let Ok(reference) = reference(&base, self.analysis, &pruned.keep, &pruned.removed) else { return Ok(false) };
+        let Ok(Ok(reference)) = check::expected(self.original, self.analysis, &plan.layers, &pruned) else {
+            return Ok(false);
+        };
         let cut = pruned.cut.as_ref().unwrap_or(&pruned.model);
         // The original need not be run: only these two are compared, and not in 16 bits.
         let (reference, cut) = (inlined(&reference), inlined(cut));
@@ -91,13 +89,13 @@ pub struct Left {
     pub size: usize,
     #[serde(rename = "where")]
     pub places: Vec<String>,
-    pub reason: Reason,
+    pub reason: LeftReason,
 }
 
 /// Why a group stays whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reason {
+pub enum LeftReason {
     /// With it, the proof fails; without it, it holds.
     Guilty,
     /// It is like groups that are to blame.
@@ -106,13 +104,13 @@ pub enum Reason {
     Undecided,
 }
 
-impl Reason {
+impl LeftReason {
     /// The reason in words.
     pub fn text(self) -> &'static str {
         match self {
-            Reason::Guilty => "not exact here: please report",
-            Reason::Alike => "of the same kind as groups that are not exact here: please report",
-            Reason::Undecided => {
+            LeftReason::Guilty => "not exact here: please report",
+            LeftReason::Alike => "of the same kind as groups that are not exact here: please report",
+            LeftReason::Undecided => {
                 "left whole because a proof failed and the limit of runs was reached before it was tried"
             }
         }
@@ -171,7 +169,7 @@ pub fn settle<E>(
         return Ok(Settled { plan: bare, groups: vec![], runs: 1, replanned: false });
     }
     let named = |label: &str| analysis.groups.named(label);
-    let class = |cut: &plan::Cut| named(&cut.group).map_or(0, |group| plan::class(analysis, group));
+    let class = |cut: &plan::GroupCut| named(&cut.group).map_or(0, |group| plan::class(analysis, group));
     let classes: Vec<u64> = plan.cuts.iter().map(class).collect();
     let found = blame::find(&classes, RUNS - 2, |some| holds(&part(some)))?;
     let left = |list: &[usize], reason| {
@@ -181,8 +179,8 @@ pub fn settle<E>(
         };
         list.iter().map(of).collect::<Vec<_>>()
     };
-    let (guilty, alike) = (left(&found.guilty, Reason::Guilty), left(&found.alike, Reason::Alike));
-    let groups = [guilty, alike, left(&found.undecided, Reason::Undecided)].concat();
+    let (guilty, alike) = (left(&found.guilty, LeftReason::Guilty), left(&found.alike, LeftReason::Alike));
+    let groups = [guilty, alike, left(&found.undecided, LeftReason::Undecided)].concat();
     let mut settled = Settled { plan: part(&found.good), groups, runs: found.runs + 1, replanned: false };
     let labels: Vec<String> = settled.groups.iter().map(|g| g.label.clone()).collect();
     if let Some(anew) = replan(&labels).filter(|p| p.cuts != settled.plan.cuts) {
@@ -224,7 +222,7 @@ mod tests {
     }
 
     fn options() -> Options {
-        Options { lossless: None, ..Options::new(Budget::Macs(0.6), Criterion::named("l2").expect("a criterion")) }
+        Options { lossless: None, ..Options::new(Budget::macs(0.6), Criterion::named("l2").expect("a criterion")) }
     }
 
     /// A prover that is as right as ever, but for the groups that these weights belong to.
@@ -233,7 +231,7 @@ mod tests {
         let open = OpenDims::of(&model, Default::default());
         let prover = Prover::new(&model, &analysis, prune::SIMPLIFY, &open, Some(verify::Options::default()));
         let mut holds = |plan: &Plan| {
-            let spoilt = |cut: &plan::Cut| cut.places.iter().any(|p| wrong.contains(&p.as_str()));
+            let spoilt = |cut: &plan::GroupCut| cut.places.iter().any(|p| wrong.contains(&p.as_str()));
             Ok::<_, ProveError>(!plan.cuts.iter().any(spoilt) && prover.holds(plan)?)
         };
         let mut replan = |leave: &[String]| {
@@ -249,7 +247,10 @@ mod tests {
         let (plan, _) = settled(&[], false);
         let (victim, place) = (plan.cuts[1].group.clone(), plan.cuts[1].places[0].clone());
         let (_, found) = settled(&[&place], false);
-        assert_eq!(found.groups.iter().map(|g| (&g.label, g.reason)).collect::<Vec<_>>(), [(&victim, Reason::Guilty)]);
+        assert_eq!(
+            found.groups.iter().map(|g| (&g.label, g.reason)).collect::<Vec<_>>(),
+            [(&victim, LeftReason::Guilty)]
+        );
         assert_eq!(found.plan.cuts.len(), plan.cuts.len() - 1);
         assert!(found.runs <= 10 && !found.replanned);
         // Others lose more in its place.

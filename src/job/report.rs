@@ -5,7 +5,7 @@ pub use crate::prune::{CallReport, CallSize, GroupReport, PinReport};
 
 use super::gates::Verdict;
 use super::prove::Failed;
-use super::search::Driven;
+use super::search::SearchReport;
 use crate::apply::Removed;
 use crate::compare::Difference;
 use crate::cost::Cost;
@@ -13,8 +13,8 @@ use crate::figures;
 use crate::judge::Judgement;
 use crate::latency::{Latency, latency_in_ms};
 use crate::lossless::Certificate;
-use crate::machine::{Host, Measured, Quantity, Round, Skipped};
-use crate::plan::{Estimate, Plan};
+use crate::machine::{CorrectionRound, Host, MeasuredShare, Quantity, Skipped};
+use crate::plan::{Budget, Estimate, Plan};
 use crate::repair::{Repaired, Step, Unrepaired};
 use crate::sparsity::Thinned;
 use crate::verify::Verification;
@@ -57,8 +57,8 @@ pub struct Report {
     pub sparsity: Option<SparsityReport>,
     pub plan: Plan,
     /// What was tried before, where something was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub driven: Option<Driven>,
+    #[serde(rename = "driven", skip_serializing_if = "Option::is_none")]
+    pub searched: Option<SearchReport>,
     /// What the machine takes for the model, where a budget or a table asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineReport>,
@@ -155,8 +155,8 @@ impl Report {
         (slow && self.plan.budget.starts_with("macs ")).then_some((left, ratio.median))
     }
 
-    /// What the result has more of than the input, of bytes and parameters: nothing, but where many calls share a weight
-    /// that is cut differently for each, or the passes that somebody asked for do that.
+    /// What the result has more of than the input, of bytes and parameters: nothing, but where many calls share a
+    /// weight that is cut differently for each, or the passes that somebody asked for do that.
     pub fn grown(&self) -> Option<String> {
         let rows = self.sizes().into_iter().filter(|r| matches!(r.name, "parameters" | "file") && r.after > r.before);
         let texts: Vec<String> =
@@ -166,16 +166,9 @@ impl Report {
 
     /// By how much a budget of the whole model is missed, in words, where it is.
     pub fn missed(&self) -> Option<String> {
-        let (counts, asked) = self.plan.budget.split_once(' ')?;
-        let asked = asked.strip_suffix('%')?.parse::<f64>().ok()? / 100.0;
-        let (a, b) = (&self.before.cost, &self.after.cost);
-        let (before, after) = match counts {
-            "macs" => (a.macs, b.macs),
-            "params" => (a.params, b.params),
-            "size" => (a.bytes, b.bytes),
-            "peak-memory" => (a.peak, b.peak),
-            _ => return None,
-        };
+        let budget = self.plan.budget.parse::<Budget>().ok()?;
+        let figure = |size: &Size| budget.kind().figure(&size.cost);
+        let (asked, before, after) = (budget.share()?, figure(&self.before)?, figure(&self.after)?);
         let left = after as f64 / u64::max(before, 1) as f64;
         let missed = || format!("{} is left under a budget of {}", figures::share(left), self.plan.budget);
         (left > asked + 1e-6).then(missed)
@@ -201,8 +194,8 @@ pub struct MachineReport {
     /// By the table, in microseconds or microjoules.
     pub predicted: Estimate,
     /// What share of the original's time was measured, and the plans that were tried for it.
-    pub measured: Option<Measured>,
-    pub rounds: Vec<Round>,
+    pub measured: Option<MeasuredShare>,
+    pub rounds: Vec<CorrectionRound>,
     /// Whether the share asked for was met, by the measured share where there is one.
     pub met: Option<bool>,
     /// What could not be measured, and counts as nothing.

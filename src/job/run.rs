@@ -9,13 +9,13 @@ use super::proof::Proved;
 use super::prove::Failed;
 use super::report::{self, MachineReport, Report, Size, SparsityReport, StageReport};
 use super::samples::Calibrated;
-use super::search::Driven;
+use super::search::SearchReport;
 use super::{Error, files};
 use crate::cost::OpenDims;
 use crate::figures;
 use crate::ir::Model;
 use crate::plan::{self, Plan};
-use crate::prune::{self, Pruned, Shortened, Stages, Thin};
+use crate::prune::{self, Pruned, Shortened, Sparsify, Stages};
 use crate::save;
 use crate::sparsity;
 use crate::stats::{Batches, Samples};
@@ -33,11 +33,11 @@ pub(super) struct Run<'a> {
     /// What the result is repaired by.
     pub calibrated: Option<Calibrated>,
     /// What was tried to find the plan.
-    pub driven: Option<Driven>,
+    pub searched: Option<SearchReport>,
     /// The prepared model that the plan leaves with trained weights, which take the place of a repair.
     pub trained: Option<Model>,
     /// How single weights are set to zero, and the samples to measure on.
-    pub thin: Option<(sparsity::Options, Option<Batches>)>,
+    pub sparsify: Option<(sparsity::Options, Option<Batches>)>,
     /// What the machine takes for what the plan leaves.
     pub machine: Option<MachineReport>,
     /// Sizes of open dimensions, to count costs.
@@ -53,11 +53,11 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     /// What was chosen for a model.
     pub fn chosen(options: &'a Options, model: &'a Model, chosen: Chosen) -> Result<Run<'a>, Error> {
-        let Chosen { shortened, plan, calibrated, driven, trained, machine, replan } = chosen;
+        let Chosen { shortened, plan, calibrated, searched, trained, machine, replan } = chosen;
         let open = options.choice.selection.open(model)?;
         let (inexact, weighed) = (options.choice.selection.inexact, options.choice.weighs());
         let plan = Plan { options: options.record.choice.clone(), ..plan };
-        let (thin, unproved) = (None, None);
+        let (sparsify, unproved) = (None, None);
         Ok(Run {
             options,
             model,
@@ -65,9 +65,9 @@ impl<'a> Run<'a> {
             plan,
             inexact,
             calibrated,
-            driven,
+            searched,
             trained,
-            thin,
+            sparsify,
             machine,
             open,
             replan,
@@ -83,7 +83,7 @@ impl<'a> Run<'a> {
         (shortened, plan): (Shortened, Plan),
     ) -> Result<Run<'a>, Error> {
         let open = options.choice.selection.open(model)?;
-        let (calibrated, driven, trained, thin, machine) = (None, None, None, None, None);
+        let (calibrated, searched, trained, sparsify, machine) = (None, None, None, None, None);
         Ok(Run {
             options,
             model,
@@ -91,9 +91,9 @@ impl<'a> Run<'a> {
             plan,
             inexact: true,
             calibrated,
-            driven,
+            searched,
             trained,
-            thin,
+            sparsify,
             machine,
             open,
             replan: None,
@@ -108,13 +108,13 @@ impl<'a> Run<'a> {
 
     /// Whether the model stays as it is.
     pub fn is_nothing(&self) -> bool {
-        self.plan.is_empty() && self.thin.is_none()
+        self.plan.is_empty() && self.sparsify.is_none()
     }
 
-    pub fn thin(&self) -> Option<Thin<'_>> {
-        let (options, samples) = self.thin.as_ref()?;
+    pub fn sparsify(&self) -> Option<Sparsify<'_>> {
+        let (options, samples) = self.sparsify.as_ref()?;
         let (samples, setup) = (samples.as_ref().map(|s| s as &dyn Samples), &self.options.verification.setup);
-        Some(Thin { options, samples, setup })
+        Some(Sparsify { options, samples, setup })
     }
 
     /// Carries out the plan, proves the result, judges it, and writes it unless it is refused.
@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
 
     /// Why nothing was pruned, where that is so.
     fn nothing(&self, unworthy: Option<String>) -> Option<String> {
-        let broken = self.driven.as_ref().and_then(Driven::broken);
+        let broken = self.searched.as_ref().and_then(SearchReport::violated);
         let unproved =
             self.unproved.is_some().then(|| "nothing to prune: no group that was to be cut is exact here".into());
         let whole = || choose::nothing(&self.shortened.analysis, self.inexact);
@@ -188,9 +188,9 @@ impl<'a> Run<'a> {
             removed: [self.shortened.zeroing.clone(), pruned.removed.clone()].concat(),
             repaired: pruned.repaired.clone(),
             unrepaired: pruned.unrepaired.clone(),
-            sparsity: pruned.thinned.clone().zip(self.thin.as_ref()).map(sparsity),
+            sparsity: pruned.thinned.clone().zip(self.sparsify.as_ref()).map(sparsity),
             plan: self.plan.clone(),
-            driven: self.driven.clone(),
+            searched: self.searched.clone(),
             machine: self.machine.clone(),
             verification,
             metrics: None,
@@ -204,7 +204,7 @@ impl<'a> Run<'a> {
         let drift = proved
             .verification
             .drift()
-            .filter(|_| self.weighed && self.thin.is_none() && !self.plan.cuts.is_empty() && !proved.failed)?;
+            .filter(|_| self.weighed && self.sparsify.is_none() && !self.plan.cuts.is_empty() && !proved.failed)?;
         let saved = prune::saved(&proved.pruned.before, &proved.pruned.after);
         (!prune::is_worth(saved, drift.drift())).then(|| {
             format!(

@@ -1,13 +1,15 @@
-//! What a budget, or a promise in its place, comes to: trials, rounds and folds before a model is made.
+//! What a budget, or a quality constraint in its place, comes to: trials, rounds and folds before a model is made.
 
 use super::Error;
 use super::choose::Chooser;
 use super::monitor::{Monitor, Steps};
 use super::options::{HeldOut, Search, Training};
 use super::samples::{Calibrated, Reader, batches, labels};
-use super::search::{self, Descended, DriveError, Driven, Jury, Promise, Rounds, Subject, Tuning};
+use super::search::{
+    self, CONSTRAINTS, Constraint, Evaluator, Iterated, RoundTrainer, Rounds, SearchError, SearchReport, Subject,
+};
 use super::selection::{check_gradients, failure};
-use super::training::{hinted, tell_untrained};
+use super::training::{hinted, note_untrained};
 use crate::analysis::Analysis;
 use crate::autograd::Device;
 use crate::feed::{Labels, Samples};
@@ -25,7 +27,7 @@ use std::cell::Cell;
 const HELD_OUT: usize = 4;
 
 /// All that trials are made of.
-pub(super) struct Schedule<'a> {
+pub(super) struct SearchRun<'a> {
     pub chooser: &'a Chooser<'a>,
     pub reader: Reader<'a>,
     pub analysis: &'a Analysis,
@@ -60,21 +62,26 @@ impl HeldOut {
         let all = reader.labelled(model, self.read_labels())?.ok_or_else(none)?;
         let (rest, held_out) = all.fold(HELD_OUT - 1, HELD_OUT);
         if rest.is_empty() || held_out.is_empty() {
-            return Err(DriveError::NoSamples.into());
+            return Err(SearchError::NoSamples.into());
         }
         Ok((Some(batches(rest)), held_out))
     }
 
-    /// The jury of these samples.
-    pub(super) fn jury<'a>(&self, model: &'a Model, samples: &'a Samples, setup: &'a Setup) -> Result<Jury<'a>, Error> {
-        Ok(Jury::new(model, samples, self.judged(), setup)?)
+    /// What evaluates models on these samples.
+    pub(super) fn evaluator<'a>(
+        &self,
+        model: &'a Model,
+        samples: &'a Samples,
+        setup: &'a Setup,
+    ) -> Result<Evaluator<'a>, Error> {
+        Ok(Evaluator::new(model, samples, self.judged(), setup)?)
     }
 }
 
 impl Search {
     /// Whether samples must be held out.
-    pub(super) fn judges(&self, promise: Option<Promise>) -> bool {
-        self.trials.is_some() || promise.is_some()
+    pub(super) fn judges(&self, constraint: Option<Constraint>) -> bool {
+        self.trials.is_some() || constraint.is_some()
     }
 
     /// Whether some of the samples to choose by must have had no part in the choice.
@@ -88,14 +95,18 @@ impl Search {
     }
 
     /// Fails for what can't be tried.
-    pub(super) fn check(&self, budget: Budget, promise: Option<Promise>) -> Result<(), Error> {
-        if self.trials.is_some() && promise.is_none() && budget.share().is_none() {
+    pub(super) fn check(&self, budget: Budget, constraint: Option<Constraint>) -> Result<(), Error> {
+        if self.trials.is_some() && constraint.is_none() && budget.share().is_none() {
             let what = "--search redistributes a budget over the groups, but --ratio fixes the share of every group";
             return Err(Error::options(what).with_hint("give --macs, --params, --size or --peak-memory"));
         }
-        if matches!(promise, Some(Promise::Drop(_))) && self.held_out.judged().is_none() {
-            let what = "--max-drop needs labels, and there are none";
-            return Err(Error::options(what).with_hint("give --labels, or --max-drift, which needs none"));
+        if let Some(kind) = constraint.map(Constraint::kind).filter(|kind| kind.needs_labels)
+            && self.held_out.judged().is_none()
+        {
+            let what = format!("--{} needs labels, and there are none", kind.name);
+            let others = CONSTRAINTS.iter().filter(|other| !other.needs_labels);
+            let others: String = others.map(|other| format!(", or --{}, which needs none", other.name)).collect();
+            return Err(Error::options(what).with_hint(format!("give --labels{others}")));
         }
         if self.training.is_given() { check_gradients("--tune-steps") } else { Ok(()) }
     }
@@ -115,26 +126,26 @@ impl Training {
     }
 }
 
-impl Schedule<'_> {
+impl SearchRun<'_> {
     /// The plan, what was tried on the way to it, and the prepared model that was trained meanwhile.
-    pub fn run(&self) -> Result<(Plan, Driven, Option<Model>), Error> {
+    pub fn run(&self) -> Result<(Plan, SearchReport, Option<Model>), Error> {
         let ranking = Ranking::new(self.analysis, self.options).map_err(failure)?;
-        let mut driven = Driven { held_out: self.held_out.map_or(0, Samples::len), ..Driven::default() };
-        let jury = |samples| self.search().held_out.jury(self.chooser.model, samples, self.chooser.setup());
-        let jury = self.held_out.map(jury).transpose()?;
-        let (plan, trained) = match &jury {
-            Some(jury) => (self.tried(&ranking, jury, &mut driven)?, None),
+        let mut searched = SearchReport { held_out: self.held_out.map_or(0, Samples::len), ..SearchReport::default() };
+        let evaluator = |samples| self.search().held_out.evaluator(self.chooser.model, samples, self.chooser.setup());
+        let evaluator = self.held_out.map(evaluator).transpose()?;
+        let (plan, trained) = match &evaluator {
+            Some(evaluator) => (self.tried(&ranking, evaluator, &mut searched)?, None),
             None if self.search().training.is_given() => {
-                let Descended { plan, trained, tuned } = self.tuned()?;
-                driven.tuned = tuned;
+                let Iterated { plan, trained, rounds } = self.trained()?;
+                searched.rounds = rounds;
                 (plan, trained)
             }
             None => (self.plan(&ranking, self.options.budget)?, None),
         };
-        if let Some(count) = self.search().folds.filter(|_| driven.broken().is_none()) {
-            driven.folds = Some(self.folds(count, driven.budget())?);
+        if let Some(count) = self.search().folds.filter(|_| searched.violated().is_none()) {
+            searched.folds = Some(self.folds(count, searched.budget())?);
         }
-        Ok((plan, driven, trained))
+        Ok((plan, searched, trained))
     }
 
     fn search(&self) -> &Search {
@@ -151,62 +162,62 @@ impl Schedule<'_> {
         Subject { original, analysis, open, simplify: prune::SIMPLIFY, repair, setup: self.chooser.setup() }
     }
 
-    fn plan(&self, ranking: &Ranking, budget: Budget) -> Result<Plan, DriveError> {
+    fn plan(&self, ranking: &Ranking, budget: Budget) -> Result<Plan, SearchError> {
         let Some(count) = self.search().rounds else { return Ok(ranking.plan(budget, &ranking.level())?) };
         Ok(search::rounds(&self.subject(), self.options, budget, &self.rounds(count, None))?.plan)
     }
 
-    fn rounds<'b>(&'b self, count: usize, tuning: Option<&'b Tuning<'b>>) -> Rounds<'b> {
+    fn rounds<'b>(&'b self, count: usize, tuning: Option<&'b RoundTrainer<'b>>) -> Rounds<'b> {
         let samples = self.calibrated.map(|c| c.samples() as &dyn stats::Samples);
         Rounds { count, samples, tuning, done: &|| {} }
     }
 
     /// Comes down to the budget in rounds, with training after each.
-    fn tuned(&self) -> Result<Descended, Error> {
+    fn trained(&self) -> Result<Iterated, Error> {
         let count = self.search().rounds.unwrap_or(1);
         let labels = self.search().held_out.calib_labels();
-        let samples = self.reader.labelled(self.chooser.model, labels)?.ok_or(DriveError::NoSamples)?;
+        let samples = self.reader.labelled(self.chooser.model, labels)?.ok_or(SearchError::NoSamples)?;
         let teacher = Teacher::new(&inlined(self.chooser.model), None, vec![], self.chooser.setup().clone())?;
-        tell_untrained(self.chooser.model, self.monitor());
+        note_untrained(self.chooser.model, self.monitor());
         let (work, steps) = (self.monitor().begin("training", Steps::Training)?, Cell::new(0));
-        let tell = |tick: Tick| {
+        let progress = |tick: Tick| {
             steps.set(steps.get() + 1);
             work.trained(Tick { step: steps.get(), of: tick.of * count, ..tick });
         };
         let options = self.search().training.options(self.options.seed, self.options.device);
-        let tuning = Tuning { teacher: &teacher, samples: &samples, options, tell: &tell };
+        let tuning = RoundTrainer { teacher: &teacher, samples: &samples, options, progress: &progress };
         let rounds = self.rounds(count, Some(&tuning));
         search::rounds(&self.subject(), self.options, self.options.budget, &rounds).map_err(|error| match error {
-            DriveError::Tune(cause) => hinted(&cause, format!("tuning: {cause}")),
+            SearchError::Tune(cause) => hinted(&cause, format!("tuning: {cause}")),
             error => error.into(),
         })
     }
 
-    /// Looks for what keeps the promise, and for a better allocation of that budget.
-    fn tried(&self, ranking: &Ranking, jury: &Jury, driven: &mut Driven) -> Result<Plan, Error> {
+    /// Looks for what satisfies the constraint, and for a better allocation of that budget.
+    fn tried(&self, ranking: &Ranking, evaluator: &Evaluator, searched: &mut SearchReport) -> Result<Plan, Error> {
         let subject = self.subject();
         let tried = |budget, plan| {
             self.monitor().check()?;
-            subject.tried(budget, plan, jury)
+            subject.tried(budget, plan, evaluator)
         };
         let (mut plan, mut budget) = (None, self.options.budget);
-        if let Some(promise) = self.chooser.choice.promise {
+        if let Some(constraint) = self.chooser.choice.constraint {
             let work = self.monitor().begin("searching for the smallest model", Steps::Of(search::STEPS))?;
-            let kept = search::keep(promise, &|b| self.plan(ranking, b), &tried, &|| work.step(1))?;
-            let chosen = kept.chosen.map(|c| kept.trials[c].clone());
-            driven.promise = Some(kept);
-            let Some(chosen) = chosen else { return Ok(nothing(self.analysis, self.options, promise)) };
+            let found = search::smallest(constraint, &|b| self.plan(ranking, b), &tried, &|| work.step(1))?;
+            let chosen = found.chosen.map(|c| found.trials[c].clone());
+            searched.constraint = Some(found);
+            let Some(chosen) = chosen else { return Ok(nothing(self.analysis, self.options, constraint)) };
             (plan, budget) = (Some(chosen.plan), chosen.budget);
         }
         if let Some(count) = self.search().trials {
             let work = self.monitor().begin("searching", Steps::Of(count + 1))?;
-            let lots = (count, self.options.seed);
-            let searched = search::search(ranking, budget, lots, &tried, &|| work.step(1))?;
-            let best = &searched.trials[searched.best];
-            if self.chooser.choice.promise.is_none_or(|p| p.is_kept(best)) {
+            let trials = (count, self.options.seed);
+            let found = search::search_allocation(ranking, budget, trials, &tried, &|| work.step(1))?;
+            let best = &found.trials[found.best];
+            if self.chooser.choice.constraint.is_none_or(|c| c.is_satisfied(best)) {
                 plan = Some(best.plan.clone());
             }
-            driven.search = Some(searched);
+            searched.allocation = Some(found);
         }
         plan.map_or_else(|| Ok(self.plan(ranking, budget)?), Ok)
     }
@@ -216,7 +227,7 @@ impl Schedule<'_> {
         // With samples of their own to judge by, the labels are not those of the samples that fall into folds.
         let task = held_out.judged().filter(|_| held_out.source.is_none());
         let labels = held_out.calib_labels();
-        let samples = self.reader.labelled(self.chooser.model, labels)?.ok_or(DriveError::NoSamples)?;
+        let samples = self.reader.labelled(self.chooser.model, labels)?.ok_or(SearchError::NoSamples)?;
         let options = Options { budget: budget.unwrap_or(self.options.budget), ..self.options.clone() };
         let work = self.monitor().begin("folds", Steps::Of(count))?;
         let how = (count, self.reader.calibration.repair);
@@ -224,8 +235,8 @@ impl Schedule<'_> {
     }
 }
 
-/// The plan of a promise that the gentlest cut breaks.
-fn nothing(analysis: &Analysis, options: &Options, promise: Promise) -> Plan {
+/// The plan under a constraint that the mildest cut violates.
+fn nothing(analysis: &Analysis, options: &Options, constraint: Constraint) -> Plan {
     let plan = Plan::of_layers(analysis, vec![], &options.criterion.to_string());
-    Plan { budget: promise.to_string(), ..plan }
+    Plan { budget: constraint.to_string(), ..plan }
 }

@@ -31,7 +31,7 @@ impl Selection {
         (setup, monitor): (&Setup, &Monitor),
     ) -> Result<(Option<Calibrated>, Options), Error> {
         let mut criterion = self.formula()?;
-        if calibrated.is_none() && budget != Budget::Lossless && criterion.implies() {
+        if calibrated.is_none() && !budget.is_lossless() && criterion.implies() {
             let (implied, grounded) = self.reader(setup, monitor).imply(analysis)?;
             match grounded || self.criterion.is_some() {
                 true => calibrated = Some(implied),
@@ -41,9 +41,9 @@ impl Selection {
         }
         self.check_granularity()?;
         let samples = calibrated.as_ref().filter(|_| self.calibration.is_given()).map(Calibrated::samples);
-        let gradients = match budget {
-            Budget::Lossless => None,
-            _ => gradients(&criterion, analysis, samples, (self.seed, self.device), monitor)?,
+        let gradients = match budget.is_lossless() {
+            true => None,
+            false => gradients(&criterion, analysis, samples, (self.seed, self.device), monitor)?,
         };
         let measured = calibrated.as_ref().map(|c| c.measured.clone());
         let options = Options {

@@ -1,9 +1,11 @@
 //! A family of models of many sizes, from one calibration.
 
+use super::check::{self, Checked};
 use super::monitor::{Monitor, Steps};
 use super::options::{HeldOut, Selection};
 use super::prove::{self, Left, Prover, Settled};
-use super::search::{self, Jury, POINTS, Subject, Trial};
+use super::report::Outcome;
+use super::search::{self, Evaluator, POINTS, Subject, Trial};
 use super::selection::failure;
 use super::verification::checked;
 use super::{Error, files, prepare};
@@ -12,9 +14,8 @@ use crate::latency::LatencyMs;
 use crate::oracle::Setup;
 use crate::plan::{Budget, Plan, Ranking};
 use crate::prune::{self, Pruned};
-use crate::reference::{ReferenceError, reference};
 use crate::save::{self, SaveOptions};
-use crate::verify::{self, Verification};
+use crate::verify;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ impl Options {
         let mut shares = self.shares.clone();
         shares.sort_by(|a, b| b.total_cmp(a));
         shares.dedup();
-        shares.into_iter().map(Budget::Macs).collect()
+        shares.into_iter().map(Budget::macs).collect()
     }
 
     /// The files that are written for the model in a file.
@@ -102,8 +103,8 @@ pub struct Sibling {
     pub latency: Option<LatencyMs>,
 }
 
-/// Makes a family of the model in a file. Where a proof fails, the groups to blame stay whole in this model and in those
-/// to come.
+/// Makes a family of the model in a file. Where a proof fails, the groups to blame stay whole in this model and in
+/// those to come.
 pub fn sweep(input: &Path, options: &Options) -> Result<Family, Error> {
     options.selection.check()?;
     checked(&options.setup)?;
@@ -112,27 +113,27 @@ pub fn sweep(input: &Path, options: &Options) -> Result<Family, Error> {
     let (selection, held_out) = (&options.selection, &options.held_out);
     let open = selection.open(&model)?.at(&analysis.model, &analysis.facts);
     let reader = selection.reader(&options.setup, monitor);
-    let (samples, jurors) = held_out.samples(&reader, &model)?;
+    let (samples, held_out_samples) = held_out.samples(&reader, &model)?;
     let folder = &options.folder;
     std::fs::create_dir_all(folder).map_err(|e| Error::new(format!("{}: {e}", folder.display())))?;
     let calibrated = samples.map(|s| reader.measured(s, &analysis)).transpose()?;
     let (calibrated, chosen) =
-        selection.options(Budget::Macs(0.5), open, &analysis, calibrated, (&options.setup, monitor))?;
+        selection.options(Budget::macs(0.5), open, &analysis, calibrated, (&options.setup, monitor))?;
     let repair = calibrated.as_ref().and_then(|c| c.repair(&|| {}));
     let (original, analysis, open, simplify) = (&model, &analysis, &chosen.open, prune::SIMPLIFY);
     let subject = Subject { original, analysis, open, simplify, repair, setup: &options.setup };
     let ranking = Ranking::new(analysis, &chosen).map_err(failure)?;
-    let jury = held_out.jury(&model, &jurors, &options.setup)?;
+    let evaluator = held_out.evaluator(&model, &held_out_samples, &options.setup)?;
     let budgets = options.budgets();
     let work = monitor.begin("sweeping", Steps::Of(budgets.len()))?;
     let record = if subject.repair.is_some() { options.record.as_str() } else { "" };
-    let maker = Maker { options, input, record, subject: &subject, jury: &jury };
+    let maker = Maker { options, input, record, subject: &subject, evaluator: &evaluator };
     let (mut models, left) = (vec![], RefCell::new(vec![]));
     let plan = |budget| {
         monitor.check()?;
         Ok(without(ranking.plan(budget, &ranking.level())?, &left.borrow()))
     };
-    let beyond = search::sweep(&subject, &jury, &budgets, &plan, &mut |trial, pruned| {
+    let beyond = search::sweep(&subject, &evaluator, &budgets, &plan, &mut |trial, pruned| {
         let made = maker.proved((trial, pruned), &mut left.borrow_mut())?;
         models.push(maker.written(made)?);
         work.step(1);
@@ -142,7 +143,7 @@ pub fn sweep(input: &Path, options: &Options) -> Result<Family, Error> {
         secateur: env!("CARGO_PKG_VERSION"),
         input: input.display().to_string(),
         criterion: chosen.criterion.to_string(),
-        held_out: jurors.len(),
+        held_out: held_out_samples.len(),
         whole: prune::whole(&model, &chosen.open)?,
         models,
         beyond,
@@ -156,15 +157,14 @@ struct Maker<'a> {
     input: &'a Path,
     record: &'a str,
     subject: &'a Subject<'a>,
-    jury: &'a Jury<'a>,
+    evaluator: &'a Evaluator<'a>,
 }
 
 impl Maker<'_> {
     /// Proves a model. Where the proof fails, the groups to blame stay whole, in this model and in those to come.
     fn proved(&self, (trial, pruned): (Trial, Pruned), left: &mut Vec<Left>) -> Result<Made, Error> {
-        match self.verified(&pruned)? {
-            Verified::Right(found) => return Ok(Made { trial, pruned, found }),
-            Verified::Wrong => {}
+        if let Checked::Right(found) = self.checked(&pruned)? {
+            return Ok(Made { trial, pruned, found });
         }
         let Subject { original, analysis, open, simplify, .. } = *self.subject;
         let prover = Prover::new(original, analysis, simplify, open, Some(self.verify()));
@@ -172,11 +172,11 @@ impl Maker<'_> {
         let Settled { plan, groups, .. } = prove::settle(&trial.plan, analysis, holds, &mut |_| None)?;
         left.extend(groups);
         let pruned = self.subject.carried_out(&plan)?;
-        let score = self.jury.score(&pruned.model)?;
+        let score = self.evaluator.score(&pruned.model)?;
         let trial = Trial { after: pruned.after.clone(), score, plan, ..trial };
-        match self.verified(&pruned)? {
-            Verified::Right(found) => Ok(Made { trial, pruned, found }),
-            Verified::Wrong => {
+        match self.checked(&pruned)? {
+            Checked::Right(found) => Ok(Made { trial, pruned, found }),
+            Checked::Wrong(..) => {
                 let what = "the pruned model does not compute what its reference computes";
                 Err(Error::check(format!("with {}, {what}", trial.budget)))
             }
@@ -197,8 +197,8 @@ impl Maker<'_> {
         prune::sign(&mut signed, &[("input", hash), ("options", self.record.to_owned()), ("runtime", runtime)]);
         save::save(&signed, &folder.join(&file), &options)?;
         files::write_json(&folder.join(&plan), &trial.plan)?;
-        let proved = found.as_ref().map(|v| v.equal);
-        let latency = found.and_then(|v| v.latency).map(|l| LatencyMs::of(&l));
+        let proved = matches!(found, Outcome::Ran(_)).then_some(true);
+        let latency = found.latency().map(LatencyMs::of);
         Ok(Sibling { model: file, plan, trial, proved, latency })
     }
 
@@ -215,22 +215,11 @@ impl Maker<'_> {
         }
     }
 
-    /// Runs original, reference and result, if they can be run.
-    fn verified(&self, pruned: &Pruned) -> Result<Verified, Error> {
+    fn checked(&self, pruned: &Pruned) -> Result<Checked, Error> {
         let Subject { original, analysis, .. } = *self.subject;
-        let reference = match reference(original, analysis, &pruned.keep, &pruned.removed) {
-            Err(ReferenceError::Unsayable { .. }) => return Ok(Verified::Right(None)),
-            other => other?,
-        };
-        let (cut, pruned) = (pruned.cut.as_ref(), &pruned.model);
-        let subjects = verify::Subjects { original, reference: Some(&reference), cut, pruned };
-        match verify::verify(&subjects, &self.verify(), &|_, _| {}) {
-            Ok(found) if !found.equal => Ok(Verified::Wrong),
-            Ok(found) => Ok(Verified::Right(Some(found))),
-            Err(e) if e.is_inability() => Ok(Verified::Right(None)),
-            Err(e) if e.is_of_the_result() => Ok(Verified::Wrong),
-            Err(e) => Err(Error::new(e)),
-        }
+        let expected = check::expected_or_why(check::expected(original, analysis, &[], pruned)?)?;
+        let expected = expected.as_ref().map_err(String::as_str);
+        check::check(original, expected, pruned, &self.verify(), &self.options.monitor)
     }
 }
 
@@ -250,12 +239,5 @@ fn without(mut plan: Plan, left: &[Left]) -> Plan {
 struct Made {
     trial: Trial,
     pruned: Pruned,
-    found: Option<Verification>,
-}
-
-/// What a check comes to: nothing where the models can't be run.
-#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
-enum Verified {
-    Right(Option<Verification>),
-    Wrong,
+    found: Outcome,
 }

@@ -18,8 +18,8 @@ fn bytes(done: &Done) -> Vec<u8> {
 
 /// Without timed runs.
 fn quick() -> Options {
-    let verification = Verification { repeats: 0, ..Verification::default() };
-    Options { verification, ..Options::under(Budget::Macs(0.5)) }
+    let verification = VerifyOptions { repeats: 0, ..VerifyOptions::default() };
+    Options { verification, ..Options::under(Budget::macs(0.5)) }
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_plan_that_is_applied_makes_what_a_prune_makes() {
 #[test]
 fn what_can_not_be_proved_is_not_cut() {
     // Nothing is as equal as this.
-    let verification = Verification { tolerance: Some(-1.0), ..quick().verification };
+    let verification = VerifyOptions { tolerance: Some(-1.0), ..quick().verification };
     let done = prune(&model(), &Options { verification, ..quick() }).expect("it is done");
     let unproved = done.report.unproved.as_ref().expect("the proof failed");
     assert!(unproved.groups.is_empty() && !unproved.dropped.is_empty());
@@ -95,15 +95,15 @@ fn options_that_do_not_go_together_are_told_before_any_work() {
 /// What begins and ends on the way; `at` says after how many beginnings the job is stopped.
 fn heard(at: usize) -> (Result<Done, Error>, Vec<String>) {
     let (heard, stop) = (Arc::new(Mutex::new(vec![])), Arc::new(AtomicBool::new(at == 0)));
-    let (told, flag) = (heard.clone(), stop.clone());
+    let (seen, flag) = (heard.clone(), stop.clone());
     let monitor = Monitor::new(move |event| {
-        let mut told = told.lock().expect("nobody panicked");
+        let mut seen = seen.lock().expect("nobody panicked");
         match event {
-            Event::Begin { what, .. } => told.push(what.to_owned()),
-            Event::End => told.push("end".to_owned()),
+            Event::Begin { what, .. } => seen.push(what.to_owned()),
+            Event::End => seen.push("end".to_owned()),
             _ => {}
         }
-        let begun = told.iter().filter(|what| *what != "end").count();
+        let begun = seen.iter().filter(|what| *what != "end").count();
         flag.fetch_or(begun >= at, Ordering::Relaxed);
     });
     let done = prune(&model(), &Options { monitor: monitor.stopped_by(stop), ..quick() });

@@ -2,13 +2,13 @@
 
 use super::Error;
 use super::monitor::{Monitor, Steps};
-use super::options::{HeldOut, Judging, Options, Verification};
+use super::options::{HeldOut, Judging, Options, VerifyOptions};
 use super::report::Metrics;
 use super::samples::{labels, opened};
 use crate::feed::{self, Labels};
 use crate::ir::Model;
 use crate::judge;
-use crate::machine::Settings;
+use crate::machine::ProfileSettings;
 use crate::oracle::{Lookup, OracleError, Runtime, Setup};
 use crate::sizes::Given;
 use crate::verify;
@@ -30,7 +30,7 @@ impl Options {
     }
 }
 
-impl Verification {
+impl VerifyOptions {
     /// Labels, and a task, that are not about the inputs to run: there are none.
     pub(super) fn judging_without_inputs(&self) -> Option<&Judging> {
         Some(&self.judging).filter(|j| j.is_asked() && self.inputs.is_none())
@@ -59,8 +59,8 @@ impl Verification {
     }
 
     /// How a machine is measured for a budget.
-    pub(super) fn settings(&self) -> Result<Settings, Error> {
-        Ok(Settings { setup: checked(&self.setup)?, warmup: self.warmup, repeats: self.repeats })
+    pub(super) fn settings(&self) -> Result<ProfileSettings, Error> {
+        Ok(ProfileSettings { setup: checked(&self.setup)?, warmup: self.warmup, repeats: self.repeats })
     }
 
     /// Where samples come from, and how they are read.

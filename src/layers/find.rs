@@ -1,7 +1,7 @@
 //! Residual branches, from the graph alone.
 //!
 //! A call *merges* a branch if its rule says that it passes one operand on where the other is zero
-//! ([`passes_on`](crate::ops::Rule::passes_on)): the operand passed on is the branch's *entry*, the other its *exit*.
+//! ([`bypass`](crate::ops::ValueLaws::bypass)): the operand passed on is the branch's *entry*, the other its *exit*.
 //! The branch is all that lies on the ways from entry to exit. It can go if nothing else reads what is in it, so that
 //! the merge is the one way out, and if the merge's result has the entry's type. What comes in from the side (masks,
 //! positions, another network's states) does not matter.
@@ -49,7 +49,7 @@ impl Search<'_> {
         let mut verdict = None;
         let mut sides = 0;
         for slot in 0..call.arity {
-            let Some(kept) = (rule.passes_on)(&site, usize::from(slot)) else { continue };
+            let Some(kept) = (rule.values.bypass)(&site, usize::from(slot)) else { continue };
             let ends = self.graph.operand(merge, kept).zip(self.graph.operand(merge, usize::from(slot)));
             let Some((entry, exit)) = ends.filter(|&(entry, exit)| self.is_data(entry) && self.is_data(exit)) else {
                 continue;

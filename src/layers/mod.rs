@@ -14,7 +14,7 @@
 //!
 //! # How
 //!
-//! A rule says by its law `passes_on` which operand its result is where another one is zero. That is all it takes to find
+//! A rule says by its law `bypass` which operand its result is where another one is zero. That is all it takes to find
 //! residual branches: such a call is a *merge*, the operand passed on the *entry*, the other the *exit*. The branch is what
 //! lies on the ways from entry to exit (`src/layers/find.rs`); it can go if its nodes are read by nobody else and the
 //! merge's result has the entry's type. Inputs from the side do not matter. A branch without any weight or product of

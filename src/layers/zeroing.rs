@@ -60,7 +60,7 @@ impl Walk<'_> {
         let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(self.model, self.graph, node, call, self.facts, &unknowns);
         let zeros: Vec<bool> = (0..usize::from(call.arity)).map(at).collect();
-        (ops::rule_of(self.model, call).zero)(&site, &zeros)
+        (ops::rule_of(self.model, call).zeros.results)(&site, &zeros)
     }
 
     /// All of a constant of the file, for one use of it.

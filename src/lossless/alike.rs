@@ -8,7 +8,7 @@
 use super::Surroundings;
 use crate::axes::{Binding, Var};
 use crate::ir::{Node, NodeId, Tensor, ValueId};
-use crate::ops::{Rule, Scales, Site};
+use crate::ops::{Homogeneity, Rule, Site};
 use std::collections::HashMap;
 
 /// A class, and how many times it a unit is.
@@ -120,25 +120,25 @@ fn multiple(site: &Site, rule: &Rule, binding: &Binding, ratios: &[f64]) -> Opti
     for (&slot, r) in binding.operands.iter().zip(ratios) {
         scaled[usize::from(slot)] = differs(r);
     }
-    scales(site, rule, binding, &scaled).takes(ratio).then_some(ratio)
+    homogeneity(site, rule, binding, &scaled).takes(ratio).then_some(ratio)
 }
 
-fn scales(site: &Site, rule: &Rule, binding: &Binding, scaled: &[bool]) -> Scales {
-    if let Some(sum) = (rule.sum)(site) {
+fn homogeneity(site: &Site, rule: &Rule, binding: &Binding, scaled: &[bool]) -> Homogeneity {
+    if let Some(sum) = (rule.operands.sum)(site) {
         let is_addend = |slot: usize| sum.addend.is_some_and(|(at, _)| usize::from(at) == slot);
         let factors = (0..scaled.len()).filter(|&slot| scaled[slot] && !is_addend(slot)).count();
         let added = (0..scaled.len()).all(|slot| !is_addend(slot) || scaled[slot] || !site.has(slot));
-        return if factors == 1 && added { Scales::Any } else { Scales::No };
+        return if factors == 1 && added { Homogeneity::Any } else { Homogeneity::None };
     }
-    if rule.moves {
+    if rule.values.data_movement {
         let concerns = |slot: usize| {
             let carries = binding.operands.contains(&(slot as u16));
             carries || !binding.part && site.dtype(slot).is_some_and(|d| d.is_float())
         };
         let all = (0..scaled.len()).all(|slot| scaled[slot] || !concerns(slot));
-        return if all { Scales::Positive } else { Scales::No };
+        return if all { Homogeneity::Positive } else { Homogeneity::None };
     }
-    (rule.scales)(site, scaled)
+    (rule.values.homogeneity)(site, scaled)
 }
 
 /// Classes of vectors that are multiples of each other.

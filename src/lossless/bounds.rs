@@ -78,7 +78,7 @@ impl<'a> Bounds<'a> {
         if self.around.is_inside(node) || !site.result(0).dtype.is_some_and(|d| d.is_float()) {
             return;
         }
-        if let Some(sum) = (rule.sum)(site) {
+        if let Some(sum) = (rule.operands.sum)(site) {
             let known = self.product(node, site, sum);
             self.values.extend(known.map(|known| (results[0], known)));
             return;
@@ -86,10 +86,10 @@ impl<'a> Bounds<'a> {
         let operands = graph.operands(node).into_iter().take(site.arity()).collect::<Vec<_>>();
         let law = |at: &[Interval]| {
             let zero: Vec<bool> = at.iter().map(|x| *x == Interval::ZERO).collect();
-            match rule.moves {
-                _ if (rule.zero)(site, &zero) => Some(Interval::ZERO),
+            match rule.values.data_movement {
+                _ if (rule.zeros.results)(site, &zero) => Some(Interval::ZERO),
                 true => hull(site, at),
-                false => (rule.bounds)(site, at),
+                false => (rule.values.bounds)(site, at),
             }
         };
         let alls: Vec<Interval> = operands.iter().map(|v| v.map_or(Interval::ANY, |v| self.all(v))).collect();
@@ -102,7 +102,7 @@ impl<'a> Bounds<'a> {
                     let bounds = operands.iter().zip(&alls).enumerate().map(|(slot, (value, all))| match value {
                         Some(v) if carries(slot) => self.at(*v, leaf, unit),
                         // Parts of a sum are made by their own operands alone.
-                        _ if binding.part && rule.moves => Interval::NONE,
+                        _ if binding.part && rule.values.data_movement => Interval::NONE,
                         _ => *all,
                     });
                     law(&bounds.collect::<Vec<_>>()).unwrap_or(all)

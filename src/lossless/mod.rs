@@ -14,7 +14,7 @@
 //! zeros multiply, adds nothing; one that is a single number goes into a bias, where every element of the result is a sum
 //! over all weights (no border). *Classes* (`alike.rs`) say which units are multiples of each other: slices of constants are
 //! compared, equal operands make equal results along any unmarked label (the third law), and factors pass where an operator
-//! is homogeneous (the law `scales`). A twin's weights are added to those of the unit that stays; so are those of a constant
+//! is homogeneous (the law `homogeneity`). A twin's weights are added to those of the unit that stays; so are those of a constant
 //! to another's, even under padding.
 //!
 //! What is merged is a matter of the model and of the keep-sets. So a plan only says that there is merging, and what is

@@ -70,19 +70,19 @@ impl At<'_> {
     fn part(&self, site: &Site, rule: &Rule, unit: usize) -> Part {
         let is_zero = |slot: u16| {
             let value = self.around.graph().operand(self.node, usize::from(slot));
-            let quantized = (rule.zero_point)(crate::ops::End::Operand(usize::from(slot))).is_some();
+            let quantized = (rule.quantization.zero_point)(crate::ops::End::Operand(usize::from(slot))).is_some();
             !quantized && value.is_some_and(|v| self.bounds.at(v, self.leaf, unit) == Interval::ZERO)
         };
-        let adds_nothing = |constants: bool| {
+        let absorbs = |constants: bool| {
             let mut zero = vec![false; site.arity()];
             let counts = |slot: &&u16| constants || site.tensor(usize::from(**slot)).is_none();
             self.slots.iter().filter(counts).for_each(|&slot| zero[usize::from(slot)] = is_zero(slot));
-            (rule.adds_nothing)(site, &zero)
+            (rule.zeros.absorbing)(site, &zero)
         };
-        if adds_nothing(false) {
+        if absorbs(false) {
             return Part::Zero;
         }
-        if adds_nothing(true) {
+        if absorbs(true) {
             return Part::Unread;
         }
         self.merged(site, rule, unit).unwrap_or(Part::Unknown)
@@ -91,7 +91,7 @@ impl At<'_> {
     /// How the call's weights or bias could take the unit over.
     fn merged(&self, site: &Site, rule: &Rule, unit: usize) -> Option<Part> {
         let c = self.around.contraction(self.node).filter(|_| self.around.is_writable(self.node))?;
-        let sum = (rule.sum)(site)?;
+        let sum = (rule.operands.sum)(site)?;
         // The contraction is this label's, and the data carry it once.
         let mine = !self.binding.in_result && self.binding.operands.contains(&c.data_slot);
         self.around.only_axis(c.data, self.leaf).filter(|_| mine)?;

@@ -1,4 +1,5 @@
-//! Tables that were measured before, in the user's cache folder: by machine, and by the shapes of a model's pieces.
+//! Tables that were measured before, in the user's cache folder: by machine, and by the shapes of a model's fused
+//! subgraphs.
 
 use super::table::Table;
 use super::{Host, Quantity};
@@ -42,8 +43,8 @@ impl Cache {
 /// The user's cache folder, as each system has it.
 fn folder() -> Option<PathBuf> {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    if let Some(told) = var("XDG_CACHE_HOME") {
-        return Some(told);
+    if let Some(folder) = var("XDG_CACHE_HOME") {
+        return Some(folder);
     }
     match std::env::consts::OS {
         "windows" => var("LOCALAPPDATA"),

@@ -1,8 +1,8 @@
 //! Setting a plan right by what it is measured to come to.
 //!
-//! A table says what pieces take by themselves. In the whole model caches are warm or cold, and pieces go together that
-//! were apart; so the plan is carried out and timed beside the original, and made again for another share of the
-//! table's total until the measured share is met.
+//! A table says what fused subgraphs take by themselves. In the whole model caches are warm or cold, and fused
+//! subgraphs go together that were apart; so the plan is carried out and timed beside the original, and made again for
+//! another share of the table's total until the measured share is met.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ const SLACK: f64 = 0.03;
 
 /// What share of the original's time a model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Measured {
+pub struct MeasuredShare {
     /// The median over the turns.
     pub share: f64,
     /// A confidence interval of that median.
@@ -23,32 +23,32 @@ pub struct Measured {
 
 /// A plan that was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Round {
+pub struct CorrectionRound {
     /// The share of the table's total that was planned for.
     pub planned: f64,
-    pub measured: Measured,
+    pub measured: MeasuredShare,
 }
 
 /// A plan with what it was measured to come to.
 pub struct Corrected<P> {
     pub plan: P,
-    pub measured: Measured,
+    pub measured: MeasuredShare,
     /// Whether the measured share is within the budget.
     pub met: bool,
     /// All plans that were tried, in order.
-    pub rounds: Vec<Round>,
+    pub rounds: Vec<CorrectionRound>,
 }
 
 /// Makes plans until one is measured to take the share that is asked for, and not much less. `plan` makes one for a
-/// share of the table's total; for less than can be had, the least. Of the plans that meet the budget the one nearest to
-/// it is taken, else the fastest.
+/// share of the table's total; for less than can be had, the least. Of the plans that meet the budget the one nearest
+/// to it is taken, else the fastest.
 pub fn corrected<P: PartialEq, E>(
     asked: f64,
     mut plan: impl FnMut(f64) -> Result<P, E>,
-    mut measure: impl FnMut(&P) -> Result<Measured, E>,
+    mut measure: impl FnMut(&P) -> Result<MeasuredShare, E>,
 ) -> Result<Corrected<P>, E> {
-    let mut best: Option<(P, Measured)> = None;
-    let mut rounds: Vec<Round> = vec![];
+    let mut best: Option<(P, MeasuredShare)> = None;
+    let mut rounds: Vec<CorrectionRound> = vec![];
     // The widest share known to meet the budget, and the narrowest known to miss it.
     let (mut met, mut missed): (f64, f64) = (0.0, f64::INFINITY);
     let mut share = asked;
@@ -58,7 +58,7 @@ pub fn corrected<P: PartialEq, E>(
             break;
         }
         let measured = measure(&next)?;
-        rounds.push(Round { planned: share, measured });
+        rounds.push(CorrectionRound { planned: share, measured });
         let fits = measured.share <= asked;
         if fits {
             met = met.max(share);
@@ -79,7 +79,7 @@ pub fn corrected<P: PartialEq, E>(
 
 /// The share to plan for next, between one that met the budget and one that missed it: where the line through the last
 /// two rounds comes to the target; after the first, what is proportional.
-fn next_share(target: f64, rounds: &[Round], met: f64, missed: f64) -> f64 {
+fn next_share(target: f64, rounds: &[CorrectionRound], met: f64, missed: f64) -> f64 {
     let guess = match rounds {
         [.., a, b] if a.measured.share != b.measured.share => {
             let slope = (b.planned - a.planned) / (b.measured.share - a.measured.share);

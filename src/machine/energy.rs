@@ -2,9 +2,9 @@
 //!
 //! The numbers are those for 45 nm of M. Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC
 //! 2014: a product and a sum (32-bit floats 3.7 + 0.9 pJ, 16-bit floats 1.1 + 0.4 pJ, 32-bit integers 3.1 + 0.1 pJ,
-//! 8-bit integers 0.2 + 0.03 pJ), a word of 64 bits from a memory of 1 MB on the chip (100 pJ) and from DRAM (1.3 nJ, the
-//! lower of its two figures). Weights count as read from DRAM once a run, everything else as written and read on the
-//! chip. Newer chips take less of all; shares of a budget depend on the ratios alone.
+//! 8-bit integers 0.2 + 0.03 pJ), a word of 64 bits from a memory of 1 MB on the chip (100 pJ) and from DRAM (1.3 nJ,
+//! the lower of its two figures). Weights count as read from DRAM once a run, everything else as written and read on
+//! the chip. Newer chips take less of all; shares of a budget depend on the ratios alone.
 
 use crate::cost::{Cost, OpenDims};
 use crate::facts::Facts;

@@ -1,4 +1,4 @@
-//! The widths at which pieces are measured.
+//! The widths at which fused subgraphs are measured.
 
 /// At how many widths an axis is measured at most.
 const STEPS: usize = 8;

@@ -41,8 +41,8 @@ impl fmt::Display for Host {
 
 /// The processor's name as the system tells it, else its architecture.
 fn cpu() -> String {
-    let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let named = told.lines().filter_map(|line| line.split_once(':'));
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let named = text.lines().filter_map(|line| line.split_once(':'));
     let name = named.filter(|(key, _)| matches!(key.trim(), "model name" | "Hardware" | "Model"));
     let name = name.map(|(_, value)| value.trim().to_owned()).next();
     // Windows tells it in the environment.

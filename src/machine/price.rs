@@ -1,18 +1,18 @@
 //! What a choice of widths costs, by a table.
 
-use super::piece::{Piece, pieces};
-use super::table::{Entry, Quantity, Table, TableError};
+use super::fused::{FusedSubgraph, fused_subgraphs};
+use super::table::{Quantity, Table, TableEntry, TableError};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Var};
 use crate::cost::OpenDims;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// A model's pieces with their entries in a table.
+/// A model's fused subgraphs with their entries in a table.
 pub struct Prices<'a> {
     analysis: &'a Analysis,
     quantity: Quantity,
-    pieces: Vec<(Piece, &'a Entry)>,
-    /// The pieces that a leaf makes wider.
+    pieces: Vec<(FusedSubgraph, &'a TableEntry)>,
+    /// The fused subgraphs that a leaf makes wider.
     by_leaf: HashMap<Var, Vec<usize>>,
 }
 
@@ -22,12 +22,14 @@ impl<'a> Prices<'a> {
         let (entries, skipped) = (table.by_shape(), table.skipped.iter().map(|s| s.shape.as_str()));
         let skipped: HashSet<&str> = skipped.collect();
         let (mut found, mut missing, mut shapes) = (vec![], BTreeSet::new(), HashSet::new());
-        for piece in pieces(analysis, open) {
+        for piece in fused_subgraphs(analysis, open) {
             shapes.insert(piece.shape.clone());
             match entries.get(piece.shape.as_str()) {
                 Some(entry) if entry.widths.len() == piece.widths.len() => found.push((piece, *entry)),
                 // One that could be measured as a whole only: it does not shrink.
-                Some(entry) if entry.widths.is_empty() => found.push((Piece { widths: vec![], ..piece }, *entry)),
+                Some(entry) if entry.widths.is_empty() => {
+                    found.push((FusedSubgraph { widths: vec![], ..piece }, *entry))
+                }
                 None if skipped.contains(piece.shape.as_str()) => {}
                 _ => _ = missing.insert(piece.shape),
             }
@@ -48,20 +50,20 @@ impl<'a> Prices<'a> {
         self.quantity
     }
 
-    /// The cost of all pieces.
+    /// The cost of all fused subgraphs.
     pub fn total(&self, keep: &KeepSets) -> f64 {
         self.pieces.iter().map(|p| self.cost(p, keep)).sum()
     }
 
-    /// The cost of the pieces that a leaf makes wider.
+    /// The cost of the fused subgraphs that a leaf makes wider.
     pub fn around(&self, leaf: Var, keep: &KeepSets) -> f64 {
         let pieces = self.by_leaf.get(&leaf).into_iter().flatten();
         pieces.map(|&i| self.cost(&self.pieces[i], keep)).sum()
     }
 
-    /// The cost of each piece, named by its first call, in the order of the model.
+    /// The cost of each fused subgraph, named by its first call, in the order of the model.
     pub fn by_piece(&self, keep: &KeepSets) -> Vec<(String, f64)> {
-        let name = |piece: &Piece| self.analysis.model.graph.label(piece.calls[0]).to_owned();
+        let name = |piece: &FusedSubgraph| self.analysis.model.graph.label(piece.calls[0]).to_owned();
         self.pieces.iter().map(|p| (name(&p.0), self.cost(p, keep))).collect()
     }
 
@@ -83,7 +85,7 @@ impl<'a> Prices<'a> {
         steps
     }
 
-    fn cost(&self, (piece, entry): &(Piece, &Entry), keep: &KeepSets) -> f64 {
+    fn cost(&self, (piece, entry): &(FusedSubgraph, &TableEntry), keep: &KeepSets) -> f64 {
         let length = |&w: &Var| keep.size(&self.analysis.axes, w).size().unwrap_or(0);
         entry.at(&piece.widths.iter().map(length).collect::<Vec<_>>())
     }

@@ -4,9 +4,9 @@
 //! so that a slow moment of the machine hits all of them, and the median of the turns counts. What it takes to run a
 //! model without nodes is taken off: in the whole model it comes once.
 
-use super::part::{Part, idle, part};
-use super::piece::{Piece, pieces};
-use super::table::{Along, Entry, Quantity, Skipped, Table, VERSION};
+use super::fused::{FusedSubgraph, fused_subgraphs};
+use super::microbenchmark::{Microbenchmark, idle, microbenchmark};
+use super::table::{Along, Quantity, Skipped, Table, TableEntry, VERSION};
 use super::{EnergyModel, Host, Rapl, grid};
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Shape, Var};
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// How to run and to time.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ProfileSettings {
     pub setup: Setup,
     /// Turns that do not count.
     pub warmup: usize,
@@ -26,10 +26,10 @@ pub struct Settings {
     pub repeats: usize,
 }
 
-impl Default for Settings {
+impl Default for ProfileSettings {
     /// tract on one thread, ten turns.
-    fn default() -> Settings {
-        Settings { setup: Setup::default(), warmup: 2, repeats: 10 }
+    fn default() -> ProfileSettings {
+        ProfileSettings { setup: Setup::default(), warmup: 2, repeats: 10 }
     }
 }
 
@@ -52,16 +52,16 @@ const AXES: usize = 2;
 /// So many models are held at a time.
 const AT_A_TIME: usize = 16;
 
-/// Measures the pieces of a model. `done` is told of each shape, with how many there are.
+/// Measures the fused subgraphs of a model. `done` is told of each shape, with how many there are.
 pub fn profile(
     analysis: &Analysis,
     open: &OpenDims,
-    settings: &Settings,
+    settings: &ProfileSettings,
     meter: &Meter,
     done: &dyn Fn(usize),
 ) -> Table {
-    let mut shapes: BTreeMap<String, Piece> = BTreeMap::new();
-    for piece in pieces(analysis, open) {
+    let mut shapes: BTreeMap<String, FusedSubgraph> = BTreeMap::new();
+    for piece in fused_subgraphs(analysis, open) {
         shapes.entry(piece.shape.clone()).or_insert(piece);
     }
     let (mut entries, mut skipped) = (vec![], vec![]);
@@ -69,7 +69,7 @@ pub fn profile(
         let points = points(analysis, piece);
         let run = Run { analysis, open, settings, meter, piece };
         let whole = Points { widths: vec![], along: Along::Grid, keeps: vec![KeepSets::default()] };
-        // A piece that does not run narrower counts as one that can't get narrower.
+        // A fused subgraph that does not run narrower counts as one that can't get narrower.
         match run.entry(points).or_else(|_| run.entry(whole)) {
             Ok(entry) => entries.push(entry),
             Err(why) => skipped.push(Skipped { shape: piece.shape.clone(), why }),
@@ -87,7 +87,7 @@ impl Meter {
     }
 }
 
-/// What is measured of a piece.
+/// What is measured of a fused subgraph.
 pub(super) struct Points {
     pub widths: Vec<Vec<usize>>,
     pub along: Along,
@@ -95,8 +95,8 @@ pub(super) struct Points {
     pub keeps: Vec<KeepSets>,
 }
 
-/// The points of a piece: all combinations of the widths of two axes, or the common steps of more.
-pub(super) fn points(analysis: &Analysis, piece: &Piece) -> Points {
+/// The points of a fused subgraph: all combinations of the widths of two axes, or the common steps of more.
+pub(super) fn points(analysis: &Analysis, piece: &FusedSubgraph) -> Points {
     let mut leaves: Vec<Var> = piece.widths.iter().flat_map(|&w| free_leaves(analysis, &[w])).collect();
     let all = leaves.len();
     leaves.sort_unstable();
@@ -163,13 +163,13 @@ fn eighths(analysis: &Analysis, vars: &[Var]) -> Vec<(Vec<usize>, KeepSets)> {
 struct Run<'a> {
     analysis: &'a Analysis,
     open: &'a OpenDims,
-    settings: &'a Settings,
+    settings: &'a ProfileSettings,
     meter: &'a Meter,
-    piece: &'a Piece,
+    piece: &'a FusedSubgraph,
 }
 
 impl Run<'_> {
-    fn entry(&self, points: Points) -> Result<Entry, String> {
+    fn entry(&self, points: Points) -> Result<TableEntry, String> {
         let mut costs = vec![];
         for keeps in points.keeps.chunks(AT_A_TIME) {
             costs.extend(match self.meter {
@@ -181,7 +181,7 @@ impl Run<'_> {
         let Points { widths, along, .. } = points;
         // To the millionth, so that what is written reads back as the same numbers, and has the same hash.
         costs.iter_mut().for_each(|cost: &mut f64| *cost = (*cost * 1e6).round() / 1e6);
-        Ok(Entry { shape: self.piece.shape.clone(), widths, along, costs })
+        Ok(TableEntry { shape: self.piece.shape.clone(), widths, along, costs })
     }
 
     /// The median time of each choice, in microseconds.
@@ -222,18 +222,18 @@ impl Run<'_> {
 
     /// The energy of a run as a model has it, in microjoules.
     fn modelled(&self, keep: &KeepSets, energy: &EnergyModel) -> Result<f64, String> {
-        let Part { model, .. } = part(self.analysis, self.piece, keep, self.open)?;
+        let Microbenchmark { model, .. } = microbenchmark(self.analysis, self.piece, keep, self.open)?;
         let (facts, open) = (infer::infer(&model), OpenDims::default());
         let costs = cost::per_node(&model, &facts, &open);
         let picojoules: f64 = costs.iter().map(|(node, c)| energy.of(&model.graph, &facts, &open, *node, c)).sum();
         Ok(picojoules / 1e6)
     }
 
-    fn prepare(&self, keep: &KeepSets) -> Result<(Runner, Part), String> {
-        self.runner(part(self.analysis, self.piece, keep, self.open)?)
+    fn prepare(&self, keep: &KeepSets) -> Result<(Runner, Microbenchmark), String> {
+        self.runner(microbenchmark(self.analysis, self.piece, keep, self.open)?)
     }
 
-    fn runner(&self, part: Part) -> Result<(Runner, Part), String> {
+    fn runner(&self, part: Microbenchmark) -> Result<(Runner, Microbenchmark), String> {
         let bytes = save::to_bytes(&passes::inlined(&part.model)).map_err(|e| e.to_string())?;
         let runner = Runner::timed(&self.settings.setup, &bytes, None, &part.feed.signature());
         Ok((runner.map_err(|e| e.to_string())?, part))

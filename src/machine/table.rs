@@ -1,11 +1,11 @@
-//! Tables: what pieces of a model cost on a machine, by width. A table is a JSON file that travels.
+//! Tables: what fused subgraphs of a model cost on a machine, by width. A table is a JSON file that travels.
 //!
 //! ```json
 //! {
 //!   "version": 1,
 //!   "quantity": "latency",
 //!   "host": { "cpu": "…", "cores": 4, "runtime": "tract", "threads": 1, "secateur": "0.1.0" },
-//!   "pieces": [
+//!   "fused subgraphs": [
 //!     { "shape": "Conv<…>(f32[1,a:16,8,8], #f32[b:32,a:16,3,3])", "widths": [[8, 16], [16, 32]], "along": "grid",
 //!       "costs": [10.0, 19.5, 19.0, 38.0] }
 //!   ],
@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-/// What pieces of a model cost on one machine.
+/// What fused subgraphs of a model cost on one machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
@@ -31,8 +31,8 @@ pub struct Table {
     pub version: u32,
     pub quantity: Quantity,
     pub host: Host,
-    pub pieces: Vec<Entry>,
-    /// Pieces that could not be measured; they count as nothing.
+    pub pieces: Vec<TableEntry>,
+    /// Fused subgraphs that could not be measured; they count as nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
 }
@@ -47,10 +47,10 @@ pub enum Quantity {
     Energy,
 }
 
-/// The costs of all pieces of one shape.
+/// The costs of all fused subgraphs of one shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct TableEntry {
     pub shape: String,
     /// For each axis that can get shorter its measured lengths, ascending; the last is the whole.
     pub widths: Vec<Vec<usize>>,
@@ -70,7 +70,7 @@ pub enum Along {
     Diagonal,
 }
 
-/// A piece that could not be measured.
+/// A fused subgraph that could not be measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Skipped {
@@ -91,7 +91,7 @@ pub enum TableError {
     #[error("the table's format is version {0}; this build reads and writes version {VERSION}")]
     Version(u32),
     #[error("the table's entry {shape:?}: {what}")]
-    Entry { shape: String, what: &'static str },
+    TableEntry { shape: String, what: &'static str },
     #[error("the table has {found} where {wanted} is asked for")]
     Quantity { wanted: Quantity, found: Quantity },
     #[error("the table is not of this model: it lacks {} of {of} shapes of nodes, first {:?}", missing.len(), missing[0])]
@@ -121,7 +121,7 @@ impl Table {
     }
 
     /// The entries by shape.
-    pub fn by_shape(&self) -> HashMap<&str, &Entry> {
+    pub fn by_shape(&self) -> HashMap<&str, &TableEntry> {
         self.pieces.iter().map(|e| (e.shape.as_str(), e)).collect()
     }
 
@@ -135,12 +135,12 @@ impl Table {
         if self.version != VERSION {
             return Err(TableError::Version(self.version));
         }
-        let fault = |e: &Entry| e.fault().map(|what| TableError::Entry { shape: e.shape.clone(), what });
+        let fault = |e: &TableEntry| e.fault().map(|what| TableError::TableEntry { shape: e.shape.clone(), what });
         self.pieces.iter().find_map(fault).map_or(Ok(()), Err)
     }
 }
 
-impl Entry {
+impl TableEntry {
     /// What is wrong with it.
     fn fault(&self) -> Option<&'static str> {
         let ascending = |w: &Vec<usize>| !w.is_empty() && w[0] > 0 && w.windows(2).all(|p| p[0] < p[1]);
@@ -166,7 +166,7 @@ impl Entry {
         match self.along {
             Along::Grid => multilinear(&self.widths, &self.costs, &widths.collect::<Vec<_>>()),
             Along::Diagonal => {
-                // All axes at their mean share: what the piece computes is mostly a product of them.
+                // All axes at their mean share: what the fused subgraph computes is mostly a product of them.
                 let whole = |grid: &Vec<usize>| grid.last().copied().unwrap_or(1) as f64;
                 let shares = widths.zip(&self.widths).map(|(w, grid)| (w / whole(grid)).max(1e-9).ln());
                 let mean = (shares.sum::<f64>() / self.widths.len().max(1) as f64).exp();

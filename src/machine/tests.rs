@@ -38,15 +38,15 @@ fn open(analysis: &Analysis) -> OpenDims {
 
 /// A table of the model with these costs of widths.
 fn table(analysis: &Analysis, cost: impl Fn(&[usize]) -> f64) -> Table {
-    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    for piece in pieces(analysis, &open(analysis)) {
+    let mut entries: BTreeMap<String, TableEntry> = BTreeMap::new();
+    for piece in fused_subgraphs(analysis, &open(analysis)) {
         let points = profile::points(analysis, &piece);
         let lengths = |keep: &KeepSets| {
             let length = |&w: &crate::axes::Var| keep.size(&analysis.axes, w).size().unwrap();
             piece.widths.iter().map(length).collect::<Vec<_>>()
         };
         let costs = points.keeps.iter().map(|k| cost(&lengths(k))).collect();
-        let entry = Entry { shape: piece.shape.clone(), widths: points.widths, along: points.along, costs };
+        let entry = TableEntry { shape: piece.shape.clone(), widths: points.widths, along: points.along, costs };
         entries.insert(piece.shape, entry);
     }
     let host = Host { cpu: "made up".into(), ..Host::here(&Default::default()) };
@@ -62,15 +62,15 @@ fn table(analysis: &Analysis, cost: impl Fn(&[usize]) -> f64) -> Table {
 #[test]
 fn what_runs_in_one_go_is_one_piece() {
     let analysis = analysis(NET);
-    let shapes: Vec<String> = pieces(&analysis, &open(&analysis)).into_iter().map(|p| p.shape).collect();
+    let shapes: Vec<String> = fused_subgraphs(&analysis, &open(&analysis)).into_iter().map(|p| p.shape).collect();
     assert_snapshot!(shapes.join("\n"), @r"
     MatMul(f32[1,16], #f32[16,a:16]); Add(_, #f32[a:16]); Relu(_) -> f32[1,a:16]
     MatMul(f32[1,a:16], #f32[a:16,b:16]) -> f32[1,b:16]
     MatMul(f32[1,a:16], #f32[a:16,4]) -> f32[1,4]
     ");
-    // A value that others read too ends a piece.
+    // A value that others read too ends a fused subgraph.
     let forked = NET.replace("[last] y = MatMul(i, d)", "[last] z = MatMul(i, d)\n o = MatMul(s, d)\n y = Add(z, o)");
-    let forked = super::pieces(&self::analysis(&forked), &OpenDims::default());
+    let forked = super::fused_subgraphs(&self::analysis(&forked), &OpenDims::default());
     assert!(forked.iter().all(|p| !p.shape.contains("Relu") || !p.shape.contains("MatMul")), "{forked:?}");
 }
 
@@ -78,9 +78,9 @@ fn what_runs_in_one_go_is_one_piece() {
 fn parts_run_at_every_width() {
     let analysis = analysis(NET);
     let open = open(&analysis);
-    for piece in pieces(&analysis, &open) {
+    for piece in fused_subgraphs(&analysis, &open) {
         for keep in profile::points(&analysis, &piece).keeps {
-            let part = part::part(&analysis, &piece, &keep, &open).unwrap();
+            let part = microbenchmark::microbenchmark(&analysis, &piece, &keep, &open).unwrap();
             assert_eq!(ir::verify(&part.model), vec![], "{}", piece.shape);
             let lengths: Vec<_> = piece.widths.iter().map(|&w| keep.size(&analysis.axes, w).to_string()).collect();
             let text = ir::print(&part.model);
@@ -91,7 +91,7 @@ fn parts_run_at_every_width() {
 
 #[test]
 fn costs_are_interpolated_between_widths() {
-    let entry = |widths: &[&[usize]], along, costs: &[f64]| Entry {
+    let entry = |widths: &[&[usize]], along, costs: &[f64]| TableEntry {
         shape: String::new(),
         widths: widths.iter().map(|w| w.to_vec()).collect(),
         along,
@@ -122,14 +122,14 @@ fn widths_that_are_not_faster_than_a_wider_one_are_no_steps() {
     let options = Options {
         table: Some(table.into()),
         open: open(&analysis),
-        ..Options::new(Budget::Latency(0.75), "l2".parse::<Formula>().unwrap())
+        ..Options::new(Budget::machine(Quantity::Latency, 0.75), "l2".parse::<Formula>().unwrap())
     };
     let plan = plan::choose(&analysis, &options).unwrap();
     assert!(!plan.cuts.is_empty() && plan.cuts.iter().all(|c| c.remove.len() == 8), "{plan:?}");
     let estimate = plan::estimate(&analysis, &options, &plan).unwrap();
     assert!(estimate.after <= 0.75 * estimate.before, "{estimate:?}");
     assert!(estimate.floor <= estimate.after && !estimate.floor_nodes.is_empty(), "{estimate:?}");
-    let less = plan::choose(&analysis, &Options { budget: Budget::Latency(0.1), ..options });
+    let less = plan::choose(&analysis, &Options { budget: Budget::machine(Quantity::Latency, 0.1), ..options });
     assert!(matches!(less, Err(ChooseError::Floor { .. })), "{less:?}");
 }
 
@@ -148,7 +148,7 @@ fn a_table_must_have_every_shape() {
 /// What is measured is a function of the planned share, which plans are here.
 fn tried(asked: f64, measured: impl Fn(f64) -> f64) -> Corrected<f64> {
     let plan = |share: f64| Ok::<_, ()>((share.max(0.2) * 64.0).floor() / 64.0);
-    let measure = |plan: &f64| Ok(Measured { share: measured(*plan), interval: (0.0, 1.0) });
+    let measure = |plan: &f64| Ok(MeasuredShare { share: measured(*plan), interval: (0.0, 1.0) });
     corrected(asked, plan, measure).unwrap()
 }
 
@@ -174,7 +174,7 @@ fn plans_are_corrected_until_the_measured_share_is_met() {
 fn profiles_measure_every_shape_once() {
     let analysis = analysis(NET);
     let open = open(&analysis);
-    let settings = Settings { warmup: 0, repeats: 1, ..Settings::default() };
+    let settings = ProfileSettings { warmup: 0, repeats: 1, ..ProfileSettings::default() };
     let table = profile::profile(&analysis, &open, &settings, &Meter::Clock, &|_| ());
     assert_eq!((table.pieces.len(), table.skipped.len()), (3, 0), "{table:?}");
     let prices = Prices::new(&analysis, &open, &table).unwrap();
@@ -190,13 +190,13 @@ fn pieces_of_real_nets_can_be_cut_out_at_every_width() {
         let analysis = crate::prune::prepare(&crate::load::load(path.as_ref()).unwrap()).unwrap();
         let open = open(&analysis);
         let energy = Meter::Model(EnergyModel::default());
-        let table = profile::profile(&analysis, &open, &Settings::default(), &energy, &|_| ());
+        let table = profile::profile(&analysis, &open, &ProfileSettings::default(), &energy, &|_| ());
         assert_eq!(table.skipped, vec![], "{net}");
-        let lettered = |e: &&Entry| e.shape.contains("a:") && e.widths.is_empty();
-        let whole: Vec<&Entry> = table.pieces.iter().filter(lettered).collect();
+        let lettered = |e: &&TableEntry| e.shape.contains("a:") && e.widths.is_empty();
+        let whole: Vec<&TableEntry> = table.pieces.iter().filter(lettered).collect();
         assert!(whole.is_empty(), "{net}: {whole:#?}");
-        // Every call is in one piece.
-        let pieces = pieces(&analysis, &open);
+        // Every call is in one fused subgraph.
+        let pieces = fused_subgraphs(&analysis, &open);
         let calls: std::collections::HashSet<_> = pieces.iter().flat_map(|p| p.calls.iter().copied()).collect();
         assert_eq!(calls.len(), pieces.iter().map(|p| p.calls.len()).sum::<usize>(), "{net}");
     }

@@ -48,9 +48,8 @@
 //! Costs count a body once, however often it runs, and of an If's branches the dearer (`cost/branches.rs`); prices of units
 //! are those of all branches, so that each is cut until the dearest meets a budget.
 
-use super::dims;
-use super::site::normalize_axis;
-use super::{AxisRule, Rule, Site, zero};
+use super::shared::dims;
+use super::{AxisRule, Rule, Site, ZeroLaws, normalize_axis, zero};
 use crate::facts::{Element, Fact};
 use crate::ir::{Attribute, BODY_DOMAIN, Call, DType, Dim, Graph, NodeId, ValueId};
 use std::ops::Range;
@@ -67,17 +66,20 @@ pub const CHANGING: &str = "changing";
 pub const REGIONS: &str = "regions";
 pub const ASSUMED: &str = "assumed";
 
-pub const RULES: super::Family = &[
-    ("secateur.body.Enter", Rule { infer: infer_enter, axes: enter_axes, zero: zero::all, ..Rule::OPAQUE }),
-    ("secateur.body.If", Rule { infer: infer_if, axes: if_axes, zero: zero::all, ..Rule::OPAQUE }),
-    ("secateur.body.Loop", Rule { infer: infer_loop, axes: loop_axes, zero: zero::all, ..Rule::OPAQUE }),
-    ("secateur.body.Scan", Rule { infer: infer_loop, axes: loop_axes, zero: zero::all, ..Rule::OPAQUE }),
+pub const RULES: &[(&str, Rule)] = &[
+    ("secateur.body.Enter", Rule { infer: infer_enter, axes: enter_axes, zeros: PASSED, ..Rule::OPAQUE }),
+    ("secateur.body.If", Rule { infer: infer_if, axes: if_axes, zeros: PASSED, ..Rule::OPAQUE }),
+    ("secateur.body.Loop", Rule { infer: infer_loop, axes: loop_axes, zeros: PASSED, ..Rule::OPAQUE }),
+    ("secateur.body.Scan", Rule { infer: infer_loop, axes: loop_axes, zeros: PASSED, ..Rule::OPAQUE }),
 ];
+
+/// Each result is one operand, or two that are the same; what other operands are does not touch it.
+const PASSED: ZeroLaws = ZeroLaws { results: zero::all, absorbing: zero::any, ..ZeroLaws::OPAQUE };
 
 const WHY: &str = "it is counted, scanned or not the same in each iteration or branch";
 
 /// What a call hands to its bodies and gets from them.
-pub struct Layout {
+pub struct BodyLayout {
     /// Whether the call's operands enter as the body's inputs; otherwise it is a choice between bodies.
     pub enters: bool,
     /// The attributes of `Enter`.
@@ -85,7 +87,7 @@ pub struct Layout {
 }
 
 /// The layout of a call whose bodies can be opened.
-pub fn layout(call: &Call, opset: i64) -> Option<Layout> {
+pub fn layout(call: &Call, opset: i64) -> Option<BodyLayout> {
     let graphs: Vec<&Graph> = call.graphs().collect();
     let counts = |g: &Graph| (g.inputs().len(), g.outputs().len());
     let (arity, results) = (usize::from(call.arity), call.results.len());
@@ -95,7 +97,7 @@ pub fn layout(call: &Call, opset: i64) -> Option<Layout> {
     let states = match (call.op.as_str(), &graphs[..]) {
         ("If", [a, b]) => {
             let fits = counts(a) == (0, results) && counts(b) == (0, results) && arity == 1;
-            return fits.then_some(Layout { enters: false, attributes: vec![] });
+            return fits.then_some(BodyLayout { enters: false, attributes: vec![] });
         }
         ("Loop", [body]) => {
             let states = arity.checked_sub(2)?;
@@ -114,7 +116,7 @@ pub fn layout(call: &Call, opset: i64) -> Option<Layout> {
         let axes = call.ints("scan_input_axes").map_or_else(|| vec![0; arity - states], <[i64]>::to_vec);
         attributes.push((AXES, Attribute::Ints(axes)));
     }
-    Some(Layout { enters: true, attributes })
+    Some(BodyLayout { enters: true, attributes })
 }
 
 /// Whether the call stands for the edge of a body that was opened.

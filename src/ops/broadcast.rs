@@ -3,10 +3,8 @@
 //! Shapes align from the right and an axis of length 1 stretches, which is what the notation's `...` does. Before
 //! opset 7 the second operand aligned at an attribute `axis`, and only where `broadcast` was set.
 
-use super::content::{self, Binary, carry, number, scalar, settled, small, spread};
-use super::lower::elementwise::{exact_gelu, tanh_gelu};
-use super::lower::pairs;
-use super::{AxisRule, Interval, Rule, Scales, Site, bounds, scales, zero};
+use super::shared::content::{self, BinaryFn, carry, number, rounded, scalar, small, spread};
+use super::{AxisRule, Homogeneity, Interval, Rule, Site, ValueLaws, ZeroLaws, bounds, homogeneity, lower, zero};
 use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim, Tensor};
 use crate::program::{Args, Compare, Term};
@@ -14,30 +12,37 @@ use crate::program::{Args, Compare, Term};
 /// No call is evaluated whose operands have more elements than this together, once they are broadcast.
 const MOST_SPREAD: usize = 1 << 13;
 
-/// The law of functions that are not zero where their operands are.
-const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
-
 /// A function of two operands with the first one's element type.
 macro_rules! binary {
     ($zero:expr) => {
         binary!($zero, |_, _| Element::Unknown)
     };
     ($zero:expr, $eval:expr) => {
-        Rule { infer: |site| folded(site, first_dtype(site), $eval), axes: aligned, zero: $zero, ..Rule::OPAQUE }
+        Rule {
+            infer: |site| folded(site, first_dtype(site), $eval),
+            axes: aligned,
+            zeros: ZeroLaws { results: $zero, ..ZeroLaws::OPAQUE },
+            ..Rule::OPAQUE
+        }
     };
 }
 
 /// A comparison: the result is boolean.
 macro_rules! test {
     ($zero:expr, $eval:expr) => {
-        Rule { infer: |site| folded(site, Some(DType::Bool), $eval), axes: aligned, zero: $zero, ..Rule::OPAQUE }
+        Rule {
+            infer: |site| folded(site, Some(DType::Bool), $eval),
+            axes: aligned,
+            zeros: ZeroLaws { results: $zero, ..ZeroLaws::OPAQUE },
+            ..Rule::OPAQUE
+        }
     };
 }
 
 /// A sum of the operands or the like, which is the identity of a single one.
 macro_rules! variadic {
     ($zero:expr, $eval:expr) => {
-        Rule { is_identity: |site| site.arity() == 1 && keeps_type(site), ..binary!($zero, $eval) }
+        Rule { values: ValueLaws { identity: is_single, ..ValueLaws::OPAQUE }, ..binary!($zero, $eval) }
     };
 }
 
@@ -56,7 +61,7 @@ macro_rules! fold {
 }
 
 pub const RULES: &[(&str, Rule)] = &[
-    ("Add", Rule { is_identity: |site| second_is(site, 0.0), passes_on: other, ..ADD }),
+    ("Add", Rule { values: ValueLaws { identity: |site| second_is(site, 0.0), bypass: other, ..ADD.values }, ..ADD }),
     ("Sub", SUB),
     ("Mul", MUL),
     ("Div", DIV),
@@ -65,24 +70,36 @@ pub const RULES: &[(&str, Rule)] = &[
     ("And", made!(|x, y| x.and(y), binary!(zero::any, content::and))),
     ("Or", made!(|x, y| x.or(y), binary!(zero::all, content::or))),
     ("Xor", made!(|x, y| !x.compare(Compare::Equal, y), binary!(zero::all, content::xor))),
-    ("Equal", made!(|x, y| x.compare(Compare::Equal, y), test!(NEVER, content::equal))),
+    ("Equal", made!(|x, y| x.compare(Compare::Equal, y), test!(zero::never, content::equal))),
     ("Less", made!(|x, y| x.less(y), test!(zero::all, content::less))),
     ("Greater", made!(|x, y| y.less(x), test!(zero::all, content::greater))),
-    ("LessOrEqual", made!(|x, y| x.compare(Compare::LessEqual, y), test!(NEVER, content::less_or_equal))),
-    ("GreaterOrEqual", made!(|x, y| y.compare(Compare::LessEqual, x), test!(NEVER, content::greater_or_equal))),
+    ("LessOrEqual", made!(|x, y| x.compare(Compare::LessEqual, y), test!(zero::never, content::less_or_equal))),
+    ("GreaterOrEqual", made!(|x, y| y.compare(Compare::LessEqual, x), test!(zero::never, content::greater_or_equal))),
     (
         "Min",
-        Rule { bounds: least, scales: scales::all_positive, ..fold!(pairs::least, variadic!(zero::all, content::min)) },
+        Rule {
+            values: ValueLaws {
+                identity: is_single,
+                bounds: least,
+                homogeneity: homogeneity::all_positive,
+                ..ValueLaws::OPAQUE
+            },
+            ..fold!(lower::broadcast::least, variadic!(zero::all, content::min))
+        },
     ),
     (
         "Max",
         Rule {
-            bounds: greatest,
-            scales: scales::all_positive,
-            ..fold!(pairs::greatest, variadic!(zero::all, content::max))
+            values: ValueLaws {
+                identity: is_single,
+                bounds: greatest,
+                homogeneity: homogeneity::all_positive,
+                ..ValueLaws::OPAQUE
+            },
+            ..fold!(lower::broadcast::greatest, variadic!(zero::all, content::max))
         },
     ),
-    ("Sum", Rule { is_identity: |site| site.arity() == 1 && keeps_type(site), passes_on: other, ..ADD }),
+    ("Sum", Rule { values: ValueLaws { identity: is_single, bypass: other, ..ADD.values }, ..ADD }),
     ("Mean", MEAN),
     ("PRelu", PRELU),
     ("Where", WHERE),
@@ -90,14 +107,16 @@ pub const RULES: &[(&str, Rule)] = &[
     ("BitwiseAnd", binary!(zero::any)),
     ("BitwiseOr", binary!(zero::all)),
     ("BitwiseXor", binary!(zero::all)),
-    ("SwiGLU", Rule { lower: pairs::swiglu, ..binary!(zero::any) }),
-    ("com.microsoft.BiasGelu", Rule { lower: |_, at| Ok(vec![exact_gelu(sum(at)?)]), ..GELU_OF_SUM }),
-    ("com.microsoft.FastGelu", Rule { lower: |_, at| Ok(vec![tanh_gelu(sum(at)?)]), ..GELU_OF_SUM }),
+    ("SwiGLU", Rule { lower: lower::broadcast::swiglu, ..binary!(zero::any) }),
+    ("com.microsoft.BiasGelu", Rule { lower: lower::broadcast::bias_gelu, ..GELU_OF_SUM }),
+    ("com.microsoft.FastGelu", Rule { lower: lower::broadcast::fast_gelu, ..GELU_OF_SUM }),
 ];
 
 /// A sum of all operands.
-const ADD: Rule =
-    Rule { bounds: bounds::sum, scales: scales::all, ..fold!(|a, b| a + b, binary!(zero::all, content::add)) };
+const ADD: Rule = Rule {
+    values: ValueLaws { bounds: bounds::sum, homogeneity: homogeneity::all, ..ValueLaws::OPAQUE },
+    ..fold!(|a, b| a + b, binary!(zero::all, content::add))
+};
 
 /// Mean: the mean of all operands.
 const MEAN: Rule = Rule {
@@ -111,33 +130,44 @@ const MEAN: Rule = Rule {
 
 /// Sub: `x - y`.
 const SUB: Rule = Rule {
-    is_identity: |site| second_is(site, 0.0),
-    passes_on: first,
-    bounds: |_, at| if let [x, y] = *at { Some(x - y) } else { None },
-    scales: scales::all,
+    values: ValueLaws {
+        identity: |site| second_is(site, 0.0),
+        bypass: first,
+        bounds: |_, at| if let [x, y] = *at { Some(x - y) } else { None },
+        homogeneity: homogeneity::all,
+        ..ValueLaws::OPAQUE
+    },
     ..made!(|x, y| x - y, binary!(zero::all, content::sub))
 };
 
 /// Mul: `x · y`.
 const MUL: Rule = Rule {
-    is_identity: |site| second_is(site, 1.0),
-    bounds: bounds::product,
-    scales: scales::one,
+    values: ValueLaws {
+        identity: |site| second_is(site, 1.0),
+        bounds: bounds::product,
+        homogeneity: homogeneity::one,
+        ..ValueLaws::OPAQUE
+    },
     ..made!(|x, y| x * y, binary!(zero::any, content::mul))
 };
 
 /// Div: `x / y`. Of integers it rounds.
 const DIV: Rule = Rule {
-    is_identity: |site| second_is(site, 1.0),
-    axes: divided,
-    pole: zero::second,
-    bounds: |_, at| {
-        let &[x, y] = at else { return None };
-        let apart = y.lo > 0.0 || y.hi < 0.0;
-        apart.then(|| x * Interval::new(y.hi.recip(), y.lo.recip()))
+    values: ValueLaws {
+        identity: |site| second_is(site, 1.0),
+        bounds: |_, at| {
+            let &[x, y] = at else { return None };
+            let apart = y.lo > 0.0 || y.hi < 0.0;
+            apart.then(|| x * Interval::new(y.hi.recip(), y.lo.recip()))
+        },
+        homogeneity: |site, at| {
+            if site.dtype(0).is_some_and(DType::is_float) { homogeneity::first(site, at) } else { Homogeneity::None }
+        },
+        ..ValueLaws::OPAQUE
     },
-    scales: |site, at| if site.dtype(0).is_some_and(DType::is_float) { scales::first(site, at) } else { Scales::No },
-    ..made!(|x, y| x / y, binary!(numerator, content::div))
+    axes: divided,
+    zeros: ZeroLaws { results: numerator, pole: zero::second, ..ZeroLaws::OPAQUE },
+    ..made!(|x, y| x / y, binary!(zero::never, content::div))
 };
 
 /// The operands, of which the second lies where it is told to, for the broadcasting of opset 6 and earlier.
@@ -156,10 +186,9 @@ fn pair<'b>(site: &Site, at: &Args<'b>) -> Result<[Term<'b>; 2], String> {
     aligned_terms(site, at)?.try_into().map_err(|all: Vec<Term>| format!("it has {} operands, not 2", all.len()))
 }
 
-/// The sum of one or two operands.
-fn sum<'b>(at: &Args<'b>) -> Result<Term<'b>, String> {
-    let x = at.at(0)?;
-    Ok(at.get(1).map_or(x, |bias| x + bias))
+/// Whether there is one operand, which is the result then.
+fn is_single(site: &Site) -> bool {
+    site.arity() == 1 && keeps_type(site)
 }
 
 fn least(_: &Site, at: &[Interval]) -> Option<Interval> {
@@ -181,28 +210,33 @@ const MOD: Rule = Rule {
         _ => folded(site, site.dtype(0), content::remainder),
     },
     axes: divided,
-    pole: zero::second,
-    lower: |site, at| pair(site, at).map(|[x, y]| vec![pairs::remainder(x, y, site.call.int("fmod", 0) != 0)]),
-    ..binary!(numerator)
+    zeros: ZeroLaws { results: numerator, pole: zero::second, ..ZeroLaws::OPAQUE },
+    lower: |site, at| {
+        pair(site, at).map(|[x, y]| vec![lower::broadcast::remainder(x, y, site.call.int("fmod", 0) != 0)])
+    },
+    ..binary!(zero::never)
 };
 
 /// Pow: `x ^ y`. 0 ^ y is 0 for positive y only.
 const POW: Rule = Rule {
-    zero: |site, z| z.first() == Some(&true) && z.get(1) != Some(&true) && has_only(site, 1, |y| y > 0.0),
+    zeros: ZeroLaws {
+        results: |site, z| z.first() == Some(&true) && z.get(1) != Some(&true) && has_only(site, 1, |y| y > 0.0),
+        pole: |site, z| z.first() == Some(&true) && !has_only(site, 1, |y| y >= 0.0),
+        ..ZeroLaws::OPAQUE
+    },
     axes: |site| match site.tensor(0) {
         Some(_) if !has_only(site, 1, |y| y >= 0.0) => pinned(site, 0, "zeroing its base would make infinities"),
         _ => aligned(site),
     },
-    pole: |site, z| z.first() == Some(&true) && !has_only(site, 1, |y| y >= 0.0),
-    is_identity: |site| second_is(site, 1.0),
+    values: ValueLaws { identity: |site| second_is(site, 1.0), ..ValueLaws::OPAQUE },
     lower: |site, at| {
         let [x, y] = pair(site, at)?;
         Ok(vec![match single(site, 1) {
-            Some(exponent) if y.count() == 1 => pairs::power(x, exponent).expand(&stretched(x, y)),
-            _ => pairs::power_of(x, y),
+            Some(exponent) if y.count() == 1 => lower::broadcast::power(x, exponent).expand(&stretched(x, y)),
+            _ => lower::broadcast::power_of(x, y),
         }])
     },
-    ..binary!(NEVER, content::pow)
+    ..binary!(zero::never, content::pow)
 };
 
 /// PRelu: `x < 0 ? slope * x : x`. The slope broadcasts to `x`; before opset 7 it was one number per channel.
@@ -214,12 +248,12 @@ const PRELU: Rule = Rule {
         // A slope of higher rank would be no operand to broadcast.
         (_, slope) => aligned(site).filter(|_| site.rank(0).is_some_and(|rank| slope.len() <= rank)),
     },
-    zero: zero::first,
-    scales: scales::first_positive,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    values: ValueLaws { homogeneity: homogeneity::first_positive, ..ValueLaws::OPAQUE },
     lower: |site, at| {
         let (x, slope) = (at.at(0)?, at.at(1)?);
         let each = site.opset < 7 && slope.rank() == 1 && slope.count() > 1 && x.rank() >= 2;
-        Ok(vec![pairs::prelu(x, if each { slope.reshape(&channels(x, slope.count())) } else { slope })])
+        Ok(vec![lower::broadcast::prelu(x, if each { slope.reshape(&channels(x, slope.count())) } else { slope })])
     },
     ..Rule::OPAQUE
 };
@@ -236,9 +270,12 @@ const WHERE: Rule = Rule {
         Ok(vec![chosen(site, &fact).unwrap_or(fact)])
     },
     axes: aligned,
-    zero: |_, z| z.get(1) == Some(&true) && z.get(2) == Some(&true),
-    bounds: |_, at| if let [_, x, y] = *at { Some(x.hull(y)) } else { None },
-    scales: |_, at| if *at == [false, true, true] { Scales::Any } else { Scales::No },
+    zeros: ZeroLaws { results: |_, z| z.get(1) == Some(&true) && z.get(2) == Some(&true), ..ZeroLaws::OPAQUE },
+    values: ValueLaws {
+        bounds: |_, at| if let [_, x, y] = *at { Some(x.hull(y)) } else { None },
+        homogeneity: |_, at| if *at == [false, true, true] { Homogeneity::Any } else { Homogeneity::None },
+        ..ValueLaws::OPAQUE
+    },
     lower: |_, at| Ok(vec![at.at(0)?.select(at.at(1)?, at.at(2)?)]),
     ..Rule::OPAQUE
 };
@@ -276,7 +313,7 @@ fn old_alignment(site: &Site) -> Option<usize> {
     if site.opset >= 7 || site.call.int("broadcast", 0) == 0 || !site.call.has("axis") {
         return None;
     }
-    super::site::normalize_axis(site.call.int("axis", 0), site.rank(0)?).ok()
+    super::normalize_axis(site.call.int("axis", 0), site.rank(0)?).ok()
 }
 
 /// A divisor that is a constant must not be zeroed: its axes are pinned where it has one number for each unit.
@@ -346,7 +383,7 @@ fn broadcast_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
     Ok(Some(out))
 }
 
-fn folded(site: &Site, dtype: Option<DType>, eval: Binary) -> Result<Vec<Fact>, String> {
+fn folded(site: &Site, dtype: Option<DType>, eval: BinaryFn) -> Result<Vec<Fact>, String> {
     let fact = Fact::maybe(dtype, broadcast_shape(site)?);
     let known = old_alignment(site).is_none() && (0..site.arity()).any(|slot| site.fact(slot).content.is_some());
     if !known {
@@ -354,7 +391,7 @@ fn folded(site: &Site, dtype: Option<DType>, eval: Binary) -> Result<Vec<Fact>, 
     }
     let Some(operands) = spread_operands(site, &fact) else { return Ok(vec![fact]) };
     let combined =
-        operands.into_iter().reduce(|a, b| a.iter().zip(&b).map(|(a, b)| settled(eval(a, b), dtype)).collect());
+        operands.into_iter().reduce(|a, b| a.iter().zip(&b).map(|(a, b)| rounded(eval(a, b), dtype)).collect());
     Ok(vec![match combined {
         Some(elements) => carry(fact, elements),
         None => fact,
@@ -415,105 +452,4 @@ fn has_only(site: &Site, slot: usize, condition: impl Fn(f64) -> bool) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::nets::{Net, int};
-    use crate::ir::Tensor;
-    use crate::ops::testing::show;
-    use insta::assert_snapshot;
-
-    #[test]
-    fn shapes_broadcast_and_symbols_stay() {
-        let mut net = Net::new(17);
-        let x = net.input("f32 n 8 1 ?");
-        let y = net.input("f32 8 5 3");
-        let sum = net.call("Add", &[x, y], &[]);
-        assert_eq!(net.show(sum), "f32[n, 8, 5, 3]");
-        let z = net.input("f32 m 8 1 1");
-        let both = net.call("Less", &[x, z], &[]);
-        assert_eq!(net.show(both), "bool[?0, 8, 1, ?1]");
-        let open = net.input("f32 ..");
-        let unranked = net.call("Mul", &[open, x], &[]);
-        assert_eq!(net.show(unranked), "f32[..]");
-        assert_eq!(net.show_axes(&[unranked]), "");
-    }
-
-    #[test]
-    fn a_contradiction_is_said() {
-        let mut net = Net::new(17);
-        let (x, y) = (net.input("f32 n 8"), net.input("f32 7"));
-        net.call("Add", &[x, y], &[]);
-        assert_eq!(net.contradictions(), ["8 and 7 do not broadcast"]);
-    }
-
-    #[test]
-    fn stretched_axes_do_not_couple() {
-        let mut net = Net::new(17);
-        let (w, b, s) = (net.weight(&[8, 4]), net.weight(&[4]), net.weight(&[8, 1]));
-        let sum = net.call("Add", &[w, b], &[]);
-        let product = net.call("Mul", &[sum, s], &[]);
-        assert_eq!(net.show_axes(&[w, b, s, product]), "[c0:8, c1:4] [c1:4] [c0:8, 1] [c0:8, c1:4]");
-    }
-
-    #[test]
-    fn slopes_align_from_the_right_as_all_operands_do() {
-        let mut net = Net::new(17);
-        let (w, slope) = (net.weight(&[2, 8, 3, 3]), net.weight(&[8, 1, 1]));
-        let y = net.call("PRelu", &[w, slope], &[]);
-        assert_eq!(net.show_axes(&[slope, y]), "[c1:8, 1, 1] [c0:2, c1:8, c2:3, c3:3]");
-        let mut old = Net::new(6);
-        let (w, slope) = (old.weight(&[2, 8, 3, 3]), old.weight(&[8]));
-        let y = old.call("PRelu", &[w, slope], &[]);
-        assert_eq!(old.show_axes(&[slope, y]), "[c1:8] [c0:2, c1:8, c2:3, c3:3]");
-    }
-
-    #[test]
-    fn the_second_operand_of_old_aligns_at_its_axis() {
-        let mut net = Net::new(6);
-        let (w, b) = (net.weight(&[2, 8, 3]), net.weight(&[8]));
-        let y = net.call("Add", &[w, b], &[("broadcast", int(1)), ("axis", int(1))]);
-        assert_eq!(net.show(y), "f32[2, 8, 3]");
-        assert_eq!(net.show_axes(&[b, y]), "[c1:8] [c0:2, c1:8, c2:3]");
-    }
-
-    #[test]
-    fn a_constant_divisor_is_pinned() {
-        let mut net = Net::new(17);
-        let (w, d) = (net.weight(&[8, 4]), net.weight(&[4]));
-        let y = net.call("Div", &[w, d], &[]);
-        assert_eq!(net.show_axes(&[d, y]), "[4] [c0:8, 4]");
-        assert_eq!(net.pins(d), ["zeroing its divisor would make infinities"]);
-    }
-
-    #[test]
-    fn neutral_constants_are_identities() {
-        let mut net = Net::new(17);
-        let x = net.input("f32 n 4");
-        let (one, wide) = (net.weight(&[]), net.weight(&[3, 1, 1]));
-        let same = net.call("Mul", &[x, one], &[]);
-        let wider = net.call("Div", &[x, wide], &[]);
-        let zero = net.constant(Tensor::from_f32(vec![4], &[0.0; 4]));
-        let sum = net.call("Add", &[x, zero], &[]);
-        let not = net.call("Add", &[x, one], &[]);
-        let all = [same, wider, sum, not].map(|v| net.is_identity(v));
-        assert_eq!(all, [true, false, true, false]);
-    }
-
-    #[test]
-    fn shapes_are_chosen_by_condition() {
-        // Expand of PyTorch: -1 in a target means the operand's size.
-        let mut net = Net::new(17);
-        let x = net.input("f32 n 12");
-        let shape = net.call("Shape", &[x], &[]);
-        let minus = net.ints(&[-1, -1]);
-        let test = net.call("Equal", &[shape, minus], &[]);
-        let ones = net.ints(&[1]);
-        let picked = net.call("Where", &[test, ones, shape], &[]);
-        assert_eq!(net.show(test), "bool[2] = {false, false}");
-        assert_eq!(net.show(picked), "i64[2] = {n, 12}");
-    }
-
-    #[test]
-    fn a_gate() {
-        assert_snapshot!(show("SwiGLU", 28, "", &["=2 16", "=2 16"]), @"[c0:2, c1:16], [c0:2, c1:16] -> f32[c0:2, c1:16]");
-    }
-}
+mod tests;

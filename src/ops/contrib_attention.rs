@@ -1,8 +1,8 @@
 //! ONNX Runtime's attentions. They differ in where queries, keys and values lie, and in what may be left out.
 
 use super::attention::{Cached, divide, mask_text, refit_heads, scale_of, wants};
-use super::dims::{agree, elements, expect_rank, expect_vector};
-use super::{AxisRule, Cut, End, Refit, Rule, Site, lower};
+use super::shared::dims::{agree, elements, expect_rank, expect_vector};
+use super::{AxisRule, CutSizes, End, Quantization, Refit, Rule, Site, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -28,9 +28,12 @@ const ATTENTION: Rule = Rule {
         Ok([y, present].map(|shape| Fact::maybe(site.dtype(0), Some(shape))).to_vec())
     },
     axes: projected_axes,
-    zero: |site, at| on(at, 1) && vanishes(site, at, 2) && vanishes(site, at, 4),
-    // The bias is constant, and so as zero as the weights are.
-    adds_nothing: |_, at| on(at, 0) || on(at, 1),
+    zeros: ZeroLaws {
+        results: |site, at| on(at, 1) && vanishes(site, at, 2) && vanishes(site, at, 4),
+        // The bias is constant, and so as zero as the weights are.
+        absorbing: |_, at| on(at, 0) || on(at, 1),
+        ..ZeroLaws::OPAQUE
+    },
     refit: refit_projected,
     cost: |site| match (site.shape(0), site.shape(1), site.result_shape(0)) {
         (Some([b, s, _]), Some(w), Some(y)) => {
@@ -38,7 +41,7 @@ const ATTENTION: Rule = Rule {
         }
         _ => site.unknown(),
     },
-    lower: lower::own_attention::projected,
+    lower: lower::contrib_attention::projected,
     ..Rule::OPAQUE
 };
 
@@ -72,14 +75,19 @@ const Q_ATTENTION: Rule = Rule {
             format!("b _ i, i {columns}, {columns}, _*, {scale}, _*, _*, {zero}, _ b h _ d -> b _ (h d), _ b h _ d");
         Some(AxisRule::new(text).size("h", p.heads).size("d", p.d).why(WHY))
     },
-    zero: |site, at| (on(at, 1) || on(at, 4)) && on(at, 2) && vanishes(site, at, 8),
-    adds_nothing: |_, at| on(at, 0) || on(at, 1),
-    zero_point: |end| match end {
-        End::Operand(0) => Some(End::Operand(6)),
-        End::Operand(1) => Some(End::Operand(7)),
-        _ => None,
+    zeros: ZeroLaws {
+        results: |site, at| (on(at, 1) || on(at, 4)) && on(at, 2) && vanishes(site, at, 8),
+        absorbing: |_, at| on(at, 0) || on(at, 1),
+        ..ATTENTION.zeros
     },
-    scale: |slot| (slot < 2).then_some(slot + 3),
+    quantization: Quantization {
+        zero_point: |end| match end {
+            End::Operand(0) => Some(End::Operand(6)),
+            End::Operand(1) => Some(End::Operand(7)),
+            _ => None,
+        },
+        scale: |slot| (slot < 2).then_some(slot + 3),
+    },
     lower: Rule::OPAQUE.lower,
     ..ATTENTION
 };
@@ -109,19 +117,22 @@ const MULTI_HEAD_ATTENTION: Rule = Rule {
         );
         Some(AxisRule::new(text).size("h", p.heads).size("d", p.d).size("e", p.e).why(WHY).attends(&["h"], &["d", "e"]))
     },
-    zero: |site, at| {
-        let values = on(at, 2) && vanishes(site, at, 3) && vanishes(site, at, 7);
-        let keys = on(at, 1) && vanishes(site, at, 6);
-        values && (keys || !wants(site, 1)) && !wants(site, 3)
+    zeros: ZeroLaws {
+        results: |site, at| {
+            let values = on(at, 2) && vanishes(site, at, 3) && vanishes(site, at, 7);
+            let keys = on(at, 1) && vanishes(site, at, 6);
+            values && (keys || !wants(site, 1)) && !wants(site, 3)
+        },
+        absorbing: |site, at| (on(at, 0) || on(at, 1)) && vanishes(site, at, 3),
+        ..ZeroLaws::OPAQUE
     },
-    adds_nothing: |site, at| (on(at, 0) || on(at, 1)) && vanishes(site, at, 3),
     refit: |site, cut| {
         let before = separate(site)?.and_then(|p| p.d.size());
         let refit = scale_of(before, cut, site.call.float("scale", 0.0) != 0.0);
         Ok(refit_heads(site, refit, "num_heads", cut.size("h")))
     },
     cost: attention_cost,
-    lower: lower::own_attention::multi_head,
+    lower: lower::contrib_attention::multi_head,
     ..Rule::OPAQUE
 };
 
@@ -157,11 +168,14 @@ const GROUP_QUERY_ATTENTION: Rule = Rule {
         );
         Some(AxisRule::new(text).size("k", g.key).size("r", g.repeat).why(WHY).attends(&["k", "r"], &[]))
     },
-    // Where all three are one operand, a head of it that is zero may be one of queries only.
-    zero: |site, at| {
-        let values = on(at, 2) && vanishes(site, at, 4);
-        let keys = on(at, 1) && vanishes(site, at, 3);
-        values && (keys || !wants(site, 1)) && !wants(site, 3)
+    zeros: ZeroLaws {
+        // Where all three are one operand, a head of it that is zero may be one of queries only.
+        results: |site, at| {
+            let values = on(at, 2) && vanishes(site, at, 4);
+            let keys = on(at, 1) && vanishes(site, at, 3);
+            values && (keys || !wants(site, 1)) && !wants(site, 3)
+        },
+        ..ZeroLaws::PRODUCT
     },
     refit: |site, cut| {
         let (Some(k), Some(r)) = (cut.size("k"), cut.size("r")) else { return Ok(Refit::default()) };
@@ -169,7 +183,7 @@ const GROUP_QUERY_ATTENTION: Rule = Rule {
         Ok(refit_heads(site, refit, "kv_num_heads", Some(k)))
     },
     cost: attention_cost,
-    lower: lower::own_attention::group_query,
+    lower: lower::contrib_attention::group_query,
     ..Rule::OPAQUE
 };
 
@@ -230,7 +244,7 @@ fn projected_axes(site: &Site) -> Option<AxisRule> {
     Some(AxisRule::new(text).size("h", p.heads).size("d", p.d).size("e", p.e).why(WHY).attends(&["h"], &["d", "e"]))
 }
 
-fn refit_projected(site: &Site, cut: &Cut) -> Result<Refit, String> {
+fn refit_projected(site: &Site, cut: &CutSizes) -> Result<Refit, String> {
     let Some(before) = projected(site)? else { return Ok(Refit::default()) };
     let refit = scale_of(before.d.size(), cut, site.call.float("scale", 0.0) != 0.0);
     let (Some(h), Some(d)) = (cut.size("h"), cut.size("d")) else { return Ok(refit) };

@@ -1,8 +1,8 @@
 //! Convolutions. A group is a factor of the channels, so that grouped and depthwise need no case of their own.
 
-use super::dims::{agree, elements, expect_rank, expect_vector};
-use super::window::{Window, list};
-use super::{AxisRule, Bias, Cut, Refit, Rule, Site, Slide, Sum, lower, zero};
+use super::shared::dims::{agree, elements, expect_rank, expect_vector};
+use super::shared::window::{WindowAttributes, list};
+use super::{AxisRule, Bias, CutSizes, Operands, Refit, Rule, Site, SlidingWindow, Sum, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -20,12 +20,15 @@ const CONV: Rule = Rule {
         let t = Texts::of(site, 0, 1, 0)?;
         Some(t.rule(format!("{}, {}, {} -> {}", t.x, t.w, t.channel, t.y)))
     },
-    zero: zero::affine,
+    zeros: ZeroLaws::AFFINE,
     refit: refit_group,
     cost: |site| conv_cost(site, 1),
-    bias: |_| Some(Bias::Operand(2)),
-    slides: |site| conv_slides(site).unwrap_or_default(),
-    sum: |site| Some(Sum { factor: 1.0, addend: Some((2, 1.0)), full: is_unpadded(site) }),
+    operands: Operands {
+        bias: |_| Some(Bias::Operand(2)),
+        windows: |site| sliding_windows(site).unwrap_or_default(),
+        sum: |site| Some(Sum { factor: 1.0, addend: Some((2, 1.0)), full: is_unpadded(site) }),
+        ..Operands::OPAQUE
+    },
     lower: lower::conv::conv,
     ..Rule::OPAQUE
 };
@@ -37,16 +40,19 @@ const CONV_TRANSPOSE: Rule = Rule {
         let t = Texts::of(site, 0, 1, 1)?;
         Some(t.rule(format!("{}, {}, {} -> {}", t.x, t.w, t.channel, t.y)))
     },
-    zero: zero::affine,
+    zeros: ZeroLaws::AFFINE,
     refit: refit_group,
     cost: |site| match (site.shape(0), site.shape(1)) {
         (Some(x), Some([_, rest @ ..])) => elements(x) * elements(rest),
         _ => site.unknown(),
     },
-    bias: |_| Some(Bias::Operand(2)),
-    // How many taps meet in an element depends on where it is.
-    sum: |_| Some(Sum { factor: 1.0, addend: Some((2, 1.0)), full: false }),
-    lower: lower::deconv::transposed,
+    operands: Operands {
+        bias: |_| Some(Bias::Operand(2)),
+        // How many taps meet in an element depends on where it is.
+        sum: |_| Some(Sum { factor: 1.0, addend: Some((2, 1.0)), full: false }),
+        ..Operands::OPAQUE
+    },
+    lower: lower::conv::transposed,
     ..Rule::OPAQUE
 };
 
@@ -60,9 +66,12 @@ const DEFORM_CONV: Rule = Rule {
         let text = format!("{}, {}, n _*, {}, n _* -> {}", t.x, t.w, t.channel, t.y);
         shared.then(|| t.rule(text))
     },
-    zero: |site, at| {
-        let on = |slot: usize| at.get(slot) == Some(&true);
-        (on(0) || on(1)) && (on(3) || !site.has(3))
+    zeros: ZeroLaws {
+        results: |site, at| {
+            let on = |slot: usize| at.get(slot) == Some(&true);
+            (on(0) || on(1)) && (on(3) || !site.has(3))
+        },
+        ..ZeroLaws::PRODUCT
     },
     refit: refit_group,
     cost: |site| conv_cost(site, 1),
@@ -82,17 +91,20 @@ const CAUSAL_CONV: Rule = Rule {
         Ok(vec![Fact::maybe(site.dtype(0), site.fact(0).shape.clone()), Fact::maybe(site.dtype(0), state)])
     },
     axes: |_| Some(AxisRule::new("n c _, c 1 _, c, n c _ -> n c _, n c _").why("a window runs along it")),
-    zero: |site, at| {
-        let on = |slot: usize| at.get(slot) == Some(&true);
-        let past = on(0) && (on(3) || !site.has(3));
-        let state = site.call.results.get(1).is_some_and(|r| !r.is_empty());
-        (past || on(1) && !state) && (on(2) || !site.has(2))
+    zeros: ZeroLaws {
+        results: |site, at| {
+            let on = |slot: usize| at.get(slot) == Some(&true);
+            let past = on(0) && (on(3) || !site.has(3));
+            let state = site.call.results.get(1).is_some_and(|r| !r.is_empty());
+            (past || on(1) && !state) && (on(2) || !site.has(2))
+        },
+        ..ZeroLaws::OPAQUE
     },
     cost: |site| match (site.shape(0), site.dim(1, 2)) {
         (Some(x), Some(k)) => elements(x) * k.clone(),
         _ => site.unknown(),
     },
-    lower: lower::deconv::causal,
+    lower: lower::conv::causal,
     ..Rule::OPAQUE
 };
 
@@ -143,7 +155,7 @@ pub(super) fn group(site: &Site) -> Result<i64, String> {
 }
 
 /// The number of groups follows the label `g`.
-pub(super) fn refit_group(site: &Site, cut: &Cut) -> Result<Refit, String> {
+pub(super) fn refit_group(site: &Site, cut: &CutSizes) -> Result<Refit, String> {
     match cut.size("g") {
         Some(Dim::Fixed(g)) if g != site.call.int("group", 1) => {
             Ok(Refit::default().attribute("group", Attribute::Int(g)))
@@ -178,7 +190,7 @@ pub(super) fn convolved(site: &Site, x: &[Dim], w: &[Dim], bias: Option<usize>) 
     if let Some(bias) = bias {
         expect_vector(site, bias, o, "bias")?;
     }
-    let window = Window::of(site.call, space.len())?;
+    let window = WindowAttributes::of(site.call, space.len())?;
     let mut shape = vec![n.clone(), o.clone()];
     for (axis, (length, kernel)) in space.iter().zip(kernel).enumerate() {
         shape.push(window.positions(site, axis, length, kernel, false)?);
@@ -187,20 +199,21 @@ pub(super) fn convolved(site: &Site, x: &[Dim], w: &[Dim], bias: Option<usize>) 
 }
 
 /// A convolution's window, an entry for each axis of space. `None` where padding depends on an open length.
-fn conv_slides(site: &Site) -> Option<Vec<Slide>> {
+fn sliding_windows(site: &Site) -> Option<Vec<SlidingWindow>> {
     let space = site.shape(0)?.len().checked_sub(2)?;
-    let window = Window::of(site.call, space).ok()?;
-    let slide = |i: usize| {
+    let window = WindowAttributes::of(site.call, space).ok()?;
+    let along = |i: usize| {
         let (stride, dilation, before) = window.step(i, site.dim(0, i + 2)?, site.dim(1, i + 2)?)?;
-        Some(Slide { data: i + 2, taps: i + 2, result: i + 2, stride, dilation, before })
+        Some(SlidingWindow { data: i + 2, taps: i + 2, result: i + 2, stride, dilation, before })
     };
-    (0..space).map(slide).collect()
+    (0..space).map(along).collect()
 }
 
 /// Whether no window reaches beyond the border.
 fn is_unpadded(site: &Site) -> bool {
     let axes = site.rank(0).unwrap_or(2).saturating_sub(2);
-    Window::of(site.call, axes).is_ok_and(|w| !w.same && (0..axes).all(|axis| w.padding(axis) == Dim::Fixed(0)))
+    WindowAttributes::of(site.call, axes)
+        .is_ok_and(|w| !w.same && (0..axes).all(|axis| w.padding(axis) == Dim::Fixed(0)))
 }
 
 fn deformed_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
@@ -250,7 +263,7 @@ fn transposed_shape(site: &Site) -> Result<Option<Vec<Dim>>, String> {
 /// `(length - 1) stride + extent + output_padding - padding`, unless `output_shape` says it.
 fn transposed_space(site: &Site, space: &[Dim], kernel: &[Dim]) -> Result<Vec<Dim>, String> {
     let axes = space.len();
-    let window = Window::of(site.call, axes)?;
+    let window = WindowAttributes::of(site.call, axes)?;
     let extra = list(site.call, "output_padding", axes, 0)?;
     if let Some(shape) = site.call.ints("output_shape") {
         // Old exporters list the batch and the channels too.
@@ -429,17 +442,17 @@ mod tests {
 
     #[test]
     fn windows_slide() {
-        let slides = |attributes: &str, x: &str| {
+        let windows = |attributes: &str, x: &str| {
             let case = Case::new("Conv", 11, attributes, &[x, "=8 32 3 3"], 1);
-            let steps = case.slides().into_iter().map(|s| (s.stride, s.dilation, s.before));
+            let steps = case.windows().into_iter().map(|s| (s.stride, s.dilation, s.before));
             steps.collect::<Vec<_>>()
         };
-        assert_eq!(slides("strides=[2,1] pads=[1,0,2,3]", "N 32 9 9"), [(2, 1, 1), (1, 1, 0)]);
-        assert_eq!(slides("dilations=[1,2] auto_pad=SAME_UPPER", "N 32 8 8"), [(1, 1, 1), (1, 2, 2)]);
-        assert_eq!(slides("strides=[2,2] auto_pad=SAME_UPPER", "N 32 8 9"), [(2, 1, 0), (2, 1, 1)]);
-        assert_eq!(slides("strides=[2,2] auto_pad=SAME_LOWER", "N 32 8 9"), [(2, 1, 1), (2, 1, 1)]);
-        assert_eq!(slides("auto_pad=SAME_UPPER", "N 32 H 9"), [], "padding that depends on an open length");
-        assert_eq!(slides("pads=[-1,0,0,0]", "N 32 9 9"), [], "elements are cut off");
+        assert_eq!(windows("strides=[2,1] pads=[1,0,2,3]", "N 32 9 9"), [(2, 1, 1), (1, 1, 0)]);
+        assert_eq!(windows("dilations=[1,2] auto_pad=SAME_UPPER", "N 32 8 8"), [(1, 1, 1), (1, 2, 2)]);
+        assert_eq!(windows("strides=[2,2] auto_pad=SAME_UPPER", "N 32 8 9"), [(2, 1, 0), (2, 1, 1)]);
+        assert_eq!(windows("strides=[2,2] auto_pad=SAME_LOWER", "N 32 8 9"), [(2, 1, 1), (2, 1, 1)]);
+        assert_eq!(windows("auto_pad=SAME_UPPER", "N 32 H 9"), [], "padding that depends on an open length");
+        assert_eq!(windows("pads=[-1,0,0,0]", "N 32 9 9"), [], "elements are cut off");
     }
 
     #[test]

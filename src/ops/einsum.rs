@@ -1,7 +1,7 @@
 //! Einsum: its equation is its rule.
 
-use super::dims::{broadcast, elements};
-use super::{AxisRule, Bias, Rule, Site, Sum, lower, zero};
+use super::shared::dims::{broadcast, elements};
+use super::{AxisRule, Bias, Operands, Rule, Site, Sum, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::Dim;
 use std::collections::BTreeMap;
@@ -20,39 +20,42 @@ const EINSUM: Rule = Rule {
         let lost = equation.operands.iter().any(|t| t.has_ellipsis()) && !equation.result.has_ellipsis();
         (!taken_apart && !lost).then(|| AxisRule::new(equation.text()))
     },
-    zero: zero::any,
+    zeros: ZeroLaws::PRODUCT,
     cost: |site| match Equation::of(site).and_then(|e| e.sizes(site)) {
         Ok(Some((letters, rest))) => letters.into_values().product::<Dim>() * elements(&rest),
         _ => site.unknown(),
     },
-    bias: |_| Some(Bias::Behind),
-    sum: |site| (site.arity() == 2).then_some(Sum::PLAIN),
+    operands: Operands {
+        bias: |_| Some(Bias::Behind),
+        sum: |site| (site.arity() == 2).then_some(Sum::PLAIN),
+        ..Operands::OPAQUE
+    },
     lower: |site, at| lower::einsum::summed(&Equation::of(site)?, at),
     ..Rule::OPAQUE
 };
 
 /// The letters of an operand or the result; where `...` stands.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Term {
+pub(super) struct Letters {
     pub(super) letters: Vec<char>,
     pub(super) ellipsis: Option<usize>,
 }
 
 pub(super) struct Equation {
-    pub(super) operands: Vec<Term>,
-    pub(super) result: Term,
+    pub(super) operands: Vec<Letters>,
+    pub(super) result: Letters,
 }
 
 /// The length of each letter, and the axes that `...` stands for.
 type Sizes = (BTreeMap<char, Dim>, Vec<Dim>);
 
-impl Term {
-    fn parse(text: &str) -> Result<Term, String> {
+impl Letters {
+    fn parse(text: &str) -> Result<Letters, String> {
         let ellipsis = text.find("...").map(|at| text[..at].chars().count());
         let letters: Vec<char> = text.replacen("...", "", 1).chars().collect();
         match letters.iter().find(|c| !c.is_ascii_alphabetic()) {
             Some(c) => Err(format!("the equation has `{c}` where a letter should be")),
-            None => Ok(Term { letters, ellipsis }),
+            None => Ok(Letters { letters, ellipsis }),
         }
     }
 
@@ -81,12 +84,12 @@ impl Equation {
             Some((left, right)) => (left, Some(right)),
             None => (text.as_str(), None),
         };
-        let operands = left.split(',').map(Term::parse).collect::<Result<Vec<_>, _>>()?;
+        let operands = left.split(',').map(Letters::parse).collect::<Result<Vec<_>, _>>()?;
         if operands.len() != site.arity() {
             return Err(format!("the equation is for {} operands, not {}", operands.len(), site.arity()));
         }
         let result = match right {
-            Some(right) => Term::parse(right)?,
+            Some(right) => Letters::parse(right)?,
             None => implicit(&operands),
         };
         match result.letters.iter().find(|c| !operands.iter().any(|t| t.letters.contains(c))) {
@@ -96,7 +99,7 @@ impl Equation {
     }
 
     fn text(&self) -> String {
-        let operands: Vec<String> = self.operands.iter().map(Term::text).collect();
+        let operands: Vec<String> = self.operands.iter().map(Letters::text).collect();
         format!("{} -> {}", operands.join(", "), self.result.text())
     }
 
@@ -136,11 +139,11 @@ impl Equation {
 }
 
 /// The result without an arrow: `...` first, then the letters that stand there once, in order.
-fn implicit(operands: &[Term]) -> Term {
+fn implicit(operands: &[Letters]) -> Letters {
     let mut counts: BTreeMap<char, usize> = BTreeMap::new();
     operands.iter().flat_map(|t| &t.letters).for_each(|&c| *counts.entry(c).or_default() += 1);
     let letters = counts.into_iter().filter(|(_, count)| *count == 1).map(|(c, _)| c).collect();
-    Term { letters, ellipsis: operands.iter().any(Term::has_ellipsis).then_some(0) }
+    Letters { letters, ellipsis: operands.iter().any(Letters::has_ellipsis).then_some(0) }
 }
 
 #[cfg(test)]

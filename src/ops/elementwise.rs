@@ -3,14 +3,13 @@
 //! Their axes pass through, `... -> ...`. What tells them apart is whether the function is zero at zero, which
 //! decides where a removed unit stays silent, and what it does to known elements.
 
-use super::content::{self, carry, number, scalar, settled};
-use super::{AxisRule, Interval, Refit, Rule, Scales, Site, bounds, lower, scales, zero};
+use super::shared::content::{self, carry, number, rounded, scalar};
+use super::{
+    AxisRule, Homogeneity, Interval, Refit, Rule, Site, ValueLaws, ZeroLaws, bounds, homogeneity, lower, zero,
+};
 use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim};
 use crate::program::{Compare, Map};
-
-/// The law of functions with `f(0) ≠ 0`.
-const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
 
 /// A function of one operand whose result has the operand's type: `... -> ...`.
 macro_rules! map {
@@ -18,28 +17,42 @@ macro_rules! map {
         map!($zero, |_| Element::Unknown)
     };
     ($zero:expr, $eval:expr) => {
-        Rule { infer: |site| Ok(vec![mapped(site, site.dtype(0), $eval)]), axes: pass, zero: $zero, ..Rule::OPAQUE }
+        Rule {
+            infer: |site| Ok(vec![mapped(site, site.dtype(0), $eval)]),
+            axes: pass,
+            zeros: ZeroLaws { results: $zero, ..ZeroLaws::OPAQUE },
+            ..Rule::OPAQUE
+        }
     };
 }
 
 /// A function of one operand with a pole at zero: a constant's axes are pinned, lest zeroing makes infinities.
 macro_rules! pole {
     ($eval:expr) => {
-        Rule { axes: pass_unless_constant, pole: zero::first, ..map!(NEVER, $eval) }
+        Rule {
+            axes: pass_unless_constant,
+            zeros: ZeroLaws { pole: zero::first, ..ZeroLaws::OPAQUE },
+            ..map!(zero::never, $eval)
+        }
     };
 }
 
 /// The same for a function that never falls.
 macro_rules! rising {
     ($f:expr, $rule:expr) => {
-        Rule { bounds: |_, at| Some(at.first()?.rising($f)), ..$rule }
+        Rule { values: ValueLaws { bounds: |_, at| Some(at.first()?.rising($f)), ..$rule.values }, ..$rule }
     };
 }
 
 /// A test of each element: the result is boolean.
 macro_rules! test {
     ($zero:expr, $eval:expr) => {
-        Rule { infer: |site| Ok(vec![mapped(site, Some(DType::Bool), $eval)]), axes: pass, zero: $zero, ..Rule::OPAQUE }
+        Rule {
+            infer: |site| Ok(vec![mapped(site, Some(DType::Bool), $eval)]),
+            axes: pass,
+            zeros: ZeroLaws { results: $zero, ..ZeroLaws::OPAQUE },
+            ..Rule::OPAQUE
+        }
     };
 }
 
@@ -54,8 +67,11 @@ pub const RULES: &[(&str, Rule)] = &[
     (
         "Abs",
         Rule {
-            bounds: |_, at| Some(at.first()?.dipping(f64::abs, 0.0)),
-            scales: scales::first_positive,
+            values: ValueLaws {
+                bounds: |_, at| Some(at.first()?.dipping(f64::abs, 0.0)),
+                homogeneity: homogeneity::first_positive,
+                ..ValueLaws::OPAQUE
+            },
             lower: |_, at| Ok(vec![lower::elementwise::abs(at.at(0)?)]),
             ..map!(zero::first, abs)
         },
@@ -63,8 +79,11 @@ pub const RULES: &[(&str, Rule)] = &[
     (
         "Neg",
         Rule {
-            bounds: |_, at| Some(at.first()?.negated()),
-            scales: scales::first,
+            values: ValueLaws {
+                bounds: |_, at| Some(at.first()?.negated()),
+                homogeneity: homogeneity::first,
+                ..ValueLaws::OPAQUE
+            },
             ..made!(|x| -x, map!(zero::first, neg))
         },
     ),
@@ -73,15 +92,19 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Floor", made!(|x| x.map(Map::Floor), map!(zero::first, |e| float(e, f64::floor)))),
     ("Round", made!(|x| x.map(Map::Round), map!(zero::first, |e| float(e, f64::round_ties_even)))),
     ("Sqrt", made!(|x| x.sqrt(), rising!(f64::sqrt, map!(zero::first, |e| float(e, f64::sqrt))))),
-    ("Exp", made!(|x| x.exp(), rising!(f64::exp, map!(NEVER)))),
+    ("Exp", made!(|x| x.exp(), rising!(f64::exp, map!(zero::never)))),
     ("Log", made!(|x| x.ln(), pole!(|_| Element::Unknown))),
     ("Reciprocal", made!(|x| x.recip(), pole!(|e| float(e, f64::recip)))),
     (
         "Relu",
         Rule {
-            scales: scales::first_positive,
+            values: ValueLaws {
+                bounds: |_, at| Some(at.first()?.rising(|x| x.max(0.0))),
+                homogeneity: homogeneity::first_positive,
+                ..ValueLaws::OPAQUE
+            },
             lower: |_, at| Ok(vec![lower::elementwise::relu(at.at(0)?)]),
-            ..rising!(|x| x.max(0.0), map!(zero::first, relu))
+            ..map!(zero::first, relu)
         },
     ),
     ("LeakyRelu", LEAKY_RELU),
@@ -89,12 +112,12 @@ pub const RULES: &[(&str, Rule)] = &[
     ("Selu", Rule { lower: lower::elementwise::selu, ..map!(zero::first) }),
     ("Celu", Rule { lower: lower::elementwise::celu, ..map!(zero::first) }),
     ("ThresholdedRelu", Rule { lower: lower::elementwise::thresholded, ..map!(zero::first) }),
-    ("Sigmoid", made!(|x| x.sigmoid(), rising!(|x| (1.0 + (-x).exp()).recip(), map!(NEVER)))),
+    ("Sigmoid", made!(|x| x.sigmoid(), rising!(|x| (1.0 + (-x).exp()).recip(), map!(zero::never)))),
     ("HardSigmoid", HARD_SIGMOID),
     (
         "HardSwish",
         Rule {
-            bounds: |_, at| Some(at.first()?.dipping(hard_swish, -1.5)),
+            values: ValueLaws { bounds: |_, at| Some(at.first()?.dipping(hard_swish, -1.5)), ..ValueLaws::OPAQUE },
             ..made!(|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0), map!(zero::first))
         },
     ),
@@ -107,25 +130,31 @@ pub const RULES: &[(&str, Rule)] = &[
         Rule { lower: |site, at| lower::elementwise::swish(site, at, 1.702), ..map!(zero::first) },
     ),
     ("Tanh", made!(|x| x.tanh(), rising!(f64::tanh, map!(zero::first)))),
-    ("Softplus", made!(|x| x.softplus(), map!(NEVER))),
+    ("Softplus", made!(|x| x.softplus(), map!(zero::never))),
     ("Softsign", made!(|x| x / (x.abs() + 1.0), map!(zero::first))),
     ("Erf", made!(|x| x.erf(), map!(zero::first))),
     ("Sin", made!(|x| x.map(Map::Sin), map!(zero::first))),
-    ("Cos", made!(|x| x.map(Map::Cos), map!(NEVER))),
+    ("Cos", made!(|x| x.map(Map::Cos), map!(zero::never))),
     ("Tan", made!(|x| x.map(Map::Tan), map!(zero::first))),
     ("Asin", made!(|x| x.map(Map::Asin), map!(zero::first))),
-    ("Acos", made!(|x| x.map(Map::Acos), map!(NEVER))),
+    ("Acos", made!(|x| x.map(Map::Acos), map!(zero::never))),
     ("Atan", made!(|x| x.map(Map::Atan), map!(zero::first))),
     ("Sinh", made!(|x| x.map(Map::Sinh), map!(zero::first))),
-    ("Cosh", made!(|x| x.map(Map::Cosh), map!(NEVER))),
+    ("Cosh", made!(|x| x.map(Map::Cosh), map!(zero::never))),
     ("Asinh", made!(|x| x.map(Map::Asinh), map!(zero::first))),
-    ("Acosh", Rule { pole: zero::first, ..made!(|x| x.map(Map::Acosh), map!(NEVER)) }),
+    (
+        "Acosh",
+        Rule {
+            zeros: ZeroLaws { pole: zero::first, ..ZeroLaws::OPAQUE },
+            ..made!(|x| x.map(Map::Acosh), map!(zero::never))
+        },
+    ),
     ("Atanh", made!(|x| x.map(Map::Atanh), map!(zero::first))),
     ("Shrink", SHRINK),
-    ("Not", made!(|x| !x, test!(NEVER, not))),
+    ("Not", made!(|x| !x, test!(zero::never, not))),
     ("IsNaN", made!(|x| !x.compare(Compare::Equal, x), test!(zero::first, |e| finite_test(e, f64::is_nan)))),
     ("IsInf", Rule { lower: lower::elementwise::is_infinite, ..test!(zero::first, |_| Element::Unknown) }),
-    ("BitwiseNot", map!(NEVER)),
+    ("BitwiseNot", map!(zero::never)),
     ("Clip", CLIP),
     ("Cast", CAST),
     ("BitCast", BIT_CAST),
@@ -145,22 +174,28 @@ const SHRINK: Rule = Rule {
 
 /// LeakyRelu: `x < 0 ? alpha · x : x`.
 const LEAKY_RELU: Rule = Rule {
-    bounds: |site, at| {
-        let alpha = f64::from(site.call.float("alpha", 0.01));
-        let x = at.first()?;
-        (alpha >= 0.0).then(|| x.rising(|x| if x < 0.0 { alpha * x } else { x }))
+    values: ValueLaws {
+        bounds: |site, at| {
+            let alpha = f64::from(site.call.float("alpha", 0.01));
+            let x = at.first()?;
+            (alpha >= 0.0).then(|| x.rising(|x| if x < 0.0 { alpha * x } else { x }))
+        },
+        homogeneity: homogeneity::first_positive,
+        ..ValueLaws::OPAQUE
     },
-    scales: scales::first_positive,
     lower: lower::elementwise::leaky_relu,
     ..map!(zero::first)
 };
 
 /// HardSigmoid: `max(0, min(1, alpha · x + beta))`.
 const HARD_SIGMOID: Rule = Rule {
-    bounds: |site, at| {
-        let (alpha, beta) = (site.call.float("alpha", 0.2), site.call.float("beta", 0.5));
-        let line = *at.first()? * Interval::point(alpha.into()) + Interval::point(beta.into());
-        Some(line.rising(|x| x.clamp(0.0, 1.0)))
+    values: ValueLaws {
+        bounds: |site, at| {
+            let (alpha, beta) = (site.call.float("alpha", 0.2), site.call.float("beta", 0.5));
+            let line = *at.first()? * Interval::point(alpha.into()) + Interval::point(beta.into());
+            Some(line.rising(|x| x.clamp(0.0, 1.0)))
+        },
+        ..ValueLaws::OPAQUE
     },
     lower: |site, at| {
         let (alpha, beta) = (site.call.float("alpha", 0.2), site.call.float("beta", 0.5));
@@ -177,28 +212,37 @@ fn hard_swish(x: f64) -> f64 {
 /// Clip: limits each element to [min, max]. Opset 11 made the attributes `min` and `max` operands.
 const CLIP: Rule = Rule {
     infer: |site| Ok(vec![clipped(site)]),
-    zero: |site, z| {
-        let (low, high) = limits(site);
-        zero::first(site, z) && low.is_some_and(|x| x <= 0.0) && high.is_some_and(|x| x >= 0.0)
+    zeros: ZeroLaws {
+        results: |site, z| {
+            let (low, high) = limits(site);
+            zero::first(site, z) && low.is_some_and(|x| x <= 0.0) && high.is_some_and(|x| x >= 0.0)
+        },
+        ..ZeroLaws::OPAQUE
     },
-    is_identity: |site| limits(site) == (Some(f64::NEG_INFINITY), Some(f64::INFINITY)),
-    bounds: |site, at| {
-        let (Some(low), Some(high)) = limits(site) else { return None };
-        Some(at.first()?.rising(|x| x.max(low).min(high)))
+    values: ValueLaws {
+        identity: |site| limits(site) == (Some(f64::NEG_INFINITY), Some(f64::INFINITY)),
+        bounds: |site, at| {
+            let (Some(low), Some(high)) = limits(site) else { return None };
+            Some(at.first()?.rising(|x| x.max(low).min(high)))
+        },
+        ..ValueLaws::OPAQUE
     },
     lower: |site, at| match limits(site) {
         (Some(low), Some(high)) => Ok(vec![at.at(0)?.clamp(low, high)]),
         _ => lower::elementwise::clip(at),
     },
-    ..map!(NEVER)
+    ..map!(zero::never)
 };
 
 /// Cast: another element type.
 const CAST: Rule = Rule {
     infer: |site| Ok(vec![cast(site, cast_type(site))]),
     axes: |site| pass(site).map(AxisRule::carries),
-    is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == cast_type(site),
-    bounds: |site, at| cast_bounds(*at.first()?, site.result(0).dtype?),
+    values: ValueLaws {
+        identity: |site| site.dtype(0).is_some() && site.dtype(0) == cast_type(site),
+        bounds: |site, at| cast_bounds(*at.first()?, site.result(0).dtype?),
+        ..ValueLaws::OPAQUE
+    },
     lower: lower::elementwise::cast,
     ..map!(zero::first)
 };
@@ -217,7 +261,10 @@ fn cast_bounds(x: Interval, to: DType) -> Option<Interval> {
 /// CastLike: the element type of the second operand.
 const CAST_LIKE: Rule = Rule {
     infer: |site| Ok(vec![cast(site, site.dtype(1))]),
-    is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == site.dtype(1),
+    values: ValueLaws {
+        identity: |site| site.dtype(0).is_some() && site.dtype(0) == site.dtype(1),
+        ..ValueLaws::OPAQUE
+    },
     lower: lower::elementwise::cast,
     ..map!(zero::first)
 };
@@ -233,7 +280,10 @@ const BIT_CAST: Rule = Rule {
         }
         Ok(vec![mapped(site, dtype, |_| Element::Unknown)])
     },
-    is_identity: |site| site.dtype(0).is_some() && site.dtype(0) == cast_type(site),
+    values: ValueLaws {
+        identity: |site| site.dtype(0).is_some() && site.dtype(0) == cast_type(site),
+        ..ValueLaws::OPAQUE
+    },
     ..map!(zero::first)
 };
 
@@ -241,9 +291,12 @@ const BIT_CAST: Rule = Rule {
 const IDENTITY: Rule = Rule {
     infer: |site| Ok(vec![site.fact(0).clone()]),
     axes: |site| pass(site).map(AxisRule::carries),
-    is_identity: |_| true,
-    bounds: bounds::first,
-    scales: scales::first,
+    values: ValueLaws {
+        identity: |_| true,
+        bounds: bounds::first,
+        homogeneity: homogeneity::first,
+        ..ValueLaws::OPAQUE
+    },
     lower: lower::first,
     ..map!(zero::first)
 };
@@ -261,11 +314,16 @@ const DROPOUT: Rule = Rule {
         site.rank(0)?;
         Some(AxisRule::new("... -> ..., ..."))
     },
-    zero: |site, z| !has_mask(site) && zero::first(site, z),
+    zeros: ZeroLaws { results: |site, z| !has_mask(site) && zero::first(site, z), ..ZeroLaws::OPAQUE },
     refit: |_, _| Ok(Refit::default()),
-    is_identity: |site| is_inference(site) && !has_mask(site),
-    bounds: |site, at| if is_inference(site) && !has_mask(site) { bounds::first(site, at) } else { None },
-    scales: |site, at| if is_inference(site) && !has_mask(site) { scales::first(site, at) } else { Scales::No },
+    values: ValueLaws {
+        identity: |site| is_inference(site) && !has_mask(site),
+        bounds: |site, at| if is_inference(site) && !has_mask(site) { bounds::first(site, at) } else { None },
+        homogeneity: |site, at| {
+            if is_inference(site) && !has_mask(site) { homogeneity::first(site, at) } else { Homogeneity::None }
+        },
+        ..ValueLaws::OPAQUE
+    },
     lower: |site, at| match is_inference(site) {
         true => lower::elementwise::kept(site, at),
         false => Err("it drops at random, as in training".into()),
@@ -300,7 +358,7 @@ fn pass_unless_constant(site: &Site) -> Option<AxisRule> {
 fn mapped(site: &Site, dtype: Option<DType>, eval: fn(&Element) -> Element) -> Fact {
     let fact = Fact::maybe(dtype, site.fact(0).shape.clone());
     match &site.fact(0).content {
-        Some(c) => carry(fact, c.0.iter().map(|e| settled(eval(e), dtype)).collect()),
+        Some(c) => carry(fact, c.0.iter().map(|e| rounded(eval(e), dtype)).collect()),
         None => fact,
     }
 }
@@ -410,70 +468,4 @@ fn cast(site: &Site, to: Option<DType>) -> Fact {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::nets::{Net, int};
-    use super::super::{known, rule};
-    use crate::ir::Tensor;
-    use crate::ops::testing::show;
-    use insta::assert_snapshot;
-
-    #[test]
-    fn every_operator_has_one_rule() {
-        let names = known();
-        assert!(names.windows(2).all(|w| w[0] != w[1]), "{names:?}");
-        assert!(rule("", "Relu").is_some() && rule("com.microsoft", "QuickGelu").is_some());
-    }
-
-    #[test]
-    fn axes_and_types_pass() {
-        let mut net = Net::new(17);
-        let w = net.weight(&[8, 4]);
-        let y = net.call("Relu", &[w], &[]);
-        let cast = net.call("Cast", &[y], &[("to", int(10))]);
-        assert_eq!(net.show(cast), "f16[8, 4]");
-        assert_eq!(net.show_axes(&[cast]), "[c0:8, c1:4]");
-        let open = net.input("f32 ..");
-        let none = net.call("Relu", &[open], &[]);
-        assert_eq!(net.show(none), "f32[..]");
-    }
-
-    #[test]
-    fn numbers_are_computed() {
-        let mut net = Net::new(17);
-        let x = net.constant(Tensor::from_f32(vec![2], &[2.0, -2.5]));
-        let y = net.call("Floor", &[x], &[]);
-        let z = net.call("Cast", &[y], &[("to", int(7))]);
-        let w = net.call("Neg", &[z], &[]);
-        assert_eq!(net.show(y), "f32[2] = {2.0, -3.0}");
-        assert_eq!(net.show(w), "i64[2] = {-2, 3}");
-        let root = net.call("Sqrt", &[x], &[]);
-        assert!(net.show(root).starts_with("f32[2] = {1.4142135381698608, NaN"), "{}", net.show(root));
-    }
-
-    #[test]
-    fn dropout_is_the_identity_of_inference() {
-        let mut net = Net::new(13);
-        let x = net.input("f32 n 4");
-        let ratio = net.weight(&[]);
-        let training = net.constant(Tensor::new(crate::ir::DType::Bool, vec![], vec![1]).unwrap());
-        let plain = net.call("Dropout", &[x], &[]);
-        let trained = net.call("Dropout", &[x, ratio, training], &[]);
-        let masked = net.calls("Dropout", &[Some(x)], &[], 2);
-        assert_eq!([plain, trained, masked[0]].map(|v| net.is_identity(v)), [true, false, false]);
-        assert_eq!(net.show(masked[1]), "bool[n, 4]");
-    }
-
-    #[test]
-    fn a_cast_to_the_same_type_is_an_identity() {
-        let mut net = Net::new(13);
-        let x = net.input("f32 n 4");
-        let (same, other) = (net.call("Cast", &[x], &[("to", int(1))]), net.call("Cast", &[x], &[("to", int(7))]));
-        assert_eq!([same, other].map(|v| net.is_identity(v)), [true, false]);
-    }
-
-    #[test]
-    fn bits_are_cast_to_a_type_as_wide() {
-        assert_snapshot!(show("BitCast", 26, "to=6", &["=16 8"]), @"[c0:16, c1:8] -> i32[c0:16, c1:8]");
-        assert_snapshot!(show("BitCast", 26, "to=7", &["=16 8"]), @"error: the bits of f32 are no i64");
-    }
-}
+mod tests;

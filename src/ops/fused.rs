@@ -1,9 +1,9 @@
 //! ONNX Runtime's fusions of a product with what follows it.
 
 use super::conv::{Texts, conv_cost, conv_shape, refit_group};
-use super::dims::elements;
 use super::matmul::{gemm_axes, gemm_cost, gemm_shape, matmul_shape, product_shape};
-use super::{AxisRule, Rule, Site, lower, zero};
+use super::shared::dims::elements;
+use super::{AxisRule, Rule, Site, ZeroLaws, lower, zero};
 use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -23,7 +23,10 @@ const FUSED_CONV: Rule = Rule {
         let fits = !site.has(3) || site.shape(3)?.len() == site.rank(0)?;
         fits.then(|| t.rule(format!("{}, {}, {}, {} -> {}", t.x, t.w, t.channel, t.y, t.y)))
     },
-    zero: |site, at| zero::affine(site, at) && (at.get(3) == Some(&true) || !site.has(3)) && keeps_zero(site),
+    zeros: ZeroLaws {
+        results: |site, at| zero::affine(site, at) && (at.get(3) == Some(&true) || !site.has(3)) && keeps_zero(site),
+        ..ZeroLaws::PRODUCT
+    },
     refit: refit_group,
     cost: |site| conv_cost(site, 1),
     lower: lower::fused::conv,
@@ -34,7 +37,7 @@ const FUSED_CONV: Rule = Rule {
 const FUSED_GEMM: Rule = Rule {
     infer: |site| Ok(vec![Fact::maybe(site.dtype(0), gemm_shape(site, [0, 1, 2])?)]),
     axes: gemm_axes,
-    zero: |site, at| zero::affine(site, at) && keeps_zero(site),
+    zeros: ZeroLaws { results: |site, at| zero::affine(site, at) && keeps_zero(site), ..ZeroLaws::PRODUCT },
     cost: gemm_cost,
     lower: lower::fused::gemm,
     ..Rule::OPAQUE
@@ -52,7 +55,7 @@ const FUSED_MATMUL: Rule = Rule {
         let b = if flag(site, "transB") { "... n k" } else { "... k n" };
         Some(AxisRule::new(format!("{a}, {b} -> ... m n")))
     },
-    zero: zero::any,
+    zeros: ZeroLaws::PRODUCT,
     cost: |site| match (site.result_shape(0), site.shape(0)) {
         (Some(y), Some([.., m, k])) => elements(y) * if flag(site, "transA") { m.clone() } else { k.clone() },
         _ => site.unknown(),

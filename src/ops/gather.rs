@@ -1,18 +1,17 @@
-//! Gather: picks slices of an axis by index.
+//! Slices and elements picked by index.
 //!
-//! Where the indices are known, the axis falls into pieces at all boundaries of the ascending runs that they form,
+//! Where the indices of a Gather are known, the axis falls into pieces at all boundaries of the ascending runs that they form,
 //! and the result is a sum of pieces: `q, k, v = x[0], x[1], x[2]` or a rotation are read like that. A piece that
 //! nothing reads is `~p`; one can be read more than once. Indices that are only known at run time pin the axis, unless
 //! they were made by counting the same units.
 
-use super::content::{carry, elements, flat, select, small};
-use super::site::normalize_axis;
-use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
+use super::shared::content::{carry, elements, flat, select, small};
+use super::{AxisRule, CutSizes, Operands, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim};
 use std::collections::BTreeSet;
 
-pub const RULES: &[(&str, Rule)] = &[("Gather", GATHER)];
+pub const RULES: &[(&str, Rule)] = &[("Gather", GATHER), ("GatherElements", GATHER_ELEMENTS), ("GatherND", GATHER_ND)];
 
 /// Indices that form more runs than this are not taken apart.
 const RUN_LIMIT: usize = 64;
@@ -51,15 +50,18 @@ const GATHER: Rule = Rule {
         let text = format!("{before}~e {after}, {rows} @e -> {before}{rows}{after}");
         Some(AxisRule::new(text).why("it is looked up by index at run time").carries())
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     refit: |site, cut| Ok(reindexed(site, cut).unwrap_or_default()),
-    moves: true,
-    indices: |site| {
-        let rank = site.rank(0).unwrap_or(0);
-        let axis = site.axis("axis", 0, rank).ok().and_then(|axis| site.dim(0, axis));
-        axis.map(|size| (1, size.clone())).into_iter().collect()
+    values: ValueLaws::MOVED,
+    operands: Operands {
+        indices: |site| {
+            let rank = site.rank(0).unwrap_or(0);
+            let axis = site.axis("axis", 0, rank).ok().and_then(|axis| site.dim(0, axis));
+            axis.map(|size| (1, size.clone())).into_iter().collect()
+        },
+        ..Operands::OPAQUE
     },
-    lower: lower::indices::gathered,
+    lower: lower::gather::gathered,
     ..Rule::OPAQUE
 };
 
@@ -147,7 +149,7 @@ fn runs(indices: &[usize]) -> Option<Vec<(usize, usize)>> {
 }
 
 /// Indices into what is left of the axis, if the pieces got shorter.
-fn reindexed(site: &Site, cut: &Cut) -> Option<Refit> {
+fn reindexed(site: &Site, cut: &CutSizes) -> Option<Refit> {
     let axis = site.axis("axis", 0, site.rank(0)?).ok()?;
     let pieces = Pieces::of(site, axis)?;
     let left = |(k, (n, _)): (usize, &(usize, bool))| cut.size(&format!("p{k}")).map_or(Some(*n), |d| d.size());
@@ -164,9 +166,103 @@ fn reindexed(site: &Site, cut: &Cut) -> Option<Refit> {
     }
 }
 
+/// Why the axes are pinned that indices point into.
+pub(super) const INDEXED: &str = "it is indexed at run time";
+
+/// GatherElements: `result[i][j] = data[index[i][j]][j]`, here for axis 0. The result has the indices' shape.
+const GATHER_ELEMENTS: Rule = Rule {
+    infer: |site| {
+        if let (Some(data), Some(index)) = (site.rank(0), site.rank(1)) {
+            site.axis("axis", 0, data)?;
+            if data != index {
+                return Err("data and indices of different ranks".into());
+            }
+        }
+        Ok(vec![Fact::maybe(site.dtype(0), site.fact(1).shape.clone())])
+    },
+    axes: |site| {
+        let (data, index) = (along(site, &[0, 1], "~e")?, along(site, &[0, 1], "_")?);
+        Some(AxisRule::new(format!("{data}, {index} @e -> {index}")).why(INDEXED).carries())
+    },
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    operands: Operands { indices: along_axis, ..Operands::OPAQUE },
+    lower: lower::gather::gathered_each,
+    ..Rule::OPAQUE
+};
+
+/// Indices along the attribute's axis, in the second operand.
+pub(super) fn along_axis(site: &Site) -> Vec<(usize, Dim)> {
+    let axis = site.rank(0).and_then(|rank| site.axis("axis", 0, rank).ok());
+    axis.and_then(|axis| site.dim(0, axis)).map(|size| (1, size.clone())).into_iter().collect()
+}
+
+/// Index tuples in the second operand, which stay within the shortest of the axes that they point into.
+pub(super) fn in_tuples(site: &Site) -> Vec<(usize, Dim)> {
+    let (Ok(Some((batch, depth))), Some(data)) = (tuples(site), site.shape(0)) else { return vec![] };
+    let shortest = data.iter().skip(batch).take(depth).filter_map(Dim::fixed).min();
+    shortest.map(|size| (1, Dim::Fixed(size))).into_iter().collect()
+}
+
+/// Labels for operands of equal rank: `own` at `axis`, and `_` wherever else they are not equally long.
+pub(super) fn along(site: &Site, slots: &[usize], own: &str) -> Option<String> {
+    let shapes: Vec<&[Dim]> = slots.iter().map(|&slot| site.shape(slot)).collect::<Option<_>>()?;
+    let (data, others) = shapes.split_first()?;
+    let axis = site.axis("axis", 0, data.len()).ok().filter(|&a| a < data.len())?;
+    if others.iter().any(|s| s.len() != data.len()) {
+        return None;
+    }
+    let label = |i: usize| match others.iter().all(|s| s[i] == data[i]) {
+        _ if i == axis => own.to_owned(),
+        true => format!("x{i}"),
+        false => "_".to_owned(),
+    };
+    Some((0..data.len()).map(label).collect::<Vec<_>>().join(" "))
+}
+
+/// GatherND: each index tuple (the last axis of the indices) picks a slice of the data; the first `batch_dims` axes
+/// are shared.
+const GATHER_ND: Rule = Rule {
+    infer: |site| {
+        let Some((batch, depth)) = tuples(site)? else { return Ok(vec![Fact::maybe(site.dtype(0), None)]) };
+        let (Some(data), Some(index)) = (site.shape(0), site.shape(1)) else {
+            return Ok(vec![Fact::maybe(site.dtype(0), None)]);
+        };
+        let shape: Vec<Dim> = index[..index.len() - 1].iter().chain(&data[batch + depth..]).cloned().collect();
+        Ok(vec![Fact::maybe(site.dtype(0), Some(shape))])
+    },
+    axes: |site| {
+        let (batch, depth) = tuples(site).ok()??;
+        let (data, index) = (site.rank(0)?, site.rank(1)?);
+        let row = |name: &str, range: std::ops::Range<usize>| range.map(|i| format!("{name}{i} ")).collect::<String>();
+        let (shared, rows, rest) = (row("b", 0..batch), row("i", batch..index - 1), row("d", batch + depth..data));
+        // A tuple of one number is an index; more of them index several axes at once.
+        let (picked, tuple) = if depth == 1 { ("~e ".to_owned(), "1 @e") } else { ("_ ".repeat(depth), "_") };
+        let text = format!("{shared}{picked}{rest}, {shared}{rows}{tuple} -> {shared}{rows}{rest}");
+        Some(AxisRule::new(text).why(INDEXED).carries())
+    },
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    operands: Operands { indices: in_tuples, ..Operands::OPAQUE },
+    lower: |site, at| {
+        let (batch, depth) = tuples(site)?.ok_or("the length of its index tuples is not known")?;
+        lower::gather::gathered_tuples(site, at, batch, depth)
+    },
+    ..Rule::OPAQUE
+};
+
+/// `batch_dims` and how many axes of the data an index tuple addresses; `None` where that is not known.
+pub(super) fn tuples(site: &Site) -> Result<Option<(usize, usize)>, String> {
+    let (Some(data), Some(index)) = (site.rank(0), site.shape(1)) else { return Ok(None) };
+    let batch = usize::try_from(site.call.int("batch_dims", 0)).map_err(|_| "batch_dims is negative")?;
+    let Some(depth) = index.last() else { return Err("a scalar holds no index tuples".into()) };
+    let Some(depth) = depth.size() else { return Ok(None) };
+    let used = batch.checked_add(depth).filter(|&n| n <= data && batch < index.len());
+    if used.is_some() { Ok(Some((batch, depth))) } else { Err("index tuples longer than the data's rank".into()) }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::nets::{Net, int};
+    use crate::ir::Tensor;
+    use crate::ops::testing::nets::{Net, int};
 
     #[test]
     fn an_embedding_keeps_its_columns() {
@@ -222,5 +318,27 @@ mod tests {
         let (last, some) = (net.int(-1), net.ints(&[2, 0]));
         let (h, both) = (net.call("Gather", &[shape, last], &[]), net.call("Gather", &[shape, some], &[]));
         assert_eq!([net.show(h), net.show(both)], ["i64[] = {h}", "i64[2] = {h, n}"]);
+    }
+
+    #[test]
+    fn axes_beside_the_indexed_one_pass() {
+        let mut net = Net::new(17);
+        let (w, i) = (net.weight(&[5, 8]), net.constant(Tensor::from_i64(vec![2, 8], &[0; 16])));
+        let y = net.call("GatherElements", &[w, i], &[]);
+        assert_eq!(net.show(y), "f32[2, 8]");
+        assert_eq!(net.show_axes(&[w, i, y]), "[5, c1:8] [2, c1:8] [2, c1:8]");
+    }
+
+    #[test]
+    fn tuples_pick_slices() {
+        let mut net = Net::new(17);
+        let (w, i) = (net.weight(&[5, 6, 8]), net.input("i64 n 2"));
+        let y = net.call("GatherND", &[w, i], &[]);
+        assert_eq!(net.show(y), "f32[n, 8]");
+        assert_eq!(net.show_axes(&[w, y]), "[5, 6, c2:8] [n, c2:8]");
+        let scalar = net.int(0);
+        net.call("GatherND", &[w, scalar], &[]);
+        net.call("GatherND", &[y, i], &[("batch_dims", int(2))]);
+        assert_eq!(net.contradictions().len(), 2);
     }
 }

@@ -1,10 +1,10 @@
 //! Products of quantized operands. A zero point is taken from each factor, so that a weight of 0 need not be zero.
 
 use super::conv::{Texts, conv_cost, conv_shape, convolved, refit_group};
-use super::dims::row;
 use super::matmul::{gemm_cost, gemm_shape, gemm_text, matmul_cost, matmul_shape, matmul_text};
 use super::qlinear::{is_channels_last, reordered};
-use super::{AxisRule, End, Rule, Site};
+use super::shared::dims::row;
+use super::{AxisRule, End, Quantization, Rule, Site, ZeroLaws};
 use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
@@ -27,9 +27,12 @@ const CONV_INTEGER: Rule = Rule {
         let zero = per_channel(site, 3, t.channel)?;
         Some(t.rule(format!("{}, {}, _*, {zero} -> {}", t.x, t.w, t.y)))
     },
-    zero: |_, at| on(at, 0) || on(at, 1),
-    adds_nothing: |_, at| on(at, 0) || on(at, 1),
-    zero_point: factors_by_two,
+    zeros: ZeroLaws {
+        results: |_, at| on(at, 0) || on(at, 1),
+        absorbing: |_, at| on(at, 0) || on(at, 1),
+        ..ZeroLaws::OPAQUE
+    },
+    quantization: Quantization { zero_point: factors_by_two, ..Quantization::NONE },
     refit: refit_group,
     cost: |site| conv_cost(site, 1),
     ..Rule::OPAQUE
@@ -49,14 +52,16 @@ const QLINEAR_CONV: Rule = Rule {
         let text = format!("{}, _*, _*, {}, {scale}, {zero}, _*, _*, {} -> {}", t.x, t.w, t.channel, t.y);
         is_single(site, 6).then(|| t.rule(text))
     },
-    zero: |site, at| {
-        // The bias is a multiple of the weights' scale.
-        let bias = on(at, 8) || on(at, 4) || !site.has(8);
-        (on(at, 0) || on(at, 3) || on(at, 4)) && bias
+    zeros: ZeroLaws {
+        results: |site, at| {
+            // The bias is a multiple of the weights' scale.
+            let bias = on(at, 8) || on(at, 4) || !site.has(8);
+            (on(at, 0) || on(at, 3) || on(at, 4)) && bias
+        },
+        absorbing: |_, at| on(at, 0) || on(at, 3),
+        ..ZeroLaws::OPAQUE
     },
-    adds_nothing: |_, at| on(at, 0) || on(at, 3),
-    zero_point: scaled_factors,
-    scale: scales,
+    quantization: Quantization { zero_point: scaled_factors, scale: scales },
     refit: refit_group,
     cost: |site| conv_cost(site, 3),
     ..Rule::OPAQUE
@@ -70,9 +75,12 @@ const MATMUL_INTEGER: Rule = Rule {
         let (a, b) = (per_row(site, 2, 0)?, per_column(site, 3, 1)?);
         Some(AxisRule::new(format!("{}, {}, {a}, {b} -> {}", t.0, t.1, t.2)))
     },
-    zero: |_, at| on(at, 0) || on(at, 1),
-    adds_nothing: |_, at| on(at, 0) || on(at, 1),
-    zero_point: factors_by_two,
+    zeros: ZeroLaws {
+        results: |_, at| on(at, 0) || on(at, 1),
+        absorbing: |_, at| on(at, 0) || on(at, 1),
+        ..ZeroLaws::OPAQUE
+    },
+    quantization: Quantization { zero_point: factors_by_two, ..Quantization::NONE },
     cost: |site| matmul_cost(site, 0),
     ..Rule::OPAQUE
 };
@@ -90,16 +98,21 @@ const QGEMM: Rule = Rule {
         let text = format!("{a}, _*, _*, {b}, {scale}, {zero}, {c}, _*, _* -> m n");
         is_single(site, 7).then(|| AxisRule::new(text))
     },
-    zero: |site, at| {
-        let bias = on(at, 6) || on(at, 4) || !site.has(6);
-        (on(at, 0) || on(at, 3) || on(at, 4)) && bias
+    zeros: ZeroLaws {
+        results: |site, at| {
+            let bias = on(at, 6) || on(at, 4) || !site.has(6);
+            (on(at, 0) || on(at, 3) || on(at, 4)) && bias
+        },
+        absorbing: |_, at| on(at, 0) || on(at, 3),
+        ..ZeroLaws::OPAQUE
     },
-    adds_nothing: |_, at| on(at, 0) || on(at, 3),
-    zero_point: |end| match end {
-        End::Result(0) => Some(End::Operand(8)),
-        _ => scaled_factors(end),
+    quantization: Quantization {
+        zero_point: |end| match end {
+            End::Result(0) => Some(End::Operand(8)),
+            _ => scaled_factors(end),
+        },
+        scale: scales,
     },
-    scale: scales,
     cost: gemm_cost,
     ..Rule::OPAQUE
 };
@@ -117,10 +130,15 @@ const DYNAMIC_QUANTIZE_MATMUL: Rule = Rule {
         let text = format!("{from} k, k n, {scale}, {zero}, {bias} -> {to} n");
         Some(AxisRule::new(text).why("the scale is taken from the range of all of them"))
     },
-    zero: |site, at| (on(at, 1) || on(at, 2)) && (on(at, 4) || !site.has(4)),
-    adds_nothing: |_, at| on(at, 0),
-    zero_point: |end| (end == End::Operand(1)).then_some(End::Operand(3)),
-    scale: |slot| (slot == 1).then_some(2),
+    zeros: ZeroLaws {
+        results: |site, at| (on(at, 1) || on(at, 2)) && (on(at, 4) || !site.has(4)),
+        absorbing: |_, at| on(at, 0),
+        ..ZeroLaws::OPAQUE
+    },
+    quantization: Quantization {
+        zero_point: |end| (end == End::Operand(1)).then_some(End::Operand(3)),
+        scale: |slot| (slot == 1).then_some(2),
+    },
     cost: |site| matmul_cost(site, 0),
     ..Rule::OPAQUE
 };
@@ -135,10 +153,12 @@ const QLINEAR_MATMUL: Rule = Rule {
         let text = format!("{}, {}, {}, {}, {}, {}, _*, _* -> {}", t.0, a.0, a.1, t.1, b.0, b.1, t.2);
         is_single(site, 6).then(|| AxisRule::new(text))
     },
-    zero: |_, at| [0, 1, 3, 4].iter().any(|&slot| on(at, slot)),
-    adds_nothing: |_, at| on(at, 0) || on(at, 3),
-    zero_point: scaled_factors,
-    scale: scales,
+    zeros: ZeroLaws {
+        results: |_, at| [0, 1, 3, 4].iter().any(|&slot| on(at, slot)),
+        absorbing: |_, at| on(at, 0) || on(at, 3),
+        ..ZeroLaws::OPAQUE
+    },
+    quantization: Quantization { zero_point: scaled_factors, scale: scales },
     cost: |site| matmul_cost(site, 0),
     ..Rule::OPAQUE
 };
@@ -153,13 +173,18 @@ const MATMUL_INTEGER_TO_FLOAT: Rule = Rule {
         let text = format!("{}, {}, _*, {}, _*, {}, {bias} -> {}", t.0, t.1, b.0, b.1, t.2);
         (is_single(site, 2) && is_single(site, 4)).then(|| AxisRule::new(text))
     },
-    zero: |site, at| (on(at, 0) || on(at, 1) || on(at, 3)) && (on(at, 6) || !site.has(6)),
-    adds_nothing: |_, at| on(at, 0) || on(at, 1),
-    zero_point: |end| match end {
-        End::Operand(slot @ 0..=1) => Some(End::Operand(slot + 4)),
-        _ => None,
+    zeros: ZeroLaws {
+        results: |site, at| (on(at, 0) || on(at, 1) || on(at, 3)) && (on(at, 6) || !site.has(6)),
+        absorbing: |_, at| on(at, 0) || on(at, 1),
+        ..ZeroLaws::OPAQUE
     },
-    scale: |slot| (slot < 2).then_some(slot + 2),
+    quantization: Quantization {
+        zero_point: |end| match end {
+            End::Operand(slot @ 0..=1) => Some(End::Operand(slot + 4)),
+            _ => None,
+        },
+        scale: |slot| (slot < 2).then_some(slot + 2),
+    },
     cost: |site| matmul_cost(site, 0),
     ..Rule::OPAQUE
 };

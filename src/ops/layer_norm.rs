@@ -1,8 +1,8 @@
 //! Normalization with statistics over the features of each sample: removing a feature changes the others.
 
-use super::dims::{agree, expect_rank, row};
 use super::norm::without_content;
-use super::{AxisRule, Cut, Refit, Rule, Site, lower};
+use super::shared::dims::{agree, expect_rank, row};
+use super::{AxisRule, CutSizes, Operands, Refit, Rule, Site, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
@@ -41,14 +41,20 @@ const LAYER_NORMALIZATION: Rule = Rule {
         let text = format!("{x}, {scale}, {bias} -> {x}, {statistics}, {statistics}");
         Some(AxisRule::new(text).why(STATISTIC))
     },
-    zero: |site, at| on(at, 1) && vanishes(site, at, 2) && !wants_statistics(site),
+    zeros: ZeroLaws {
+        results: |site, at| on(at, 1) && vanishes(site, at, 2) && !wants_statistics(site),
+        ..ZeroLaws::SUM
+    },
     lower: lower::layer_norm::layer,
     ..Rule::OPAQUE
 };
 
 /// `y = x / √(mean(x²) + ε) · scale` with the mean over all axes from `axis` on.
 const RMS_NORMALIZATION: Rule = Rule {
-    zero: |site, at| (on(at, 0) || on(at, 1)) && !wants_statistics(site),
+    zeros: ZeroLaws {
+        results: |site, at| (on(at, 0) || on(at, 1)) && !wants_statistics(site),
+        ..LAYER_NORMALIZATION.zeros
+    },
     lower: lower::layer_norm::rms,
     ..LAYER_NORMALIZATION
 };
@@ -57,9 +63,12 @@ const RMS_NORMALIZATION: Rule = Rule {
 const SKIP_LAYER_NORMALIZATION: Rule = Rule {
     infer: skip_types,
     axes: |site| skip_axes(site, 5),
-    zero: |site, at| {
-        let sum = on(at, 0) && on(at, 1) && vanishes(site, at, 4);
-        on(at, 2) && vanishes(site, at, 3) && (sum || !wants(site, 3)) && !wants_statistics(site)
+    zeros: ZeroLaws {
+        results: |site, at| {
+            let sum = on(at, 0) && on(at, 1) && vanishes(site, at, 4);
+            on(at, 2) && vanishes(site, at, 3) && (sum || !wants(site, 3)) && !wants_statistics(site)
+        },
+        ..ZeroLaws::SUM
     },
     lower: lower::layer_norm::skip,
     ..Rule::OPAQUE
@@ -69,9 +78,12 @@ const SKIP_LAYER_NORMALIZATION: Rule = Rule {
 const SKIP_SIMPLIFIED_LAYER_NORMALIZATION: Rule = Rule {
     infer: skip_types,
     axes: |site| skip_axes(site, 4),
-    zero: |site, at| {
-        let sum = on(at, 0) && on(at, 1) && vanishes(site, at, 3);
-        (sum || (on(at, 2) && !wants(site, 3))) && !wants_statistics(site)
+    zeros: ZeroLaws {
+        results: |site, at| {
+            let sum = on(at, 0) && on(at, 1) && vanishes(site, at, 3);
+            (sum || (on(at, 2) && !wants(site, 3))) && !wants_statistics(site)
+        },
+        ..ZeroLaws::SUM
     },
     lower: lower::layer_norm::skip_rms,
     ..Rule::OPAQUE
@@ -96,13 +108,19 @@ const EMBED_LAYER_NORMALIZATION: Rule = Rule {
         let text = "b _, b _, _ h!, _ h, _ h, h, h, b _*, b _ -> b _ h, b, b _ h";
         has_epsilon(site, 1e-12).then(|| AxisRule::new(text).why(STATISTIC))
     },
-    zero: |site, at| {
-        let sum = on(at, 2) && on(at, 3) && vanishes(site, at, 4);
-        on(at, 5) && on(at, 6) && (sum || !wants(site, 2))
+    zeros: ZeroLaws {
+        results: |site, at| {
+            let sum = on(at, 2) && on(at, 3) && vanishes(site, at, 4);
+            on(at, 5) && on(at, 6) && (sum || !wants(site, 2))
+        },
+        ..ZeroLaws::SUM
     },
-    indices: |site| {
-        let rows = |(ids, table): (usize, usize)| site.dim(table, 0).map(|n| (ids, n.clone()));
-        [(0, 2), (1, 4), (8, 3)].into_iter().filter_map(rows).collect()
+    operands: Operands {
+        indices: |site| {
+            let rows = |(ids, table): (usize, usize)| site.dim(table, 0).map(|n| (ids, n.clone()));
+            [(0, 2), (1, 4), (8, 3)].into_iter().filter_map(rows).collect()
+        },
+        ..Operands::OPAQUE
     },
     lower: lower::layer_norm::embedded,
     ..Rule::OPAQUE
@@ -120,8 +138,8 @@ const GROUP_NORMALIZATION: Rule = Rule {
         let text = format!("n (g c!) _*, {vector}, {vector} -> n (g c) _*");
         has_epsilon(site, 1e-5).then(|| AxisRule::new(text).size("g", group).why(STATISTIC))
     },
-    zero: |_, at| on(at, 1) && on(at, 2),
-    refit: |site, cut: &Cut| match cut.size("g") {
+    zeros: ZeroLaws { results: |_, at| on(at, 1) && on(at, 2), ..ZeroLaws::OPAQUE },
+    refit: |site, cut: &CutSizes| match cut.size("g") {
         Some(Dim::Fixed(g)) if g != site.call.int("num_groups", 0) => {
             Ok(Refit::default().attribute("num_groups", Attribute::Int(g)))
         }

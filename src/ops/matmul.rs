@@ -1,7 +1,7 @@
 //! Matrix products.
 
-use super::dims::{agree, broadcast, elements};
-use super::{AxisRule, Bias, Rule, Site, Sum, lower, zero};
+use super::shared::dims::{agree, broadcast, elements};
+use super::{AxisRule, Bias, Operands, Rule, Site, Sum, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::Dim;
 
@@ -14,11 +14,10 @@ const MATMUL: Rule = Rule {
         let t = matmul_text(site.rank(0)?, site.rank(1)?);
         Some(AxisRule::new(format!("{}, {} -> {}", t.0, t.1, t.2)))
     },
-    zero: zero::any,
+    zeros: ZeroLaws::PRODUCT,
     cost: |site| matmul_cost(site, 0),
-    bias: |_| Some(Bias::Behind),
-    sum: |_| Some(Sum::PLAIN),
-    lower: lower::product::matmul,
+    operands: Operands { bias: |_| Some(Bias::Behind), sum: |_| Some(Sum::PLAIN), ..Operands::OPAQUE },
+    lower: lower::matmul::matmul,
     ..Rule::OPAQUE
 };
 
@@ -26,14 +25,17 @@ const MATMUL: Rule = Rule {
 const GEMM: Rule = Rule {
     infer: |site| Ok(vec![Fact::maybe(site.dtype(0), gemm_shape(site, [0, 1, 2])?)]),
     axes: gemm_axes,
-    zero: zero::affine,
+    zeros: ZeroLaws::AFFINE,
     cost: gemm_cost,
-    bias: gemm_bias,
-    sum: |site| {
-        let (alpha, beta) = (site.call.float("alpha", 1.0), site.call.float("beta", 1.0));
-        Some(Sum { factor: alpha.into(), addend: Some((2, beta.into())), full: true })
+    operands: Operands {
+        bias: gemm_bias,
+        sum: |site| {
+            let (alpha, beta) = (site.call.float("alpha", 1.0), site.call.float("beta", 1.0));
+            Some(Sum { factor: alpha.into(), addend: Some((2, beta.into())), full: true })
+        },
+        ..Operands::OPAQUE
     },
-    lower: lower::product::gemm,
+    lower: lower::matmul::gemm,
     ..Rule::OPAQUE
 };
 

@@ -3,8 +3,8 @@
 //! Features are the last axis. Operators that treat each on its own let units pass, and attributes that have a number for
 //! each feature are cut along. Those that know features or classes by number are typed, and pinned.
 
-use super::dims::row;
-use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
+use super::shared::dims::row;
+use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, zero};
 use crate::facts::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
@@ -36,7 +36,10 @@ const SCALER: Rule = Rule {
         Ok(vec![same_shape(site, Some(DType::F32))])
     },
     axes: by_feature,
-    zero: |site, at| zero::first(site, at) && floats(site, "offset").iter().all(|&x| x == 0.0),
+    zeros: ZeroLaws {
+        results: |site, at| zero::first(site, at) && floats(site, "offset").iter().all(|&x| x == 0.0),
+        ..ZeroLaws::OPAQUE
+    },
     refit: |site, cut| Ok(shortened(site, cut, &["offset", "scale"])),
     lower: lower::ml::scaled,
     ..Rule::OPAQUE
@@ -50,12 +53,15 @@ const IMPUTER: Rule = Rule {
         Ok(vec![same_shape(site, site.dtype(0))])
     },
     axes: by_feature,
-    zero: |site, at| {
-        let replaced = match site.dtype(0) {
-            Some(dtype) if dtype.is_float() => site.call.float("replaced_value_float", 0.0) == 0.0,
-            _ => site.call.int("replaced_value_int64", 0) == 0,
-        };
-        zero::first(site, at) && !replaced
+    zeros: ZeroLaws {
+        results: |site, at| {
+            let replaced = match site.dtype(0) {
+                Some(dtype) if dtype.is_float() => site.call.float("replaced_value_float", 0.0) == 0.0,
+                _ => site.call.int("replaced_value_int64", 0) == 0,
+            };
+            zero::first(site, at) && !replaced
+        },
+        ..ZeroLaws::OPAQUE
     },
     refit: |site, cut| Ok(shortened(site, cut, &["imputed_value_floats", "imputed_value_int64s"])),
     ..Rule::OPAQUE
@@ -65,7 +71,10 @@ const IMPUTER: Rule = Rule {
 const BINARIZER: Rule = Rule {
     infer: |site| Ok(vec![same_shape(site, site.dtype(0))]),
     axes: |site| site.rank(0).map(|_| AxisRule::new("... -> ...")),
-    zero: |site, at| zero::first(site, at) && site.call.float("threshold", 0.0) >= 0.0,
+    zeros: ZeroLaws {
+        results: |site, at| zero::first(site, at) && site.call.float("threshold", 0.0) >= 0.0,
+        ..ZeroLaws::OPAQUE
+    },
     ..Rule::OPAQUE
 };
 
@@ -76,7 +85,7 @@ const NORMALIZER: Rule = Rule {
         let rows = row(site.rank(0)?.checked_sub(1)?, |i| format!("n{i}"));
         Some(AxisRule::new(format!("{rows} c! -> {rows} c")).why("it is divided by the norm of all of them"))
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
@@ -106,8 +115,8 @@ const FEATURE_VECTORIZER: Rule = Rule {
             _ => Refit::default(),
         })
     },
-    zero: zero::all,
-    moves: true,
+    zeros: ZeroLaws { results: zero::all, ..ZeroLaws::OPAQUE },
+    values: ValueLaws::MOVED,
     ..Rule::OPAQUE
 };
 
@@ -125,8 +134,8 @@ const ARRAY_FEATURE_EXTRACTOR: Rule = Rule {
         let rows = row(site.rank(0)?.checked_sub(1).filter(|&n| n > 0)?, |i| format!("n{i}"));
         Some(AxisRule::new(format!("{rows} _, _* -> {rows} _")).why(BY_NUMBER))
     },
-    zero: zero::first,
-    moves: true,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    values: ValueLaws::MOVED,
     ..Rule::OPAQUE
 };
 
@@ -267,7 +276,7 @@ fn each_feature(site: &Site, name: &str) -> Result<(), String> {
 }
 
 /// What is left of attributes that have a number for each feature.
-fn shortened(site: &Site, cut: &Cut, names: &[&'static str]) -> Refit {
+fn shortened(site: &Site, cut: &CutSizes, names: &[&'static str]) -> Refit {
     let Some(kept) = cut.kept("c") else { return Refit::default() };
     let features = site.shape(0).and_then(<[Dim]>::last).and_then(Dim::size);
     let mut refit = Refit::default();
@@ -336,6 +345,6 @@ mod tests {
         assert_snapshot!(of("OneHotEncoder", "cats_int64s=[1,2,3]", &["i64:=5 3"], 1), @"[c0:5, c1:3] -> f32[c0:5, c1:3, 3]");
         assert_snapshot!(of("ArrayFeatureExtractor", "", &["=5 3", "i64:=1 2"], 1), @"[c0:5, 3], [1, 2] -> f32[c0:5, 2]");
         assert_snapshot!(of("LabelEncoder", "values_int64s=[1,2]", &["string:5 1"], 1), @"[5, 1] -> i64[5, 1]");
-        assert_snapshot!(of("ZipMap", "", &["=5 3"], 1), @"[c0:5, 3] -> ?[..]");
+        assert_snapshot!(of("ZipMap", "", &["=5 3"], 1), @"[c0!:5, 3] -> ?[..]");
     }
 }

@@ -1,7 +1,7 @@
 //! Operators that move slices about: Concat and Split, Pad, and blocks of space to and from depth.
 
-use super::content::{carry, elements, flat, indices, select, small};
-use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
+use super::shared::content::{carry, elements, flat, indices, select, small};
+use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, zero};
 use crate::facts::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
@@ -56,9 +56,8 @@ const CONCAT: Rule = Rule {
         let sum = (0..site.arity()).map(|k| format!("a{k}")).collect::<Vec<_>>().join("+");
         Some(AxisRule::new(format!("{} -> {}", operands.join(", "), row(sum))))
     },
-    zero: zero::all,
-    is_identity: |site| site.arity() == 1,
-    moves: true,
+    zeros: ZeroLaws { results: zero::all, ..ZeroLaws::OPAQUE },
+    values: ValueLaws { identity: |site| site.arity() == 1, data_movement: true, ..ValueLaws::OPAQUE },
     lower: |site, at| lower::movement::joined(at.all()?, concat_axis(site, at.at(0)?.rank())?),
     ..Rule::OPAQUE
 };
@@ -136,10 +135,13 @@ const SPLIT: Rule = Rule {
         let text = format!("{}, _* -> {}", row(&labels.join("+")), results.join(", "));
         Some(AxisRule { sizes: labels.into_iter().zip(sizes).collect(), ..AxisRule::new(text) }.carries())
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     refit: |site, cut| Ok(resized(site, cut).unwrap_or_default()),
-    is_identity: |site| site.call.results.len() == 1 && site.rank(0).is_some_and(|r| r > 0),
-    moves: true,
+    values: ValueLaws {
+        identity: |site| site.call.results.len() == 1 && site.rank(0).is_some_and(|r| r > 0),
+        data_movement: true,
+        ..ValueLaws::OPAQUE
+    },
     lower: lower::movement::parts,
     ..Rule::OPAQUE
 };
@@ -195,7 +197,7 @@ fn cut_out(site: &Site, axis: usize, offset: usize, result: &Fact) -> Option<Vec
 }
 
 /// The new sizes of the parts, unless what the call says gives them already.
-fn resized(site: &Site, cut: &Cut) -> Option<Refit> {
+fn resized(site: &Site, cut: &CutSizes) -> Option<Refit> {
     let axis = site.axis("axis", 0, site.rank(0)?).ok()?;
     let count = site.call.results.len();
     let sizes: Vec<Dim> = (0..count).map(|k| cut.result(k)?.get(axis).cloned()).collect::<Option<_>>()?;
@@ -258,9 +260,15 @@ const PAD: Rule = Rule {
         let rule = AxisRule::new(format!("{}, _*, _*, _* -> {}", from.join(" "), to.join(" ")));
         Some(AxisRule { sizes, ..rule.why("its margin is not constant, or not known") })
     },
-    zero: |site, z| zero::first(site, z) && (!is_constant_mode(site) || pads_with_zero(site)),
+    zeros: ZeroLaws {
+        results: |site, z| zero::first(site, z) && (!is_constant_mode(site) || pads_with_zero(site)),
+        ..ZeroLaws::OPAQUE
+    },
     refit: |site, cut| Ok(repadded(site, cut).unwrap_or_default()),
-    is_identity: |site| amounts(site).is_some_and(|a| a.iter().all(|&n| n == 0)),
+    values: ValueLaws {
+        identity: |site| amounts(site).is_some_and(|a| a.iter().all(|&n| n == 0)),
+        ..ValueLaws::OPAQUE
+    },
     lower: |site, at| {
         let x = at.at(0)?;
         let number = |d: Dim| d.fixed().ok_or("its margins are computed at run time");
@@ -288,8 +296,8 @@ fn padding(site: &Site) -> Option<f64> {
     if !site.has(2) {
         return Some(site.call.float("value", 0.0).into());
     }
-    let value = super::content::scalar(site.fact(2));
-    value.as_ref().and_then(super::content::number)
+    let value = super::shared::content::scalar(site.fact(2));
+    value.as_ref().and_then(super::shared::content::number)
 }
 
 /// The attribute that holds the amounts, if one does.
@@ -311,7 +319,7 @@ fn padded_axes(site: &Site, rank: usize) -> Result<Option<Vec<usize>>, String> {
         return Ok(Some((0..rank).collect()));
     }
     let Some(axes) = site.ints(3) else { return Ok(None) };
-    let axes = axes.into_iter().map(|a| super::site::normalize_axis(a, rank)).collect::<Result<Vec<_>, _>>()?;
+    let axes = axes.into_iter().map(|a| super::normalize_axis(a, rank)).collect::<Result<Vec<_>, _>>()?;
     if axes.iter().any(|&a| a >= rank) { Err("it pads an axis that is not there".into()) } else { Ok(Some(axes)) }
 }
 
@@ -348,7 +356,7 @@ fn margins(site: &Site, rank: usize) -> Result<Vec<Margin>, String> {
 }
 
 /// The amounts after a cut of the margins.
-fn repadded(site: &Site, cut: &Cut) -> Option<Refit> {
+fn repadded(site: &Site, cut: &CutSizes) -> Option<Refit> {
     let rank = site.rank(0)?;
     let (old, axes) = (amounts(site)?, padded_axes(site, rank).ok()??);
     let mut new = old.clone();
@@ -393,8 +401,8 @@ const DEPTH_TO_SPACE: Rule = Rule {
         let rule = AxisRule::new(format!("n {channels} _ _ -> n c _ _"));
         Some(rule.why("blocks of channels become blocks of pixels"))
     },
-    zero: zero::first,
-    moves: true,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    values: ValueLaws::MOVED,
     lower: lower::movement::depth_to_space,
     ..Rule::OPAQUE
 };
@@ -412,8 +420,8 @@ const SPACE_TO_DEPTH: Rule = Rule {
         let rule = AxisRule::new(format!("n c _ _ -> n ({b} {b} c) _ _"));
         Some(rule.why("blocks of pixels become blocks of channels"))
     },
-    zero: zero::first,
-    moves: true,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    values: ValueLaws::MOVED,
     lower: lower::movement::space_to_depth,
     ..Rule::OPAQUE
 };
@@ -444,7 +452,7 @@ const COL2IM: Rule = Rule {
         c.div_exact(&Dim::Fixed(block))?;
         Some(AxisRule::new(format!("n (c {block}) _, _*, _* -> n c _*")).why("blocks overlap in the image"))
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
@@ -453,5 +461,4 @@ fn block(site: &Site) -> Option<i64> {
 }
 
 #[cfg(test)]
-#[path = "movement_tests.rs"]
 mod tests;

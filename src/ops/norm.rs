@@ -1,7 +1,7 @@
 //! Normalization with statistics that are known, or taken over a window or a plane.
 
-use super::dims::{expect_rank, expect_vector, row};
-use super::{AxisRule, Interval, Rule, Scales, Site, lower, normalize_axis, zero};
+use super::shared::dims::{expect_rank, expect_vector, row};
+use super::{AxisRule, Homogeneity, Interval, Operands, Rule, Site, ValueLaws, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::Fact;
 
 pub const RULES: &[(&str, Rule)] = &[
@@ -32,20 +32,28 @@ const BATCH_NORMALIZATION: Rule = Rule {
         }
         Some(channelwise(site, "n c ..., c, c, c, c -> n c ...", "n _ ..., _, _, _, _ -> n _ ..."))
     },
-    // The masked variance is zero, and so is what is divided by its root: ε is not.
-    zero: |_, at| {
-        let at = |i: usize| at.get(i) == Some(&true);
-        (at(1) || (at(0) && at(3))) && at(2)
+    zeros: ZeroLaws {
+        // The masked variance is zero, and so is what is divided by its root: ε is not.
+        results: |_, at| {
+            let at = |i: usize| at.get(i) == Some(&true);
+            (at(1) || (at(0) && at(3))) && at(2)
+        },
+        ..ZeroLaws::OPAQUE
     },
-    statistics: |site| (!is_training(site)).then_some((3, 4)),
-    bounds: |site, at| {
-        let &[x, scale, bias, mean, variance] = at else { return None };
-        let epsilon = f64::from(site.call.float("epsilon", 1e-5));
-        let usable = !is_training(site) && variance.lo + epsilon > 0.0;
-        let inverse = Interval::new((variance.hi + epsilon).sqrt().recip(), (variance.lo + epsilon).sqrt().recip());
-        usable.then(|| (x - mean) * (scale * inverse) + bias)
+    operands: Operands { statistics: |site| (!is_training(site)).then_some((3, 4)), ..Operands::OPAQUE },
+    values: ValueLaws {
+        bounds: |site, at| {
+            let &[x, scale, bias, mean, variance] = at else { return None };
+            let epsilon = f64::from(site.call.float("epsilon", 1e-5));
+            let usable = !is_training(site) && variance.lo + epsilon > 0.0;
+            let inverse = Interval::new((variance.hi + epsilon).sqrt().recip(), (variance.lo + epsilon).sqrt().recip());
+            usable.then(|| (x - mean) * (scale * inverse) + bias)
+        },
+        homogeneity: |_, at| {
+            if *at == [false, true, true, false, false] { Homogeneity::Any } else { Homogeneity::None }
+        },
+        ..ValueLaws::OPAQUE
     },
-    scales: |_, at| if *at == [false, true, true, false, false] { Scales::Any } else { Scales::No },
     lower: lower::norm::batch,
     ..Rule::OPAQUE
 };
@@ -60,9 +68,12 @@ const INSTANCE_NORMALIZATION: Rule = Rule {
         let rule = channelwise(site, "n c _*, c, c -> n c _*", "n _*, _, _ -> n _*");
         Some(if rule.why.is_empty() { rule.why("its mean and variance are taken along it") } else { rule })
     },
-    zero: |_, at| {
-        let at = |i: usize| at.get(i) == Some(&true);
-        (at(0) || at(1)) && at(2)
+    zeros: ZeroLaws {
+        results: |_, at| {
+            let at = |i: usize| at.get(i) == Some(&true);
+            (at(0) || at(1)) && at(2)
+        },
+        ..ZeroLaws::OPAQUE
     },
     lower: lower::norm::instance,
     ..Rule::OPAQUE
@@ -75,7 +86,7 @@ const LRN: Rule = Rule {
         Ok(vec![without_content(site.fact(0).clone())])
     },
     axes: |_| Some(AxisRule::new("n _ ... -> n _ ...").why("each channel is normalized by its neighbours")),
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     lower: lower::norm::neighbours,
     ..Rule::OPAQUE
 };
@@ -94,7 +105,7 @@ const LP_NORMALIZATION: Rule = Rule {
         let x = row(rank, |i| if i == axis { "c!".into() } else { "_".into() });
         Some(AxisRule::new(format!("{x} -> {x}")).why("it is divided by the norm"))
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     lower: lower::norm::norm,
     ..Rule::OPAQUE
 };
@@ -110,9 +121,12 @@ const MEAN_VARIANCE_NORMALIZATION: Rule = Rule {
         let x = row(site.rank(0)?, |i| if axes.contains(&i) { "_".into() } else { format!("a{i}") });
         Some(AxisRule::new(format!("{x} -> {x}")).why("its mean and variance are taken along it"))
     },
-    zero: zero::first,
-    // Whether something is added to a variance of 0 is left to the runtime.
-    pole: zero::first,
+    zeros: ZeroLaws {
+        results: zero::first,
+        // Whether something is added to a variance of 0 is left to the runtime.
+        pole: zero::first,
+        ..ZeroLaws::OPAQUE
+    },
     lower: lower::norm::mean_variance,
     ..Rule::OPAQUE
 };

@@ -1,8 +1,8 @@
 //! Products with weights of a few bits, packed in blocks that share a scale.
 
-use super::dims::{agree, expect_rank};
 use super::matmul::matmul_cost;
-use super::{AxisRule, Cut, Refit, Rule, Site, lower};
+use super::shared::dims::{agree, expect_rank};
+use super::{AxisRule, CutSizes, Refit, Rule, Site, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
@@ -37,10 +37,13 @@ const MATMUL_N_BITS: Rule = Rule {
         let rule = AxisRule::new(text).size("n", p.n).size("k", p.blocks / p.together);
         Some(rule.why("its weights are packed in blocks along it"))
     },
-    // Absent zero points are not zero, but a scale of zero makes all weights zero.
-    zero: |site, at| on(at, 2) && (on(at, 5) || !site.has(5)),
-    adds_nothing: |_, at| on(at, 0) || on(at, 2),
-    refit: |site, cut: &Cut| {
+    zeros: ZeroLaws {
+        // Absent zero points are not zero, but a scale of zero makes all weights zero.
+        results: |site, at| on(at, 2) && (on(at, 5) || !site.has(5)),
+        absorbing: |_, at| on(at, 0) || on(at, 2),
+        ..ZeroLaws::OPAQUE
+    },
+    refit: |site, cut: &CutSizes| {
         let mut refit = Refit::default();
         let Some(p) = Packing::of(site) else { return Ok(refit) };
         let columns = cut.size("k").filter(|_| p.divides).map(|k| k * Dim::Fixed(p.together * p.block));
@@ -52,7 +55,7 @@ const MATMUL_N_BITS: Rule = Rule {
         Ok(refit)
     },
     cost: |site| matmul_cost(site, 0),
-    lower: lower::fused::packed,
+    lower: lower::packed::packed,
     ..Rule::OPAQUE
 };
 

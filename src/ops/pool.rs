@@ -1,23 +1,45 @@
 //! Pooling: each channel by itself, over a window or over all that there is.
 
-use super::dims::expect_rank;
-use super::window::Window;
-use super::{AxisRule, Rule, Site, bounds, lower, scales, zero};
+use super::shared::dims::expect_rank;
+use super::shared::window::WindowAttributes;
+use super::{AxisRule, Rule, Site, ValueLaws, ZeroLaws, bounds, homogeneity, lower, zero};
 use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
 pub const RULES: &[(&str, Rule)] = &[
-    ("AveragePool", Rule { bounds: bounds::first_or_zero, scales: scales::first, lower: lower::pool::average, ..POOL }),
+    (
+        "AveragePool",
+        Rule {
+            values: ValueLaws { bounds: bounds::first_or_zero, homogeneity: homogeneity::first, ..POOL.values },
+            lower: lower::pool::average,
+            ..POOL
+        },
+    ),
     (
         "GlobalAveragePool",
-        Rule { bounds: bounds::first, scales: scales::first, lower: lower::pool::global_average, ..GLOBAL_POOL },
+        Rule {
+            values: ValueLaws { bounds: bounds::first, homogeneity: homogeneity::first, ..GLOBAL_POOL.values },
+            lower: lower::pool::global_average,
+            ..GLOBAL_POOL
+        },
     ),
-    ("GlobalLpPool", Rule { is_identity: |_| false, lower: lower::pool::global_norm, ..GLOBAL_POOL }),
+    (
+        "GlobalLpPool",
+        Rule {
+            values: ValueLaws { identity: |_| false, ..GLOBAL_POOL.values },
+            lower: lower::pool::global_norm,
+            ..GLOBAL_POOL
+        },
+    ),
     (
         "GlobalMaxPool",
-        Rule { bounds: bounds::first, scales: scales::first_positive, lower: lower::pool::global_max, ..GLOBAL_POOL },
+        Rule {
+            values: ValueLaws { bounds: bounds::first, homogeneity: homogeneity::first_positive, ..GLOBAL_POOL.values },
+            lower: lower::pool::global_max,
+            ..GLOBAL_POOL
+        },
     ),
-    ("LpPool", Rule { is_identity: |_| false, lower: lower::pool::norm, ..POOL }),
+    ("LpPool", Rule { values: ValueLaws { identity: |_| false, ..POOL.values }, lower: lower::pool::norm, ..POOL }),
     ("MaxPool", MAX_POOL),
     ("MaxRoiPool", MAX_ROI_POOL),
     ("MaxUnpool", MAX_UNPOOL),
@@ -28,8 +50,8 @@ pub const RULES: &[(&str, Rule)] = &[
 const POOL: Rule = Rule {
     infer: |site| Ok(vec![Fact::maybe(site.dtype(0), site.shape(0).map(|x| pool_shape(site, x)).transpose()?)]),
     axes: |_| Some(AxisRule::new("n c _* -> n c _*").why("a window runs along it")),
-    zero: zero::first,
-    is_identity: is_trivial,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    values: ValueLaws { identity: is_trivial, ..ValueLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
@@ -40,8 +62,7 @@ const MAX_POOL: Rule = Rule {
         Ok(vec![Fact::maybe(site.dtype(0), shape.clone()), Fact::maybe(Some(DType::I64), shape)])
     },
     axes: |site| if wants_indices(site) { None } else { (POOL.axes)(site) },
-    is_identity: |site| !wants_indices(site) && is_trivial(site),
-    moves: true,
+    values: ValueLaws { identity: |site| !wants_indices(site) && is_trivial(site), data_movement: true, ..POOL.values },
     lower: lower::pool::max,
     ..POOL
 };
@@ -53,8 +74,11 @@ const GLOBAL_POOL: Rule = Rule {
         let ones = " 1".repeat(site.rank(0)?.checked_sub(2)?);
         Some(AxisRule::new(format!("n c _* -> n c{ones}")).why("it is pooled along it"))
     },
-    zero: zero::first,
-    is_identity: |site| site.shape(0).is_some_and(|x| x.len() >= 2 && x[2..].iter().all(|d| *d == Dim::Fixed(1))),
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    values: ValueLaws {
+        identity: |site| site.shape(0).is_some_and(|x| x.len() >= 2 && x[2..].iter().all(|d| *d == Dim::Fixed(1))),
+        ..ValueLaws::OPAQUE
+    },
     ..Rule::OPAQUE
 };
 
@@ -79,7 +103,7 @@ const MAX_ROI_POOL: Rule = Rule {
         Ok(vec![Fact::maybe(site.dtype(0), shape)])
     },
     axes: |_| Some(AxisRule::new("_ c _*, r _ -> r c _*").why("regions choose from it")),
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
@@ -91,7 +115,7 @@ const ROI_ALIGN: Rule = Rule {
         Ok(vec![Fact::maybe(site.dtype(0), region_shape(site, Some(size))?)])
     },
     axes: |_| Some(AxisRule::new("_ c _*, r _, r -> r c _*").why("regions choose from it")),
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
@@ -100,7 +124,7 @@ fn unpooled(site: &Site, x: &[Dim]) -> Result<Vec<Dim>, String> {
     let [n, c, space @ ..] = x else { return Err("it needs axes for batch and channels".into()) };
     let kernel = site.call.ints("kernel_shape").filter(|k| k.len() == space.len());
     let kernel = kernel.ok_or("`kernel_shape` is missing, or not for its axes")?;
-    let window = Window::of(site.call, space.len())?;
+    let window = WindowAttributes::of(site.call, space.len())?;
     let length = |(axis, (d, &k)): (usize, (&Dim, &i64))| {
         let steps = (d.clone() - Dim::Fixed(1)) * Dim::Fixed(window.strides[axis]);
         steps + window.extent(axis, &Dim::Fixed(k)) - window.padding(axis)
@@ -129,7 +153,7 @@ pub(super) fn pool_shape(site: &Site, x: &[Dim]) -> Result<Vec<Dim>, String> {
     if let Some(k) = kernel.iter().find(|&&k| k < 1) {
         return Err(format!("a window of length {k}"));
     }
-    let window = Window::of(site.call, space.len())?;
+    let window = WindowAttributes::of(site.call, space.len())?;
     let ceil = site.call.int("ceil_mode", 0) != 0;
     let mut shape = vec![n.clone(), c.clone()];
     for (axis, (length, &k)) in space.iter().zip(kernel).enumerate() {

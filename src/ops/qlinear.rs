@@ -1,10 +1,10 @@
 //! ONNX Runtime's quantized forms of other operators: each operand and the result come with a scale and a zero point.
 //! But for these, a rule is that of the operator.
 
-use super::dims::{broadcast, row};
 use super::pool::{global_shape, pool_shape};
+use super::shared::dims::{broadcast, row};
 use super::softmax::normalized;
-use super::{AxisRule, End, Rule, Site, reduce, zero};
+use super::{AxisRule, End, Quantization, Rule, Site, ValueLaws, ZeroLaws, reduce, zero};
 use crate::facts::Fact;
 use crate::ir::Dim;
 
@@ -28,27 +28,33 @@ const WINDOW: &str = "a window runs along it";
 const ADD: Rule = Rule {
     infer: |site| broadcast_fact(site, &[0, 3]),
     axes: |_| Some(AxisRule::new("..., _*, _*, ..., _*, _*, _*, _* -> ...")),
-    zero: |_, at| on(at, 0) && on(at, 3),
-    zero_point: |end| match end {
-        End::Operand(slot @ (0 | 3)) => Some(End::Operand(slot + 2)),
-        End::Result(_) => Some(End::Operand(7)),
-        _ => None,
+    zeros: ZeroLaws { results: |_, at| on(at, 0) && on(at, 3), ..ZeroLaws::OPAQUE },
+    quantization: Quantization {
+        zero_point: |end| match end {
+            End::Operand(slot @ (0 | 3)) => Some(End::Operand(slot + 2)),
+            End::Result(_) => Some(End::Operand(7)),
+            _ => None,
+        },
+        ..Quantization::NONE
     },
     ..Rule::OPAQUE
 };
 
 /// The product, with operands as ADD has them.
-const MUL: Rule = Rule { zero: |_, at| on(at, 0) || on(at, 3), ..ADD };
+const MUL: Rule = Rule { zeros: ZeroLaws { results: |_, at| on(at, 0) || on(at, 3), ..ADD.zeros }, ..ADD };
 
 /// `condition ? x : y`: condition, x, x_scale, x_zero, y, y_scale, y_zero, z_scale, z_zero.
 const WHERE: Rule = Rule {
     infer: |site| broadcast_fact(site, &[1, 4, 0]),
     axes: |_| Some(AxisRule::new("..., ..., _*, _*, ..., _*, _*, _*, _* -> ...")),
-    zero: |_, at| on(at, 1) && on(at, 4),
-    zero_point: |end| match end {
-        End::Operand(slot @ (1 | 4)) => Some(End::Operand(slot + 2)),
-        End::Result(_) => Some(End::Operand(8)),
-        _ => None,
+    zeros: ZeroLaws { results: |_, at| on(at, 1) && on(at, 4), ..ZeroLaws::OPAQUE },
+    quantization: Quantization {
+        zero_point: |end| match end {
+            End::Operand(slot @ (1 | 4)) => Some(End::Operand(slot + 2)),
+            End::Result(_) => Some(End::Operand(8)),
+            _ => None,
+        },
+        ..Quantization::NONE
     },
     ..Rule::OPAQUE
 };
@@ -74,11 +80,14 @@ const CONCAT: Rule = Rule {
         let sum: Vec<String> = joined(site).map(|slot| format!("a{slot}")).collect();
         Some(AxisRule::new(format!("_*, _*, {} -> {}", operands.join(", "), with(&sum.join("+")))))
     },
-    zero: |site, at| joined(site).all(|slot| on(at, slot)),
-    zero_point: |end| match end {
-        End::Operand(slot) if slot >= 2 && slot % 3 == 2 => Some(End::Operand(slot + 2)),
-        End::Result(_) => Some(End::Operand(1)),
-        _ => None,
+    zeros: ZeroLaws { results: |site, at| joined(site).all(|slot| on(at, slot)), ..ZeroLaws::OPAQUE },
+    quantization: Quantization {
+        zero_point: |end| match end {
+            End::Operand(slot) if slot >= 2 && slot % 3 == 2 => Some(End::Operand(slot + 2)),
+            End::Result(_) => Some(End::Operand(1)),
+            _ => None,
+        },
+        ..Quantization::NONE
     },
     ..Rule::OPAQUE
 };
@@ -87,17 +96,20 @@ const CONCAT: Rule = Rule {
 const LEAKY_RELU: Rule = Rule {
     infer: |site| Ok(vec![Fact::maybe(site.dtype(0), site.shape(0).map(<[Dim]>::to_vec))]),
     axes: |_| Some(AxisRule::new("... -> ...")),
-    zero: zero::first,
-    zero_point: |end| match end {
-        End::Operand(0) => Some(End::Operand(2)),
-        End::Result(_) => Some(End::Operand(4)),
-        _ => None,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    quantization: Quantization {
+        zero_point: |end| match end {
+            End::Operand(0) => Some(End::Operand(2)),
+            End::Result(_) => Some(End::Operand(4)),
+            _ => None,
+        },
+        ..Quantization::NONE
     },
     ..Rule::OPAQUE
 };
 
 /// As LEAKY_RELU, but not zero at zero.
-const SIGMOID: Rule = Rule { zero: Rule::OPAQUE.zero, ..LEAKY_RELU };
+const SIGMOID: Rule = Rule { zeros: ZeroLaws { results: zero::never, ..LEAKY_RELU.zeros }, ..LEAKY_RELU };
 
 /// A share of all along an axis, by the operator set that `opset` names.
 const SOFTMAX: Rule = Rule {
@@ -114,8 +126,12 @@ const SOFTMAX: Rule = Rule {
 };
 
 /// The mean over axes that an attribute lists.
-const REDUCE_MEAN: Rule =
-    Rule { infer: |site| reduce::infer(site, |_, _| None), axes: |site| reduce::axes(site, "!"), ..LEAKY_RELU };
+const REDUCE_MEAN: Rule = Rule {
+    infer: |site| reduce::infer(site, |_, _| None),
+    axes: |site| reduce::axes(site, "!"),
+    zeros: ZeroLaws { absorbing: zero::any, ..LEAKY_RELU.zeros },
+    ..LEAKY_RELU
+};
 
 /// The mean over all positions.
 const GLOBAL_AVERAGE_POOL: Rule = Rule {
@@ -151,8 +167,8 @@ const NHWC_MAX_POOL: Rule = Rule {
         Ok(vec![Fact::maybe(site.dtype(0), shape)])
     },
     axes: |_| Some(AxisRule::new("n _* c -> n _* c").why(WINDOW)),
-    zero: zero::first,
-    moves: true,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    values: ValueLaws::MOVED,
     ..Rule::OPAQUE
 };
 

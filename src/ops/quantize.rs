@@ -1,7 +1,7 @@
 //! Quantization: one scale for a tensor, or one for each index of an axis.
 
-use super::dims::{agree, row};
-use super::{AxisRule, End, Rule, Site, lower, zero};
+use super::shared::dims::{agree, row};
+use super::{AxisRule, End, Quantization, Rule, Site, ZeroLaws, lower, zero};
 use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
@@ -20,9 +20,11 @@ const DEQUANTIZE: Rule = Rule {
         Ok(vec![Fact::maybe(dtype, scaled_shape(site)?)])
     },
     axes: |site| blocked_axes(site).or_else(|| scaled_axes(site, |axis| format!("a{axis}"))),
-    zero: |_, at| at.get(1) == Some(&true) || at.first() == Some(&true),
-    zero_point: |end| (end == End::Operand(0)).then_some(End::Operand(2)),
-    scale: |slot| (slot == 0).then_some(1),
+    zeros: ZeroLaws { results: |_, at| at.get(1) == Some(&true) || at.first() == Some(&true), ..ZeroLaws::OPAQUE },
+    quantization: Quantization {
+        zero_point: |end| (end == End::Operand(0)).then_some(End::Operand(2)),
+        scale: |slot| (slot == 0).then_some(1),
+    },
     lower: |site, at| {
         let layout = scaling(site, 1)?.ok_or("the shape of its scale is not known")?;
         lower::quantize::dequantized(site, at, layout)
@@ -38,8 +40,11 @@ const QUANTIZE: Rule = Rule {
         Ok(vec![Fact::maybe(dtype, scaled_shape(site)?)])
     },
     axes: |site| Some(scaled_axes(site, |_| "_".into())?.why("it is divided by a scale for each unit")),
-    zero: zero::first,
-    zero_point: |end| (end == End::Result(0)).then_some(End::Operand(2)),
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    quantization: Quantization {
+        zero_point: |end| (end == End::Result(0)).then_some(End::Operand(2)),
+        ..Quantization::NONE
+    },
     lower: |site, at| {
         let layout = scaling(site, 1)?.ok_or("the shape of its scale is not known")?;
         lower::quantize::quantized(site, at, layout)
@@ -58,8 +63,11 @@ const DYNAMIC_QUANTIZE: Rule = Rule {
         let x = row(site.rank(0)?, |i| format!("a{i}"));
         Some(AxisRule::new(format!("{x} -> {x}, , ")))
     },
-    zero: zero::first,
-    zero_point: |end| (end == End::Result(0)).then_some(End::Result(2)),
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::SUM },
+    quantization: Quantization {
+        zero_point: |end| (end == End::Result(0)).then_some(End::Result(2)),
+        ..Quantization::NONE
+    },
     ..Rule::OPAQUE
 };
 

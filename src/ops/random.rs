@@ -11,7 +11,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("RandomNormalLike", LIKE),
     ("RandomUniformLike", LIKE),
     ("Bernoulli", LIKE),
-    ("EyeLike", Rule { lower: lower::shape::eye, ..LIKE }),
+    ("EyeLike", Rule { lower: lower::random::eye, ..LIKE }),
     ("Multinomial", MULTINOMIAL),
 ];
 
@@ -67,7 +67,7 @@ fn dtype(site: &Site, default: Option<DType>) -> Option<DType> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::nets::{Net, int, ints};
+    use crate::ops::testing::nets::{Net, int, ints};
 
     #[test]
     fn types_are_known_and_axes_pinned() {

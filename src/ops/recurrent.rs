@@ -1,7 +1,7 @@
 //! Recurrent layers: gates are a factor of the weights' rows, hidden units the other.
 
-use super::dims::{agree, elements, expect_rank};
-use super::{AxisRule, Bias, Cut, End, Refit, Rule, Site, lower};
+use super::shared::dims::{agree, elements, expect_rank};
+use super::{AxisRule, Bias, CutSizes, End, Operands, Quantization, Refit, Rule, Site, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
@@ -13,11 +13,14 @@ pub const RULES: &[(&str, Rule)] =
 const LSTM: Rule = Rule {
     infer: |site| recurrent_types(site, 4),
     axes: |site| recurrent_axes(site, 4),
-    zero: |site, at| stays_zero(site, at, 4),
+    zeros: ZeroLaws { results: |site, at| stays_zero(site, at, 4), ..ZeroLaws::PRODUCT },
     refit: refit_hidden_size,
     cost: recurrent_cost,
-    // The other half is added to the recurrent sum.
-    bias: |_| Some(Bias::Rows { slot: 3, parts: 2 }),
+    operands: Operands {
+        // The other half is added to the recurrent sum.
+        bias: |_| Some(Bias::Rows { slot: 3, parts: 2 }),
+        ..Operands::OPAQUE
+    },
     lower: |site, at| lower::recurrent::unrolled(site, at, &lower::recurrent::LSTM),
     ..Rule::OPAQUE
 };
@@ -26,7 +29,7 @@ const LSTM: Rule = Rule {
 const GRU: Rule = Rule {
     infer: |site| recurrent_types(site, 3),
     axes: |site| recurrent_axes(site, 3),
-    zero: |site, at| stays_zero(site, at, 3),
+    zeros: ZeroLaws { results: |site, at| stays_zero(site, at, 3), ..LSTM.zeros },
     lower: |site, at| lower::recurrent::unrolled(site, at, &lower::recurrent::GRU),
     ..LSTM
 };
@@ -35,7 +38,7 @@ const GRU: Rule = Rule {
 const RNN: Rule = Rule {
     infer: |site| recurrent_types(site, 1),
     axes: |site| recurrent_axes(site, 1),
-    zero: |site, at| stays_zero(site, at, 1),
+    zeros: ZeroLaws { results: |site, at| stays_zero(site, at, 1), ..LSTM.zeros },
     lower: |site, at| lower::recurrent::unrolled(site, at, &lower::recurrent::RNN),
     ..LSTM
 };
@@ -52,18 +55,23 @@ const DYNAMIC_QUANTIZE_LSTM: Rule = Rule {
         state_types(site, h)
     },
     axes: dynamic_axes,
-    zero: |site, at| stays_zero(site, at, 4),
-    // Features of the input must not widen its range; what a state widens is told by the states being zero.
-    adds_nothing: |_, at| at.first() == Some(&true),
-    zero_point: |end| match end {
-        End::Operand(1) => Some(End::Operand(9)),
-        End::Operand(2) => Some(End::Operand(11)),
-        _ => None,
+    zeros: ZeroLaws {
+        results: |site, at| stays_zero(site, at, 4),
+        // Features of the input must not widen its range; what a state widens is told by the states being zero.
+        absorbing: |_, at| at.first() == Some(&true),
+        ..ZeroLaws::OPAQUE
     },
-    scale: |slot| match slot {
-        1 => Some(8),
-        2 => Some(10),
-        _ => None,
+    quantization: Quantization {
+        zero_point: |end| match end {
+            End::Operand(1) => Some(End::Operand(9)),
+            End::Operand(2) => Some(End::Operand(11)),
+            _ => None,
+        },
+        scale: |slot| match slot {
+            1 => Some(8),
+            2 => Some(10),
+            _ => None,
+        },
     },
     refit: refit_hidden_size,
     cost: recurrent_cost,
@@ -235,7 +243,7 @@ fn keeps_zero(site: &Site, gates: i64) -> bool {
     })
 }
 
-fn refit_hidden_size(site: &Site, cut: &Cut) -> Result<Refit, String> {
+fn refit_hidden_size(site: &Site, cut: &CutSizes) -> Result<Refit, String> {
     match cut.size("h") {
         Some(Dim::Fixed(h)) if hidden(site) != Some(Dim::Fixed(h)) => {
             Ok(Refit::default().attribute("hidden_size", Attribute::Int(h)))

@@ -3,15 +3,11 @@
 //! A plain sum over an axis is a contraction: what is zero adds nothing, so removing it is exact. A mean, product or
 //! extremum changes when units go, even silent ones: its axes are `c!`.
 
-use super::content::{self, carry, flat, indices, settled, small};
-use super::site::{Open, normalize_axis};
-use super::{AxisRule, Rule, Site, lower, zero};
+use super::shared::content::{self, carry, flat, indices, rounded, small};
+use super::{AxisRule, Open, Rule, Site, ValueLaws, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim};
 use crate::program::{Args, Term};
-
-/// The law of reductions that are not zero where their operand is.
-const NEVER: fn(&Site, &[bool]) -> bool = Rule::OPAQUE.zero;
 
 /// A reduction: how its label is marked, its law of zeros, and what it is made of.
 macro_rules! reduction {
@@ -19,7 +15,7 @@ macro_rules! reduction {
         Rule {
             infer: |site| infer(site, |_, _| None),
             axes: |site| axes(site, $mark),
-            zero: $zero,
+            zeros: ZeroLaws { results: $zero, ..ZeroLaws::SUM },
             lower: |site, at| over(site, at, $over),
             ..Rule::OPAQUE
         }
@@ -31,7 +27,7 @@ macro_rules! idempotent {
     ($mark:literal, $eval:expr, $over:expr) => {
         Rule {
             infer: |site| infer(site, |site, axes| combined(site, axes, $eval)),
-            is_identity: keeps_all,
+            values: ValueLaws { identity: keeps_all, ..ValueLaws::OPAQUE },
             ..reduction!($mark, zero::first, $over)
         }
     };
@@ -46,10 +42,16 @@ pub const RULES: &[(&str, Rule)] = &[
     ("ReduceL1", reduction!("", zero::first, lower::reduce::l1)),
     ("ReduceL2", reduction!("", zero::first, lower::reduce::l2)),
     ("ReduceSumSquare", reduction!("", zero::first, |x, axes| x.square().sum(axes))),
-    ("ReduceLogSum", Rule { pole: zero::first, ..reduction!("!", NEVER, |x, axes| x.sum(axes).ln()) }),
-    ("ReduceLogSumExp", reduction!("!", NEVER, lower::reduce::log_sum_exp)),
-    ("ArgMax", Rule { lower: |site, at| lower::select::place(site, at, false), ..ARG }),
-    ("ArgMin", Rule { lower: |site, at| lower::select::place(site, at, true), ..ARG }),
+    (
+        "ReduceLogSum",
+        Rule {
+            zeros: ZeroLaws { absorbing: zero::any, pole: zero::first, ..ZeroLaws::OPAQUE },
+            ..reduction!("!", zero::never, |x, axes| x.sum(axes).ln())
+        },
+    ),
+    ("ReduceLogSumExp", reduction!("!", zero::never, lower::reduce::log_sum_exp)),
+    ("ArgMax", Rule { lower: |site, at| lower::reduce::place(site, at, false), ..ARG }),
+    ("ArgMin", Rule { lower: |site, at| lower::reduce::place(site, at, true), ..ARG }),
 ];
 
 /// A reduction over axes, which stay with size 1.
@@ -58,7 +60,7 @@ type Over = for<'b> fn(Term<'b>, &[usize]) -> Term<'b>;
 /// The reduction in the shape that is asked for.
 fn over<'b>(site: &Site, at: &Args<'b>, over: Over) -> Result<Vec<Term<'b>>, String> {
     let axes = reduced(site).ok_or("the axes to reduce are computed at run time")?;
-    Ok(vec![over(at.at(0)?, &axes).reshape(&lower::shape::result_shape(site, 0)?)])
+    Ok(vec![over(at.at(0)?, &axes).reshape(&lower::result_shape(site, 0)?)])
 }
 
 /// ArgMax, ArgMin: the position of the extremum along `axis`. Positions are counted, so no unit may go.
@@ -130,7 +132,7 @@ pub(super) fn infer(site: &Site, eval: Eval) -> Result<Vec<Fact>, String> {
 }
 
 /// The elements of the result, where those of the operand are known.
-fn combined(site: &Site, axes: &[usize], eval: content::Binary) -> Option<Vec<Element>> {
+fn combined(site: &Site, axes: &[usize], eval: content::BinaryFn) -> Option<Vec<Element>> {
     let known = site.fact(0).content.as_ref()?;
     let from = small(site.shape(0)?)?;
     let to: Vec<usize> = from.iter().enumerate().map(|(i, &n)| if axes.contains(&i) { 1 } else { n }).collect();
@@ -140,7 +142,7 @@ fn combined(site: &Site, axes: &[usize], eval: content::Binary) -> Option<Vec<El
         let sum = out.get_mut(flat(&at, &to))?;
         *sum = Some(match sum.take() {
             None => e.clone(),
-            Some(before) => settled(eval(&before, e), site.dtype(0)),
+            Some(before) => rounded(eval(&before, e), site.dtype(0)),
         });
     }
     out.into_iter().collect()
@@ -180,7 +182,7 @@ fn keeps_all(site: &Site) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::nets::{Net, int, ints};
+    use crate::ops::testing::nets::{Net, int, ints};
 
     #[test]
     fn a_sum_contracts_and_a_mean_is_not_exact() {

@@ -4,9 +4,8 @@
 //! the same product, a block ends. Within a block both sides are products over a common refinement
 //! (`12 -> 3 4` is `(a b) -> a b`); a block without one (`6 4 -> 4 6`) is pinned.
 
-use super::content::{carry, elements, flat, select, small};
-use super::site::normalize_axis;
-use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
+use super::shared::content::{carry, elements, flat, select, small};
+use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
@@ -40,11 +39,14 @@ const RESHAPE: Rule = Rule {
             if pins { "it rearranges these axes in a way that has no common refinement" } else { "a target shape" };
         Some(rule.why(why).carries())
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     refit: |site, cut| retargeted(site, cut),
-    is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
-    moves: true,
-    lower: lower::shape::reshaped,
+    values: ValueLaws {
+        identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
+        data_movement: true,
+        ..ValueLaws::OPAQUE
+    },
+    lower: lower::reshape::reshaped,
     ..Rule::OPAQUE
 };
 
@@ -263,7 +265,7 @@ pub fn reshape_target(from: &[Dim], to: &[Dim]) -> Option<Vec<Dim>> {
     new_target(from, to, &[], false)
 }
 
-fn retargeted(site: &Site, cut: &Cut) -> Result<Refit, String> {
+fn retargeted(site: &Site, cut: &CutSizes) -> Result<Refit, String> {
     let (Some(from), Some(to)) = (cut.operand(0), cut.result(0)) else { return Ok(Refit::default()) };
     let changed = Some(from) != site.shape(0) || Some(to) != site.result_shape(0);
     let constant = site.call.has("shape") || site.tensor(1).is_some();
@@ -305,10 +307,13 @@ const FLATTEN: Rule = Rule {
         let (rows, columns) = labels.split_at(axis);
         Some(AxisRule::new(format!("{} -> {} {}", labels.join(" "), side(rows), side(columns))).carries())
     },
-    zero: zero::first,
-    is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
-    moves: true,
-    lower: lower::shape::reshaped,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    values: ValueLaws {
+        identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
+        data_movement: true,
+        ..ValueLaws::OPAQUE
+    },
+    lower: lower::reshape::reshaped,
     ..Rule::OPAQUE
 };
 
@@ -349,7 +354,7 @@ const SQUEEZE: Rule = Rule {
         let to: Vec<String> = (0..shape.len()).filter(|i| !axes.contains(i)).map(label).collect();
         Some(AxisRule::new(format!("{}, _* -> {}", from.join(" "), to.join(" "))).carries())
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     refit: |site, cut| {
         // Without names it would squeeze an axis that a cut left one unit of.
         let unnamed = !site.call.has("axes") && !site.has(1) && cut.operand(0) != site.shape(0);
@@ -361,9 +366,12 @@ const SQUEEZE: Rule = Rule {
             _ => Refit::default().operand(1, axes.into_iter().map(Dim::Fixed).collect()),
         })
     },
-    is_identity: |site| site.shape(0).is_some_and(|s| squeezed(site, s) == Ok(Some(vec![]))),
-    moves: true,
-    lower: lower::shape::reshaped,
+    values: ValueLaws {
+        identity: |site| site.shape(0).is_some_and(|s| squeezed(site, s) == Ok(Some(vec![]))),
+        data_movement: true,
+        ..ValueLaws::OPAQUE
+    },
+    lower: lower::reshape::reshaped,
     ..Rule::OPAQUE
 };
 
@@ -396,10 +404,13 @@ const UNSQUEEZE: Rule = Rule {
         let to: Vec<String> = to.flatten().collect();
         Some(AxisRule::new(format!("{}, _* -> {}", from.join(" "), to.join(" "))).carries())
     },
-    zero: zero::first,
-    is_identity: |site| site.rank(0).is_some_and(|rank| inserted(site, rank) == Ok(Some(vec![]))),
-    moves: true,
-    lower: lower::shape::reshaped,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    values: ValueLaws {
+        identity: |site| site.rank(0).is_some_and(|rank| inserted(site, rank) == Ok(Some(vec![]))),
+        data_movement: true,
+        ..ValueLaws::OPAQUE
+    },
+    lower: lower::reshape::reshaped,
     ..Rule::OPAQUE
 };
 
@@ -430,10 +441,13 @@ const TRANSPOSE: Rule = Rule {
         let to: Vec<String> = perm.iter().map(|i| format!("x{i}")).collect();
         Some(AxisRule::new(format!("{} -> {}", from.join(" "), to.join(" "))).carries())
     },
-    zero: zero::first,
-    is_identity: |site| site.rank(0).is_some_and(|r| permutation(site, r).is_ok_and(|p| p.is_sorted())),
-    moves: true,
-    lower: lower::movement::transposed,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    values: ValueLaws {
+        identity: |site| site.rank(0).is_some_and(|r| permutation(site, r).is_ok_and(|p| p.is_sorted())),
+        data_movement: true,
+        ..ValueLaws::OPAQUE
+    },
+    lower: lower::reshape::transposed,
     ..Rule::OPAQUE
 };
 

@@ -1,7 +1,7 @@
 //! Resampling. An axis whose scale is 1 is passed through; along the others samples mix.
 
-use super::dims::{expect_rank, row};
-use super::{AxisRule, Cut, Refit, Rule, Site, lower, normalize_axis, zero};
+use super::shared::dims::{expect_rank, row};
+use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::{Element, Fact, MOST_AXES};
 use crate::ir::{Attribute, Dim};
 
@@ -29,9 +29,12 @@ const RESIZE: Rule = Rule {
         let labels = row(kept.len(), |i| if kept[i] { format!("a{i}") } else { "_".into() });
         Some(AxisRule::new(format!("{labels} -> {labels}")).why("it is resampled along it"))
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     refit: refit_sizes,
-    is_identity: |site| passed_through(site).is_some_and(|kept| kept.iter().all(|&k| k)),
+    values: ValueLaws {
+        identity: |site| passed_through(site).is_some_and(|kept| kept.iter().all(|&k| k)),
+        ..ValueLaws::OPAQUE
+    },
     lower: lower::resize::resize,
     ..Rule::OPAQUE
 };
@@ -49,7 +52,7 @@ const GRID_SAMPLE: Rule = Rule {
         Ok(vec![Fact::maybe(site.dtype(0), shape)])
     },
     axes: |_| Some(AxisRule::new("n c _*, n _* -> n c _*").why("the grid chooses from it")),
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
@@ -76,7 +79,7 @@ const AFFINE_GRID: Rule = Rule {
         let pins = " _".repeat(site.result_shape(0)?.len().checked_sub(1)?);
         Some(AxisRule::new(format!("n _ _, _* -> n{pins}")).why("a matrix transforms points"))
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
@@ -100,7 +103,7 @@ const CENTER_CROP_PAD: Rule = Rule {
         let labels = row(rank, |i| if axes.contains(&i) { "_".into() } else { format!("a{i}") });
         Some(AxisRule::new(format!("{labels}, _* -> {labels}")).why("it is cropped or padded"))
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     lower: lower::resize::center,
     ..Rule::OPAQUE
 };
@@ -116,7 +119,7 @@ pub(super) fn cropped(site: &Site, rank: usize) -> Result<Vec<usize>, String> {
 
 /// What an axis becomes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Target {
+pub(super) enum AxisTarget {
     /// The axis is not spoken of.
     Same,
     Scale(f64),
@@ -128,7 +131,7 @@ pub(super) enum Target {
 
 /// What every axis becomes, and how we know.
 pub(super) struct Targets {
-    pub axes: Vec<Target>,
+    pub axes: Vec<AxisTarget>,
     /// The operand of sizes, and the axes that its elements are for.
     pub sizes: Option<(usize, Vec<usize>)>,
 }
@@ -147,14 +150,14 @@ impl Targets {
         let (listed, sizes) = match given(site) {
             Given::Sizes(slot) => (sizes(site, slot, &spoken)?, Some((slot, spoken.clone()))),
             Given::Scales(scales) => {
-                (scales.into_iter().map(|s| s.map_or(Target::Unknown, Target::Scale)).collect(), None)
+                (scales.into_iter().map(|s| s.map_or(AxisTarget::Unknown, AxisTarget::Scale)).collect(), None)
             }
             Given::Unknown => return Ok(None),
         };
         if listed.len() != spoken.len() {
             return Err(format!("{} scales or sizes for {} axes", listed.len(), spoken.len()));
         }
-        let mut axes = vec![Target::Same; rank];
+        let mut axes = vec![AxisTarget::Same; rank];
         spoken.iter().zip(listed).for_each(|(&axis, target)| axes[axis] = target);
         Ok(Some(Targets { axes, sizes }))
     }
@@ -191,18 +194,18 @@ fn given(site: &Site) -> Given {
     }
 }
 
-fn sizes(site: &Site, slot: usize, spoken: &[usize]) -> Result<Vec<Target>, String> {
-    let Some(content) = &site.fact(slot).content else { return Ok(vec![Target::Unknown; spoken.len()]) };
+fn sizes(site: &Site, slot: usize, spoken: &[usize]) -> Result<Vec<AxisTarget>, String> {
+    let Some(content) = &site.fact(slot).content else { return Ok(vec![AxisTarget::Unknown; spoken.len()]) };
     let policy = site.call.string("keep_aspect_ratio_policy", "stretch");
     if content.0.len() == spoken.len() && policy != "stretch" {
         let dims: Option<Vec<(i64, i64)>> =
             content.0.iter().zip(spoken).map(|(e, &axis)| fixed(site, e, axis)).collect();
         return Ok(match dims {
             Some(dims) => keep_ratio(&dims, policy == "not_larger"),
-            None => vec![Target::Ratio(None); spoken.len()],
+            None => vec![AxisTarget::Ratio(None); spoken.len()],
         });
     }
-    let target = |e: &Element| if let Element::Int(d) = e { Target::Size(d.clone()) } else { Target::Unknown };
+    let target = |e: &Element| if let Element::Int(d) = e { AxisTarget::Size(d.clone()) } else { AxisTarget::Unknown };
     Ok(content.0.iter().map(target).collect())
 }
 
@@ -213,23 +216,23 @@ fn fixed(site: &Site, wanted: &Element, axis: usize) -> Option<(i64, i64)> {
 }
 
 /// One scale for all axes: the smallest or largest of wanted / present, lengths rounded half up.
-fn keep_ratio(dims: &[(i64, i64)], smallest: bool) -> Vec<Target> {
+fn keep_ratio(dims: &[(i64, i64)], smallest: bool) -> Vec<AxisTarget> {
     let scales = dims.iter().filter(|d| d.1 > 0).map(|d| d.0 as f64 / d.1 as f64);
     let scale = scales.reduce(|a, b| if smallest { a.min(b) } else { a.max(b) });
     let length = |d: &(i64, i64)| scale.map(|s| Dim::Fixed((s * d.1 as f64 + 0.5).floor() as i64));
-    dims.iter().map(|d| Target::Ratio(length(d))).collect()
+    dims.iter().map(|d| AxisTarget::Ratio(length(d))).collect()
 }
 
 /// The length that an axis gets.
-fn length(site: &Site, d: &Dim, to: &Target) -> Dim {
+fn length(site: &Site, d: &Dim, to: &AxisTarget) -> Dim {
     match to {
-        Target::Same => d.clone(),
-        Target::Size(s) | Target::Ratio(Some(s)) => s.clone(),
-        Target::Ratio(None) | Target::Unknown => site.unknown(),
+        AxisTarget::Same => d.clone(),
+        AxisTarget::Size(s) | AxisTarget::Ratio(Some(s)) => s.clone(),
+        AxisTarget::Ratio(None) | AxisTarget::Unknown => site.unknown(),
         // The operator crops to a region of interest first.
-        Target::Scale(_) if crops(site) => site.unknown(),
-        Target::Scale(s) if *s == 1.0 => d.clone(),
-        Target::Scale(s) => match d.fixed() {
+        AxisTarget::Scale(_) if crops(site) => site.unknown(),
+        AxisTarget::Scale(s) if *s == 1.0 => d.clone(),
+        AxisTarget::Scale(s) => match d.fixed() {
             // Run times multiply in single precision.
             Some(n) => Dim::Fixed((n as f32 * *s as f32).floor() as i64),
             None if s.fract() == 0.0 && *s >= 1.0 => d.clone() * Dim::Fixed(*s as i64),
@@ -251,17 +254,17 @@ fn passed_through(site: &Site) -> Option<Vec<bool>> {
         return None;
     }
     let (x, targets) = (site.shape(0)?, Targets::of(site).ok()??);
-    let same = |(d, to): (&Dim, &Target)| match to {
-        Target::Same => true,
-        Target::Scale(s) => *s == 1.0,
-        Target::Size(s) => s == d,
-        Target::Ratio(_) | Target::Unknown => false,
+    let same = |(d, to): (&Dim, &AxisTarget)| match to {
+        AxisTarget::Same => true,
+        AxisTarget::Scale(s) => *s == 1.0,
+        AxisTarget::Size(s) => s == d,
+        AxisTarget::Ratio(_) | AxisTarget::Unknown => false,
     };
     Some(x.iter().zip(&targets.axes).map(same).collect())
 }
 
 /// Sizes repeat the lengths of the axes that pass through.
-fn refit_sizes(site: &Site, cut: &Cut) -> Result<Refit, String> {
+fn refit_sizes(site: &Site, cut: &CutSizes) -> Result<Refit, String> {
     let Some((slot, spoken)) = Targets::of(site)?.and_then(|t| t.sizes) else { return Ok(Refit::default()) };
     let (Some(before), Some(after)) = (site.result_shape(0), cut.result(0)) else { return Ok(Refit::default()) };
     if spoken.iter().all(|&axis| before.get(axis) == after.get(axis)) {

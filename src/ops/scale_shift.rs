@@ -1,7 +1,7 @@
 //! ScaleShift: each channel times a factor, plus a number.
 
-use super::dims::{elements, expect_vector};
-use super::{AxisRule, Rule, zero};
+use super::shared::dims::{elements, expect_vector};
+use super::{AxisRule, Rule, ZeroLaws, lower, zero};
 use crate::facts::Fact;
 use crate::ir::Dim;
 
@@ -17,8 +17,9 @@ const SCALE_SHIFT: Rule = Rule {
         Ok(vec![Fact::maybe(site.dtype(0), site.shape(0).map(<[Dim]>::to_vec))])
     },
     axes: |site| (site.rank(0)? >= 2).then(|| AxisRule::new("n c ..., c, c -> n c ...")),
-    zero: zero::affine,
+    zeros: ZeroLaws { results: zero::affine, ..ZeroLaws::OPAQUE },
     cost: |site| site.shape(0).map_or_else(|| site.unknown(), elements),
+    lower: lower::scale_shift::scale_shift,
     ..Rule::OPAQUE
 };
 

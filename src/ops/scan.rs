@@ -1,9 +1,8 @@
 //! Operators along an axis in which the order matters, and matrices that are seen as a whole.
 
-use super::content::scalar;
 use super::select::passing;
-use super::site::normalize_axis;
-use super::{AxisRule, Rule, Site, lower, zero};
+use super::shared::content::scalar;
+use super::{AxisRule, Rule, Site, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::{Element, Fact};
 
 pub const RULES: &[(&str, Rule)] = &[
@@ -36,7 +35,7 @@ const CUMULATIVE: Rule = Rule {
         let row = axis.and_then(|axis| passing(rank, axis)).unwrap_or_else(|| "_*".into());
         Some(AxisRule::new(format!("{row}, _* -> {row}")).why("it adds up along this axis"))
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
@@ -52,7 +51,7 @@ const REVERSE_SEQUENCE: Rule = Rule {
             row.contains(&format!("x{batch}")) && site.rank(1) == Some(1)
         })
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     lower: lower::scan::reversed,
     ..Rule::OPAQUE
 };
@@ -64,8 +63,8 @@ const TRILU: Rule = Rule {
         site.rank(0).filter(|&rank| rank >= 2)?;
         Some(AxisRule::new("... _ _, _* -> ... _ _").why("it keeps a triangle of these axes"))
     },
-    zero: zero::first,
-    lower: lower::select::triangle,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
+    lower: lower::scan::triangle,
     ..Rule::OPAQUE
 };
 
@@ -80,13 +79,13 @@ const DET: Rule = Rule {
         site.rank(0).filter(|&rank| rank >= 2)?;
         Some(AxisRule::new("... _ _ -> ...").why("a determinant needs the whole matrix"))
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
 #[cfg(test)]
 mod tests {
-    use super::super::nets::{Net, int};
+    use crate::ops::testing::nets::{Net, int};
 
     #[test]
     fn order_pins_its_axis() {

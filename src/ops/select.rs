@@ -1,8 +1,7 @@
 //! Operators that pick, sort or count elements by value: what they return depends on all elements of an axis.
 
-use super::content::{elements, indices, number, scalar, small};
-use super::site::normalize_axis;
-use super::{AxisRule, Refit, Rule, Site, lower, zero};
+use super::shared::content::{elements, indices, number, scalar, small};
+use super::{AxisRule, Operands, Refit, Rule, Site, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim};
 
@@ -48,7 +47,7 @@ const COMPRESS: Rule = Rule {
         let row = row(rank, axis_of(site, 0, rank).ok()?, "_");
         Some(AxisRule::new(format!("{row}, _* -> {row}")).why("it drops units by a condition"))
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
@@ -101,7 +100,10 @@ const ONE_HOT: Rule = Rule {
         let depth = site.result_shape(0)?.get(axis)?.clone();
         Some(rule.size("e", depth).why("it encodes indices as positions"))
     },
-    indices: |site| depth_of(site).map(|depth| (0, depth)).into_iter().collect(),
+    operands: Operands {
+        indices: |site| depth_of(site).map(|depth| (0, depth)).into_iter().collect(),
+        ..Operands::OPAQUE
+    },
     refit: |site, cut| match cut.size("e") {
         Some(depth) if depth_of(site).is_some_and(|before| before != depth) => Ok(Refit::default().scalar(1, depth)),
         _ => Ok(Refit::default()),
@@ -181,8 +183,8 @@ pub(super) fn passing(rank: usize, axis: i64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::nets::{Net, int};
     use crate::ir::{DType, Tensor};
+    use crate::ops::testing::nets::{Net, int};
 
     #[test]
     fn what_sorts_is_not_exact() {

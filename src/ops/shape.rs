@@ -1,12 +1,11 @@
 //! Shapes as data (Shape, Size, ConstantOfShape, Range) and repetition (Expand, Tile).
 //!
-//! These are the operators of run-time shape arithmetic. Their results are small and known ([`super::content`]) as
+//! These are the operators of run-time shape arithmetic. Their results are small and known ([`super::shared::content`]) as
 //! soon as the operand's dimensions are, symbols included.
 
 use super::broadcast::broadcast;
-use super::content::{carry, elements, flat, number, scalar, select, small, spread};
-use super::site::normalize_axis;
-use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
+use super::shared::content::{carry, elements, flat, number, scalar, select, small, spread};
+use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::{CONTENT_LIMIT, Element, Fact};
 use crate::ir::{Attribute, DType, Dim, Tensor};
 use std::collections::HashSet;
@@ -104,7 +103,10 @@ const CONSTANT_OF_SHAPE: Rule = Rule {
         let labels: Vec<String> = (0..site.result_shape(0)?.len()).map(|i| format!("x{i}")).collect();
         Some(AxisRule::new(format!("_* -> {}", labels.join(" "))))
     },
-    zero: |site, _| fill(site).is_none_or(|v| v.to_f64().is_ok_and(|v| v.iter().all(|&x| x == 0.0))),
+    zeros: ZeroLaws {
+        results: |site, _| fill(site).is_none_or(|v| v.to_f64().is_ok_and(|v| v.iter().all(|&x| x == 0.0))),
+        ..ZeroLaws::OPAQUE
+    },
     lower: |site, at| {
         let value = fill(site).map_or(Some(0.0), |v| v.to_f64().ok()?.first().copied());
         lower::shape::filled(site, at, value.ok_or("it is filled with no number")?)
@@ -230,10 +232,13 @@ const EXPAND: Rule = Rule {
         let rule = AxisRule::new(format!("{operand}, _* -> {}", result.join(" ")));
         Some(rule.why("whether it is broadcast is only known at run time").carries())
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     refit: |site, cut| Ok(stretched(site, cut).unwrap_or_default()),
-    is_identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
-    moves: true,
+    values: ValueLaws {
+        identity: |site| site.shape(0).is_some() && site.shape(0) == site.result_shape(0),
+        data_movement: true,
+        ..ValueLaws::OPAQUE
+    },
     lower: lower::shape::expanded,
     ..Rule::OPAQUE
 };
@@ -248,7 +253,7 @@ fn expand_target(from: &[Dim], to: &[Dim]) -> Option<Vec<Dim>> {
     (0..to.len()).map(axis).collect()
 }
 
-fn stretched(site: &Site, cut: &Cut) -> Option<Refit> {
+fn stretched(site: &Site, cut: &CutSizes) -> Option<Refit> {
     let (from, to) = (cut.operand(0)?, cut.result(0)?);
     let changed = site.result_shape(0) != Some(to) || site.shape(0) != Some(from);
     Some(rewritten(site, 1, expand_target(from, to)?, changed))
@@ -297,10 +302,13 @@ const TILE: Rule = Rule {
         let text = format!("{}, _* -> {}", operand.join(" "), result.join(" "));
         Some(AxisRule { sizes, ..AxisRule::new(text).why("how often it repeats is computed at run time") })
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     refit: |site, cut| Ok(repeated(site, cut).unwrap_or_default()),
-    is_identity: |site| repeats(site).is_ok_and(|r| r.is_some_and(|r| r.iter().all(|r| *r == Some(Dim::Fixed(1))))),
-    moves: true,
+    values: ValueLaws {
+        identity: |site| repeats(site).is_ok_and(|r| r.is_some_and(|r| r.iter().all(|r| *r == Some(Dim::Fixed(1))))),
+        data_movement: true,
+        ..ValueLaws::OPAQUE
+    },
     lower: lower::shape::tiled,
     ..Rule::OPAQUE
 };
@@ -318,7 +326,7 @@ fn repeats(site: &Site) -> Result<Option<Vec<Option<Dim>>>, String> {
     told.into_iter().map(repeat).collect::<Result<_, _>>().map(Some)
 }
 
-fn repeated(site: &Site, cut: &Cut) -> Option<Refit> {
+fn repeated(site: &Site, cut: &CutSizes) -> Option<Refit> {
     let before = repeats(site).ok()??.into_iter().collect::<Option<Vec<Dim>>>()?;
     let left = |i: usize, r: &Dim| cut.size(&format!("r{i}")).unwrap_or_else(|| r.clone());
     let after: Vec<Dim> = before.iter().enumerate().map(|(i, r)| left(i, r)).collect();
@@ -328,7 +336,7 @@ fn repeated(site: &Site, cut: &Cut) -> Option<Refit> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::nets::{Net, int};
+    use crate::ops::testing::nets::{Net, int};
 
     #[test]
     fn shapes_are_known_with_symbols() {

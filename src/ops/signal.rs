@@ -1,8 +1,7 @@
 //! Signal processing: windows, Fourier transforms, filter banks.
 
-use super::dims::{agree, expect_rank, row};
-use super::site::normalize_axis;
-use super::{AxisRule, Rule, Site, zero};
+use super::shared::dims::{agree, expect_rank, row};
+use super::{AxisRule, Rule, Site, ZeroLaws, normalize_axis, zero};
 use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
@@ -50,7 +49,7 @@ const DFT: Rule = Rule {
         let x = row(rank, |i| if i == axis || i == last { "_".into() } else { format!("a{i}") });
         Some(AxisRule::new(format!("{x}, _*, _* -> {x}")).why("it is transformed as a whole"))
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 
@@ -83,7 +82,7 @@ const STFT: Rule = Rule {
         Ok(vec![Fact::maybe(site.dtype(0), Some(vec![batch, frames, bins, Dim::Fixed(2)]))])
     },
     axes: |_| Some(AxisRule::new("b _*, _*, _*, _* -> b _ _ _").why("frames are transformed as a whole")),
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     ..Rule::OPAQUE
 };
 

@@ -4,9 +4,8 @@
 //! element of every block, as interleaved rotations take it, is `(b 2) -> b`. Other ranges pin their axis. A slice of an axis of open length is taken to
 //! lie within it, as exporters mean it.
 
-use super::content::{carry, elements, flat, select, small};
-use super::site::normalize_axis;
-use super::{AxisRule, Cut, Refit, Rule, Site, lower, zero};
+use super::shared::content::{carry, elements, flat, select, small};
+use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
@@ -63,20 +62,23 @@ const SLICE: Rule = Rule {
         rule.text = format!("{}, _*, _*, _*, _* -> {}", from.join(" "), to.join(" "));
         Some(rule)
     },
-    zero: zero::first,
+    zeros: ZeroLaws { results: zero::first, ..ZeroLaws::OPAQUE },
     refit: |site, cut| Ok(moved(site, cut).unwrap_or_default()),
-    is_identity: |site| {
-        let Some(shape) = site.shape(0) else { return false };
-        let Ok(Some(ranges)) = ranges(site, shape.len()) else { return false };
-        ranges.iter().all(|r| r.is_full(&shape[r.axis]))
+    values: ValueLaws {
+        identity: |site| {
+            let Some(shape) = site.shape(0) else { return false };
+            let Ok(Some(ranges)) = ranges(site, shape.len()) else { return false };
+            ranges.iter().all(|r| r.is_full(&shape[r.axis]))
+        },
+        data_movement: true,
+        ..ValueLaws::OPAQUE
     },
-    moves: true,
     lower: |site, at| {
         let x = at.at(0)?;
         let open = "its range is computed at run time";
         let numbers = |r: &Range| Some((r.axis, r.numbers(site.dim(0, r.axis)?)?));
         let ranges: Option<Vec<_>> = ranges(site, x.rank())?.ok_or(open)?.iter().map(numbers).collect();
-        Ok(lower::movement::sliced(x, &ranges.ok_or(open)?))
+        Ok(lower::slice::sliced(x, &ranges.ok_or(open)?))
     },
     ..Rule::OPAQUE
 };
@@ -244,7 +246,7 @@ fn sliced(site: &Site, ranges: &[Range], result: &Fact) -> Option<Vec<Element>> 
 }
 
 /// New starts and ends, if what lies before a range or in it got shorter.
-fn moved(site: &Site, cut: &Cut) -> Option<Refit> {
+fn moved(site: &Site, cut: &CutSizes) -> Option<Refit> {
     let shape = site.shape(0)?;
     let ranges = ranges(site, shape.len()).ok()??;
     let dims = |list: Vec<Element>| {
@@ -290,8 +292,8 @@ fn moved(site: &Site, cut: &Cut) -> Option<Refit> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::nets::{Net, int, ints};
     use crate::ops::testing::Case;
+    use crate::ops::testing::nets::{Net, int, ints};
 
     #[test]
     fn a_range_is_a_term_of_a_sum() {

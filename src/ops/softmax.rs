@@ -1,7 +1,7 @@
 //! Softmax and its kin: what survives along the normalized axes depends on what there is.
 
-use super::dims::row;
 use super::norm::without_content;
+use super::shared::dims::row;
 use super::{AxisRule, Rule, Site, lower};
 
 pub const RULES: &[(&str, Rule)] = &[

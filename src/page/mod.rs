@@ -10,7 +10,7 @@ mod proof;
 mod summary;
 mod training;
 
-pub use training::Training;
+pub use training::TrainingPage;
 
 use crate::job::report::Report;
 use crate::job::search::Trial as Tried;
@@ -99,10 +99,10 @@ fn trials(report: &Report) -> Vec<Trial> {
         };
         Trial { macs: trial.after.macs as f64 / whole, score, measure, more_is_better, chosen }
     };
-    let driven = report.driven.as_ref();
-    let promise = driven.and_then(|d| d.promise.as_ref()).map(|p| (&p.trials, p.chosen));
-    let search = driven.and_then(|d| d.search.as_ref()).map(|s| (&s.trials, Some(s.best)));
-    let all = promise.into_iter().chain(search);
+    let searched = report.searched.as_ref();
+    let constraint = searched.and_then(|s| s.constraint.as_ref()).map(|c| (&c.trials, c.chosen));
+    let allocation = searched.and_then(|s| s.allocation.as_ref()).map(|s| (&s.trials, Some(s.best)));
+    let all = constraint.into_iter().chain(allocation);
     all.flat_map(|(trials, best)| trials.iter().enumerate().map(move |(i, t)| shown(t, best == Some(i)))).collect()
 }
 

@@ -124,7 +124,7 @@ pub(super) fn report(n: usize) -> Report {
         metrics: None,
         lossless: vec![],
         machine: None,
-        driven: None,
+        searched: None,
         gates: gates(),
         stages: ["load", "plan", "cut"].map(|n| StageReport { name: n.into(), seconds: 0.25 }).into(),
     }

@@ -7,7 +7,7 @@ use crate::tune::Curve;
 use maud::{Markup, PreEscaped, html};
 
 /// A training, told on one page.
-pub struct Training<'a> {
+pub struct TrainingPage<'a> {
     /// The model that was trained.
     pub model: &'a str,
     /// What it learned from, in a sentence.
@@ -17,7 +17,7 @@ pub struct Training<'a> {
     pub curve: &'a Curve,
 }
 
-impl Training<'_> {
+impl TrainingPage<'_> {
     /// The page, as HTML: one file that needs nothing else.
     pub fn html(&self) -> String {
         let curve = self.curve;
@@ -76,7 +76,7 @@ fn numbered(numbers: &[f64]) -> impl Iterator<Item = (f64, f64)> {
 
 /// The training between the rounds of a cut.
 pub(super) fn rounds(report: &Report) -> Markup {
-    let all = report.driven.iter().flat_map(|d| &d.tuned).collect::<Vec<_>>();
+    let all = report.searched.iter().flat_map(|s| &s.rounds).collect::<Vec<_>>();
     let content = html! {
         table {
             thead { tr { th { "round" } th.number { "steps" } th.number { "loss before" } th.number { "after" } } }
@@ -101,11 +101,11 @@ mod tests {
     #[test]
     fn a_page_has_the_curves_and_marks_the_best_epoch() {
         let curve = Curve { training: vec![0.5, 0.4], held_out: vec![0.9, 0.3, 0.6], metric: vec![0.1, 0.8, 0.7] };
-        let page = Training { model: "a<b.onnx", about: "80 samples", metric: "accuracy", curve: &curve }.html();
+        let page = TrainingPage { model: "a<b.onnx", about: "80 samples", metric: "accuracy", curve: &curve }.html();
         assert!(page.starts_with("<!DOCTYPE html>") && page.contains("a&lt;b.onnx"), "{page}");
         assert!(page.contains("lowest after epoch 1.") && page.contains("<td>1 ←</td>"), "{page}");
         assert_eq!((page.matches("<svg").count(), page.matches("<polyline").count()), (2, 3));
-        let bare = Training { model: "m", about: "", metric: "accuracy", curve: &Curve::default() }.html();
+        let bare = TrainingPage { model: "m", about: "", metric: "accuracy", curve: &Curve::default() }.html();
         assert!(bare.matches("<svg").count() == 1 && !page.contains("http://x"), "{bare}");
     }
 }

@@ -1,237 +1,303 @@
-//! Budgets over the whole model: all units stand in one ranking, and as few of the lowest go as the budget needs.
-//!
-//! Scores that are errors (of `obs`, say) are weighed against what a unit costs: the least error for the most saved.
-//! What a unit costs depends on how long all other axes are ([`super::price`]), so prices are taken at the widths that
-//! the last round came to, for a few rounds. That is coordinate descent on the Lagrangian: at the last unit that goes,
-//! every group pays the same error for a saved operation. Other scores are no errors, and rank as they are.
-//!
-//! Units can be coarse, and the last one that goes may save far more than was needed. So in the end units are given
-//! back, the dearest first, as long as they fit.
+//! Budgets: how much goes. A new one is a row of [`BUDGETS`], and a figure of [`Cost`] or of a machine where it counts
+//! something new. Flags, keys of build files, options of passes, the schema and the documents' tables are made from the
+//! rows.
 
-use super::choose::{Budget, ChooseError, Options, Ranked};
-use super::price::Measure;
-use crate::analysis::Analysis;
-use crate::axes::KeepSets;
-use crate::machine::Prices;
-use serde::Serialize;
+use super::{Share, ShareError};
+use crate::cost::Cost;
+use crate::machine::Quantity;
+use std::fmt;
+use std::str::FromStr;
 
-/// How often prices are taken anew.
-const ROUNDS: usize = 5;
+/// All kinds of budgets, in the order in which help lists them.
+pub static BUDGETS: [BudgetKind; 8] = [
+    BudgetKind {
+        name: "ratio",
+        about: "The share of units that every group loses [default: 0.5, with --layers: none]",
+        goal: Goal::EachGroup,
+        conflicts: &[],
+    },
+    BudgetKind {
+        name: "macs",
+        about: "The share of multiply-accumulates to keep (`50%`)",
+        goal: Goal::Whole(Measure::Count { figure: |cost| cost.macs, total: Total::OfARun }),
+        conflicts: &[],
+    },
+    BudgetKind {
+        name: "params",
+        about: "The share of parameters to keep",
+        goal: Goal::Whole(Measure::Count { figure: |cost| cost.params, total: Total::Sum }),
+        conflicts: &[],
+    },
+    BudgetKind {
+        name: "size",
+        about: "The share of the weights' bytes to keep",
+        goal: Goal::Whole(Measure::Count { figure: |cost| cost.bytes, total: Total::Sum }),
+        conflicts: &[],
+    },
+    BudgetKind {
+        name: "peak-memory",
+        about: "The share of the activations' peak memory to keep",
+        goal: Goal::Whole(Measure::Count { figure: |cost| cost.peak, total: Total::Peak }),
+        conflicts: &[],
+    },
+    BudgetKind {
+        name: "latency",
+        about: "The share of the time of a run to keep, measured on this machine, or by --latency-table",
+        goal: Goal::Whole(Measure::Machine(Quantity::Latency)),
+        conflicts: &["energy-table"],
+    },
+    BudgetKind {
+        name: "energy",
+        about: "The share of the energy of a run to keep, by --energy-table, else as the processor reports it or an energy \
+                model estimates it",
+        goal: Goal::Whole(Measure::Machine(Quantity::Energy)),
+        conflicts: &["latency-table"],
+    },
+    BudgetKind {
+        name: "lossless",
+        about: "Remove only units without which the model computes the same: dead, constant, unread ones, and multiples \
+                of others",
+        goal: Goal::Lossless,
+        conflicts: &["no-merge", "tune-steps"],
+    },
+];
 
-/// The floor of a budget is told with so many nodes.
-const NODES: usize = 3;
+/// A kind of budget.
+#[derive(Debug)]
+pub struct BudgetKind {
+    /// What its flag, its key and the option of the pass are called, and what plans and reports say.
+    pub name: &'static str,
+    /// What it means, as help says it.
+    pub about: &'static str,
+    /// What it counts, and which way its share goes.
+    pub goal: Goal,
+    /// Options of `prune` that may not be given beside it.
+    pub conflicts: &'static [&'static str],
+}
 
-/// How many units of each group stay. `tilt` has a factor for the scores of each group.
-pub(super) fn fill(
-    analysis: &Analysis,
-    options: &Options,
-    ranked: &[Ranked],
-    prices: Option<&Prices>,
-    budget: Budget,
-    tilt: &[f64],
-) -> Result<Vec<usize>, ChooseError> {
-    let Some(share) = budget.share() else { return Ok(ranked.iter().map(|r| r.group.size).collect()) };
-    let measure = Measure::of(budget, options, prices)?;
-    let filling = Filling { analysis, options, ranked, measure, tilt };
-    let none = vec![0; ranked.len()];
-    let whole = options.whole.as_ref().and_then(|whole| measure.in_cost(whole));
-    let all = whole.unwrap_or_else(|| filling.cost(&none));
-    let target = share * all;
-    let mut prices = vec![1.0; ranked.len()];
-    let mut gone = filling.shortest(&prices, target).map_err(|floor| filling.unreachable(budget, &floor, all))?;
-    if options.criterion.is_comparable() {
-        for _ in 0..ROUNDS {
-            prices = filling.prices(&gone);
-            let Ok(next) = filling.shortest(&prices, target) else { break };
-            if next == gone {
-                break;
-            }
-            gone = next;
+/// What becomes of a budget's share.
+#[derive(Clone, Copy, Debug)]
+pub enum Goal {
+    /// Every group loses this share of its units.
+    EachGroup,
+    /// The whole model keeps this share of what is counted.
+    Whole(Measure),
+    /// There is no share: what the model computes the same without goes, and nothing else.
+    Lossless,
+}
+
+/// What a budget over the whole model counts.
+#[derive(Clone, Copy, Debug)]
+pub enum Measure {
+    /// A figure of costs, and what the nodes' figures come to together.
+    Count { figure: fn(&Cost) -> u64, total: Total },
+    /// What the nodes take on a machine, by a table or a model of it.
+    Machine(Quantity),
+}
+
+/// What figures of nodes come to together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    /// Their sum.
+    Sum,
+    /// The sum of those that a run needs: of the branches of an If only the dearer ones.
+    OfARun,
+    /// The most that is alive at once; see [`Walk`](crate::cost::Walk).
+    Peak,
+}
+
+impl BudgetKind {
+    /// The kind of a name, if there is one.
+    pub fn named(name: &str) -> Option<&'static BudgetKind> {
+        BUDGETS.iter().find(|kind| kind.name == name)
+    }
+
+    /// Whether it takes a share.
+    pub fn takes_share(&self) -> bool {
+        !matches!(self.goal, Goal::Lossless)
+    }
+
+    /// The budget of this kind with a share as people write it; a kind without one takes any text.
+    pub fn budget(&'static self, share: &str) -> Result<Budget, ShareError> {
+        let share = if self.takes_share() { share.parse::<Share>()?.0 } else { 0.0 };
+        Ok(Budget { kind: self, share })
+    }
+
+    /// The figure that it counts, of a model's costs; `None` where costs do not have it.
+    pub fn figure(&self, cost: &Cost) -> Option<u64> {
+        match self.goal {
+            Goal::Whole(Measure::Count { figure, .. }) => Some(figure(cost)),
+            _ => None,
         }
     }
-    Ok(filling.kept(&filling.restored(gone, &prices, target)))
 }
 
-/// What a plan comes to, in what a budget counts.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Estimate {
-    /// Of the model with all units.
-    pub before: f64,
-    pub after: f64,
-    /// Of the model with every group cut as far as it may be.
-    pub floor: f64,
-    /// What most of the floor goes to, by the names of nodes; empty without a table.
-    pub floor_nodes: Vec<(String, f64)>,
-    /// What each piece takes, in the order of the model; empty without a table.
-    pub pieces: Vec<PieceCost>,
+/// How much goes: a kind of budget, with its share.
+///
+/// ```
+/// use secateur::plan::{Budget, BUDGETS};
+///
+/// let half: Budget = "macs 50%".parse()?;
+/// assert_eq!((half, half.share()), (Budget::macs(0.5), Some(0.5)));
+/// assert!(BUDGETS.iter().any(|kind| kind.name == "peak-memory"));
+/// # Ok::<(), secateur::plan::BudgetError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    kind: &'static BudgetKind,
+    share: f64,
 }
 
-/// What a piece of a model takes by a table, before and after.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PieceCost {
-    /// The name of its first call.
-    pub name: String,
-    pub before: f64,
-    pub after: f64,
-}
-
-/// What keep-sets come to.
-pub(super) fn estimate(
-    analysis: &Analysis,
-    options: &Options,
-    ranked: &[Ranked],
-    prices: Option<&Prices>,
-    keep: &KeepSets,
-) -> Result<Estimate, ChooseError> {
-    let measure = Measure::of(options.budget, options, prices)?;
-    let filling = Filling { analysis, options, ranked, measure, tilt: &[] };
-    let least = filling.keep(&filling.most());
-    let (floor_nodes, pieces) = match measure {
-        Measure::Table(prices) => (dearest(prices.by_piece(&least)), pieces(prices, keep)),
-        _ => (vec![], vec![]),
-    };
-    let spent = |keep: &KeepSets| measure.spent(analysis, keep, &options.open);
-    let (before, after, floor) = (spent(&KeepSets::default()), spent(keep), spent(&least));
-    Ok(Estimate { before, after, floor, floor_nodes, pieces })
-}
-
-fn pieces(prices: &Prices, keep: &KeepSets) -> Vec<PieceCost> {
-    let whole = prices.by_piece(&KeepSets::default()).into_iter();
-    let cost = |((name, before), (_, after))| PieceCost { name, before, after };
-    whole.zip(prices.by_piece(keep)).map(cost).collect()
-}
-
-struct Filling<'a> {
-    analysis: &'a Analysis,
-    options: &'a Options,
-    ranked: &'a [Ranked<'a>],
-    measure: Measure<'a>,
-    tilt: &'a [f64],
-}
-
-/// How many units of each group go, before rounding.
-type Gone = Vec<usize>;
-
-impl Filling<'_> {
-    /// What a unit is worth for its price, by its place in its group's order.
-    fn worth(&self, prices: &[f64], group: usize, place: usize) -> f64 {
-        let ranked = &self.ranked[group];
-        ranked.scores[ranked.order[place]] * self.tilt[group] / prices[group]
+impl Budget {
+    /// A budget of the kind of a name, if there is one.
+    pub fn new(name: &str, share: f64) -> Option<Budget> {
+        Some(Budget { kind: BudgetKind::named(name)?, share })
     }
 
-    /// The most units that may go.
-    fn most(&self) -> Gone {
-        let most = |r: &Ranked| (r.group.size as f64 * r.max_ratio) as usize;
-        self.ranked.iter().map(|r| ruled(r).unwrap_or_else(|| most(r))).collect()
+    fn of(name: &str, share: f64) -> Budget {
+        Budget::new(name, share).unwrap_or_else(|| panic!("`{name}` is a row of the table"))
     }
 
-    /// The units that go in any case.
-    fn least(&self) -> Gone {
-        self.ranked.iter().map(|r| ruled(r).unwrap_or(0)).collect()
+    /// Every group loses this share of its units.
+    pub fn ratio(share: f64) -> Budget {
+        Budget::of("ratio", share)
     }
 
-    /// The shortest prefix of the one ranking that comes down to the target; else all of it.
-    fn shortest(&self, prices: &[f64], target: f64) -> Result<Gone, Gone> {
-        let mut units: Vec<(f64, usize)> = vec![];
-        let least = self.least();
-        for (g, most) in self.most().into_iter().enumerate() {
-            units.extend((least[g]..most).map(|place| (self.worth(prices, g, place), g)));
-        }
-        units.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let gone = |prefix: usize| {
-            let mut gone = least.clone();
-            units[..prefix].iter().for_each(|&(_, g)| gone[g] += 1);
-            gone
-        };
-        let meets = |prefix: usize| self.cost(&gone(prefix)) <= target;
-        if !meets(units.len()) {
-            return Err(gone(units.len()));
-        }
-        let (mut low, mut high) = (0, units.len());
-        while low < high {
-            let middle = (low + high) / 2;
-            if meets(middle) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        Ok(gone(high))
+    /// The model keeps this share of its multiply-accumulates.
+    pub fn macs(share: f64) -> Budget {
+        Budget::of("macs", share)
     }
 
-    /// Gives units back as long as the target is met, the dearest first. A group is done with when its next one does not
-    /// fit. More and more are given back at once, as long as that goes well.
-    fn restored(&self, mut gone: Gone, prices: &[f64], target: f64) -> Gone {
-        let least = self.least();
-        let mut open: Vec<usize> = (0..gone.len()).filter(|&g| gone[g] > least[g]).collect();
-        let mut at_once = 1;
-        loop {
-            let mut fewer = gone.clone();
-            let mut last = None;
-            for _ in 0..at_once {
-                let worth = |g: usize| self.worth(prices, g, fewer[g] - 1);
-                let some = open.iter().copied().filter(|&g| fewer[g] > least[g]);
-                let Some(next) = some.max_by(|&a, &b| worth(a).total_cmp(&worth(b)).then(b.cmp(&a))) else { break };
-                fewer[next] -= 1;
-                last = Some(next);
-            }
-            let Some(last) = last else { return gone };
-            if self.cost(&fewer) <= target {
-                (gone, at_once) = (fewer, at_once * 2);
-            } else if at_once > 1 {
-                at_once = 1;
-            } else {
-                open.retain(|&g| g != last);
-            }
+    /// The model keeps this share of the time or the energy of a run.
+    pub fn machine(quantity: Quantity, share: f64) -> Budget {
+        Budget::of(&quantity.to_string(), share)
+    }
+
+    /// Only what the model computes the same without goes.
+    pub fn lossless() -> Budget {
+        Budget::of("lossless", 0.0)
+    }
+
+    /// Its row of the table.
+    pub fn kind(self) -> &'static BudgetKind {
+        self.kind
+    }
+
+    /// What becomes of its share.
+    pub fn goal(self) -> Goal {
+        self.kind.goal
+    }
+
+    /// The share of the whole model to keep; `None` where every group loses a share of its own.
+    pub fn share(self) -> Option<f64> {
+        matches!(self.goal(), Goal::Whole(_)).then_some(self.share)
+    }
+
+    /// The share of units that every group loses, where it is about that.
+    pub fn ratio_of_groups(self) -> Option<f64> {
+        matches!(self.goal(), Goal::EachGroup).then_some(self.share)
+    }
+
+    /// Whether only what the model computes the same without goes.
+    pub fn is_lossless(self) -> bool {
+        matches!(self.goal(), Goal::Lossless)
+    }
+
+    /// What a machine is asked for, where it is about one.
+    pub fn quantity(self) -> Option<Quantity> {
+        match self.goal() {
+            Goal::Whole(Measure::Machine(quantity)) => Some(quantity),
+            _ => None,
         }
     }
 
-    /// How many units stay.
-    fn kept(&self, gone: &[usize]) -> Vec<usize> {
-        let kept = |(&n, r): (&usize, &Ranked)| if n > 0 { r.allowed(r.group.size - n) } else { r.group.size };
-        gone.iter().zip(self.ranked).map(kept).collect()
+    /// The same with another share.
+    pub fn with_share(self, share: f64) -> Budget {
+        Budget { share, ..self }
     }
+}
 
-    fn keep(&self, gone: &[usize]) -> KeepSets {
-        let mut keep = KeepSets::default();
-        let kept = self.kept(gone);
-        for (r, n) in self.ranked.iter().zip(kept).filter(|(r, n)| *n < r.group.size) {
-            keep.keep(r.group.leaf, (0..n).collect());
+impl Default for Budget {
+    /// Every group loses half of its units.
+    fn default() -> Budget {
+        Budget::ratio(0.5)
+    }
+}
+
+impl PartialEq for Budget {
+    fn eq(&self, other: &Budget) -> bool {
+        self.kind.name == other.kind.name && (self.share == other.share || !self.kind.takes_share())
+    }
+}
+
+impl serde::Serialize for Budget {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let (name, share) = (self.kind.name, self.share);
+        match self.goal() {
+            Goal::EachGroup => write!(f, "{name} {share}"),
+            Goal::Whole(_) => write!(f, "{name} {}%", share * 100.0),
+            Goal::Lossless => f.write_str(name),
         }
-        keep
-    }
-
-    fn cost(&self, gone: &[usize]) -> f64 {
-        self.measure.spent(self.analysis, &self.keep(gone), &self.options.open)
-    }
-
-    fn prices(&self, gone: &[usize]) -> Vec<f64> {
-        let prices = self.measure.prices(self.analysis, self.ranked, &self.keep(gone), &self.options.open);
-        // What costs nothing is not worth any error.
-        prices.into_iter().map(|price| price.max(f64::MIN_POSITIVE)).collect()
-    }
-
-    /// Why a budget can't be met, with what is left at the least.
-    fn unreachable(&self, asked: Budget, gone: &[usize], all: f64) -> ChooseError {
-        let floor = 100.0 * self.cost(gone) / all.max(f64::MIN_POSITIVE);
-        let Measure::Table(prices) = &self.measure else { return ChooseError::Unreachable { asked, floor } };
-        let left = prices.by_piece(&self.keep(gone));
-        let total: f64 = left.iter().map(|(_, cost)| cost).sum();
-        let share = |cost: f64| 100.0 * cost / total.max(f64::MIN_POSITIVE);
-        let named = dearest(left).into_iter().map(|(name, cost)| format!("`{name}` ({:.0}% of it)", share(cost)));
-        ChooseError::Floor { asked, floor, nodes: named.collect::<Vec<_>>().join(", ") }
     }
 }
 
-/// How many units a group loses whatever the budget, where a rule says so.
-fn ruled(ranked: &Ranked) -> Option<usize> {
-    let size = ranked.group.size;
-    ranked.ratio.map(|ratio| ((size as f64 * ratio + 1e-9) as usize).min(size.saturating_sub(1)))
+/// A text that is no budget.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BudgetError {
+    #[error("there is no budget `{0}`; there are {names}", names = names())]
+    Unknown(String),
+    #[error("{0}")]
+    Share(#[from] ShareError),
 }
 
-/// The few that cost most.
-fn dearest(mut costs: Vec<(String, f64)>) -> Vec<(String, f64)> {
-    costs.sort_by(|a, b| b.1.total_cmp(&a.1));
-    costs.truncate(NODES);
-    costs
+fn names() -> String {
+    BUDGETS.each_ref().map(|kind| kind.name).join(", ")
+}
+
+impl FromStr for Budget {
+    type Err = BudgetError;
+
+    /// Reads what a budget prints: `macs 50%`, `ratio 0.5`, `lossless`.
+    fn from_str(text: &str) -> Result<Budget, BudgetError> {
+        let (name, share) = text.split_once(' ').unwrap_or((text, ""));
+        let kind = BudgetKind::named(name).ok_or_else(|| BudgetError::Unknown(name.to_owned()))?;
+        Ok(kind.budget(share)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Quantity;
+
+    #[test]
+    fn budgets_read_as_they_print() {
+        for kind in &BUDGETS {
+            let budget = kind.budget("25%").unwrap();
+            assert_eq!(budget.to_string().parse(), Ok(budget), "{budget}");
+        }
+        assert_eq!(Budget::macs(0.5).to_string(), "macs 50%");
+        assert_eq!(Budget::ratio(0.5).to_string(), "ratio 0.5");
+        assert_eq!(Budget::lossless().to_string(), "lossless");
+        let error = |text: &str| text.parse::<Budget>().unwrap_err().to_string();
+        assert!(error("mcas 50%").starts_with("there is no budget `mcas`; there are ratio, macs,"));
+        assert_eq!(error("macs"), "give a share such as 0.5 or 50%");
+    }
+
+    /// What the code itself asks for is there.
+    #[test]
+    fn every_quantity_of_a_machine_is_a_budget() {
+        for quantity in [Quantity::Latency, Quantity::Energy] {
+            assert_eq!(Budget::machine(quantity, 0.5).quantity(), Some(quantity));
+        }
+        assert_eq!(Budget::macs(0.5).share(), Some(0.5));
+        assert_eq!(Budget::default().ratio_of_groups(), Some(0.5));
+        assert!(Budget::lossless().is_lossless());
+    }
 }

@@ -1,13 +1,13 @@
 //! The choice: scores and a budget become a plan.
 //!
-//! `Ratio` cuts every group by itself; where several labels share an axis (heads and their columns, say), the axis as
-//! a whole loses the ratio, not each label of it. The other budgets are shares of the whole model to keep
-//! ([`super::budget`]).
+//! A ratio cuts every group by itself; where several labels share an axis (heads and their columns, say), the axis as a
+//! whole loses the ratio, not each label of it. The other budgets are shares of the whole model to keep
+//! ([`super::fill`]).
 
-use super::budget::{self, Estimate};
+use super::fill::{self, Estimate};
 use super::growth::Shared;
 use super::rules::Rules;
-use super::{Cut, GroupRule, Patterns, Plan, PlanError, VERSION, architecture};
+use super::{Budget, GroupCut, GroupRule, Patterns, Plan, PlanError, VERSION, architecture};
 use crate::analysis::Analysis;
 use crate::autograd::Device;
 use crate::axes::{Group, GroupId, Shape, Var, places};
@@ -21,79 +21,11 @@ use crate::score::{Context, Formula, ScoreError};
 use crate::stats::{Implied, Measured};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
-
-/// How much goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Budget {
-    /// The share of units that every group loses.
-    Ratio(f64),
-    /// The share of multiply-accumulate operations to keep.
-    Macs(f64),
-    /// The share of parameters to keep.
-    Params(f64),
-    /// The share of the constants' bytes to keep.
-    Size(f64),
-    /// The share of the activations' peak memory to keep; see [`Walk`](crate::cost::Walk).
-    PeakMemory(f64),
-    /// The share of the time of a run to keep, by the table of [`Options`].
-    Latency(f64),
-    /// The share of the energy of a run to keep, by the table or the model of [`Options`].
-    Energy(f64),
-    /// Only what goes without loss.
-    Lossless,
-}
-
-impl Budget {
-    /// The share of the whole model to keep; `None` where every group loses a share of its own.
-    pub fn share(self) -> Option<f64> {
-        match self {
-            Budget::Ratio(_) | Budget::Lossless => None,
-            Budget::Macs(s) | Budget::Params(s) | Budget::Size(s) | Budget::PeakMemory(s) => Some(s),
-            Budget::Latency(s) | Budget::Energy(s) => Some(s),
-        }
-    }
-
-    /// The same with another share.
-    pub fn with_share(self, share: f64) -> Budget {
-        match self {
-            Budget::Lossless => Budget::Lossless,
-            Budget::Ratio(_) => Budget::Ratio(share),
-            Budget::Macs(_) => Budget::Macs(share),
-            Budget::Params(_) => Budget::Params(share),
-            Budget::Size(_) => Budget::Size(share),
-            Budget::PeakMemory(_) => Budget::PeakMemory(share),
-            Budget::Latency(_) => Budget::Latency(share),
-            Budget::Energy(_) => Budget::Energy(share),
-        }
-    }
-}
-
-impl serde::Serialize for Budget {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
-
-impl fmt::Display for Budget {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Budget::Ratio(r) => write!(f, "ratio {r}"),
-            Budget::Macs(x) => write!(f, "macs {}%", x * 100.0),
-            Budget::Params(x) => write!(f, "params {}%", x * 100.0),
-            Budget::Size(x) => write!(f, "size {}%", x * 100.0),
-            Budget::PeakMemory(x) => write!(f, "peak-memory {}%", x * 100.0),
-            Budget::Latency(x) => write!(f, "latency {}%", x * 100.0),
-            Budget::Energy(x) => write!(f, "energy {}%", x * 100.0),
-            Budget::Lossless => f.write_str("lossless"),
-        }
-    }
-}
 
 /// Rounding of the axes that are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Round {
+pub struct Rounding {
     /// Axes keep a multiple of this length, where they had one (rounded up).
     pub multiple: usize,
     /// Groups keep at least this many units.
@@ -106,7 +38,7 @@ pub struct Options {
     pub budget: Budget,
     pub criterion: Formula,
     pub seed: u64,
-    pub round: Round,
+    pub round: Rounding,
     /// The largest share of its units that a group may lose under a budget over the whole model.
     pub max_ratio: f64,
     /// What holds for some groups alone.
@@ -148,7 +80,7 @@ impl Options {
             budget,
             criterion: criterion.into(),
             seed: 0,
-            round: Round { multiple: 1, min_keep: 1 },
+            round: Rounding { multiple: 1, min_keep: 1 },
             max_ratio: 0.9,
             rules: vec![],
             include: vec![],
@@ -234,9 +166,9 @@ impl<'a> Ranking<'a> {
             Context { analysis, seed: options.seed, measured, gradients: weighed.as_deref(), setup: &options.setup };
         let lossless = options.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges));
         Ranking::by(analysis, options, |group| {
-            let scores = match options.budget {
-                Budget::Lossless => Ok(vec![1.0; group.size]),
-                _ => options.criterion.score(&context, group),
+            let scores = match options.budget.is_lossless() {
+                true => Ok(vec![1.0; group.size]),
+                false => options.criterion.score(&context, group),
             };
             let mut scores = scores.map_err(|error| ChooseError::Score { group: group.id, error: Box::new(error) })?;
             let free = lossless.as_ref().map(|l| l.redundant(group)).unwrap_or_default();
@@ -307,12 +239,12 @@ impl<'a> Ranking<'a> {
 
     /// How many units of each of these groups stay.
     fn counts(&self, ranked: &[Ranked], budget: Budget, tilt: &[f64]) -> Result<Vec<usize>, ChooseError> {
-        let mut counts = match budget {
-            Budget::Ratio(ratio) => by_ratio(self.analysis, ranked, ratio),
-            budget => budget::fill(self.analysis, self.options, ranked, self.prices.as_ref(), budget, tilt)?,
+        let mut counts = match budget.ratio_of_groups() {
+            Some(ratio) => by_ratio(self.analysis, ranked, ratio),
+            None => fill::fill(self.analysis, self.options, ranked, self.prices.as_ref(), budget, tilt)?,
         };
         // What is to lose nothing is left as it is.
-        let cuts = budget == Budget::Lossless || counts.iter().zip(ranked).any(|(&n, r)| n < r.group.size);
+        let cuts = budget.is_lossless() || counts.iter().zip(ranked).any(|(&n, r)| n < r.group.size);
         for (count, group) in counts.iter_mut().zip(ranked).filter(|(_, r)| cuts && r.free > 0) {
             *count = group.allowed(group.group.size - group.free).min(*count);
         }
@@ -323,7 +255,7 @@ impl<'a> Ranking<'a> {
 /// What a plan comes to, in what the options' budget counts; a ratio counts multiply-accumulates.
 pub fn estimate(analysis: &Analysis, options: &Options, plan: &Plan) -> Result<Estimate, EstimateError> {
     let ranking = Ranking::by(analysis, options, |group| Ok((vec![0.0; group.size], 0)))?;
-    Ok(budget::estimate(analysis, options, &ranking.ranked, ranking.prices.as_ref(), &plan.keep_sets(analysis)?)?)
+    Ok(fill::estimate(analysis, options, &ranking.ranked, ranking.prices.as_ref(), &plan.keep_sets(analysis)?)?)
 }
 
 /// Why it can't be said what a plan comes to.
@@ -433,11 +365,11 @@ impl<'a> Ranked<'a> {
         (self.group.leaf, units)
     }
 
-    fn cut(&self, analysis: &Analysis, keep: usize) -> Cut {
+    fn cut(&self, analysis: &Analysis, keep: usize) -> GroupCut {
         let mut remove = self.order[..self.group.size - keep].to_vec();
         remove.sort_unstable();
         let places = places(&analysis.model, self.group);
-        Cut { group: self.group.id.to_string(), units: self.group.size, remove, places }
+        GroupCut { group: self.group.id.to_string(), units: self.group.size, remove, places }
     }
 }
 

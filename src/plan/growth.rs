@@ -1,7 +1,7 @@
 //! Cuts that make a model larger.
 //!
-//! Several calls may read one constant. Where the cut of a group shortens it for some of them alone, the file holds it in
-//! both lengths afterwards.
+//! Several calls may read one constant. Where the cut of a group shortens it for some of them alone, the file holds it
+//! in both lengths afterwards.
 
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept, Var};
@@ -32,8 +32,8 @@ impl<'a> Shared<'a> {
         Shared { analysis, constants, most }
     }
 
-    /// The cuts to leave out, as positions, so that the constants take no more bytes than those of the input file: those
-    /// that add most first. A cut is a leaf with the units of it that stay.
+    /// The cuts to leave out, as positions, so that the constants take no more bytes than those of the input file:
+    /// those that add most first. A cut is a leaf with the units of it that stay.
     pub fn growing(&self, cuts: &[(Var, Vec<usize>)]) -> Vec<usize> {
         if self.most < 2 {
             return vec![];
@@ -124,11 +124,11 @@ mod tests {
 
     #[test]
     fn what_needs_a_second_copy_stays_whole() {
-        assert_eq!(cuts(&net("u"), Budget::Ratio(0.5)), 1);
-        assert_eq!(cuts(&net("t"), Budget::Ratio(0.5)), 0);
+        assert_eq!(cuts(&net("u"), Budget::ratio(0.5)), 1);
+        assert_eq!(cuts(&net("t"), Budget::ratio(0.5)), 0);
         // The copy is small enough.
-        assert_eq!(cuts(&net("t"), Budget::Ratio(0.9)), 1);
+        assert_eq!(cuts(&net("t"), Budget::ratio(0.9)), 1);
         // A budget that can't be met otherwise is asked for.
-        assert_eq!(cuts(&net("t"), Budget::Macs(0.8)), 1);
+        assert_eq!(cuts(&net("t"), Budget::macs(0.8)), 1);
     }
 }

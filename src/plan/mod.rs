@@ -5,14 +5,16 @@
 
 mod budget;
 mod choose;
+mod fill;
 mod growth;
 mod patterns;
 mod price;
 mod rules;
 mod share;
 
-pub use budget::{Estimate, PieceCost};
-pub use choose::{Budget, ChooseError, EstimateError, Options, Ranking, Round, choose, estimate};
+pub use budget::{BUDGETS, Budget, BudgetError, BudgetKind, Goal, Measure, Total};
+pub use choose::{ChooseError, EstimateError, Options, Ranking, Rounding, choose, estimate};
+pub use fill::{Estimate, PieceCost};
 pub use patterns::Patterns;
 pub use rules::{GroupRule, GroupRuleError};
 pub use share::{Share, ShareError};
@@ -42,7 +44,7 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerCut>,
     /// One entry a group that loses units.
-    pub cuts: Vec<Cut>,
+    pub cuts: Vec<GroupCut>,
     /// Units that go without loss are taken over by those that stay, for inputs within these ranges; where absent they
     /// are cut like all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +73,7 @@ pub struct LayerCut {
 /// The units that a group loses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cut {
+pub struct GroupCut {
     /// The group's label.
     pub group: String,
     /// How many units it has.
@@ -160,7 +162,7 @@ impl Plan {
     }
 }
 
-fn kept(cut: &Cut, group: &Group) -> Result<Vec<usize>, PlanError> {
+fn kept(cut: &GroupCut, group: &Group) -> Result<Vec<usize>, PlanError> {
     let name = || cut.group.clone();
     if let Some(pin) = group.pins.first() {
         return Err(PlanError::Pinned { group: name(), why: pin.why.to_string() });

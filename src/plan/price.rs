@@ -4,7 +4,9 @@
 //! other axes are (a convolution's on both its channels). Prices are those at some widths. Where a machine's table says
 //! what pieces take by width, a unit costs its share of the next step.
 
-use super::choose::{Budget, ChooseError, Options, Ranked};
+use super::Budget;
+use super::budget::{Goal, Measure, Total};
+use super::choose::{ChooseError, Options, Ranked};
 use crate::analysis::Analysis;
 use crate::axes::{Axes, KeepSets, Shape, Var};
 use crate::cost::{self, Cost, OpenDims, Walk};
@@ -17,71 +19,65 @@ use std::collections::HashMap;
 /// maximum, which has no slope where several steps are level.
 const SHARPNESS: i32 = 16;
 
-/// What a budget counts.
+/// How costs are counted for a budget.
 #[derive(Clone, Copy)]
-pub(super) enum Measure<'a> {
-    Macs,
-    Params,
-    Bytes,
-    Peak,
+pub(super) enum CostModel<'a> {
+    /// A figure of the nodes' costs.
+    Count { figure: fn(&Cost) -> u64, total: Total },
     /// What the pieces take by a machine's table.
     Table(&'a Prices<'a>),
     /// What the nodes take by a model of energies.
     Energy(&'a EnergyModel),
 }
 
-impl<'a> Measure<'a> {
-    /// What a budget counts; multiply-accumulates where it is none over the whole model.
+impl<'a> CostModel<'a> {
+    /// That of a budget; that of multiply-accumulates where it is none over the whole model.
     pub fn of(
         budget: Budget,
         options: &'a Options,
         prices: Option<&'a Prices<'a>>,
-    ) -> Result<Measure<'a>, ChooseError> {
-        let quantity = match budget {
-            Budget::Ratio(_) | Budget::Lossless | Budget::Macs(_) => return Ok(Measure::Macs),
-            Budget::Params(_) => return Ok(Measure::Params),
-            Budget::Size(_) => return Ok(Measure::Bytes),
-            Budget::PeakMemory(_) => return Ok(Measure::Peak),
-            Budget::Latency(_) => Quantity::Latency,
-            Budget::Energy(_) => Quantity::Energy,
+    ) -> Result<CostModel<'a>, ChooseError> {
+        let quantity = match budget.goal() {
+            Goal::Whole(Measure::Count { figure, total }) => return Ok(CostModel::Count { figure, total }),
+            Goal::Whole(Measure::Machine(quantity)) => quantity,
+            Goal::EachGroup | Goal::Lossless => return CostModel::of(Budget::macs(1.0), options, prices),
         };
         let Some(prices) = prices else {
             let modelled = quantity == Quantity::Energy;
-            return modelled.then_some(Measure::Energy(&options.energy)).ok_or(ChooseError::NoTable(budget));
+            return modelled.then_some(CostModel::Energy(&options.energy)).ok_or(ChooseError::NoTable(budget));
         };
         let found = prices.quantity();
-        let fits = Measure::Table(prices);
+        let fits = CostModel::Table(prices);
         if found == quantity { Ok(fits) } else { Err(TableError::Quantity { wanted: quantity, found }.into()) }
     }
 
     /// The figure in a cost; `None` where costs don't have it.
     pub fn in_cost(self, cost: &Cost) -> Option<f64> {
-        let number = match self {
-            Measure::Macs => cost.macs,
-            Measure::Params => cost.params,
-            Measure::Bytes => cost.bytes,
-            Measure::Peak => cost.peak,
-            Measure::Table(_) | Measure::Energy(_) => return None,
-        };
-        Some(number as f64)
+        match self {
+            CostModel::Count { figure, .. } => Some(figure(cost) as f64),
+            CostModel::Table(_) | CostModel::Energy(_) => None,
+        }
     }
 
     /// What keep-sets leave.
     pub fn spent(self, analysis: &Analysis, keep: &KeepSets, open: &OpenDims) -> f64 {
         let facts = || facts(analysis, keep);
+        let graph = &analysis.model.graph;
         match self {
-            Measure::Table(prices) => prices.total(keep),
-            Measure::Peak => Walk::new(&analysis.model.graph, &facts(), open).peak() as f64,
-            Measure::Macs | Measure::Energy(_) => {
-                cost::of_a_run(&analysis.model.graph, self.per_node(analysis, &facts(), open).into_iter())
+            CostModel::Table(prices) => prices.total(keep),
+            CostModel::Count { total: Total::Peak, .. } => Walk::new(graph, &facts(), open).peak() as f64,
+            CostModel::Count { total: Total::Sum, .. } => {
+                self.per_node(analysis, &facts(), open).into_iter().map(|(_, cost)| cost).sum()
             }
-            _ => self.per_node(analysis, &facts(), open).into_iter().map(|(_, cost)| cost).sum(),
+            CostModel::Count { total: Total::OfARun, .. } | CostModel::Energy(_) => {
+                cost::of_a_run(graph, self.per_node(analysis, &facts(), open).into_iter())
+            }
         }
     }
 
     /// What one unit more or less of each group costs at these widths.
     pub fn prices(self, analysis: &Analysis, ranked: &[Ranked], keep: &KeepSets, open: &OpenDims) -> Vec<f64> {
-        if let Measure::Table(prices) = self {
+        if let CostModel::Table(prices) = self {
             return ranked.iter().map(|r| step_price(analysis, prices, keep, r)).collect();
         }
         let by_leaf = self.by_leaf(analysis, keep, open);
@@ -91,7 +87,7 @@ impl<'a> Measure<'a> {
     fn per_node(self, analysis: &Analysis, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, f64)> {
         let model = &analysis.model;
         let number = |(node, cost): (NodeId, Cost)| match self {
-            Measure::Energy(energy) => (node, energy.of(&model.graph, facts, open, node, &cost)),
+            CostModel::Energy(energy) => (node, energy.of(&model.graph, facts, open, node, &cost)),
             _ => (node, self.in_cost(&cost).unwrap_or(0.0)),
         };
         cost::per_node(model, facts, open).into_iter().map(number).collect()
@@ -104,7 +100,7 @@ impl<'a> Measure<'a> {
         let mut add = |cost: f64, slopes: HashMap<Var, f64>| {
             slopes.into_iter().for_each(|(leaf, slope)| *by_leaf.entry(leaf).or_default() += cost * slope);
         };
-        if matches!(self, Measure::Peak) {
+        if matches!(self, CostModel::Count { total: Total::Peak, .. }) {
             let walk = Walk::new(&analysis.model.graph, facts, open);
             heights(&walk).into_iter().for_each(|(value, cost)| add(cost, widths.of_value(value)));
             return by_leaf;

@@ -1,6 +1,6 @@
 //! What the lowering of a call is given, and what it may tell beside its results.
 
-use super::{Builder, Kind, Term};
+use super::{Builder, NumberKind, Term};
 use crate::ir::{DType, NodeId};
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ pub struct Args<'b> {
     constants: Vec<Option<NodeId>>,
     statistics: Statistics,
     node: NodeId,
-    moments: RefCell<Vec<Moments<'b>>>,
+    moments: RefCell<Vec<BatchMoments<'b>>>,
 }
 
 impl<'b> Args<'b> {
@@ -28,7 +28,7 @@ impl<'b> Args<'b> {
     }
 
     /// What was told of batches.
-    pub fn into_moments(self) -> Vec<Moments<'b>> {
+    pub fn into_moments(self) -> Vec<BatchMoments<'b>> {
         self.moments.into_inner()
     }
 
@@ -57,7 +57,7 @@ impl<'b> Args<'b> {
     pub fn tell(&self, slots: (usize, usize), mean: Term<'b>, variance: Term<'b>, count: usize, momentum: f64) {
         let constant = |slot: usize| self.constants.get(slot).copied().flatten();
         if let (Some(m), Some(v)) = (constant(slots.0), constant(slots.1)) {
-            let moments = Moments { node: self.node, running: (m, v), mean, variance, count, momentum };
+            let moments = BatchMoments { node: self.node, running: (m, v), mean, variance, count, momentum };
             self.moments.borrow_mut().push(moments);
         }
     }
@@ -75,7 +75,7 @@ pub enum Statistics {
 
 /// The mean and variance of a batch, which normalized it.
 #[derive(Clone, Copy)]
-pub struct Moments<'b> {
+pub struct BatchMoments<'b> {
     /// The call that normalizes.
     pub node: NodeId,
     /// The constants that hold the running mean and variance.
@@ -90,12 +90,12 @@ pub struct Moments<'b> {
 }
 
 /// What elements of a type are in a program; `None` for those that are no numbers.
-pub fn kind_of(dtype: DType) -> Option<Kind> {
+pub fn kind_of(dtype: DType) -> Option<NumberKind> {
     match dtype {
-        DType::Bool => Some(Kind::Bool),
-        d if d.is_float() => Some(Kind::Float),
+        DType::Bool => Some(NumberKind::Bool),
+        d if d.is_float() => Some(NumberKind::Float),
         DType::String | DType::C64 | DType::C128 => None,
         d if d.name().starts_with('f') => None,
-        _ => Some(Kind::Int),
+        _ => Some(NumberKind::Int),
     }
 }

@@ -1,6 +1,6 @@
 //! Writing a program, term by term.
 
-use super::{Id, Kind, Literal, Op, Program, Step, Term, shape};
+use super::{Id, Literal, NumberKind, Op, Program, Step, Term, shape};
 use crate::ir::NodeId;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -46,12 +46,12 @@ impl Builder {
     }
 
     /// A tensor that every run is given.
-    pub fn input(&self, name: &str, kind: Kind, shape: &[usize]) -> Term<'_> {
+    pub fn input(&self, name: &str, kind: NumberKind, shape: &[usize]) -> Term<'_> {
         self.step(Op::Input(name.to_owned()), &[], kind, shape.to_vec())
     }
 
     /// A constant of the model; the same term each time.
-    pub fn constant(&self, node: NodeId, kind: Kind, shape: &[usize]) -> Term<'_> {
+    pub fn constant(&self, node: NodeId, kind: NumberKind, shape: &[usize]) -> Term<'_> {
         if let Some(&id) = self.constants.borrow().get(&node) {
             return Term::new(self, id);
         }
@@ -101,16 +101,16 @@ impl Builder {
 
     /// Adds a step whose kind and shape follow from its operands.
     pub(super) fn apply(&self, op: Op, operands: &[Term]) -> Term<'_> {
-        let described: Vec<(Kind, Vec<usize>)> = operands.iter().map(|t| (t.kind(), t.shape())).collect();
+        let described: Vec<(NumberKind, Vec<usize>)> = operands.iter().map(|t| (t.kind(), t.shape())).collect();
         let (kind, shape) = shape::result(&op, &described).unwrap_or_else(|mistake| {
             self.fail(mistake);
-            described.first().cloned().unwrap_or((Kind::Float, vec![]))
+            described.first().cloned().unwrap_or((NumberKind::Float, vec![]))
         });
         self.step(op, operands, kind, shape)
     }
 
     /// Adds a step.
-    pub(super) fn step(&self, op: Op, operands: &[Term], kind: Kind, shape: Vec<usize>) -> Term<'_> {
+    pub(super) fn step(&self, op: Op, operands: &[Term], kind: NumberKind, shape: Vec<usize>) -> Term<'_> {
         let operands = operands.iter().map(|t| t.id()).collect();
         let mut steps = self.steps.borrow_mut();
         steps.push(Step { op, operands, kind, shape, origin: self.origin.get() });

@@ -37,12 +37,12 @@ impl<'b> Term<'b> {
 
 #[cfg(test)]
 mod tests {
-    use crate::program::{Builder, Kind};
+    use crate::program::{Builder, NumberKind};
 
     #[test]
     fn scores_are_found_behind_their_shares() {
         let builder = Builder::new();
-        let x = builder.input("x", Kind::Float, &[2, 3]);
+        let x = builder.input("x", NumberKind::Float, &[2, 3]);
         assert_eq!(x.softmax(&[1]).before_softmax().id(), x.id());
         assert_eq!(x.log_softmax(&[1]).before_softmax().id(), x.id());
         for other in [x, x.exp(), x / x.sum(&[1]), x - x.exp().sum(&[1]).ln() * 2.0] {

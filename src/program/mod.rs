@@ -33,9 +33,9 @@ mod print;
 mod shape;
 mod term;
 
-pub use args::{Args, Moments, Statistics, kind_of};
+pub use args::{Args, BatchMoments, Statistics, kind_of};
 pub use builder::Builder;
-pub use op::{Binary, Compare, Kernel, Kind, Literal, Map, Op, Span, Window};
+pub use op::{Binary, Compare, Kernel, Literal, Map, NumberKind, Op, Span, Window};
 pub use term::Term;
 
 use crate::ir::NodeId;
@@ -49,7 +49,7 @@ pub struct Id(pub u32);
 pub struct Step {
     pub op: Op,
     pub operands: Vec<Id>,
-    pub kind: Kind,
+    pub kind: NumberKind,
     pub shape: Vec<usize>,
     /// The call of the model that the step is a part of.
     pub origin: Option<NodeId>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// What a tensor holds. Floats have one precision in a run, and integers 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum NumberKind {
     Float,
     Int,
     Bool,
@@ -41,7 +41,7 @@ pub enum Op {
     Not,
     /// The second operand where the first, a boolean, is true; else the third.
     Select,
-    Cast(Kind),
+    Cast(NumberKind),
     /// The same elements in row-major order, in the step's shape.
     Reshape,
     /// Axis `i` of the result is axis `order[i]` of the operand.
@@ -168,11 +168,11 @@ pub enum Literal {
 }
 
 impl Literal {
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> NumberKind {
         match self {
-            Literal::Floats(_) => Kind::Float,
-            Literal::Ints(_) => Kind::Int,
-            Literal::Bools(_) => Kind::Bool,
+            Literal::Floats(_) => NumberKind::Float,
+            Literal::Ints(_) => NumberKind::Int,
+            Literal::Bools(_) => NumberKind::Bool,
         }
     }
 
@@ -185,12 +185,12 @@ impl Literal {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for NumberKind {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
-            Kind::Float => "float",
-            Kind::Int => "int",
-            Kind::Bool => "bool",
+            NumberKind::Float => "float",
+            NumberKind::Int => "int",
+            NumberKind::Bool => "bool",
         })
     }
 }

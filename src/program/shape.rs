@@ -1,13 +1,13 @@
 //! The kind and shape of what an operation makes.
 
-use super::{Compare, Kind, Op, Span, Window};
+use super::{Compare, NumberKind, Op, Span, Window};
 
 /// The kind and shape of the result, from those of the operands; an error says what does not fit. Operations whose
 /// shape is a matter of choice (Reshape, Expand, and the leaves) are not asked.
-pub(super) fn result(op: &Op, operands: &[(Kind, Vec<usize>)]) -> Result<(Kind, Vec<usize>), String> {
+pub(super) fn result(op: &Op, operands: &[(NumberKind, Vec<usize>)]) -> Result<(NumberKind, Vec<usize>), String> {
     let kind = |i: usize| operands.get(i).map(|o| o.0).ok_or_else(|| format!("{op:?} lacks operand {i}"));
     let shape = |i: usize| operands.get(i).map(|o| o.1.as_slice()).ok_or_else(|| format!("{op:?} lacks operand {i}"));
-    let wants = |i: usize, wanted: Kind| match kind(i)? {
+    let wants = |i: usize, wanted: NumberKind| match kind(i)? {
         found if found == wanted => Ok(()),
         found => Err(format!("{op:?} takes {wanted}, not {found}")),
     };
@@ -22,24 +22,24 @@ pub(super) fn result(op: &Op, operands: &[(Kind, Vec<usize>)]) -> Result<(Kind, 
     };
     let same = || Ok((kind(0)?, shape(0)?.to_vec()));
     match op {
-        Op::Map(_) | Op::Power(_) => wants(0, Kind::Float).and_then(|()| same()),
+        Op::Map(_) | Op::Power(_) => wants(0, NumberKind::Float).and_then(|()| same()),
         Op::Shift(_) | Op::Scale(_) | Op::Clamp(..) | Op::Detach | Op::Reshape | Op::Expand => same(),
-        Op::Binary(_) => match kind(0)? == kind(1)? && kind(0)? != Kind::Bool {
+        Op::Binary(_) => match kind(0)? == kind(1)? && kind(0)? != NumberKind::Bool {
             true => Ok((kind(0)?, broadcast(shape(0)?, shape(1)?)?)),
             false => Err(format!("{op:?} of {} and {}", kind(0)?, kind(1)?)),
         },
-        Op::Compare(c) => match kind(0)? == kind(1)? && (kind(0)? != Kind::Bool || *c == Compare::Equal) {
-            true => Ok((Kind::Bool, broadcast(shape(0)?, shape(1)?)?)),
+        Op::Compare(c) => match kind(0)? == kind(1)? && (kind(0)? != NumberKind::Bool || *c == Compare::Equal) {
+            true => Ok((NumberKind::Bool, broadcast(shape(0)?, shape(1)?)?)),
             false => Err(format!("{op:?} of {} and {}", kind(0)?, kind(1)?)),
         },
         Op::And | Op::Or => {
-            wants(0, Kind::Bool)?;
-            wants(1, Kind::Bool)?;
-            Ok((Kind::Bool, broadcast(shape(0)?, shape(1)?)?))
+            wants(0, NumberKind::Bool)?;
+            wants(1, NumberKind::Bool)?;
+            Ok((NumberKind::Bool, broadcast(shape(0)?, shape(1)?)?))
         }
-        Op::Not => wants(0, Kind::Bool).and_then(|()| same()),
+        Op::Not => wants(0, NumberKind::Bool).and_then(|()| same()),
         Op::Select => {
-            wants(0, Kind::Bool)?;
+            wants(0, NumberKind::Bool)?;
             wants(2, kind(1)?)?;
             Ok((kind(1)?, broadcast(&broadcast(shape(0)?, shape(1)?)?, shape(2)?)?))
         }
@@ -82,27 +82,29 @@ pub(super) fn result(op: &Op, operands: &[(Kind, Vec<usize>)]) -> Result<(Kind, 
         }
         Op::Max(at) | Op::Product(at) => Ok((kind(0)?, with(*at, 1)?)),
         Op::RunningSum(at) => axis(*at).and_then(|_| same()),
-        Op::Top(at, count) if *count <= shape(0)?[axis(*at)?] => Ok((Kind::Int, with(*at, *count)?)),
+        Op::Top(at, count) if *count <= shape(0)?[axis(*at)?] => Ok((NumberKind::Int, with(*at, *count)?)),
         Op::Top(_, count) => Err(format!("the {count} largest of {:?}", shape(0)?)),
         Op::MatMul => {
-            wants(0, Kind::Float)?;
-            wants(1, Kind::Float)?;
-            matmul(shape(0)?, shape(1)?).map(|s| (Kind::Float, s))
+            wants(0, NumberKind::Float)?;
+            wants(1, NumberKind::Float)?;
+            matmul(shape(0)?, shape(1)?).map(|s| (NumberKind::Float, s))
         }
-        Op::Conv(window) => conv(shape(0)?, shape(1)?, window).map(|s| (Kind::Float, s)),
-        Op::ConvTranspose(window, extra) => transposed(shape(0)?, shape(1)?, window, extra).map(|s| (Kind::Float, s)),
+        Op::Conv(window) => conv(shape(0)?, shape(1)?, window).map(|s| (NumberKind::Float, s)),
+        Op::ConvTranspose(window, extra) => {
+            transposed(shape(0)?, shape(1)?, window, extra).map(|s| (NumberKind::Float, s))
+        }
         Op::MaxPool(k) | Op::MeanPool(k) => {
             let &[n, c, h, w] = shape(0)? else { return Err(format!("a pool of {:?}", shape(0)?)) };
             let out = |i: usize, size: usize| places(size, k.size[i], k.stride[i], k.padding[i], k.dilation[i]);
-            Ok((Kind::Float, vec![n, c, out(0, h)?, out(1, w)?]))
+            Ok((NumberKind::Float, vec![n, c, out(0, h)?, out(1, w)?]))
         }
         Op::Take(at) => {
-            wants(1, Kind::Int)?;
+            wants(1, NumberKind::Int)?;
             let &[count] = shape(1)? else { return Err(format!("indices of shape {:?}", shape(1)?)) };
             Ok((kind(0)?, with(*at, count)?))
         }
-        Op::TakeAlong(_) => wants(1, Kind::Int).and_then(|()| Ok((kind(0)?, shape(1)?.to_vec()))),
-        Op::AddAlong(_) => wants(1, Kind::Int).and_then(|()| same()),
+        Op::TakeAlong(_) => wants(1, NumberKind::Int).and_then(|()| Ok((kind(0)?, shape(1)?.to_vec()))),
+        Op::AddAlong(_) => wants(1, NumberKind::Int).and_then(|()| same()),
         Op::Input(_) | Op::Constant(_) | Op::Literal(_) => Err(format!("{op:?} has no shape of its own")),
     }
 }

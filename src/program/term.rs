@@ -1,6 +1,6 @@
 //! Terms: values of a program that is being written, with the arithmetic to write it.
 
-use super::{Binary, Builder, Compare, Id, Kernel, Kind, Map, Op, Span, Window};
+use super::{Binary, Builder, Compare, Id, Kernel, Map, NumberKind, Op, Span, Window};
 use std::ops::{Add, Div, Mul, Neg, Not, Sub};
 
 /// A value of the program that a [`Builder`] writes. Operators broadcast as in ONNX: ranks are aligned at the end.
@@ -23,7 +23,7 @@ impl<'b> Term<'b> {
         self.builder
     }
 
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> NumberKind {
         self.builder.see(self.id, |s| s.kind)
     }
 
@@ -154,7 +154,7 @@ impl<'b> Term<'b> {
         self.at_rank(rank).apply(Op::Select, &[yes.at_rank(rank), no.at_rank(rank)])
     }
 
-    pub fn cast(self, kind: Kind) -> Term<'b> {
+    pub fn cast(self, kind: NumberKind) -> Term<'b> {
         if kind == self.kind() { self } else { self.apply(Op::Cast(kind), &[]) }
     }
 

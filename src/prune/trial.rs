@@ -6,18 +6,18 @@ use crate::cost::OpenDims;
 use crate::feed::{Feed, FeedError};
 use crate::ir::Model;
 use crate::latency;
-use crate::machine::{Measured, Settings};
+use crate::machine::{MeasuredShare, ProfileSettings};
 use crate::oracle::{OracleError, Runner};
 use crate::plan::Plan;
 use crate::prune;
 use crate::verify::{self, Role, VerifyError};
 
 /// The original, ready to be run beside others.
-pub struct Trial<'a> {
+pub struct TimedTrial<'a> {
     original: &'a Model,
     analysis: &'a Analysis,
     open: &'a OpenDims,
-    settings: Settings,
+    settings: ProfileSettings,
     feed: Feed,
     whole: Runner,
 }
@@ -35,27 +35,27 @@ pub enum TrialError {
     Oracle(#[from] OracleError),
 }
 
-impl<'a> Trial<'a> {
+impl<'a> TimedTrial<'a> {
     /// Prepares the original, with open dimensions as long as costs count them.
     pub fn new(
         original: &'a Model,
         analysis: &'a Analysis,
         open: &'a OpenDims,
-        settings: Settings,
-    ) -> Result<Trial<'a>, TrialError> {
+        settings: ProfileSettings,
+    ) -> Result<TimedTrial<'a>, TrialError> {
         let feed = feed(original, open)?;
         let whole = verify::timed_runner(&settings.setup, original, Role::Original, &feed)?;
-        Ok(Trial { original, analysis, open, settings, feed, whole })
+        Ok(TimedTrial { original, analysis, open, settings, feed, whole })
     }
 
     /// The share of the original's time that the plan leaves, in the median of the turns. Weights are not refitted:
     /// their numbers change no time.
-    pub fn measure(&self, plan: &Plan) -> Result<Measured, TrialError> {
+    pub fn measure(&self, plan: &Plan) -> Result<MeasuredShare, TrialError> {
         let pruned = prune::execute(self.original, self.analysis, plan, prune::SIMPLIFY, self.open, None)?;
         let small = verify::timed_runner(&self.settings.setup, &pruned.model, Role::Pruned, &self.feed)?;
-        let Settings { warmup, repeats, .. } = self.settings;
+        let ProfileSettings { warmup, repeats, .. } = self.settings;
         let ratio = latency::settle(&small, &self.whole, &self.feed, warmup, repeats)?;
-        Ok(Measured { share: ratio.median, interval: ratio.interval })
+        Ok(MeasuredShare { share: ratio.median, interval: ratio.interval })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a repair may refit: contractions over axes that may lose units, and calls that only suffer from the cuts before
 //! them.
 
-use super::layout::slides;
+use super::layout::windows;
 use crate::analysis::Analysis;
 use crate::axes::{Axes, Var};
 use crate::contraction::{Contraction, View};
@@ -36,14 +36,14 @@ fn channelwise(analysis: &Analysis, node: NodeId) -> Option<Contraction> {
     if graph.region(node) != 0 {
         return None;
     }
-    let slides = slides(analysis, node);
+    let windows = windows(analysis, node);
     let value = |slot: u16| graph.operand(node, usize::from(slot));
     let is_constant = |v: ValueId| graph.tensor(v).is_some() || analysis.is_computed(v);
     let is_kernel = |v: ValueId| {
         let rank = axes.of(v).map_or(0, <[Var]>::len);
-        rank > slides.len() + 1 && is_constant(v) && analysis.facts.get(v).dtype.is_some_and(|d| d.is_float())
+        rank > windows.len() + 1 && is_constant(v) && analysis.facts.get(v).dtype.is_some_and(|d| d.is_float())
     };
-    for label in axes.bindings(node).iter().filter(|b| b.in_result && !slides.is_empty()) {
+    for label in axes.bindings(node).iter().filter(|b| b.in_result && !windows.is_empty()) {
         let mut data = label.operands.iter().filter(|s| value(**s).is_some_and(|v| !is_constant(v)));
         let mut weights = label.operands.iter().filter(|s| value(**s).is_some_and(is_kernel));
         let (Some(&data_slot), Some(&weight_slot)) = (data.next(), weights.next()) else { continue };
@@ -54,7 +54,7 @@ fn channelwise(analysis: &Analysis, node: NodeId) -> Option<Contraction> {
         let Some(data_axis) = axis_of(axes, data, label.var) else { continue };
         let Some(group_axis) = major_axis_of(axes, weight, label.var) else { continue };
         let is_one = |a: &usize| axes.of(weight).is_some_and(|v| axes.solver().size(v[*a]).size() == Some(1));
-        let mut ones = (0..axes.of(weight)?.len()).filter(|a| slides.iter().all(|s| s.taps != *a)).filter(is_one);
+        let mut ones = (0..axes.of(weight)?.len()).filter(|a| windows.iter().all(|s| s.taps != *a)).filter(is_one);
         let (Some(weight_axis), None) = (ones.next(), ones.next()) else { continue };
         let length = axes.solver().size(label.var).size()?;
         let view = View { var: axes.of(data)?[data_axis], outer: 1, length, inner: 1 };

@@ -12,9 +12,9 @@
 //!
 //! The **direct fit** regresses what an output lacks on the patch that it is a sum over: all channels and taps together,
 //! with the zeros of the padding in it, so that borders need no care. Which element meets which weight is in the bindings,
-//! and for kernels in the law `slides` of a rule (`layout.rs`); on the first feed this is checked by computing the outputs.
+//! and for kernels in the law `windows` of a rule (`layout.rs`); on the first feed this is checked by computing the outputs.
 //! What a contraction lacks is the original output minus the present one. Where its result ends in a sum (the law
-//! `passes_on` says so both ways), what the other operand lacks by now is added, so that a branch makes up for the errors of
+//! `bypass` says so both ways), what the other operand lacks by now is added, so that a branch makes up for the errors of
 //! the path beside it. Between result and sum may be what is a straight line for each channel; the original's numbers
 //! tell, and the slope. Contractions that lost nothing themselves are fitted as well once something before them changed,
 //! and kernels that each channel has for itself (`candidates.rs` looks at a depthwise convolution as a sum over one element

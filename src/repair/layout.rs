@@ -1,6 +1,6 @@
 //! How a contraction's outputs hang on what it reads: which element of the data meets which weight.
 //!
-//! All of it is in the axis rules, and in the law `slides` for kernels: an axis of the weight is summed over, slides, or
+//! All of it is in the axis rules, and in the law `windows` for kernels: an axis of the weight is summed over, slides, or
 //! is the output's; an axis of the result is the output's, or a position that says where in the data to look. What
 //! does not fit that is left to the fit by channels.
 
@@ -8,7 +8,7 @@ use crate::analysis::Analysis;
 use crate::axes::{Axes, Var};
 use crate::contraction::Contraction;
 use crate::ir::{NodeId, Tensor, TensorError, ValueId};
-use crate::ops::{self, Site, Slide};
+use crate::ops::{self, Site, SlidingWindow};
 use faer::Mat;
 
 /// A contraction whose outputs are sums over a patch of the data, each with weights of its own.
@@ -22,7 +22,7 @@ pub(super) struct Layout {
     pub row: usize,
     /// How many taps an output has for each element along the axis that is summed over.
     pub taps: usize,
-    slides: Vec<Slide>,
+    windows: Vec<SlidingWindow>,
     /// Axes of the result that are axes of the data too, as pairs.
     along: Vec<(usize, usize)>,
 }
@@ -44,14 +44,14 @@ impl Layout {
     /// another sort.
     pub fn of(analysis: &Analysis, c: &Contraction, shape: &[usize]) -> Option<Layout> {
         let axes = &analysis.axes;
-        let slides = slides(analysis, c.node);
+        let windows = windows(analysis, c.node);
         let (data, weight) = (axes.of(c.data)?, axes.of(c.weight)?);
         let result = axes.of(ValueId { node: c.node, port: 0 })?;
-        let mut rows = (0..weight.len()).filter(|&a| a != c.weight_axis && slides.iter().all(|s| s.taps != a));
+        let mut rows = (0..weight.len()).filter(|&a| a != c.weight_axis && windows.iter().all(|s| s.taps != a));
         let row = rows.next().filter(|_| rows.next().is_none())?;
         let output = only(axes, result, weight[row])?;
         let mut along = vec![];
-        for at in (0..result.len()).filter(|&at| at != output && slides.iter().all(|s| s.result != at)) {
+        for at in (0..result.len()).filter(|&at| at != output && windows.iter().all(|s| s.result != at)) {
             if axes.solver().size(result[at]).size() == Some(1) {
                 continue;
             }
@@ -59,13 +59,13 @@ impl Layout {
         }
         let explained = |axis: usize| {
             axis == c.data_axis
-                || slides.iter().any(|s| s.data == axis)
+                || windows.iter().any(|s| s.data == axis)
                 || along.iter().any(|&(_, d)| d == axis)
                 || axes.solver().size(data[axis]).size() == Some(1)
         };
         let whole = (0..data.len()).all(explained);
-        let taps = slides.iter().map(|s| shape[s.taps]).product();
-        whole.then_some(Layout { data: c.data_axis, weight: c.weight_axis, output, row, taps, slides, along })
+        let taps = windows.iter().map(|s| shape[s.taps]).product();
+        whole.then_some(Layout { data: c.data_axis, weight: c.weight_axis, output, row, taps, windows, along })
     }
 
     /// How many numbers an output is a sum over, for a weight of this shape.
@@ -80,7 +80,7 @@ impl Layout {
         self.elements(weight)
             .iter()
             .map(|(i, taps)| {
-                let taps = taps.iter().zip(&self.slides).map(|(t, s)| t * steps[s.taps]);
+                let taps = taps.iter().zip(&self.windows).map(|(t, s)| t * steps[s.taps]);
                 start + i * steps[self.weight] + taps.sum::<usize>()
             })
             .collect()
@@ -89,9 +89,9 @@ impl Layout {
     /// The numbers of a patch: an index along the axis that is summed over, and a tap for each axis that slides.
     fn elements(&self, weight: &[usize]) -> Vec<(usize, Vec<usize>)> {
         let mut elements: Vec<(usize, Vec<usize>)> = (0..weight[self.weight]).map(|i| (i, vec![])).collect();
-        for slide in &self.slides {
+        for window in &self.windows {
             let longer = |(i, taps): (usize, Vec<usize>)| {
-                (0..weight[slide.taps]).map(move |t| (i, [&taps[..], &[t]].concat())).collect::<Vec<_>>()
+                (0..weight[window.taps]).map(move |t| (i, [&taps[..], &[t]].concat())).collect::<Vec<_>>()
             };
             elements = elements.into_iter().flat_map(longer).collect();
         }
@@ -139,7 +139,7 @@ impl Layout {
     /// Where a position meets a tap, but for the channel; `None` in the padding.
     fn place(&self, shape: &[usize], steps: &[usize], taps: &[usize], at: &[usize]) -> Option<usize> {
         let mut place: usize = self.along.iter().map(|&(r, d)| at[r] * steps[d]).sum();
-        for (s, t) in self.slides.iter().zip(taps) {
+        for (s, t) in self.windows.iter().zip(taps) {
             let element = (at[s.result] * s.stride + t * s.dilation).checked_sub(s.before)?;
             if element >= shape[s.data] {
                 return None;
@@ -159,11 +159,11 @@ impl Layout {
 }
 
 /// How a call's constant slides over its data.
-pub(super) fn slides(analysis: &Analysis, node: NodeId) -> Vec<Slide> {
+pub(super) fn windows(analysis: &Analysis, node: NodeId) -> Vec<SlidingWindow> {
     let unknowns = crate::facts::Unknowns::of_questions();
     let (model, graph) = (&analysis.model, &analysis.model.graph);
     let Some(call) = graph.call(node) else { return vec![] };
-    (ops::rule_of(model, call).slides)(&Site::new(model, graph, node, call, &analysis.facts, &unknowns))
+    (ops::rule_of(model, call).operands.windows)(&Site::new(model, graph, node, call, &analysis.facts, &unknowns))
 }
 
 /// The one axis that is made as this one.

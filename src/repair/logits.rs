@@ -130,14 +130,14 @@ fn products(
     found
 }
 
-/// Whether a call adds nothing where either operand is zero: both are factors.
+/// Whether a zero in either operand is absorbing: both are factors.
 fn is_product(analysis: &Analysis, node: NodeId, a: u16, b: u16) -> bool {
     let Some(call) = analysis.model.graph.call(node) else { return false };
     let unknowns = crate::facts::Unknowns::of_questions();
     let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
     let alone = |slot: u16| (0..call.arity).map(|s| s == slot).collect::<Vec<bool>>();
-    let adds_nothing = ops::rule_of(&analysis.model, call).adds_nothing;
-    adds_nothing(&site, &alone(a)) && adds_nothing(&site, &alone(b))
+    let absorbing = ops::rule_of(&analysis.model, call).zeros.absorbing;
+    absorbing(&site, &alone(a)) && absorbing(&site, &alone(b))
 }
 
 /// The axis that a leaf is on, and where.

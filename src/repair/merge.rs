@@ -53,6 +53,6 @@ fn is_sum(analysis: &Analysis, node: NodeId, a: u16, b: u16) -> bool {
     let Some(call) = analysis.model.graph.call(node) else { return false };
     let unknowns = crate::facts::Unknowns::of_questions();
     let site = Site::new(&analysis.model, &analysis.model.graph, node, call, &analysis.facts, &unknowns);
-    let passes_on = |slot: u16| (ops::rule_of(&analysis.model, call).passes_on)(&site, usize::from(slot));
-    passes_on(a) == Some(usize::from(b)) && passes_on(b) == Some(usize::from(a))
+    let bypass = |slot: u16| (ops::rule_of(&analysis.model, call).values.bypass)(&site, usize::from(slot));
+    bypass(a) == Some(usize::from(b)) && bypass(b) == Some(usize::from(a))
 }

@@ -21,7 +21,7 @@ pub(super) fn weights(context: &Context, constant: ValueId) -> Option<Tensor> {
     let call = context.graph().call(user.node)?;
     let rule = ops::rule(&call.domain, &call.op)?;
     let slot = usize::from(user.slot);
-    let (zero_point, scale) = ((rule.zero_point)(End::Operand(slot)), (rule.scale)(slot));
+    let (zero_point, scale) = ((rule.quantization.zero_point)(End::Operand(slot)), (rule.quantization.scale)(slot));
     if zero_point.is_none() && scale.is_none() {
         return None;
     }

@@ -2,10 +2,10 @@
 
 use super::Criterion;
 use super::gradient::measured;
-use crate::gradients::{Rule, Want};
+use crate::gradients::{RelevanceRule, Want};
 
-const POSITIVE: Want = Want::Relevance(Rule::Positive);
-const EPSILON: Want = Want::Relevance(Rule::Epsilon);
+const POSITIVE: Want = Want::Relevance(RelevanceRule::Positive);
+const EPSILON: Want = Want::Relevance(RelevanceRule::Epsilon);
 
 /// Relevance that products with weights share out by what is above zero (the rule z⁺).
 pub const LRP: Criterion = Criterion {

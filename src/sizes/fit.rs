@@ -5,7 +5,7 @@
 //! of a reshape), then from a list of plausible ones, for all axes at once and for each alone. A candidate is better the
 //! further inference gets. The number of steps is bounded, so what fits nowhere is given up.
 
-use super::{Input, Lengths, Start, atoms};
+use super::{FedInput, Lengths, Start, atoms};
 use crate::facts::Facts;
 use crate::infer;
 use crate::ir::{Atom, Dim, Model, NodeId, ValueId};
@@ -36,7 +36,7 @@ type Changes<'a> = Vec<(&'a Atom, i64)>;
 
 pub(super) struct Search<'a> {
     model: &'a Model,
-    inputs: &'a [Input],
+    inputs: &'a [FedInput],
     given: &'a Sizes,
     start: Start,
     /// Sizes that begin an input.
@@ -58,7 +58,7 @@ struct Stop {
 }
 
 impl<'a> Search<'a> {
-    pub fn new(model: &'a Model, inputs: &'a [Input], given: &'a Sizes, start: Start) -> Search<'a> {
+    pub fn new(model: &'a Model, inputs: &'a [FedInput], given: &'a Sizes, start: Start) -> Search<'a> {
         let shapes = inputs.iter().map(|i| (i.node, i.shape.clone())).collect();
         let open = infer::infer_sized(model, &shapes, &mut |_, _| true);
         let ignored = open.contradictions.iter().map(|c| c.node).collect();
@@ -104,8 +104,8 @@ impl<'a> Search<'a> {
         for node in graph.calls() {
             let Some(call) = graph.call(node) else { continue };
             let site = Site::new(self.model, graph, node, call, &self.open, &unknowns);
-            for slide in (ops::rule_of(self.model, call).slides)(&site) {
-                spaces.extend(site.dim(0, slide.data).into_iter().flat_map(atoms));
+            for window in (ops::rule_of(self.model, call).operands.windows)(&site) {
+                spaces.extend(site.dim(0, window.data).into_iter().flat_map(atoms));
             }
         }
         spaces
@@ -233,7 +233,7 @@ impl<'a> Search<'a> {
     fn is_small(&self, sizes: &Sizes) -> bool {
         let lengths: HashMap<&Atom, i64> = sizes.iter().map(|(atom, &n)| (atom, n)).collect();
         let of = |d: &Dim| d.eval(&|atom| lengths.get(atom).copied());
-        let count = |i: &Input| i.shape.iter().try_fold(1i64, |n, d| n.checked_mul(of(d)?));
+        let count = |i: &FedInput| i.shape.iter().try_fold(1i64, |n, d| n.checked_mul(of(d)?));
         self.inputs.iter().all(|i| count(i).is_some_and(|n| n <= ELEMENTS))
     }
 }

@@ -1,6 +1,6 @@
 //! What the user says of sizes: by a dimension's name, by an input's axis, or a whole shape.
 
-use super::Input;
+use super::FedInput;
 use crate::ir::{Atom, Dim, Graph, Node};
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub enum SizeError {
     #[error("the model has no open dimension `{name}`; {known}")]
     Unknown { name: String, known: String },
     #[error("the model has no input `{name}`; it has {known}")]
-    Input { name: String, known: String },
+    FedInput { name: String, known: String },
     #[error("the input `{0}` is declared without a shape; declare one in the file, with names for what is open")]
     Unranked(String),
     #[error("the input `{name}` has {rank} axes, so it has no axis {axis}; axes are counted from 0")]
@@ -66,7 +66,7 @@ impl Given {
     }
 
     /// The sizes of what inputs leave open.
-    pub(super) fn resolve(&self, graph: &Graph, inputs: &[Input]) -> Result<BTreeMap<Atom, i64>, SizeError> {
+    pub(super) fn resolve(&self, graph: &Graph, inputs: &[FedInput]) -> Result<BTreeMap<Atom, i64>, SizeError> {
         let mut found = Found::default();
         for (name, size) in &self.sizes {
             let named: Vec<(String, &Dim)> = places(inputs).filter(|(_, d)| is_called(d, name)).collect();
@@ -118,8 +118,8 @@ impl Found {
 }
 
 /// Every axis of every input, as `x[1]`.
-fn places(inputs: &[Input]) -> impl Iterator<Item = (String, &Dim)> {
-    let axes = |i: &Input, axis: usize| format!("{}[{axis}]", i.name);
+fn places(inputs: &[FedInput]) -> impl Iterator<Item = (String, &Dim)> {
+    let axes = |i: &FedInput, axis: usize| format!("{}[{axis}]", i.name);
     inputs.iter().flat_map(move |i| i.shape.iter().enumerate().map(move |(axis, dim)| (axes(i, axis), dim)))
 }
 
@@ -138,17 +138,17 @@ fn declares(graph: &Graph, name: &str) -> bool {
     types.filter_map(|t| t.shape.as_ref()).flatten().any(|d| d.as_symbol() == Some(name))
 }
 
-fn unknown(name: &str, inputs: &[Input]) -> SizeError {
+fn unknown(name: &str, inputs: &[FedInput]) -> SizeError {
     let open = places(inputs).filter(|(_, d)| d.as_atom().is_some());
     let known: Vec<String> = open.map(|(place, dim)| format!("{place} (`{dim}`)")).collect();
     let known = if known.is_empty() { "none is open".into() } else { format!("open are {}", known.join(", ")) };
     SizeError::Unknown { name: name.to_owned(), known }
 }
 
-fn no_input(name: &str, graph: &Graph, inputs: &[Input]) -> SizeError {
+fn no_input(name: &str, graph: &Graph, inputs: &[FedInput]) -> SizeError {
     if graph.inputs().into_iter().any(|n| graph.label(n) == name) {
         return SizeError::Unranked(name.to_owned());
     }
     let known: Vec<String> = inputs.iter().map(|i| format!("`{}`", i.name)).collect();
-    SizeError::Input { name: name.to_owned(), known: known.join(", ") }
+    SizeError::FedInput { name: name.to_owned(), known: known.join(", ") }
 }

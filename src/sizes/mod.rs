@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An input that has to be fed, of known rank.
 #[derive(Clone, Debug)]
-pub struct Input {
+pub struct FedInput {
     /// The input's node.
     pub node: NodeId,
     pub name: String,
@@ -40,11 +40,11 @@ pub struct Input {
 }
 
 /// The inputs that have to be fed; an input that is no tensor, or of unknown rank, is told by its name.
-pub fn inputs(graph: &Graph) -> Vec<Result<Input, String>> {
+pub fn inputs(graph: &Graph) -> Vec<Result<FedInput, String>> {
     let input = |node: NodeId| match graph.node(node) {
         Node::Input(i) if i.default.is_none() => {
             let ty = i.info.ty.tensor().and_then(|t| Some((t.dtype, t.shape.clone()?)));
-            let input = ty.map(|(dtype, shape)| Input { node, name: i.info.name.clone(), dtype, shape });
+            let input = ty.map(|(dtype, shape)| FedInput { node, name: i.info.name.clone(), dtype, shape });
             Some(input.ok_or_else(|| i.info.name.clone()))
         }
         _ => None,
@@ -96,14 +96,14 @@ impl Lengths {
     }
 
     /// The shapes of the inputs in numbers.
-    fn shapes(&self, inputs: &[Input]) -> HashMap<NodeId, Vec<Dim>> {
+    fn shapes(&self, inputs: &[FedInput]) -> HashMap<NodeId, Vec<Dim>> {
         let fixed = |d: &Dim| self.of(d).map_or_else(|| d.clone(), Dim::Fixed);
         inputs.iter().map(|i| (i.node, i.shape.iter().map(fixed).collect())).collect()
     }
 
     /// The facts of a model whose inputs are so long.
     pub fn facts(&self, model: &Model) -> Facts {
-        let inputs: Vec<Input> = inputs(&model.graph).into_iter().flatten().collect();
+        let inputs: Vec<FedInput> = inputs(&model.graph).into_iter().flatten().collect();
         infer::infer_sized(model, &self.shapes(&inputs), &mut |_, _| true)
     }
 }
@@ -111,14 +111,14 @@ impl Lengths {
 /// Lengths for a model's open sizes: what is given, and else the nearest to `start` that inference finds nothing wrong
 /// with. The model's functions and bodies should stand in its main graph; what is opaque says nothing.
 pub fn fit(model: &Model, given: &Given, start: Start) -> Result<Lengths, SizeError> {
-    let inputs: Vec<Input> = inputs(&model.graph).into_iter().flatten().collect();
+    let inputs: Vec<FedInput> = inputs(&model.graph).into_iter().flatten().collect();
     let given = given.resolve(&model.graph, &inputs)?;
     Ok(fit::Search::new(model, &inputs, &given, start).run())
 }
 
 /// Fails if these are no sizes of the model.
 pub fn check(model: &Model, given: &Given) -> Result<(), SizeError> {
-    let inputs: Vec<Input> = inputs(&model.graph).into_iter().flatten().collect();
+    let inputs: Vec<FedInput> = inputs(&model.graph).into_iter().flatten().collect();
     given.resolve(&model.graph, &inputs).map(drop)
 }
 

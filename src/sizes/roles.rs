@@ -1,14 +1,14 @@
 //! What inputs are there for: which axis counts samples, and which are states.
 
 use super::fit::Search;
-use super::{Given, Input, Lengths, Start};
+use super::{FedInput, Given, Lengths, Start};
 use crate::facts::Facts;
 use crate::ir::{Atom, DType, Dim, Model, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The inputs that the model returns as they are declared, beside others: what a recurrence begins with. `facts` are
 /// those of inputs of fixed sizes.
-pub fn states(model: &Model, facts: &Facts, inputs: &[Input]) -> BTreeSet<String> {
+pub fn states(model: &Model, facts: &Facts, inputs: &[FedInput]) -> BTreeSet<String> {
     let graph = &model.graph;
     let type_of = |value| Some((facts.get(value).dtype?, facts.shape(value)?.to_vec()));
     let mut returned: Vec<(DType, Vec<Dim>)> =
@@ -26,12 +26,12 @@ pub fn states(model: &Model, facts: &Facts, inputs: &[Input]) -> BTreeSet<String
 
 /// The axis of each input that counts samples: the one that is given; that of the size which begins an input and which
 /// most inputs have; one that has to be as long as that, as inference with other lengths tells; else the first.
-pub fn batch_axes(model: &Model, inputs: &[Input], given: &Given, lengths: &Lengths) -> BTreeMap<String, usize> {
+pub fn batch_axes(model: &Model, inputs: &[FedInput], given: &Given, lengths: &Lengths) -> BTreeMap<String, usize> {
     let firsts = inputs.iter().filter_map(|i| i.shape.first()).filter(|d| d.as_atom().is_some());
     let having = |d: &Dim| inputs.iter().filter(|i| i.shape.contains(d)).count();
     // Of equals the first.
     let batch = firsts.rev().max_by_key(|d| having(d));
-    let axis = |input: &Input| {
+    let axis = |input: &FedInput| {
         let own = given.batch(&input.name).filter(|&axis| axis < input.shape.len());
         let shared = || batch.and_then(|batch| input.shape.iter().position(|d| d == batch));
         let tied = || tied_to(model, inputs, lengths, batch?.as_atom()?, input);
@@ -41,7 +41,7 @@ pub fn batch_axes(model: &Model, inputs: &[Input], given: &Given, lengths: &Leng
 }
 
 /// The axis of an input of fixed first axis that must be longer if the batch is.
-fn tied_to(model: &Model, inputs: &[Input], lengths: &Lengths, batch: &Atom, input: &Input) -> Option<usize> {
+fn tied_to(model: &Model, inputs: &[FedInput], lengths: &Lengths, batch: &Atom, input: &FedInput) -> Option<usize> {
     input.shape.first()?.fixed()?;
     if input.shape.iter().all(|d| d.as_atom().is_none()) || lengths.trouble.is_some() {
         return None;

@@ -22,7 +22,7 @@ fn fitted(body: &str) -> Vec<i64> {
 /// What integers the first inputs hold.
 fn held(body: &str) -> Vec<Values> {
     let model = model(body);
-    let inputs: Vec<Input> = inputs(&model.graph).into_iter().flatten().collect();
+    let inputs: Vec<FedInput> = inputs(&model.graph).into_iter().flatten().collect();
     let facts = fit(&model, &Given::default(), Start::RUN).unwrap().facts(&model);
     let values = values(&model, &facts, &inputs);
     inputs.iter().filter(|i| !i.dtype.is_float()).map(|i| values[&i.name]).collect()
@@ -164,13 +164,13 @@ fn states_and_the_axis_of_samples() {
         hn = Unsqueeze(y, zero)
     }";
     let model = model(text);
-    let inputs: Vec<Input> = inputs(&model.graph).into_iter().flatten().collect();
+    let inputs: Vec<FedInput> = inputs(&model.graph).into_iter().flatten().collect();
     let facts = fit(&model, &Given::default(), Start::RUN).unwrap().facts(&model);
     // x and y are of one type, and so are h and hn: something has to come from outside.
     assert!(states(&model, &facts, &inputs).is_empty());
     let axes = |text: &str, given: &Given| -> Vec<usize> {
         let model = self::model(text);
-        let inputs: Vec<Input> = super::inputs(&model.graph).into_iter().flatten().collect();
+        let inputs: Vec<FedInput> = super::inputs(&model.graph).into_iter().flatten().collect();
         let lengths = fit(&model, given, Start::RUN).unwrap();
         batch_axes(&model, &inputs, given, &lengths).into_values().collect()
     };

@@ -4,7 +4,7 @@
 //! followed as an interval, and the widest range is taken for the input with which no index leaves its axis. Integers that
 //! point at nothing, and are compared with something, are lengths, switches or masks.
 
-use super::Input;
+use super::FedInput;
 use crate::facts::{Element, Fact, Facts};
 use crate::ir::{DType, Model, Node, NodeId, Tensor, ValueId};
 use crate::ops::{self, Interval, Rule, Site};
@@ -49,13 +49,13 @@ impl Values {
 }
 
 /// What each input is made of. `facts` are those of inputs of fixed sizes.
-pub fn values(model: &Model, facts: &Facts, inputs: &[Input]) -> BTreeMap<String, Values> {
+pub fn values(model: &Model, facts: &Facts, inputs: &[FedInput]) -> BTreeMap<String, Values> {
     let constants = model.graph.constants().into_iter();
     let constants = constants.filter_map(|n| Some((n, of_tensor(&model.graph.constant(n)?.tensor)))).collect();
     let mut flow = Flow { model, facts, constants, values: HashMap::new(), reached: HashSet::new() };
     let mut chosen: BTreeMap<String, Values> =
         inputs.iter().map(|i| (i.name.clone(), Values::of(&i.name, i.dtype))).collect();
-    let integers: Vec<&Input> = inputs.iter().filter(|i| !i.dtype.is_float() && i.dtype != DType::Bool).collect();
+    let integers: Vec<&FedInput> = inputs.iter().filter(|i| !i.dtype.is_float() && i.dtype != DType::Bool).collect();
     for &input in &integers {
         let known = chosen[&input.name];
         chosen.insert(input.name.clone(), flow.alone(input, known));
@@ -93,7 +93,7 @@ struct Met {
 
 impl<'a> Flow<'a> {
     /// What an input is made of if the others hold zeros.
-    fn alone(&mut self, input: &Input, known: Values) -> Values {
+    fn alone(&mut self, input: &FedInput, known: Values) -> Values {
         let mut meet = |v: Values| self.follow(&[(input.node, v.interval())]);
         let met = meet(known);
         let Some(shortest) = met.shortest else {
@@ -124,7 +124,7 @@ impl<'a> Flow<'a> {
     }
 
     /// Halves the ranges until no index leaves its axis that several inputs add up to. There is none for zeros.
-    fn narrow(&mut self, inputs: &[&Input], chosen: &mut BTreeMap<String, Values>) {
+    fn narrow(&mut self, inputs: &[&FedInput], chosen: &mut BTreeMap<String, Values>) {
         while self.leaves(inputs, chosen) {
             for input in inputs {
                 let halved = match chosen[&input.name] {
@@ -138,7 +138,7 @@ impl<'a> Flow<'a> {
     }
 
     /// Whether an index leaves its axis when all inputs are made of what is chosen.
-    fn leaves(&mut self, inputs: &[&Input], chosen: &BTreeMap<String, Values>) -> bool {
+    fn leaves(&mut self, inputs: &[&FedInput], chosen: &BTreeMap<String, Values>) -> bool {
         let all: Vec<(NodeId, Interval)> = inputs.iter().map(|i| (i.node, chosen[&i.name].interval())).collect();
         self.follow(&all).beyond
     }
@@ -181,7 +181,7 @@ impl<'a> Flow<'a> {
             }
             return;
         }
-        for (slot, size) in (rule.indices)(site) {
+        for (slot, size) in (rule.operands.indices)(site) {
             let Some(value) = operands.get(slot).copied().flatten().filter(|v| self.reached.contains(v)) else {
                 continue;
             };
@@ -194,7 +194,7 @@ impl<'a> Flow<'a> {
         }
         self.compare(site, &operands, met);
         // What is looked up depends on the indices, but its numbers are others.
-        let looked_up: HashSet<usize> = (rule.indices)(site).into_iter().map(|(slot, _)| slot).collect();
+        let looked_up: HashSet<usize> = (rule.operands.indices)(site).into_iter().map(|(slot, _)| slot).collect();
         let followed = |slot: usize, v: &ValueId| self.reached.contains(v) && !looked_up.contains(&slot);
         let goes_on = operands.iter().enumerate().any(|(slot, v)| v.as_ref().is_some_and(|v| followed(slot, v)));
         for value in graph.results(node) {
@@ -237,16 +237,16 @@ impl<'a> Flow<'a> {
             return Interval::new(0.0, 1.0);
         }
         let at: Vec<Interval> = operands.iter().map(|v| v.map_or(Interval::ANY, |v| self.of(v))).collect();
-        if rule.moves {
+        if rule.values.data_movement {
             let moved = data(site, rule).into_iter().map(|slot| at[slot]);
             return moved.fold(Interval::NONE, Interval::hull);
         }
-        (rule.bounds)(site, &at).unwrap_or(Interval::ANY)
+        (rule.values.bounds)(site, &at).unwrap_or(Interval::ANY)
     }
 }
 
 /// What integers are that point at nothing, by what they were met with: as tokens, and as ones.
-fn unindexed(met: &Met, ones: &Met, input: &Input) -> Values {
+fn unindexed(met: &Met, ones: &Met, input: &FedInput) -> Values {
     // Bytes are pictures or sound.
     if matches!(input.dtype, DType::U8 | DType::I8) {
         return Values::TOKENS;
@@ -265,8 +265,9 @@ fn unindexed(met: &Met, ones: &Met, input: &Input) -> Values {
 /// The operands that the results' numbers are from: those that have to be zero for the results to be.
 fn data(site: &Site, rule: &Rule) -> Vec<usize> {
     let arity = site.arity();
-    let needed =
-        |slot: &usize| site.has(*slot) && !(rule.zero)(site, &(0..arity).map(|s| s != *slot).collect::<Vec<_>>());
+    let needed = |slot: &usize| {
+        site.has(*slot) && !(rule.zeros.results)(site, &(0..arity).map(|s| s != *slot).collect::<Vec<_>>())
+    };
     let needed: Vec<usize> = (0..arity).filter(needed).collect();
     if needed.is_empty() { (0..arity).filter(|&s| site.has(s)).collect() } else { needed }
 }

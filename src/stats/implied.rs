@@ -98,12 +98,12 @@ impl Flow<'_> {
         if !site.result(0).dtype.is_some_and(|d| d.is_float()) {
             return;
         }
-        let spread = match (rule.sum)(site) {
+        let spread = match (rule.operands.sum)(site) {
             Some(sum) => self.product(node, site, sum),
             None => self.mapped(node, site, rule),
         };
         let known = |v: &ValueId| self.spreads.contains_key(v) || self.lost.contains(v);
-        self.normalized |= spread.is_some() && (rule.statistics)(site).is_some();
+        self.normalized |= spread.is_some() && (rule.operands.statistics)(site).is_some();
         let derived = self.graph().operands(node).iter().flatten().any(known);
         for value in results {
             let here = spread.as_ref().map(|s| s.within(&self.leaves_of(value)));
@@ -194,11 +194,11 @@ impl Flow<'_> {
         let known: Vec<usize> = (0..spreads.len()).filter(|&slot| spreads[slot].is_some()).collect();
         let &[first, ref others @ ..] = &known[..] else { return None };
         let mut spread = spreads[first].clone()?;
-        if rule.moves {
+        if rule.values.data_movement {
             others.iter().for_each(|&slot| spread.extend(spreads[slot].as_ref()));
             return Some(spread);
         }
-        if let Some((mean, variance)) = (rule.statistics)(site) {
+        if let Some((mean, variance)) = (rule.operands.statistics)(site) {
             let at = |slot: u16, e: &Element| self.constant(operands.get(usize::from(slot)).copied()??, e);
             spread.become_known(|e| Some((at(mean, e)?, at(variance, e)?)));
         }
@@ -207,7 +207,7 @@ impl Flow<'_> {
                 |v: &Option<ValueId>| v.and_then(|v| self.constant(v, e)).map_or(Interval::ANY, Interval::point);
             operands.iter().map(constant).collect()
         };
-        let value = |at: &[Interval]| (rule.bounds)(site, at).and_then(Interval::single);
+        let value = |at: &[Interval]| (rule.values.bounds)(site, at).and_then(Interval::single);
         if others.is_empty() {
             return Some(spread.mapped(|e| {
                 let mut at = constants(e);

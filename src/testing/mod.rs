@@ -85,7 +85,7 @@ macro_rules! assert_graph_snapshot {
 /// use secateur::score::Criterion;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let options = Options { inexact: true, ..Options::new(Budget::Macs(0.5), Criterion::named("l2")?) };
+/// let options = Options { inexact: true, ..Options::new(Budget::macs(0.5), Criterion::named("l2")?) };
 /// secateur::prune_snapshot!("fixtures/*.onnx", options);
 /// # Ok(())
 /// # }

@@ -34,15 +34,15 @@ fn a_graph_without_what_changes_with_versions() {
 
 #[test]
 fn fixtures_are_cut_as_they_were() {
-    let options = Options::new(Budget::Ratio(0.5), Criterion::named("l2").unwrap());
+    let options = Options::new(Budget::ratio(0.5), Criterion::named("l2").unwrap());
     crate::prune_snapshot!("fixtures/digits_mlp.onnx", options);
-    let options = Options::new(Budget::Ratio(0.25), Criterion::named("l1").unwrap());
+    let options = Options::new(Budget::ratio(0.25), Criterion::named("l1").unwrap());
     crate::prune_snapshot!("fixtures/odd/[cf][op]*.onnx", options);
 }
 
 #[test]
 fn a_pattern_that_finds_nothing_is_an_error() {
-    let options = || Options::new(Budget::Ratio(0.5), Criterion::named("l2").unwrap());
+    let options = || Options::new(Budget::ratio(0.5), Criterion::named("l2").unwrap());
     let root = env!("CARGO_MANIFEST_DIR");
     let error = pruned(root, "fixtures/*.nothing", options()).unwrap_err().to_string();
     assert!(error.starts_with("the pattern \"fixtures/*.nothing\" finds no file in "), "{error}");

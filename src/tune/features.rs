@@ -179,7 +179,7 @@ mod tests {
     fn what_was_cut_is_compared_by_the_plan() {
         let teacher = parsed(PLAIN);
         let analysis = prune::prepare(&teacher).unwrap();
-        let options = plan::Options::new(Budget::Ratio(0.5), "l2".parse::<Formula>().unwrap());
+        let options = plan::Options::new(Budget::ratio(0.5), "l2".parse::<Formula>().unwrap());
         let plan = plan::choose(&analysis, &options).unwrap();
         let student = prune::execute(&teacher, &analysis, &plan, prune::SIMPLIFY, &options.open, None).unwrap().model;
         let found = features(&student, &teacher, Some(&plan), &Wanted::Auto).unwrap();

@@ -2,7 +2,7 @@
 
 use super::TuneError;
 use crate::ir::Tensor;
-use crate::program::{Compare, Kind, Term};
+use crate::program::{Compare, NumberKind, Term};
 
 /// What the numbers of an output say.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,18 +81,18 @@ impl Meaning {
         let Some(axis) = self.classes() else {
             let Meaning::Numbers(squares) = self else { unreachable!("all else has classes") };
             return match labels.count() == student.count() {
-                true => Ok(mean(student - labels.cast(Kind::Float).reshape(&student.shape())) / squares),
+                true => Ok(mean(student - labels.cast(NumberKind::Float).reshape(&student.shape())) / squares),
                 false => Err(TuneError::Labels(labels.shape(), student.shape())),
             };
         };
         let mut shape = student.shape();
         shape[axis] = 1;
-        if labels.kind() != Kind::Int || labels.count() != shape.iter().product::<usize>() {
+        if labels.kind() != NumberKind::Int || labels.count() != shape.iter().product::<usize>() {
             return Err(TuneError::Labels(labels.shape(), student.shape()));
         }
         let labels = labels.reshape(&shape);
         let zero = labels.builder().ints(vec![0], &vec![1; shape.len()]);
-        let counts = zero.compare(Compare::LessEqual, labels).cast(Kind::Float);
+        let counts = zero.compare(Compare::LessEqual, labels).cast(NumberKind::Float);
         let logs = self.scores(student).log_softmax(&[axis]);
         let chosen = logs.take_along(axis, labels.clamp(0.0, student.size(axis) as f64 - 1.0));
         Ok(-(chosen * counts).total() / counts.total().clamp(1.0, f64::INFINITY))

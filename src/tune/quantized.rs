@@ -23,7 +23,8 @@ impl Quantized {
             let rule = ops::rule_of(model, call);
             let constant = |slot: usize| graph.operand(node, slot).filter(|v| graph.constant(v.node).is_some());
             for slot in 0..usize::from(call.arity) {
-                let (zero, scale) = ((rule.zero_point)(End::Operand(slot)), (rule.scale)(slot));
+                let (zero, scale) =
+                    ((rule.quantization.zero_point)(End::Operand(slot)), (rule.quantization.scale)(slot));
                 let Some(tensor) = constant(slot).and_then(|v| graph.tensor(v)) else { continue };
                 if (zero.is_none() && scale.is_none()) || tensor.dtype.is_float() || tensor.count() < 2 {
                     continue;

@@ -236,7 +236,7 @@ fn scales(model: &Model, facts: &Facts, variables: &[Variable]) -> Vec<usize> {
         let Some(call) = model.graph.call(node) else { continue };
         let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
-        if (ops::rule_of(model, call).statistics)(&site).is_some() {
+        if (ops::rule_of(model, call).operands.statistics)(&site).is_some() {
             let slots = ops::factors(model, facts, node).into_iter();
             found.extend(slots.filter_map(|slot| model.graph.operand(node, slot.into())).map(|v| v.node));
         }
@@ -318,7 +318,7 @@ mod tests {
     fn a_group_lasso_frees_units_that_do_nothing_and_l2_takes_them() {
         let cut = |model: &Model| {
             let l2 = "l2".parse::<Formula>().unwrap();
-            let options = plan::Options { lossless: None, ..plan::Options::new(Budget::Ratio(0.5), l2) };
+            let options = plan::Options { lossless: None, ..plan::Options::new(Budget::ratio(0.5), l2) };
             plan::choose(&analysis::prepare(model).unwrap(), &options).unwrap().cuts[0].remove.clone()
         };
         let model = ir::parse(NET, &|_| None).unwrap();

@@ -7,7 +7,7 @@ use crate::feed::Feed;
 use crate::ir::Signature;
 use crate::ir::{DType, Model, NodeId, Tensor, ValueId};
 use crate::lowering::{Lowered, lower};
-use crate::program::{Builder, Id, Kind, Program, Statistics, Term};
+use crate::program::{Builder, Id, NumberKind, Program, Statistics, Term};
 
 /// The name of the program's input of labels.
 pub const LABELS: &str = "labels of the samples";
@@ -82,7 +82,7 @@ impl Graded {
         let mut results = vec![loss, first];
         results.extend(lowered.moments.iter().flat_map(|m| [m.mean, m.variance]));
         let program = builder.finish(&results).map_err(TuneError::Program)?;
-        let leaves = program.constants().filter(|(_, id)| program.step(*id).kind == Kind::Float).collect();
+        let leaves = program.constants().filter(|(_, id)| program.step(*id).kind == NumberKind::Float).collect();
         let moments = lowered.moments.iter().map(|m| (m.running.0, m.running.1, m.momentum)).collect();
         Ok(Graded { program, leaves, moments })
     }
@@ -92,7 +92,8 @@ impl Graded {
 pub fn first_output(engine: Engine, model: &Model, feed: &Feed) -> Result<(String, Tensor), TuneError> {
     let builder = Builder::new();
     let lowered = lower(&builder, model, &feed.signature(), Statistics::Running)?;
-    let (name, term) = lowered.outputs.into_iter().find(|o| o.1.kind() == Kind::Float).ok_or(TuneError::NoFloats)?;
+    let (name, term) =
+        lowered.outputs.into_iter().find(|o| o.1.kind() == NumberKind::Float).ok_or(TuneError::NoFloats)?;
     let program = builder.finish(&[term]).map_err(TuneError::Program)?;
     let constant = |node| model.graph.constant(node).map(|c| &c.tensor);
     let bindings = Bindings { input: &|name| feed.get(name), constant: &constant };
@@ -119,12 +120,12 @@ fn loss<'b>(
         for goal in &lesson.outputs {
             let student = output(lowered, &goal.student)?;
             goal.check(&student.shape())?;
-            let teacher = builder.input(&target(&goal.teacher), Kind::Float, &student.shape());
+            let teacher = builder.input(&target(&goal.teacher), NumberKind::Float, &student.shape());
             terms.push(goal.meaning.distance(student, teacher, options.temperature) * share);
         }
     }
     if let Some(labels) = labels {
-        let kind = if labels.dtype == DType::I64 { Kind::Int } else { Kind::Float };
+        let kind = if labels.dtype == DType::I64 { NumberKind::Int } else { NumberKind::Float };
         let given = builder.input(LABELS, kind, &labels.shape);
         let first = &lesson.outputs[0];
         let error = first.meaning.error(output(lowered, &first.student)?, given)?;
@@ -135,7 +136,7 @@ fn loss<'b>(
     for (value, goal) in &lesson.inner {
         let unread = || TuneError::Feature(goal.student.clone(), "the student does not compute it".into());
         let student = *lowered.values.get(value).ok_or_else(unread)?;
-        let teacher = builder.input(&target(&goal.teacher), Kind::Float, &student.shape());
+        let teacher = builder.input(&target(&goal.teacher), NumberKind::Float, &student.shape());
         inner.push(goal.meaning.distance(student, teacher, 1.0));
     }
     let (share, count) = (options.features, inner.len() as f64);

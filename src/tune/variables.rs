@@ -107,7 +107,7 @@ fn statistics(model: &Model, facts: &Facts, running: Running) -> HashSet<NodeId>
         let Node::Call(call) = model.graph.node(node) else { continue };
         let unknowns = crate::facts::Unknowns::of_questions();
         let site = Site::new(model, &model.graph, node, call, facts, &unknowns);
-        let Some((mean, variance)) = (ops::rule_of(model, call).statistics)(&site) else { continue };
+        let Some((mean, variance)) = (ops::rule_of(model, call).operands.statistics)(&site) else { continue };
         let all = (0..call.arity).filter(|&slot| running == Running::Freeze || slot == mean || slot == variance);
         fixed.extend(all.filter_map(|slot| model.graph.operand(node, slot.into())).map(|v| v.node));
     }

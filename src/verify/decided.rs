@@ -8,7 +8,7 @@ use super::{Options, Subjects, Verification, VerifyError, run};
 use crate::feed::Feed;
 use crate::ir::{DType, Model, Tensor};
 use crate::passes;
-use crate::sizes::{Input, Values};
+use crate::sizes::{FedInput, Values};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
@@ -52,8 +52,8 @@ impl Decided {
 }
 
 /// The model with the inputs as constants that are made up of one number; `None` where there is none.
-pub(super) fn decided(model: &Model, inputs: &[Input], values: &BTreeMap<String, Values>) -> Option<Model> {
-    let constant = |input: &Input| {
+pub(super) fn decided(model: &Model, inputs: &[FedInput], values: &BTreeMap<String, Values>) -> Option<Model> {
+    let constant = |input: &FedInput| {
         let Values::Just(n) = values[&input.name] else { return None };
         let shape = input.shape.iter().map(|d| d.size()).collect::<Option<Vec<usize>>>()?;
         let count = shape.iter().copied().fold(1, usize::saturating_mul);

@@ -49,7 +49,7 @@ fn is_coarse(model: &Model, facts: &Facts) -> bool {
 /// Whether a call on numbers of the run rounds them to few bits.
 fn rounds(model: &Model, facts: &Facts, node: NodeId, computed: &HashSet<ValueId>) -> bool {
     let graph: &Graph = &model.graph;
-    if graph.call(node).is_none_or(|call| ops::rule_of(model, call).moves) {
+    if graph.call(node).is_none_or(|call| ops::rule_of(model, call).values.data_movement) {
         return false;
     }
     let dtype = |v: ValueId| facts.get(v).dtype;

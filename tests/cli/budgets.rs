@@ -159,7 +159,7 @@ fn budgets_are_filled_up() {
     let analysis = secateur::prune::prepare(&load(fixture("digits_shuffle"))).unwrap();
     for (share, multiple) in [(0.3, 1), (0.5, 1), (0.7, 4)] {
         let l2 = Criterion::named("l2").unwrap();
-        let mut options = plan::Options::new(Budget::Macs(share), l2);
+        let mut options = plan::Options::new(Budget::macs(share), l2);
         options.round.multiple = multiple;
         let macs = |plan: &Plan| {
             let keep = plan.keep_sets(&analysis).unwrap();

@@ -5,6 +5,7 @@ use super::cut::{Cut, cut};
 use super::form::{CONSTANTS, Form, Inputs, RUN};
 use super::run::{Run, run};
 use super::types::{Known, types};
+use secateur::facts::Unknowns;
 use secateur::infer::infer;
 use secateur::ir::{self, Attribute, Dim, Graph, Model, Tensor};
 use secateur::load::from_bytes;
@@ -13,7 +14,6 @@ use secateur::passes::{self, Effect, Options};
 use secateur::pipelines::{self, FOLD, PREPARE, SIMPLIFY};
 use secateur::pruning;
 use secateur::save::to_bytes;
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -114,7 +114,7 @@ fn rule(case: &Case) -> Option<(bool, bool)> {
     let model = CONSTANTS.of(case);
     let node = *model.graph.calls().first()?;
     let call = model.graph.call(node)?;
-    let (rule, facts, unknowns) = (rule_of(&model, call), infer(&model), Cell::new(secateur::facts::ASKED));
+    let (rule, facts, unknowns) = (rule_of(&model, call), infer(&model), Unknowns::of_questions());
     let site = Site::new(&model, &model.graph, node, call, &facts, &unknowns);
     Some(((rule.axes)(&site).is_some(), (rule.cost)(&site) != Dim::Fixed(0)))
 }

@@ -5,6 +5,7 @@
 mod blocks;
 mod examples;
 mod links;
+mod rows;
 mod sessions;
 mod tables;
 
@@ -104,6 +105,15 @@ fn blocks_say_what_they_are() {
         wrong.map(|(line, why)| format!("{}:{line}: {why}", name(&path))).collect::<Vec<_>>()
     });
     report(unclear.collect());
+}
+
+/// What CONTRIBUTING shows of the code is a file of it, which the tests compile and run.
+#[test]
+fn shown_code_is_a_file() {
+    let path = root().join("CONTRIBUTING.md");
+    let code = blocks::of(&read(&path)).into_iter().filter(|b| b.language == "rust");
+    let loose = code.filter(|b| !b.mark.starts_with("generated: file "));
+    report(loose.map(|b| format!("{}:{}: code that nothing compiles", name(&path), b.line + 1)).collect());
 }
 
 /// Runs the console blocks of all documents at once, each document in a folder of its own.

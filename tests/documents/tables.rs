@@ -2,7 +2,9 @@
 
 use crate::{examples, root};
 use clap::{Arg, ArgAction, Command};
-use secateur::{cli, job::gates, pruning, score};
+use secateur::job::gates;
+use secateur::job::search::CONSTRAINTS;
+use secateur::{cli, plan, pruning, score};
 use std::fmt::Write;
 
 /// The document with its generated parts made anew.
@@ -25,6 +27,8 @@ fn made(what: &str) -> Result<String, String> {
         ["criteria"] => Ok(criteria()),
         ["passes"] => Ok(pass_table()),
         ["gates"] => Ok(gate_table()),
+        ["budgets"] => options("prune", &plan::BUDGETS.each_ref().map(|kind| kind.name)),
+        ["constraints"] => options("prune", &CONSTRAINTS.each_ref().map(|kind| kind.name)),
         ["exit-codes"] => Ok(exit_codes()),
         ["verbs"] => Ok(verbs()),
         ["options", verb, ref names @ ..] => options(verb, names),
@@ -70,7 +74,7 @@ fn pass_table() -> String {
 }
 
 fn gate_table() -> String {
-    let rows = gates::KINDS.into_iter().map(|k| vec![format!("`{}`", k.name()), k.about().to_owned()]);
+    let rows = gates::GATES.iter().map(|kind| vec![format!("`{}`", kind.name), kind.about.to_owned()]);
     table(&["gate", "what it bounds, and how the bound is written"], rows)
 }
 

@@ -1,6 +1,7 @@
 //! A case: a model of one call, all operands constants, so that nothing pins its axes.
 
-use secateur::ir::{Model, NodeId, Tensor, parse};
+use crate::draw::Draw;
+use secateur::ir::{DType, Model, NodeId, Tensor, parse};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -50,6 +51,16 @@ impl Case {
     /// A list of integers that tells the call what to do.
     pub fn list(self, values: &[i64]) -> Case {
         self.fixed(Tensor::from_i64(vec![values.len()], values))
+    }
+
+    /// A quantized tensor.
+    pub fn quantized(self, d: &mut Draw, shape: &[usize]) -> Case {
+        self.data(d.tensor(DType::U8, shape, 0.0, 200.0))
+    }
+
+    /// A scale and a zero point for all.
+    pub fn scaled(self, d: &mut Draw) -> Case {
+        self.data(d.tensor(DType::F32, &[], 0.5, 1.0)).data(d.tensor(DType::U8, &[], 0.0, 9.0))
     }
 
     pub fn absent(mut self) -> Case {
@@ -106,9 +117,14 @@ impl Case {
     }
 }
 
+/// A scalar integer.
+pub fn number(n: i64) -> Tensor {
+    Tensor::from_i64(vec![], &[n])
+}
+
 fn elements(tensor: &Tensor) -> String {
     let list: Vec<String> = match tensor.to_i64() {
-        Some(ints) if tensor.dtype == secateur::ir::DType::Bool => ints.iter().map(|&i| (i != 0).to_string()).collect(),
+        Some(ints) if tensor.dtype == DType::Bool => ints.iter().map(|&i| (i != 0).to_string()).collect(),
         Some(ints) => ints.iter().map(i64::to_string).collect(),
         None => tensor.to_f64().expect("numbers").iter().map(|x| format!("{x:?}")).collect(),
     };

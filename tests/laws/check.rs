@@ -23,6 +23,8 @@ pub struct Seen {
     pub cut: usize,
     /// Times that the law of zeros had something to say.
     pub zeros: usize,
+    /// Times that zeros were said to be absorbing in a contraction.
+    pub absorbed: usize,
     /// Why the oracle did not run one.
     pub refused: String,
 }
@@ -32,6 +34,8 @@ struct Trial<'a> {
     case: &'a Case,
     analysis: Analysis,
     call: NodeId,
+    /// What is checked: the operator's rule, or a false one.
+    rule: &'a Rule,
     truth: Option<Vec<Tensor>>,
     slot: usize,
     fed: Tensor,
@@ -39,8 +43,14 @@ struct Trial<'a> {
 
 /// Checks all laws.
 pub fn laws(case: &Case, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
-    seen.cases += 1;
     let model = case.model()?;
+    let rule = rule_of(&model, model.graph.call(call(&model)).expect("a call"));
+    laws_of(rule, case, model, d, seen)
+}
+
+/// Checks the laws that a rule claims of a case. Facts and axes are those of the operator's own rule.
+pub fn laws_of(rule: &Rule, case: &Case, model: Model, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
+    seen.cases += 1;
     let (slot, fed) = case.first_data().map(|(i, t)| (i, t.clone())).expect("a case has data");
     let node = call(&model);
     let truth = match results(&model, node, slot, &fed) {
@@ -53,12 +63,13 @@ pub fn laws(case: &Case, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
             None
         }
     };
-    let trial = Trial { case, analysis: Analysis::new(model.clone()), call: node, truth, slot, fed };
+    let trial = Trial { case, analysis: Analysis::new(model.clone()), call: node, rule, truth, slot, fed };
     trial.shapes(&|_| None).map_err(|e| format!("law 1 (types): {e}"))?;
     trial.identity()?;
-    trial.passes_on()?;
+    trial.bypass()?;
     trial.cuts(d, seen)?;
     trial.zeros(d, seen).map_err(|e| format!("law of zeros: {e}"))?;
+    trial.absorbing(d, seen).map_err(|e| format!("law of absorbing zeros: {e}"))?;
     open(trial, model, d, seen).map_err(|e| format!("with an open input: {e}"))
 }
 
@@ -131,19 +142,16 @@ impl Trial<'_> {
     /// A call that is said to be the identity is one.
     fn identity(&self) -> Result<(), String> {
         let (Some(truth), 0) = (&self.truth, self.slot) else { return Ok(()) };
-        let model = &self.analysis.model;
-        let call = model.graph.call(self.call).expect("a call");
-        let says = self.site(&self.analysis.facts, |site| (rule_of(model, call).is_identity)(site));
+        let says = self.site(&self.analysis.facts, |site| (self.rule.values.identity)(site));
         if says { same(&self.fed, &truth[0]).map_err(|e| format!("no identity: {e}")) } else { Ok(()) }
     }
 
     /// An operand that is said to be passed on where another is zero is what comes out then.
-    fn passes_on(&self) -> Result<(), String> {
+    fn bypass(&self) -> Result<(), String> {
         let (Some(truth), graph) = (&self.truth, &self.analysis.model.graph) else { return Ok(()) };
         let call = graph.call(self.call).expect("a call");
         for slot in 0..usize::from(call.arity) {
-            let rule = rule_of(&self.analysis.model, call);
-            let kept = self.site(&self.analysis.facts, |site| (rule.passes_on)(site, slot));
+            let kept = self.site(&self.analysis.facts, |site| (self.rule.values.bypass)(site, slot));
             let values = kept.and_then(|kept| graph.operand(self.call, kept)).zip(graph.operand(self.call, slot));
             let Some((kept, zero)) = values.filter(|(kept, zero)| kept != zero) else { continue };
             let tensor = graph.tensor(kept).expect("the operands of a case are constants");
@@ -153,7 +161,7 @@ impl Trial<'_> {
             let Some(nothing) = nothing.filter(|_| tensor.shape == truth[0].shape) else { continue };
             constant.tensor = nothing;
             let found = self.results(&model).map_err(|e| e.to_string())?;
-            same(tensor, &found[0]).map_err(|e| format!("operand {slot} is zero, and not passed on: {e}"))?;
+            same(tensor, &found[0]).map_err(|e| format!("operand {slot} is zero, and the other is no bypass: {e}"))?;
         }
         Ok(())
     }
@@ -244,23 +252,14 @@ impl Trial<'_> {
     fn zeros(&self, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
         let graph = &self.analysis.model.graph;
         for group in self.analysis.groups.all.iter().filter(|g| g.is_exact()) {
-            // An operand that broadcasts stands in the label's binding too, but has none of its units.
-            let carriers = group.members.iter().flat_map(|m| graph.uses(m.constant)).map(|u| u.slot);
-            let slots: BTreeSet<u16> = carriers.collect();
-            let all = d.range(0, 2) == 0;
-            let zero: Vec<u16> = slots.iter().copied().filter(|_| all || d.flip()).collect();
+            let (slots, zero) = self.some_zero(group, d);
             let says = self.says_zero(group.leaf, &zero, &slots);
             if self.truth.is_none() || !says {
                 continue;
             }
             seen.zeros += 1;
             let gone: Vec<u32> = d.keep(group.size, group.floor).into_iter().map(|u| u as u32).collect();
-            let mut model = self.analysis.model.clone();
-            for &slot in &zero {
-                let value = graph.operand(self.call, usize::from(slot)).expect("an operand");
-                let level = self.zero_level(End::Operand(slot.into()), &slots, &[]).unwrap_or(0.0);
-                self.clear(&mut model, value, group.leaf, &gone, level);
-            }
+            let model = self.cleared(group.leaf, &gone, &zero, &slots);
             let found = self.results(&model).map_err(|e| e.to_string())?;
             for (port, (value, result)) in graph.results(self.call).zip(&found).enumerate() {
                 let Some(level) = self.zero_level(End::Result(port), &slots, &found) else { continue };
@@ -271,32 +270,79 @@ impl Trial<'_> {
         Ok(())
     }
 
+    /// Where a rule says that zeros are absorbing, a contraction gets nothing from the units at which operands are zero:
+    /// without these it computes the same.
+    fn absorbing(&self, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
+        for group in self.analysis.groups.free().filter(|g| g.is_exact()) {
+            let (slots, zero) = self.some_zero(group, d);
+            let kept = d.keep(group.size, group.floor);
+            if self.truth.is_none() || !self.says_absorbing(group.leaf, &zero, &slots) {
+                continue;
+            }
+            seen.absorbed += 1;
+            let gone: Vec<u32> = (0..group.size).filter(|u| !kept.contains(u)).map(|u| u as u32).collect();
+            let mut keep = KeepSets::default();
+            keep.keep(group.leaf, kept);
+            let cleared = self.results(&self.cleared(group.leaf, &gone, &zero, &slots)).map_err(|e| e.to_string())?;
+            self.agree(&keep, &self.drop(&keep)?, &cleared)
+                .map_err(|e| format!("operands {zero:?} zero at the units {gone:?} of {}: {e}", group.id))?;
+        }
+        Ok(())
+    }
+
+    /// The operands that carry a group, and some of these. An operand that broadcasts stands in a label's binding too,
+    /// but has none of its units.
+    fn some_zero(&self, group: &Group, d: &mut Draw) -> (BTreeSet<u16>, Vec<u16>) {
+        let graph = &self.analysis.model.graph;
+        let carriers: BTreeSet<u16> =
+            group.members.iter().flat_map(|m| graph.uses(m.constant)).map(|u| u.slot).collect();
+        let all = d.range(0, 2) == 0;
+        let zero = carriers.iter().copied().filter(|_| all || d.flip()).collect();
+        (carriers, zero)
+    }
+
+    /// The model with zeros in these operands at a leaf's units.
+    fn cleared(&self, leaf: Var, gone: &[u32], zero: &[u16], carriers: &BTreeSet<u16>) -> Model {
+        let mut model = self.analysis.model.clone();
+        for &slot in zero {
+            let value = self.analysis.model.graph.operand(self.call, usize::from(slot)).expect("an operand");
+            let level = self.zero_level(End::Operand(slot.into()), carriers, &[]).unwrap_or(0.0);
+            self.clear(&mut model, value, leaf, gone, level);
+        }
+        model
+    }
+
     /// Whether the rule says that the results are zero at a leaf's units where these of the carrying operands are.
     fn says_zero(&self, leaf: Var, zero: &[u16], carriers: &BTreeSet<u16>) -> bool {
-        let rule = self.rule();
         let mut carried = self.bindings(leaf).filter(|b| b.in_result).peekable();
-        if carried.peek().is_none() {
-            return false;
-        }
-        // A zero point with a number for each unit is zero where its operand is, or not at all.
-        let fits = |slot: u16| match (rule.zero_point)(End::Operand(slot.into())) {
+        carried.peek().is_some()
+            && self.site(&self.analysis.facts, |site| {
+                carried.all(|b| (self.rule.zeros.results)(site, &self.zero_at(b, zero, carriers)))
+            })
+    }
+
+    /// Whether every label of the call that holds the leaf is contracted, and the rule says that zeros in these of the
+    /// carrying operands are absorbing.
+    fn says_absorbing(&self, leaf: Var, zero: &[u16], carriers: &BTreeSet<u16>) -> bool {
+        let is_contracted = |b: &&Binding| !b.unread && (!b.in_result || b.missed) && b.repeated.is_empty();
+        let (contracted, all) = (self.bindings(leaf).filter(is_contracted).count(), self.bindings(leaf).count());
+        all > 0
+            && contracted == all
+            && self.site(&self.analysis.facts, |site| {
+                self.bindings(leaf).all(|b| (self.rule.zeros.absorbing)(site, &self.zero_at(b, zero, carriers)))
+            })
+    }
+
+    /// Which operands a rule is told to be zero at a label's units, where these of the carrying ones are. A zero point with
+    /// a number for each unit is zero where its operand is, or not at all.
+    fn zero_at(&self, binding: &Binding, zero: &[u16], carriers: &BTreeSet<u16>) -> Vec<bool> {
+        let fits = |slot: u16| match (self.rule.quantization.zero_point)(End::Operand(slot.into())) {
             Some(End::Operand(at)) if carriers.contains(&(at as u16)) => zero.contains(&(at as u16)),
             Some(end) => self.zero_point(end, &[]).is_none_or(|numbers| is_uniform(&numbers)),
             None => true,
         };
-        self.site(&self.analysis.facts, |site| {
-            carried.all(|b| {
-                let at: Vec<bool> = (0..self.case.operands.len() as u16)
-                    .map(|slot| zero.contains(&slot) && b.operands.contains(&slot) && fits(slot))
-                    .collect();
-                (rule.zero)(site, &at)
-            })
-        })
-    }
-
-    fn rule(&self) -> &'static Rule {
-        let model = &self.analysis.model;
-        rule_of(model, model.graph.call(self.call).expect("a call"))
+        let slots = 0..self.case.operands.len() as u16;
+        slots.map(|slot| zero.contains(&slot) && binding.operands.contains(&slot) && fits(slot)).collect()
     }
 
     /// The numbers of a zero point.
@@ -312,7 +358,7 @@ impl Trial<'_> {
     /// The number that stands for zero at an end of the call; `None` where it is another one for each unit of an axis
     /// that the leaf, which these operands carry, is not on.
     fn zero_level(&self, end: End, carriers: &BTreeSet<u16>, found: &[Tensor]) -> Option<f64> {
-        match (self.rule().zero_point)(end) {
+        match (self.rule.quantization.zero_point)(end) {
             None => Some(0.0),
             Some(End::Operand(slot)) if carriers.contains(&(slot as u16)) => Some(0.0),
             Some(at) => match self.zero_point(at, found) {

@@ -108,3 +108,8 @@ fn split_mix(state: &mut u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+/// The index of an axis that may be counted from the end.
+pub fn index(axis: i64, rank: usize) -> usize {
+    axis.rem_euclid(rank as i64) as usize
+}

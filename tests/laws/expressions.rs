@@ -11,7 +11,7 @@ use super::property;
 use secateur::analysis::Analysis;
 use secateur::axes::{KeepSets, Kept};
 use secateur::ir::{Call, Constant, DType, Form, Graph, Model, Node, Origin, Tensor, Use, ValueId};
-use secateur::plan::{Cut, Plan, VERSION, architecture};
+use secateur::plan::{GroupCut, Plan, VERSION, architecture};
 use secateur::prune;
 use secateur::reference::reference;
 use std::cell::Cell;
@@ -61,7 +61,7 @@ fn plan(analysis: &Analysis, d: &mut Draw, inexact: bool) -> Plan {
     let cuts = groups.map(|group| {
         let kept = d.keep(group.size, group.floor);
         let remove = (0..group.size).filter(|u| !kept.contains(u)).collect();
-        Cut { group: group.id.to_string(), units: group.size, remove, places: vec![] }
+        GroupCut { group: group.id.to_string(), units: group.size, remove, places: vec![] }
     });
     Plan {
         version: VERSION,

@@ -10,7 +10,7 @@ use secateur::cost::OpenDims;
 use secateur::ir::{self, Model, Node, Type};
 use secateur::layers;
 use secateur::load::from_bytes;
-use secateur::plan::{Cut, Plan, VERSION, architecture};
+use secateur::plan::{GroupCut, Plan, VERSION, architecture};
 use secateur::prune::{self, SIMPLIFY, SIMPLIFY_KEEP_BN};
 use secateur::reference::{masked, reference};
 use secateur::save::to_bytes;
@@ -146,9 +146,9 @@ pub fn random_plan(analysis: &Analysis, d: &mut Draw, net: &Net) -> Plan {
     let cuts = groups.map(|group| {
         let kept = d.keep(group.size, group.floor);
         let remove = (0..group.size).filter(|u| !kept.contains(u)).collect();
-        Cut { group: group.id.to_string(), units: group.size, remove, places: vec![] }
+        GroupCut { group: group.id.to_string(), units: group.size, remove, places: vec![] }
     });
-    let cuts: Vec<Cut> = cuts.filter(|c| !c.remove.is_empty()).collect();
+    let cuts: Vec<GroupCut> = cuts.filter(|c| !c.remove.is_empty()).collect();
     let architecture = architecture(analysis);
     Plan {
         version: VERSION,

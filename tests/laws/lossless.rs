@@ -26,7 +26,7 @@ fn what_is_of_no_use_goes_without_loss() {
             let Some(model) = planted(&original(&net)?, d)? else { return Ok(()) };
             nets.set(nets.get() + 1);
             let analysis = prune::prepare(&model).map_err(|e| e.to_string())?;
-            let options = plan::Options::new(Budget::Lossless, Formula::default());
+            let options = plan::Options::new(Budget::lossless(), Formula::default());
             let plan = plan::choose(&analysis, &options).map_err(|e| e.to_string())?;
             let pruned = execute(&model, &analysis, &plan, d)?;
             if !pruned.removed.is_empty() {

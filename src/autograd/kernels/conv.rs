@@ -5,13 +5,13 @@
 //! theirs are sums of rows.
 
 use super::rows::{Number, add, add_scaled, dot};
-use super::sizes::{Fall, Run, Sizes};
+use super::sizes::{Fall, Run, WindowSizes};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use std::ops::Range;
 
 /// `[n, o, *result]` of images `x [n, c, *image]` and weights `w [o, c / groups, *kernel]`.
-pub fn forward<T: Number>(x: &[T], w: &[T], sizes: &Sizes) -> Vec<T> {
+pub fn forward<T: Number>(x: &[T], w: &[T], sizes: &WindowSizes) -> Vec<T> {
     let (results, falls) = (sizes.results(), sizes.stretches());
     let mut y = vec![T::ZERO; sizes.samples * results.of_sample()];
     let (mut patches, mut made) = (vec![], vec![]);
@@ -31,28 +31,35 @@ pub fn forward<T: Number>(x: &[T], w: &[T], sizes: &Sizes) -> Vec<T> {
 }
 
 /// The derivatives by the images and by the weights, as far as they are wanted, from that by the result.
-pub fn backward<T: Number>(x: &[T], w: &[T], slope: &[T], sizes: &Sizes, wanted: [bool; 2]) -> [Option<Vec<T>>; 2] {
+pub fn backward<T: Number>(
+    x: &[T],
+    w: &[T],
+    gradient: &[T],
+    sizes: &WindowSizes,
+    wanted: [bool; 2],
+) -> [Option<Vec<T>>; 2] {
     let (results, falls) = (sizes.results(), sizes.stretches());
     let [mut by_x, mut by_w] = [(wanted[0], x.len()), (wanted[1], w.len())].map(|(w, n)| w.then(|| vec![T::ZERO; n]));
-    let (mut patches, mut slopes) = (vec![], vec![]);
+    let (mut patches, mut gradients) = (vec![], vec![]);
     for part in sizes.parts() {
         let columns = part.len() * results.size;
         let shape = [sizes.made, sizes.taps(), columns];
         for group in 0..sizes.groups {
             let block = Block { sizes, falls: &falls, part: part.clone(), group };
-            slopes.resize(sizes.made * columns, T::ZERO);
+            gradients.resize(sizes.made * columns, T::ZERO);
             for (sample, row) in results.rows(&part) {
-                slopes[results.beside(&part, sample, row)].copy_from_slice(&slope[results.at(sample, group, row)]);
+                gradients[results.beside(&part, sample, row)]
+                    .copy_from_slice(&gradient[results.at(sample, group, row)]);
             }
             if let Some(by_w) = &mut by_w {
                 block.gather(x, &mut patches);
                 let span = group * sizes.made * sizes.taps();
-                multiply_by_patches(&mut by_w[span..][..sizes.made * sizes.taps()], &slopes, &patches, shape);
+                multiply_by_patches(&mut by_w[span..][..sizes.made * sizes.taps()], &gradients, &patches, shape);
             }
             if let Some(by_x) = &mut by_x {
                 patches.clear();
                 patches.resize(sizes.taps() * columns, T::ZERO);
-                multiply_by_weights(&mut patches, weights(w, sizes, group), &slopes, shape);
+                multiply_by_weights(&mut patches, weights(w, sizes, group), &gradients, shape);
                 block.scatter(&mut patches, by_x);
             }
         }
@@ -61,14 +68,14 @@ pub fn backward<T: Number>(x: &[T], w: &[T], slope: &[T], sizes: &Sizes, wanted:
 }
 
 /// The weights of a group, `[made, taps]`.
-fn weights<'a, T>(w: &'a [T], sizes: &Sizes, group: usize) -> &'a [T] {
+fn weights<'a, T>(w: &'a [T], sizes: &WindowSizes, group: usize) -> &'a [T] {
     let count = sizes.made * sizes.taps();
     &w[group * count..][..count]
 }
 
 /// Where the taps of a kernel fall, for a group of channels in some samples.
 struct Block<'a> {
-    sizes: &'a Sizes,
+    sizes: &'a WindowSizes,
     falls: &'a [Fall],
     part: Range<usize>,
     group: usize,
@@ -128,26 +135,33 @@ fn multiply<T: Number>(y: &mut [T], w: &[T], patches: &[T], [made, taps, columns
     matmul(MatMut::from_row_major_slice_mut(y, made, columns), Accum::Add, w, patches, T::ONE, Par::Seq);
 }
 
-/// `w [made, taps] += slopes [made, columns] · patchesᵀ`.
-fn multiply_by_patches<T: Number>(w: &mut [T], slopes: &[T], patches: &[T], [made, taps, columns]: [usize; 3]) {
+/// `w [made, taps] += gradients [made, columns] · patchesᵀ`.
+fn multiply_by_patches<T: Number>(w: &mut [T], gradients: &[T], patches: &[T], [made, taps, columns]: [usize; 3]) {
     if made == 1 {
-        return w.iter_mut().zip(patches.chunks_exact(columns)).for_each(|(w, row)| *w += dot(slopes, row));
+        return w.iter_mut().zip(patches.chunks_exact(columns)).for_each(|(w, row)| *w += dot(gradients, row));
     }
-    let (slopes, patches) = (matrix(slopes, made, columns), matrix(patches, taps, columns));
-    matmul(MatMut::from_row_major_slice_mut(w, made, taps), Accum::Add, slopes, patches.transpose(), T::ONE, Par::Seq);
+    let (gradients, patches) = (matrix(gradients, made, columns), matrix(patches, taps, columns));
+    matmul(
+        MatMut::from_row_major_slice_mut(w, made, taps),
+        Accum::Add,
+        gradients,
+        patches.transpose(),
+        T::ONE,
+        Par::Seq,
+    );
 }
 
-/// `patches [taps, columns] += wᵀ · slopes [made, columns]`.
-fn multiply_by_weights<T: Number>(patches: &mut [T], w: &[T], slopes: &[T], [made, taps, columns]: [usize; 3]) {
+/// `patches [taps, columns] += wᵀ · gradients [made, columns]`.
+fn multiply_by_weights<T: Number>(patches: &mut [T], w: &[T], gradients: &[T], [made, taps, columns]: [usize; 3]) {
     if made == 1 {
-        return w.iter().zip(patches.chunks_exact_mut(columns)).for_each(|(&w, row)| add_scaled(row, w, slopes));
+        return w.iter().zip(patches.chunks_exact_mut(columns)).for_each(|(&w, row)| add_scaled(row, w, gradients));
     }
-    let (w, slopes) = (matrix(w, made, taps), matrix(slopes, made, columns));
+    let (w, gradients) = (matrix(w, made, taps), matrix(gradients, made, columns));
     matmul(
         MatMut::from_row_major_slice_mut(patches, taps, columns),
         Accum::Add,
         w.transpose(),
-        slopes,
+        gradients,
         T::ONE,
         Par::Seq,
     );

@@ -1,7 +1,7 @@
 //! The kernels against those of the backend, and derivatives as what they are: the same linear map, transposed.
 
 use super::rows::{clamp, within};
-use super::sizes::Sizes;
+use super::sizes::WindowSizes;
 use super::{Kernels, conv, elements, pool, tensor};
 use crate::program::{Kernel, Window};
 use burn_backend::TensorMetadata;
@@ -64,13 +64,13 @@ proptest! {
 
     #[test]
     fn derivatives_of_convolutions_are_their_transposes((x, w, window) in convolutions()) {
-        let sizes = Sizes::new(&x, &w, &window).unwrap();
-        let (images, weights, slope) = (some(x, 1), some(w, 2), some(sizes.shape(), 3));
-        let [by_x, by_w] = conv::backward(&images, &weights, &slope, &sizes, [true, true]);
-        let whole = inner(&conv::forward(&images, &weights, &sizes), &slope);
+        let sizes = WindowSizes::new(&x, &w, &window).unwrap();
+        let (images, weights, gradient) = (some(x, 1), some(w, 2), some(sizes.shape(), 3));
+        let [by_x, by_w] = conv::backward(&images, &weights, &gradient, &sizes, [true, true]);
+        let whole = inner(&conv::forward(&images, &weights, &sizes), &gradient);
         prop_assert!(same(whole, inner(&images, &by_x.unwrap())));
         prop_assert!(same(whole, inner(&weights, &by_w.unwrap())));
-        let [none, _] = conv::backward(&images, &weights, &slope, &sizes, [false, true]);
+        let [none, _] = conv::backward(&images, &weights, &gradient, &sizes, [false, true]);
         prop_assert!(none.is_none());
     }
 
@@ -85,21 +85,21 @@ proptest! {
         let ours = Flex::max_pooled(&images, &kernel).unwrap();
         let theirs = held(&Flex::max_pool2d(images.clone(), size, kernel.stride, padding, [1, 1], false));
         prop_assert_eq!(elements::<f64>(&ours), elements::<f64>(&theirs));
-        let sizes = Sizes::of_pool(&image, &kernel).unwrap();
+        let sizes = WindowSizes::of_pool(&image, &kernel).unwrap();
         let (largest, places) = pool::forward(&some(image, 1), &sizes);
-        let slope = some(sizes.shape(), 3);
-        let back = pool::backward(&slope, &places, &sizes);
-        prop_assert!(same(inner(&largest, &slope), inner(&some(image, 1), &back)));
+        let gradient = some(sizes.shape(), 3);
+        let back = pool::backward(&gradient, &places, &sizes);
+        prop_assert!(same(inner(&largest, &gradient), inner(&some(image, 1), &back)));
     }
 
     #[test]
     fn clamped_numbers_pass_slopes_between_the_bounds(seed in 0..100_u64) {
-        let (x, slope) = (numbers(37, seed), numbers(37, seed + 1000));
-        for ((x, slope), (y, passed)) in
-            x.iter().zip(&slope).zip(clamp(&x, -0.5, 0.25).iter().zip(&within(&slope, &x, -0.5, 0.25)))
+        let (x, gradient) = (numbers(37, seed), numbers(37, seed + 1000));
+        for ((x, gradient), (y, passed)) in
+            x.iter().zip(&gradient).zip(clamp(&x, -0.5, 0.25).iter().zip(&within(&gradient, &x, -0.5, 0.25)))
         {
             prop_assert_eq!(*y, x.clamp(-0.5, 0.25));
-            prop_assert_eq!(*passed, if y == x { *slope } else { 0.0 });
+            prop_assert_eq!(*passed, if y == x { *gradient } else { 0.0 });
         }
     }
 }
@@ -108,7 +108,7 @@ proptest! {
 fn what_is_no_number_is_larger_than_all() {
     let x = [1.0, f64::NAN, 3.0, 2.0];
     let kernel = Kernel { size: [2, 2], stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
-    let (largest, places) = pool::forward(&x, &Sizes::of_pool(&[1, 1, 2, 2], &kernel).unwrap());
+    let (largest, places) = pool::forward(&x, &WindowSizes::of_pool(&[1, 1, 2, 2], &kernel).unwrap());
     assert!(largest[0].is_nan());
     assert_eq!(places, [1]);
     assert!(clamp(&[f64::NAN], 0.0, 1.0)[0].is_nan());

@@ -13,7 +13,7 @@ use burn_backend::tensor::FloatTensor;
 use burn_backend::{Backend, DType, TensorData, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
 use rows::Number;
-use sizes::Sizes;
+use sizes::WindowSizes;
 
 /// A backend that may have better ways than the engine's own to do some operations.
 pub trait Kernels: Backend {
@@ -39,7 +39,7 @@ impl Kernels for burn_cuda::Cuda {}
 
 impl Kernels for Flex {
     fn convolved(x: &FlexTensor, w: &FlexTensor, window: &Window) -> Option<FlexTensor> {
-        let sizes = Sizes::new(&x.shape(), &w.shape(), window)?;
+        let sizes = WindowSizes::new(&x.shape(), &w.shape(), window)?;
         match x.dtype() {
             DType::F32 => Some(convolve::<f32>(x, w, &sizes)),
             DType::F64 => Some(convolve::<f64>(x, w, &sizes)),
@@ -48,7 +48,7 @@ impl Kernels for Flex {
     }
 
     fn max_pooled(x: &FlexTensor, kernel: &Kernel) -> Option<FlexTensor> {
-        max_pool(x, &Sizes::of_pool(&x.shape(), kernel)?).map(|(largest, _)| largest)
+        max_pool(x, &WindowSizes::of_pool(&x.shape(), kernel)?).map(|(largest, _)| largest)
     }
 
     fn clamped(x: &FlexTensor, low: f64, high: f64) -> Option<FlexTensor> {
@@ -60,13 +60,13 @@ impl Kernels for Flex {
     }
 }
 
-fn convolve<T: Number>(x: &FlexTensor, w: &FlexTensor, sizes: &Sizes) -> FlexTensor {
+fn convolve<T: Number>(x: &FlexTensor, w: &FlexTensor, sizes: &WindowSizes) -> FlexTensor {
     let (x, w) = (x.to_contiguous(), w.to_contiguous());
     tensor(conv::forward::<T>(elements(&x), elements(&w), sizes), &sizes.shape())
 }
 
 /// The largest elements, and their places.
-fn max_pool(x: &FlexTensor, sizes: &Sizes) -> Option<(FlexTensor, Vec<u32>)> {
+fn max_pool(x: &FlexTensor, sizes: &WindowSizes) -> Option<(FlexTensor, Vec<u32>)> {
     let x = x.to_contiguous();
     Some(match x.dtype() {
         DType::F32 => {

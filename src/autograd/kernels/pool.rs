@@ -1,11 +1,11 @@
 //! The largest in each window, and where it was.
 
 use super::rows::Number;
-use super::sizes::{Run, Sizes};
+use super::sizes::{Run, WindowSizes};
 
 /// The largest elements, and their places on their planes; the first where several are. What is no number is larger
 /// than all.
-pub fn forward<T: Number>(x: &[T], sizes: &Sizes) -> (Vec<T>, Vec<u32>) {
+pub fn forward<T: Number>(x: &[T], sizes: &WindowSizes) -> (Vec<T>, Vec<u32>) {
     let (images, results) = (sizes.images().size, sizes.results().size);
     let (planes, falls) = (x.len() / images.max(1), sizes.falls());
     let mut largest = vec![T::LEAST; planes * results];
@@ -29,13 +29,13 @@ pub fn forward<T: Number>(x: &[T], sizes: &Sizes) -> (Vec<T>, Vec<u32>) {
 }
 
 /// The derivative by the images, from that by the largest elements.
-pub fn backward<T: Number>(slope: &[T], places: &[u32], sizes: &Sizes) -> Vec<T> {
+pub fn backward<T: Number>(gradient: &[T], places: &[u32], sizes: &WindowSizes) -> Vec<T> {
     let (images, results) = (sizes.images().size, sizes.results().size);
-    let mut by_x = vec![T::ZERO; slope.len() / results.max(1) * images];
+    let mut by_x = vec![T::ZERO; gradient.len() / results.max(1) * images];
     let planes = by_x.chunks_exact_mut(images.max(1));
-    for ((by_x, slope), places) in planes.zip(slope.chunks_exact(results)).zip(places.chunks_exact(results)) {
-        for (&slope, &place) in slope.iter().zip(places) {
-            by_x[place as usize] += slope;
+    for ((by_x, gradient), places) in planes.zip(gradient.chunks_exact(results)).zip(places.chunks_exact(results)) {
+        for (&gradient, &place) in gradient.iter().zip(places) {
+            by_x[place as usize] += gradient;
         }
     }
     by_x

@@ -1,6 +1,6 @@
 //! The same operations where derivatives are recorded.
 
-use super::{Kernels, Number, Sizes, conv, elements, max_pool, pool, rows, tensor};
+use super::{Kernels, Number, WindowSizes, conv, elements, max_pool, pool, rows, tensor};
 use crate::program::{Kernel, Window};
 use burn_autodiff::checkpoint::base::Checkpointer;
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -30,7 +30,7 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
     }
 
     fn max_pooled(x: &Recorded<C>, kernel: &Kernel) -> Option<Recorded<C>> {
-        let sizes = Sizes::of_pool(&x.primitive().shape(), kernel)?;
+        let sizes = WindowSizes::of_pool(&x.primitive().shape(), kernel)?;
         let (largest, places) = max_pool(x.primitive(), &sizes)?;
         Some(match MaxPool.prepare::<C>([x.node()]).compute_bound().stateful() {
             OpsKind::Tracked(recorded) => recorded.finish((sizes, Arc::new(places)), largest),
@@ -56,19 +56,19 @@ struct Convolution;
 impl Backward<Flex, 2> for Convolution {
     type State = ([NodeId; 2], Window);
 
-    fn backward(self, ops: Ops<Self::State, 2>, slopes: &mut Gradients, kept: &mut Checkpointer) {
-        let slope = slopes.consume::<Flex>(&ops.node);
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, kept: &mut Checkpointer) {
+        let gradient = gradients.consume::<Flex>(&ops.node);
         let ([x, w], window) = ops.state;
         let [x, w]: [FlexTensor; 2] = [x, w].map(|node| kept.retrieve_node_output(node));
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        let sizes = Sizes::new(&x.shape(), &w.shape(), &window).expect("the window slid over two axes before");
+        let sizes = WindowSizes::new(&x.shape(), &w.shape(), &window).expect("the window slid over two axes before");
         let found = match x.dtype() {
-            DType::F64 => convolved_back::<f64>(&x, &w, &slope, &sizes, wanted),
-            _ => convolved_back::<f32>(&x, &w, &slope, &sizes, wanted),
+            DType::F64 => convolved_back::<f64>(&x, &w, &gradient, &sizes, wanted),
+            _ => convolved_back::<f32>(&x, &w, &gradient, &sizes, wanted),
         };
-        for (parent, slope) in ops.parents.into_iter().zip(found) {
-            if let (Some(parent), Some(slope)) = (parent, slope) {
-                slopes.register::<Flex>(parent.id, slope);
+        for (parent, gradient) in ops.parents.into_iter().zip(found) {
+            if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                gradients.register::<Flex>(parent.id, gradient);
             }
         }
     }
@@ -77,12 +77,12 @@ impl Backward<Flex, 2> for Convolution {
 fn convolved_back<T: Number>(
     x: &FlexTensor,
     w: &FlexTensor,
-    slope: &FlexTensor,
-    sizes: &Sizes,
+    gradient: &FlexTensor,
+    sizes: &WindowSizes,
     wanted: [bool; 2],
 ) -> [Option<FlexTensor>; 2] {
-    let (x, w, slope) = (x.to_contiguous(), w.to_contiguous(), slope.to_contiguous());
-    let [by_x, by_w] = conv::backward::<T>(elements(&x), elements(&w), elements(&slope), sizes, wanted);
+    let (x, w, gradient) = (x.to_contiguous(), w.to_contiguous(), gradient.to_contiguous());
+    let [by_x, by_w] = conv::backward::<T>(elements(&x), elements(&w), elements(&gradient), sizes, wanted);
     [by_x.map(|v| tensor(v, &x.shape())), by_w.map(|v| tensor(v, &w.shape()))]
 }
 
@@ -90,15 +90,15 @@ fn convolved_back<T: Number>(
 struct MaxPool;
 
 impl Backward<Flex, 1> for MaxPool {
-    type State = (Sizes, Arc<Vec<u32>>);
+    type State = (WindowSizes, Arc<Vec<u32>>);
 
-    fn backward(self, ops: Ops<Self::State, 1>, slopes: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let (sizes, places) = ops.state;
-        unary::<Flex, _>(ops.parents, ops.node, slopes, |slope| {
-            let slope = slope.to_contiguous();
-            match slope.dtype() {
-                DType::F64 => tensor(pool::backward::<f64>(elements(&slope), &places, &sizes), &sizes.image_shape()),
-                _ => tensor(pool::backward::<f32>(elements(&slope), &places, &sizes), &sizes.image_shape()),
+        unary::<Flex, _>(ops.parents, ops.node, gradients, |gradient| {
+            let gradient = gradient.to_contiguous();
+            match gradient.dtype() {
+                DType::F64 => tensor(pool::backward::<f64>(elements(&gradient), &places, &sizes), &sizes.image_shape()),
+                _ => tensor(pool::backward::<f32>(elements(&gradient), &places, &sizes), &sizes.image_shape()),
             }
         });
     }
@@ -110,14 +110,16 @@ struct Clamp;
 impl Backward<Flex, 1> for Clamp {
     type State = (NodeId, f64, f64);
 
-    fn backward(self, ops: Ops<Self::State, 1>, slopes: &mut Gradients, kept: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, kept: &mut Checkpointer) {
         let (x, low, high) = ops.state;
         let x: FlexTensor = kept.retrieve_node_output(x);
-        unary::<Flex, _>(ops.parents, ops.node, slopes, |slope| {
-            let (x, slope) = (x.to_contiguous(), slope.to_contiguous());
+        unary::<Flex, _>(ops.parents, ops.node, gradients, |gradient| {
+            let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
             match x.dtype() {
-                DType::F64 => tensor(rows::within::<f64>(elements(&slope), elements(&x), low, high), &x.shape()),
-                _ => tensor(rows::within::<f32>(elements(&slope), elements(&x), low as f32, high as f32), &x.shape()),
+                DType::F64 => tensor(rows::within::<f64>(elements(&gradient), elements(&x), low, high), &x.shape()),
+                _ => {
+                    tensor(rows::within::<f32>(elements(&gradient), elements(&x), low as f32, high as f32), &x.shape())
+                }
             }
         });
     }

@@ -67,8 +67,8 @@ pub fn clamp<T: Number>(x: &[T], low: T, high: T) -> Vec<T> {
     Arch::new().dispatch(|| x.iter().map(held).collect())
 }
 
-/// The slopes where `low <= x <= high`, and zeros elsewhere.
-pub fn within<T: Number>(slope: &[T], x: &[T], low: T, high: T) -> Vec<T> {
-    let passed = |(&slope, &x): (&T, &T)| if x < low || x > high { T::ZERO } else { slope };
-    Arch::new().dispatch(|| slope.iter().zip(x).map(passed).collect())
+/// The gradients where `low <= x <= high`, and zeros elsewhere.
+pub fn within<T: Number>(gradient: &[T], x: &[T], low: T, high: T) -> Vec<T> {
+    let passed = |(&gradient, &x): (&T, &T)| if x < low || x > high { T::ZERO } else { gradient };
+    Arch::new().dispatch(|| gradient.iter().zip(x).map(passed).collect())
 }

@@ -8,7 +8,7 @@ const COLUMNS: usize = 512;
 
 /// The sizes of a convolution over two axes.
 #[derive(Clone, Copy, Debug)]
-pub struct Sizes {
+pub struct WindowSizes {
     pub samples: usize,
     pub groups: usize,
     /// Channels that a group reads, and those that it makes.
@@ -47,23 +47,23 @@ pub struct Run {
     pub from: usize,
 }
 
-impl Sizes {
+impl WindowSizes {
     /// Of `x [n, c, h, w]` and `w [o, c / groups, kh, kw]`; none if the window has other axes than two.
-    pub fn new(x: &[usize], w: &[usize], window: &Window) -> Option<Sizes> {
+    pub fn new(x: &[usize], w: &[usize], window: &Window) -> Option<WindowSizes> {
         let two = |numbers: &[usize]| <[usize; 2]>::try_from(numbers).ok();
         let (image, kernel) = (two(x.get(2..)?)?, two(w.get(2..)?)?);
         let (stride, padding, dilation) = (two(&window.stride)?, two(&window.padding)?, two(&window.dilation)?);
         let result = results(image, kernel, stride, padding, dilation);
         let (groups, channels, made) = (window.groups, w[1], w[0] / window.groups);
-        Some(Sizes { samples: x[0], groups, channels, made, image, kernel, result, stride, padding, dilation })
+        Some(WindowSizes { samples: x[0], groups, channels, made, image, kernel, result, stride, padding, dilation })
     }
 
     /// Of a pool over `x [n, c, h, w]`: each channel is a group. None if the planes have more elements than are counted.
-    pub fn of_pool(x: &[usize], kernel: &Kernel) -> Option<Sizes> {
+    pub fn of_pool(x: &[usize], kernel: &Kernel) -> Option<WindowSizes> {
         let &[samples, groups, height, width] = x else { return None };
         u32::try_from(height * width).ok()?;
         let result = results([height, width], kernel.size, kernel.stride, kernel.padding, kernel.dilation);
-        Some(Sizes {
+        Some(WindowSizes {
             samples,
             groups,
             channels: 1,

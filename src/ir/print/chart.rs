@@ -18,7 +18,7 @@ pub enum Language {
 }
 
 /// The main graph of a model as a chart, with a note on each value where the caller has one.
-pub struct Chart<'a> {
+pub struct Diagram<'a> {
     pub model: &'a Model,
     pub notes: &'a dyn Fn(ValueId) -> Option<String>,
     pub language: Language,
@@ -32,7 +32,7 @@ enum Outline {
     End,
 }
 
-impl fmt::Display for Chart<'_> {
+impl fmt::Display for Diagram<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let graph = &self.model.graph;
         let drawn: Vec<NodeId> =
@@ -62,7 +62,7 @@ impl fmt::Display for Chart<'_> {
     }
 }
 
-impl Chart<'_> {
+impl Diagram<'_> {
     fn node(&self, f: &mut fmt::Formatter, number: usize, node: NodeId) -> fmt::Result {
         let graph = &self.model.graph;
         let (outline, lines) = match graph.node(node) {
@@ -143,7 +143,7 @@ mod tests {
         }"#;
         let model = parse(text, &|_| None).unwrap();
         let note = |v: ValueId| Some(format!("{}[n, 2]", model.graph.value_name(v))).filter(|_| v.port == 0);
-        Chart { model: &model, notes: &note, language }.to_string()
+        Diagram { model: &model, notes: &note, language }.to_string()
     }
 
     #[test]

@@ -9,14 +9,20 @@ pub enum Bound {
     Of(f64),
 }
 
-/// What a figure counts.
+/// What the bound of a gate is given in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub enum Unit {
+    /// A number or a share: `0.02` or `2%`.
     Share,
+    /// A multiple: `1.5` or `1.5x`.
     Times,
+    /// `20` or `20ms`.
     Milliseconds,
+    /// A size, or a share of the original's: `300KB` or `50%`.
     Bytes,
+    /// A number, or a share of the original's: `40` or `80%`.
     Count,
+    /// `true` or `false`.
     Truth,
 }
 

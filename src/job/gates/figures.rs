@@ -1,6 +1,6 @@
 //! What was measured of a result, and what gates say to it.
 
-use super::{Bound, Gate, Kind};
+use super::{Bound, Direction, Gate, GateFigure, GateKind};
 use crate::compare::Difference;
 use crate::job::report::{Metrics, Outcome, Report};
 use crate::judge::Judgement;
@@ -84,42 +84,35 @@ impl Figures {
     }
 
     fn verdict(&self, gate: &Gate) -> Verdict {
-        let (name, unit) = (gate.kind.name(), gate.kind.unit());
+        let GateKind { name, unit, direction, figure, .. } = *gate.kind;
         let (Bound::Number(bound) | Bound::Of(bound)) = gate.bound;
-        let figure = match self.figure(gate) {
-            Ok(figure) => figure,
+        let figure = match figure(self) {
+            Ok(figure) => in_unit_of(figure, gate.bound),
             Err(why) => {
                 let says = format!("{name} was not measured: {why}");
                 return Verdict { name, bound, figure: None, met: false, says };
             }
         };
         // What is not a number keeps no bound.
-        let met = if gate.kind.is_floor() { figure >= bound } else { figure <= bound };
+        let (met, side) = match direction {
+            Direction::AtLeast => (figure >= bound, "least"),
+            Direction::AtMost => (figure <= bound, "most"),
+        };
         let shown = match gate.bound {
             Bound::Number(_) => unit.show(Bound::Number(figure)),
             Bound::Of(_) => unit.show(Bound::Of(figure)),
         };
-        let side = if gate.kind.is_floor() { "least" } else { "most" };
         let says = format!("{name} is {shown}, and must be at {side} {}", unit.show(gate.bound));
         Verdict { name, bound, figure: Some(figure), met, says }
     }
+}
 
-    /// The figure that a gate bounds, in the unit of its bound.
-    fn figure(&self, gate: &Gate) -> Result<f64, String> {
-        let of = |(before, after): (u64, u64)| match gate.bound {
-            Bound::Number(_) => after as f64,
-            Bound::Of(_) => after as f64 / u64::max(before, 1) as f64,
-        };
-        match gate.kind {
-            Kind::MaxDrift => self.drift.clone(),
-            Kind::MinAccuracy => self.accuracy.clone().map(|(_, after)| after),
-            Kind::MaxDrop => self.accuracy.clone().map(|(before, after)| before - after),
-            Kind::MinSpeedup => self.latency.clone().map(|(before, after)| before / after),
-            Kind::MaxLatencyMs => self.latency.clone().map(|(_, after)| after * 1e3),
-            Kind::MaxSize => Ok(of(self.size)),
-            Kind::MaxNodes => Ok(of(self.nodes)),
-            Kind::Equivalence => self.equal.clone().map(|equal| f64::from(u8::from(equal))),
-        }
+/// A figure in the unit of a bound.
+fn in_unit_of(figure: GateFigure, bound: Bound) -> f64 {
+    match (figure, bound) {
+        (GateFigure::Alone(figure), _) => figure,
+        (GateFigure::Beside((_, after)), Bound::Number(_)) => after as f64,
+        (GateFigure::Beside((before, after)), Bound::Of(_)) => after as f64 / u64::max(before, 1) as f64,
     }
 }
 

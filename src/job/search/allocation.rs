@@ -2,12 +2,12 @@
 //!
 //! The choice is by errors of single contractions, which say nothing of what the outputs make of them. Here budget
 //! moves between groups: the scores of a few groups, of the best allocation so far or of one of the next best, are
-//! multiplied by factors drawn by lot (an evolution without crossing), and the choice fills the budget again. Of many
+//! multiplied by random factors (an evolution without crossing), and the choice fills the budget again. Of many
 //! such offspring the one is tried of which a [`Surrogate`] expects most. The first trial is the choice itself, and it
 //! stays if nothing is better.
 
 use super::surrogate::Surrogate;
-use super::{DriveError, Trial};
+use super::{SearchError, Trial};
 use crate::plan::{Budget, Plan, Ranking};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -16,7 +16,7 @@ use std::collections::HashSet;
 
 /// What a search came to.
 #[derive(Clone, Debug, Serialize)]
-pub struct Searched {
+pub struct AllocationSearch {
     /// The first is the choice as it was.
     pub trials: Vec<Trial>,
     /// The one with the least loss.
@@ -46,14 +46,14 @@ struct Member {
 }
 
 /// Makes `count` trials of allocations of a budget, beside the choice itself.
-pub fn search(
+pub fn search_allocation(
     ranking: &Ranking,
     budget: Budget,
     (count, seed): (usize, u64),
-    tried: &dyn Fn(Budget, Plan) -> Result<Trial, DriveError>,
+    tried: &dyn Fn(Budget, Plan) -> Result<Trial, SearchError>,
     done: &dyn Fn(),
-) -> Result<Searched, DriveError> {
-    let mut lots = Lots(ChaCha8Rng::seed_from_u64(seed));
+) -> Result<AllocationSearch, SearchError> {
+    let mut rng = RandomSteps(ChaCha8Rng::seed_from_u64(seed));
     let plan = ranking.plan(budget, &ranking.level())?;
     let mut seen = HashSet::from([kept(ranking, &plan).map(f64::to_bits).collect::<Vec<u64>>()]);
     let start = Member { tilt: vec![0.0; ranking.level().len()], kept: kept(ranking, &plan).collect(), loss: 0.0 };
@@ -62,7 +62,7 @@ pub fn search(
     let mut trials = vec![first];
     done();
     for _ in 0..count {
-        if let Some((plan, member)) = offspring(ranking, budget, &members, &seen, &mut lots)? {
+        if let Some((plan, member)) = offspring(ranking, budget, &members, &seen, &mut rng)? {
             seen.insert(member.kept.iter().copied().map(f64::to_bits).collect());
             let trial = tried(budget, plan)?;
             members.push(Member { loss: trial.score.loss(), ..member });
@@ -71,7 +71,7 @@ pub fn search(
         done();
     }
     let best = ranks(&members)[0];
-    Ok(Searched { trials, best, from: members[0].loss, to: members[best].loss })
+    Ok(AllocationSearch { trials, best, from: members[0].loss, to: members[best].loss })
 }
 
 /// The most promising of many allocations that were not tried; `None` where all were.
@@ -80,8 +80,8 @@ fn offspring(
     budget: Budget,
     members: &[Member],
     seen: &HashSet<Vec<u64>>,
-    lots: &mut Lots,
-) -> Result<Option<(Plan, Member)>, DriveError> {
+    rng: &mut RandomSteps,
+) -> Result<Option<(Plan, Member)>, SearchError> {
     let points: Vec<Vec<f64>> = members.iter().map(|m| m.kept.clone()).collect();
     // A model that is broken says no more than that it is bad.
     let worst = members.iter().map(|m| m.loss).filter(|l| l.is_finite()).fold(0.0, f64::max);
@@ -91,7 +91,7 @@ fn offspring(
     let mut best: Option<(f64, Plan, Member)> = None;
     for turn in 0..OFFSPRING {
         let parent = &members[parents[turn % parents.len().min(PARENTS)]];
-        let tilt = lots.changed(&parent.tilt);
+        let tilt = rng.changed(&parent.tilt);
         let factors: Vec<f64> = tilt.iter().map(|t| t.exp()).collect();
         let plan = ranking.plan(budget, &factors)?;
         let kept: Vec<f64> = kept(ranking, &plan).collect();
@@ -122,9 +122,10 @@ fn ranks(members: &[Member]) -> Vec<usize> {
     order
 }
 
-struct Lots(ChaCha8Rng);
+/// Random changes of an allocation.
+struct RandomSteps(ChaCha8Rng);
 
-impl Lots {
+impl RandomSteps {
     /// A number from 0 to 1.
     fn uniform(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64

@@ -1,10 +1,10 @@
 //! Folds: is what was chosen a matter of the samples?
 //!
 //! The samples fall into parts. Each part in turn is left out: units are chosen and what is left is repaired by all
-//! others, and the result is judged on the part that is left out. If the figures differ much, or different units go each
-//! time, there are too few samples for what is asked of them.
+//! others, and the result is judged on the part that is left out. If the figures differ much, or different units go
+//! each time, there are too few samples for what is asked of them.
 
-use super::{DriveError, Jury, Subject, Trial};
+use super::{Evaluator, SearchError, Subject, Trial};
 use crate::feed;
 use crate::gradients::Gradients;
 use crate::judge::Task;
@@ -56,12 +56,12 @@ pub fn folds(
     (count, repairs): (usize, bool),
     task: Option<Task>,
     done: &dyn Fn(),
-) -> Result<Folds, DriveError> {
+) -> Result<Folds, SearchError> {
     let mut folds = vec![];
     for k in 0..count {
         let (rest, left_out) = samples.fold(k, count);
         if rest.is_empty() || left_out.is_empty() {
-            return Err(DriveError::NoSamples);
+            return Err(SearchError::NoSamples);
         }
         let batches = Batches { samples: rest, batch: BATCH };
         let measured = Arc::new(Measured::new(subject.analysis, &batches, &|| ())?);
@@ -77,8 +77,8 @@ pub fn folds(
         let plan = plan::choose(subject.analysis, &options)?;
         let repair =
             repairs.then(|| Repair { measured: &measured, samples: &batches, setup: subject.setup, done: &|| () });
-        let jury = Jury::new(subject.original, &left_out, task, subject.setup)?;
-        let trial = Subject { repair, ..*subject }.tried(options.budget, plan, &jury)?;
+        let evaluator = Evaluator::new(subject.original, &left_out, task, subject.setup)?;
+        let trial = Subject { repair, ..*subject }.tried(options.budget, plan, &evaluator)?;
         folds.push(Fold { samples: left_out.len(), trial });
         done();
     }
@@ -126,12 +126,12 @@ fn agreement(plans: &[&Plan]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Cut;
+    use crate::plan::GroupCut;
 
     #[test]
     fn agreement_is_the_share_of_common_units() {
         let plan = |remove: &[usize]| {
-            let cut = Cut { group: "c0".into(), units: 9, remove: remove.to_vec(), places: vec![] };
+            let cut = GroupCut { group: "c0".into(), units: 9, remove: remove.to_vec(), places: vec![] };
             let (architecture, criterion, budget) = Default::default();
             Plan {
                 version: 1,

@@ -1,22 +1,22 @@
 //! Rounds: a budget reached in several steps, with statistics measured anew at each.
 //!
 //! Without training the share that is kept goes down geometrically. After each round the plan so far is carried out and
-//! repaired, on the original and with its statistics as targets, so that errors of early repairs do not add up. The next
-//! round measures and scores that smaller model. What it takes out is told in units of the original (the sets of kept
-//! units are composed), so what comes out is a plan like any other, and the proof covers all of it.
+//! repaired, on the original and with its statistics as targets, so that errors of early repairs do not add up. The
+//! next round measures and scores that smaller model. What it takes out is told in units of the original (the sets of
+//! kept units are composed), so what comes out is a plan like any other, and the proof covers all of it.
 //!
-//! With training ([`Tuning`]) the weights of each round are those that the last one learned, and the cuts are large at
-//! first and small in the end (Zhu and Gupta 2017), when little is left to learn with.
+//! With training ([`RoundTrainer`]) the weights of each round are those that the last one learned, and the cuts are
+//! large at first and small in the end (Zhu and Gupta 2017), when little is left to learn with.
 
-use super::tuning::{Tuned, Tuning};
-use super::{DriveError, Subject};
+use super::tuning::{RoundTrainer, RoundTraining};
+use super::{SearchError, Subject};
 use crate::analysis::Analysis;
 use crate::axes::places;
 use crate::axes::{Group, GroupId, KeepSets, Kept, Var};
 use crate::cost;
 use crate::gradients::Gradients;
 use crate::ir::Model;
-use crate::plan::{self, Budget, Cut, Options, Plan};
+use crate::plan::{self, Budget, GroupCut, Options, Plan};
 use crate::prune::{self, Repair};
 use crate::stats::{Measured, Samples};
 use std::collections::BTreeMap;
@@ -29,29 +29,29 @@ pub struct Rounds<'a> {
     /// What later rounds measure on, if their criterion or repair asks for it.
     pub samples: Option<&'a dyn Samples>,
     /// The training after each.
-    pub tuning: Option<&'a Tuning<'a>>,
+    pub tuning: Option<&'a RoundTrainer<'a>>,
     /// Told of every feed that is measured.
     pub done: &'a dyn Fn(),
 }
 
 /// What rounds come to.
-pub struct Descended {
+pub struct Iterated {
     /// All that goes, as a plan for the original.
     pub plan: Plan,
     /// The prepared model that the last training left, and how each training went.
     pub trained: Option<Model>,
-    pub tuned: Vec<Tuned>,
+    pub rounds: Vec<RoundTraining>,
 }
 
 /// The plan for a budget in rounds. `options` have what was measured of the whole model.
-pub fn rounds(subject: &Subject, options: &Options, budget: Budget, how: &Rounds) -> Result<Descended, DriveError> {
+pub fn rounds(subject: &Subject, options: &Options, budget: Budget, how: &Rounds) -> Result<Iterated, SearchError> {
     let analysis = subject.analysis;
     let whole = cost::cost(&analysis.model, &analysis.facts, subject.open);
     let macs = whole.macs;
     // Units that go without loss are taken over once, in the end.
     let lossless = options.lossless.clone();
     let mut options = Options { whole: options.whole.clone().or(Some(whole)), lossless: None, ..options.clone() };
-    let (mut plan, mut tuned): (Option<Plan>, Vec<Tuned>) = (None, vec![]);
+    let (mut plan, mut tuned): (Option<Plan>, Vec<RoundTraining>) = (None, vec![]);
     let mut smaller: Option<Analysis> = None;
     for round in 1..=how.count.max(1) {
         let now = smaller.as_ref().unwrap_or(analysis);
@@ -65,8 +65,8 @@ pub fn rounds(subject: &Subject, options: &Options, budget: Budget, how: &Rounds
         };
         if let Some(tuning) = how.tuning {
             let model = prune::cut(now, &next, macs, how.repair(subject, &options))?.model;
-            let (model, told) = tuning.train(round, model)?;
-            tuned.push(told);
+            let (model, training) = tuning.train(round, model)?;
+            tuned.push(training);
             smaller = Some(Analysis::new(model));
         } else if round < how.count {
             smaller = Some(Analysis::new(prune::cut(analysis, &all, macs, subject.repair)?.model));
@@ -75,7 +75,7 @@ pub fn rounds(subject: &Subject, options: &Options, budget: Budget, how: &Rounds
     }
     let plan = plan.expect("there is a first round");
     let trained = smaller.filter(|_| how.tuning.is_some()).map(|a| a.model);
-    Ok(Descended { plan: Plan { budget: budget.to_string(), lossless, ..plan }, trained, tuned })
+    Ok(Iterated { plan: Plan { budget: budget.to_string(), lossless, ..plan }, trained, rounds: tuned })
 }
 
 /// How the share that is left goes down.
@@ -107,9 +107,9 @@ impl Rounds<'_> {
     /// What a round chooses by.
     fn step(&self, round: usize, budget: Budget, options: &Options) -> Options {
         let pace = self.pace();
-        let budget = match budget {
-            Budget::Ratio(ratio) => Budget::Ratio(1.0 - pace.left_of_last(1.0 - ratio, round)),
-            _ => budget.with_share(pace.left(budget.share().unwrap_or(1.0), round)),
+        let budget = match budget.ratio_of_groups() {
+            Some(ratio) => budget.with_share(1.0 - pace.left_of_last(1.0 - ratio, round)),
+            None => budget.with_share(pace.left(budget.share().unwrap_or(1.0), round)),
         };
         // A group may lose as much in all as it may in one round.
         let max_ratio = 1.0 - pace.left_of_last(1.0 - options.max_ratio, round);
@@ -118,7 +118,7 @@ impl Rounds<'_> {
     }
 
     /// Measures what is left, as far as the next round asks for that.
-    fn measure(&self, now: &Analysis, subject: &Subject, options: &mut Options) -> Result<(), DriveError> {
+    fn measure(&self, now: &Analysis, subject: &Subject, options: &mut Options) -> Result<(), SearchError> {
         let refits = self.tuning.is_some() && subject.repair.is_some();
         if let Some(samples) = self.samples.filter(|_| refits || options.criterion.needs_data()) {
             options.measured = Some(Arc::new(Measured::new(now, samples, self.done)?));
@@ -136,24 +136,24 @@ impl Rounds<'_> {
 }
 
 /// A plan and a second one for what the first leaves, as one plan for the original.
-fn composed(original: &Analysis, first: &Plan, now: &Analysis, second: &Plan) -> Result<Plan, DriveError> {
+fn composed(original: &Analysis, first: &Plan, now: &Analysis, second: &Plan) -> Result<Plan, SearchError> {
     let keep = first.keep_sets(original).map_err(prune::PruneError::Plan)?;
     let mut gone: BTreeMap<GroupId, Vec<usize>> = BTreeMap::new();
     for cut in &first.cuts {
-        let group = original.groups.named(&cut.group).ok_or(DriveError::Lost)?;
+        let group = original.groups.named(&cut.group).ok_or(SearchError::Lost)?;
         gone.insert(group.id, cut.remove.clone());
     }
     let whole = Whole { original, keep, now };
     for cut in &second.cuts {
-        let smaller = now.groups.named(&cut.group).ok_or(DriveError::Lost)?;
-        let (group, left) = whole.of(smaller).ok_or(DriveError::Lost)?;
+        let smaller = now.groups.named(&cut.group).ok_or(SearchError::Lost)?;
+        let (group, left) = whole.of(smaller).ok_or(SearchError::Lost)?;
         let all = gone.entry(group.id).or_default();
         all.extend(cut.remove.iter().map(|&unit| left[unit]));
         all.sort_unstable();
     }
     let cuts = gone.into_iter().map(|(id, remove)| {
         let group = original.groups.get(id);
-        Cut { group: id.to_string(), units: group.size, remove, places: places(&original.model, group) }
+        GroupCut { group: id.to_string(), units: group.size, remove, places: places(&original.model, group) }
     });
     Ok(Plan { cuts: cuts.collect(), ..first.clone() })
 }

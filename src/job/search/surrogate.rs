@@ -1,8 +1,8 @@
 //! The surrogate: a Gaussian process that learns from the trials made what one more would come to.
 //!
-//! Points are vectors of the logarithms of what each group keeps; values are losses. The kernel is a squared exponential
-//! whose length is the median distance of the points. What is asked of it is the *expected improvement* on the best
-//! value so far: large where the mean is low, and where little is known.
+//! Points are vectors of the logarithms of what each group keeps; values are losses. The kernel is a squared
+//! exponential whose length is the median distance of the points. What is asked of it is the *expected improvement* on
+//! the best value so far: large where the mean is low, and where little is known.
 //!
 //! Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1; Jones, Schonlau and Welch,
 //! Efficient Global Optimization of Expensive Black-Box Functions, 1998.

@@ -1,6 +1,6 @@
 //! A trial: a plan, carried out and judged.
 
-use super::DriveError;
+use super::SearchError;
 use crate::analysis::Analysis;
 use crate::compare::Comparison;
 use crate::cost::{Cost, OpenDims};
@@ -44,22 +44,22 @@ pub struct Trial {
 
 impl Subject<'_> {
     /// Carries a plan out.
-    pub fn carried_out(&self, plan: &Plan) -> Result<Pruned, DriveError> {
+    pub fn carried_out(&self, plan: &Plan) -> Result<Pruned, SearchError> {
         Ok(prune::execute(self.original, self.analysis, plan, self.simplify, self.open, self.repair)?)
     }
 
     /// Carries a plan out and judges the result.
-    pub fn tried(&self, budget: Budget, plan: Plan, jury: &Jury) -> Result<Trial, DriveError> {
+    pub fn tried(&self, budget: Budget, plan: Plan, evaluator: &Evaluator) -> Result<Trial, SearchError> {
         let pruned = self.carried_out(&plan)?;
-        Ok(Trial { budget, after: pruned.after, score: jury.score(&pruned.model)?, plan })
+        Ok(Trial { budget, after: pruned.after, score: evaluator.score(&pruned.model)?, plan })
     }
 }
 
 /// How good a model is, beside the original.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
-    /// ‖a−b‖ over ‖a‖ of the original's outputs a, for the output where it is largest; of outputs that are no floats the
-    /// share that differs.
+    /// ‖a−b‖ over ‖a‖ of the original's outputs a, for the output where it is largest; of outputs that are no floats
+    /// the share that differs.
     pub drift: f64,
     /// By labels, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +108,7 @@ impl Metric {
 }
 
 /// Samples that had no part in a plan, and what the original makes of them.
-pub struct Jury<'a> {
+pub struct Evaluator<'a> {
     samples: &'a Samples,
     original: &'a Model,
     /// What runs the models.
@@ -125,16 +125,16 @@ const BATCH: usize = 16;
 /// How many bytes of outputs are kept at most.
 const REMEMBERED: usize = 1 << 27;
 
-impl Jury<'_> {
+impl Evaluator<'_> {
     /// Runs the original on samples. With a task, models are judged by the samples' labels too.
     pub fn new<'a>(
         original: &'a Model,
         samples: &'a Samples,
         task: Option<Task>,
         setup: &'a Setup,
-    ) -> Result<Jury<'a>, DriveError> {
+    ) -> Result<Evaluator<'a>, SearchError> {
         if samples.is_empty() {
-            return Err(DriveError::NoSamples);
+            return Err(SearchError::NoSamples);
         }
         let (mut known, mut bytes) = (vec![], 0);
         let mut series = Series::new(setup, original, Role::Original);
@@ -155,7 +155,7 @@ impl Jury<'_> {
             }
             None => None,
         };
-        Ok(Jury { samples, original, setup, known, by_labels })
+        Ok(Evaluator { samples, original, setup, known, by_labels })
     }
 
     /// How many samples there are.
@@ -164,7 +164,7 @@ impl Jury<'_> {
     }
 
     /// How good a model is, which has the original's inputs and outputs.
-    pub fn score(&self, model: &Model) -> Result<Score, DriveError> {
+    pub fn score(&self, model: &Model) -> Result<Score, SearchError> {
         let mut comparison = Comparison::default();
         let mut before = Series::new(self.setup, self.original, Role::Original);
         let mut after = Series::new(self.setup, model, Role::Pruned);

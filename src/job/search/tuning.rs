@@ -1,6 +1,6 @@
-//! Tuning between rounds: what a cut left learns from the original model.
+//! RoundTrainer between rounds: what a cut left learns from the original model.
 
-use super::DriveError;
+use super::SearchError;
 use crate::feed::Samples;
 use crate::ir::{Model, NodeId, ValueId};
 use crate::tune::{self, Curve, Keeping, Options, Teacher, Tick};
@@ -8,19 +8,19 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
 /// How a model is trained after each round.
-pub struct Tuning<'a> {
+pub struct RoundTrainer<'a> {
     /// The original.
     pub teacher: &'a Teacher,
     /// What is learned from, with labels where there are some.
     pub samples: &'a Samples,
     pub options: Options,
     /// Told of every step.
-    pub tell: &'a dyn Fn(Tick),
+    pub progress: &'a dyn Fn(Tick),
 }
 
 /// The training of a round, for the report. Losses are those on samples that are held out of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Tuned {
+pub struct RoundTraining {
     /// Steps that were made.
     pub steps: usize,
     /// The loss after the cut and its repair.
@@ -30,14 +30,14 @@ pub struct Tuned {
     pub curve: Curve,
 }
 
-impl Tuning<'_> {
+impl RoundTrainer<'_> {
     /// Trains what a round left: a prepared model, whose nodes stay what they are.
-    pub fn train(&self, round: usize, mut model: Model) -> Result<(Model, Tuned), DriveError> {
+    pub fn train(&self, round: usize, mut model: Model) -> Result<(Model, RoundTraining), SearchError> {
         let (joined, copies) = joined(&model);
         let options = Options { seed: self.options.seed.wrapping_add(round as u64), ..self.options.clone() };
         let keeping = Keeping::default();
-        let done =
-            tune::tune(&joined, Some(self.teacher), self.samples, &options, &keeping, self.tell).map_err(Box::new)?;
+        let done = tune::tune(&joined, Some(self.teacher), self.samples, &options, &keeping, self.progress)
+            .map_err(Box::new)?;
         for node in model.graph.constants() {
             let trained = copies.get(&node).copied().unwrap_or(node);
             // What nothing reads went on the way.
@@ -50,7 +50,7 @@ impl Tuning<'_> {
         let losses = &done.curve.held_out;
         let before = losses.first().copied().unwrap_or(f64::NAN);
         let after = losses.iter().copied().fold(before, f64::min);
-        Ok((model, Tuned { steps: done.steps, before, after, curve: done.curve }))
+        Ok((model, RoundTraining { steps: done.steps, before, after, curve: done.curve }))
     }
 }
 

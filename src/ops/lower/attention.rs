@@ -2,7 +2,7 @@
 
 use super::rotary::heads_apart;
 use crate::ops::Site;
-use crate::program::{Args, Compare, Kind, Literal, Term};
+use crate::program::{Args, Compare, Literal, NumberKind, Term};
 
 /// A score that no other comes near to. An infinity would spoil derivatives.
 const NEVER: f64 = -1e30;
@@ -31,11 +31,11 @@ pub fn attention<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String
         right = Some(0);
     }
     let first = match at.get(6) {
-        None => Start::At(past as i64),
+        None => FirstQuery::At(past as i64),
         Some(lengths) => {
             attend.shorter(lengths, 0);
             let count = attend.q.size(2) as f64;
-            Start::Of(lengths.reshape(&[lengths.count(), 1, 1, 1]) - count)
+            FirstQuery::Of(lengths.reshape(&[lengths.count(), 1, 1, 1]) - count)
         }
     };
     attend.within(first, left, right);
@@ -83,7 +83,7 @@ pub struct Attended<'b> {
 
 /// The position of the first query among the keys.
 #[derive(Clone, Copy)]
-pub enum Start<'b> {
+pub enum FirstQuery<'b> {
     At(i64),
     /// Of each sample, `[b, 1, 1, 1]`.
     Of(Term<'b>),
@@ -103,10 +103,10 @@ impl<'b> Attend<'b> {
             widths[last].1 = self.k.size(2).saturating_sub(mask.size(last));
         }
         match mask.kind() {
-            Kind::Bool if widths[last].1 == 0 => self.allowed.push(mask),
-            Kind::Bool => self.allowed.push(mask.cast(Kind::Int).pad(&widths, 0.0).cast(Kind::Bool)),
-            Kind::Float => self.bias.push(mask.clamp(NEVER, f64::INFINITY).pad(&widths, NEVER)),
-            Kind::Int => return Err("a mask of integers is not supported".into()),
+            NumberKind::Bool if widths[last].1 == 0 => self.allowed.push(mask),
+            NumberKind::Bool => self.allowed.push(mask.cast(NumberKind::Int).pad(&widths, 0.0).cast(NumberKind::Bool)),
+            NumberKind::Float => self.bias.push(mask.clamp(NEVER, f64::INFINITY).pad(&widths, NEVER)),
+            NumberKind::Int => return Err("a mask of integers is not supported".into()),
         }
         Ok(())
     }
@@ -129,11 +129,11 @@ impl<'b> Attend<'b> {
     }
 
     /// A query sees only so many keys before and behind its own position.
-    pub fn within(&mut self, first: Start<'b>, left: Option<i64>, right: Option<i64>) {
+    pub fn within(&mut self, first: FirstQuery<'b>, left: Option<i64>, right: Option<i64>) {
         let (s, t) = (self.q.size(2), self.k.size(2));
         let builder = self.q.builder();
         let ahead = (0..s * t).map(|i| (i % t) as i64 - (i / t) as i64);
-        if let Start::At(first) = first {
+        if let FirstQuery::At(first) = first {
             let seen = |d: i64| left.is_none_or(|l| first - d <= l) && right.is_none_or(|r| d - first <= r);
             let seen: Vec<bool> = ahead.map(seen).collect();
             if seen.contains(&false) {
@@ -141,7 +141,7 @@ impl<'b> Attend<'b> {
             }
             return;
         }
-        let Start::Of(first) = first else { return };
+        let FirstQuery::Of(first) = first else { return };
         let ahead = builder.ints(ahead.collect(), &[1, 1, s, t]);
         let ends = [left.map(|l| (first + -(l as f64), ahead)), right.map(|r| (ahead, first + r as f64))];
         self.allowed.extend(ends.into_iter().flatten().map(|(low, high)| low.compare(Compare::LessEqual, high)));

@@ -1,38 +1,43 @@
 //! Convolutions.
 
+mod deconv;
+
+pub use deconv::{causal, transposed};
+
 use crate::ops::Site;
 use crate::ops::conv::group;
-use crate::ops::window;
+use crate::ops::shared::window;
 use crate::program::{Args, Term, Window};
 
 /// Conv: `x`, `w`, a bias.
 pub fn conv<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, w) = (at.at(0)?, at.at(1)?);
-    let slides = Slides::of(site, &x.shape()[2..], &w.shape()[2..])?;
-    let (x, padding) = slides.padded(x, 0.0);
+    let windows = AxisWindows::of(site, &x.shape()[2..], &w.shape()[2..])?;
+    let (x, padding) = windows.padded(x, 0.0);
     let y = flat(x, w, |x, w| {
-        let [stride, padding, dilation] = [&slides.stride, &padding, &slides.dilation].map(|v| lifted(v, x.rank() - 2));
-        let padding = if padding.len() > slides.stride.len() { cleared(padding) } else { padding };
-        x.conv(w, Window { stride, padding, dilation, groups: slides.groups })
+        let [stride, padding, dilation] =
+            [&windows.stride, &padding, &windows.dilation].map(|v| lifted(v, x.rank() - 2));
+        let padding = if padding.len() > windows.stride.len() { cleared(padding) } else { padding };
+        x.conv(w, Window { stride, padding, dilation, groups: windows.groups })
     });
     Ok(vec![biased(y, at.get(2))])
 }
 
 /// How a kernel slides over the axes of some data, with the zeros before and behind each.
-pub struct Slides {
+pub struct AxisWindows {
     pub stride: Vec<usize>,
     pub dilation: Vec<usize>,
     pub pads: Vec<(usize, usize)>,
     pub groups: usize,
 }
 
-impl Slides {
+impl AxisWindows {
     /// From a call's attributes, for data and kernel of these sizes.
-    pub fn of(site: &Site, sizes: &[usize], kernel: &[usize]) -> Result<Slides, String> {
+    pub fn of(site: &Site, sizes: &[usize], kernel: &[usize]) -> Result<AxisWindows, String> {
         let axes = sizes.len();
-        let window = window::Window::of(site.call, axes)?;
-        let mut slides =
-            Slides { stride: vec![], dilation: vec![], pads: vec![], groups: group(site)?.max(1) as usize };
+        let window = window::WindowAttributes::of(site.call, axes)?;
+        let mut windows =
+            AxisWindows { stride: vec![], dilation: vec![], pads: vec![], groups: group(site)?.max(1) as usize };
         for axis in 0..axes {
             let (size, taps) = (sizes[axis].into(), kernel[axis].into());
             let (stride, dilation, before) =
@@ -45,11 +50,11 @@ impl Slides {
                 }
                 false => window.padding(axis).fixed().unwrap_or(0) as usize - before,
             };
-            slides.stride.push(stride);
-            slides.dilation.push(dilation);
-            slides.pads.push((before, behind));
+            windows.stride.push(stride);
+            windows.dilation.push(dilation);
+            windows.pads.push((before, behind));
         }
-        Ok(slides)
+        Ok(windows)
     }
 
     /// The data with whatever padding is not the same on both sides, and the padding that is left.

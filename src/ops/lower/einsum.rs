@@ -1,7 +1,7 @@
 //! Einsum, two operands at a time: what only one of them has and nobody needs is summed up at once, what both have is
 //! a product of matrices.
 
-use crate::ops::einsum::{Equation, Term as Labels};
+use crate::ops::einsum::{Equation, Letters};
 use crate::program::{Args, Term};
 
 /// The sum of products that an equation says.
@@ -38,7 +38,7 @@ fn open_index(label: char) -> Option<u32> {
 }
 
 /// The letters of a side, with so many axes for `...`.
-fn letters(side: &Labels, open: usize) -> Vec<char> {
+fn letters(side: &Letters, open: usize) -> Vec<char> {
     let mut letters = side.letters.clone();
     if let Some(at) = side.ellipsis {
         letters.splice(at..at, (0..open as u32).rev().filter_map(|i| char::from_u32(OPEN + i)));
@@ -46,7 +46,7 @@ fn letters(side: &Labels, open: usize) -> Vec<char> {
     letters
 }
 
-fn labelled<'b>(side: &Labels, term: Term<'b>) -> Result<Factor<'b>, String> {
+fn labelled<'b>(side: &Letters, term: Term<'b>) -> Result<Factor<'b>, String> {
     let labels = letters(side, term.rank().saturating_sub(side.letters.len()));
     match labels.iter().enumerate().find(|(i, l)| labels[..*i].contains(l)) {
         Some((_, letter)) => Err(format!("`{letter}` stands twice for one operand: diagonals have no derivative here")),

@@ -4,14 +4,14 @@
 //! number. At kinks derivatives are those of PyTorch.
 
 use crate::ops::Site;
-use crate::program::{Args, Compare, Kind, Literal, Map, Term, kind_of};
+use crate::program::{Args, Compare, Literal, Map, NumberKind, Term, kind_of};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 
 /// A tensor of one number that broadcasts.
 pub fn number<'b>(x: Term<'b>, value: f64) -> Term<'b> {
     let shape = vec![1; x.rank()];
     match x.kind() {
-        Kind::Float => x.builder().floats(vec![value], &shape),
+        NumberKind::Float => x.builder().floats(vec![value], &shape),
         _ => x.builder().ints(vec![value as i64], &shape),
     }
 }
@@ -23,18 +23,18 @@ pub fn above<'b>(x: Term<'b>, value: f64) -> Term<'b> {
 
 /// `max(x, 0)`.
 pub fn relu(x: Term) -> Term {
-    if x.kind() == Kind::Float { x.relu() } else { x.clamp(0.0, f64::INFINITY) }
+    if x.kind() == NumberKind::Float { x.relu() } else { x.clamp(0.0, f64::INFINITY) }
 }
 
 /// `|x|`.
 pub fn abs(x: Term) -> Term {
-    if x.kind() == Kind::Float { x.abs() } else { x.less(number(x, 0.0)).select(-x, x) }
+    if x.kind() == NumberKind::Float { x.abs() } else { x.less(number(x, 0.0)).select(-x, x) }
 }
 
 /// -1, 0 or 1.
 pub fn sign(x: Term) -> Term {
     match x.kind() {
-        Kind::Float => x.map(Map::Sign),
+        NumberKind::Float => x.map(Map::Sign),
         kind => above(x, 0.0).cast(kind) - x.less(number(x, 0.0)).cast(kind),
     }
 }
@@ -139,7 +139,7 @@ pub fn cast<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 pub fn kept<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let all = x.builder().literal(Literal::Bools(vec![true]), &vec![1; x.rank()]).expand(&x.shape());
-    let kind = site.result(1).dtype.and_then(kind_of).unwrap_or(Kind::Bool);
+    let kind = site.result(1).dtype.and_then(kind_of).unwrap_or(NumberKind::Bool);
     Ok(vec![x, all.cast(kind)])
 }
 
@@ -221,14 +221,14 @@ mod tests {
 
     #[test]
     fn kinks_are_as_in_pytorch() {
-        let slope = |op: &str, opset| {
+        let gradient = |op: &str, opset| {
             let zero = Tensor::from_f32(vec![1, 1], &[0.0]);
-            Trial::new(op, opset, "", &["1 1"], 1).with("x0", zero).slope("x0")
+            Trial::new(op, opset, "", &["1 1"], 1).with("x0", zero).gradient("x0")
         };
-        let slopes = ["Relu", "Abs", "LeakyRelu", "Elu", "Softplus", "Sigmoid"].map(|op| slope(op, 13)[0]);
+        let gradients = ["Relu", "Abs", "LeakyRelu", "Elu", "Softplus", "Sigmoid"].map(|op| gradient(op, 13)[0]);
         let close = |found: &f64, expected: f64| (found - expected).abs() < 1e-6;
         let expected = [0.0, 0.0, 0.01, 1.0, 0.5, 0.25];
-        assert!(slopes.iter().zip(expected).all(|(f, e)| close(f, e)), "{slopes:?}");
+        assert!(gradients.iter().zip(expected).all(|(f, e)| close(f, e)), "{gradients:?}");
     }
 
     #[test]
@@ -248,8 +248,8 @@ mod tests {
     fn far_out_slopes_are_numbers() {
         for op in ["Elu", "Selu", "Softplus", "Mish", "Celu", "Sigmoid"] {
             let far = Tensor::from_f32(vec![1, 2], &[-1000.0, 1000.0]);
-            let slope = Trial::new(op, 18, "", &["1 2"], 1).with("x0", far).slope("x0");
-            assert!(slope.iter().all(|s| s.is_finite()), "{op}: {slope:?}");
+            let gradient = Trial::new(op, 18, "", &["1 2"], 1).with("x0", far).gradient("x0");
+            assert!(gradient.iter().all(|s| s.is_finite()), "{op}: {gradient:?}");
         }
     }
 }

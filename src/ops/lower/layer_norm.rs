@@ -2,7 +2,7 @@
 
 use super::norm::{channels, standardized};
 use crate::ops::Site;
-use crate::program::{Args, Kind, Term};
+use crate::program::{Args, NumberKind, Term};
 
 /// LayerNormalization: `x`, a scale, a bias; then the mean and the inverse deviation.
 pub fn layer<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
@@ -49,7 +49,7 @@ pub fn embedded<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String>
     }
     let (y, ..) = standardized(sum, &last(sum), epsilon(site, 1e-12));
     let lengths = match at.get(7) {
-        Some(mask) => mask.cast(Kind::Int).sum(&[1]).reshape(&[batch]),
+        Some(mask) => mask.cast(NumberKind::Int).sum(&[1]).reshape(&[batch]),
         None => at.builder.ints(vec![0; batch], &[batch]),
     };
     Ok(vec![affine(y, at.get(5), at.get(6)), lengths, sum])

@@ -1,7 +1,7 @@
 //! Losses.
 
 use crate::ops::Site;
-use crate::program::{Args, Compare, Kind, Term};
+use crate::program::{Args, Compare, NumberKind, Term};
 
 /// NegativeLogLikelihoodLoss: logarithms of shares, targets, weights of classes.
 pub fn likelihood<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
@@ -24,7 +24,7 @@ fn reduced<'b>(site: &Site, at: &Args<'b>, x: Term<'b>) -> Result<Term<'b>, Stri
         let skip = target.compare(Compare::Equal, ignored);
         // What is ignored need not be a class.
         target = skip.select(at.builder.ints(vec![0], &ones), target);
-        counted = Some((!skip).cast(Kind::Float));
+        counted = Some((!skip).cast(NumberKind::Float));
     }
     let picked = x.take_along(1, target.unsqueeze(1)).squeeze(&[1]);
     let classes = at.get(2).map(|w| w.take(0, target.reshape(&[target.count()])).reshape(&target.shape()));

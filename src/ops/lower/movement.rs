@@ -1,8 +1,8 @@
 //! Slices moved about.
 
-use super::shape::result_shape;
+use super::result_shape;
 use crate::ops::Site;
-use crate::program::{Args, Kind, Span, Term};
+use crate::program::{Args, NumberKind, Span, Term};
 
 /// Parts one behind the other; empty ones add nothing.
 pub fn joined<'b>(parts: Vec<Term<'b>>, axis: usize) -> Result<Vec<Term<'b>>, String> {
@@ -20,16 +20,6 @@ pub fn parts<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(x.split(axis, &sizes))
 }
 
-/// Axes in another order: as told, or the other way round.
-pub fn transposed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
-    let x = at.at(0)?;
-    let order = match site.call.ints("perm") {
-        Some(order) => order.iter().map(|&a| usize::try_from(a).map_err(|_| format!("axis {a}"))).collect(),
-        None => Ok((0..x.rank()).rev().collect::<Vec<_>>()),
-    };
-    Ok(vec![x.permute(&order?)])
-}
-
 /// So many elements before and behind each axis; negative ones are taken away.
 pub fn padded<'b>(
     x: Term<'b>,
@@ -44,7 +34,7 @@ pub fn padded<'b>(
     let spans: Vec<Span> = x.shape().iter().zip(margins).map(|(&n, m)| kept(n, *m)).collect();
     let widths: Vec<(usize, usize)> = margins.iter().map(|m| (m.0.max(0) as usize, m.1.max(0) as usize)).collect();
     let kind = x.kind();
-    let x = if kind == Kind::Bool { x.cast(Kind::Int) } else { x };
+    let x = if kind == NumberKind::Bool { x.cast(NumberKind::Int) } else { x };
     Ok(vec![x.slice(&spans).pad(&widths, value).cast(kind)])
 }
 
@@ -101,29 +91,18 @@ pub fn space_to_depth<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, S
     Ok(vec![blocks.reshape(&to)])
 }
 
-/// Ranges of axes: axis, first index, how many, step.
-pub fn sliced<'b>(x: Term<'b>, ranges: &[(usize, (i64, i64, i64))]) -> Vec<Term<'b>> {
-    let mut spans: Vec<Span> = x.shape().into_iter().map(|count| Span { start: 0, count, step: 1 }).collect();
-    for &(axis, (start, count, step)) in ranges {
-        spans[axis] = Span { start: start.max(0) as usize, count: count as usize, step: step as isize };
-    }
-    vec![x.slice(&spans)]
-}
-
 #[cfg(test)]
 #[cfg(all(feature = "tract", feature = "gradients"))]
 mod tests {
     use crate::autograd::testing::Trial;
 
     #[test]
-    fn joined_split_and_turned() {
+    fn joined_and_split() {
         Trial::new("Concat", 13, "axis=1", &["2 3", "2 1", "=2 4"], 1).check();
         Trial::new("Concat", 13, "axis=-2", &["2 3 2", "2 1 2"], 1).check();
         Trial::new("Split", 13, "axis=1", &["2 6", "=i64[1 2 3]"], 3).check();
         Trial::new("Split", 11, "axis=1 split=[4,2]", &["2 6"], 2).check();
         Trial::new("Split", 18, "axis=0 num_outputs=2", &["5 2"], 2).check_derivative();
-        Trial::new("Transpose", 13, "perm=[1,2,0]", &["2 3 4"], 1).check();
-        Trial::new("Transpose", 13, "", &["2 3 4"], 1).check();
     }
 
     #[test]
@@ -151,17 +130,5 @@ mod tests {
         Trial::new("DepthToSpace", 13, "blocksize=2", &["2 8 3 2"], 1).check();
         Trial::new("DepthToSpace", 13, "blocksize=2 mode=CRD", &["2 8 3 2"], 1).check();
         Trial::new("SpaceToDepth", 13, "blocksize=2", &["2 3 4 6"], 1).check();
-    }
-
-    #[test]
-    fn ranges_forward_and_backward() {
-        let slice = |operands: &[&str]| Trial::new("Slice", 13, "", operands, 1).check();
-        slice(&["4 6", "=i64[1]", "=i64[3]"]);
-        slice(&["4 6", "=i64[1 0]", "=i64[4 5]", "=i64[0 1]", "=i64[1 2]"]);
-        slice(&["4 6", "=i64[-1]", "=i64[-9]", "=i64[1]", "=i64[-1]"]);
-        slice(&["4 6", "=i64[4]", "=i64[-9]", "=i64[1]", "=i64[-2]"]);
-        slice(&["4 7", "=i64[5]", "=i64[0]", "=i64[1]", "=i64[-3]"]);
-        slice(&["4 7", "=i64[-1 2]", "=i64[0 0]", "=i64[1 0]", "=i64[-3 -1]"]);
-        slice(&["4 6", "=i64[-2]", "=i64[2147483647]", "=i64[-1]"]);
     }
 }

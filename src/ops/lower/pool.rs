@@ -3,21 +3,21 @@
 
 use crate::ops::Site;
 use crate::ops::pool::wants_indices;
-use crate::ops::window;
+use crate::ops::shared::window;
 use crate::program::{Args, Kernel, Term, Window};
 
 /// AveragePool: what pads counts or not, and what rounding up adds behind the padding never does.
 pub fn average<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
-    let slides = slides(site, x)?;
+    let windows = windows(site, x)?;
     let padding = site.call.int("count_include_pad", 0) != 0;
-    let mut y = means(x, &slides);
-    for (axis, slide) in slides.iter().enumerate() {
-        let counts = slide.counts(padding);
-        if counts.iter().any(|&n| n != slide.taps) {
-            let factors = counts.into_iter().map(|n| slide.taps as f64 / n.max(1) as f64).collect();
+    let mut y = means(x, &windows);
+    for (axis, window) in windows.iter().enumerate() {
+        let counts = window.counts(padding);
+        if counts.iter().any(|&n| n != window.taps) {
+            let factors = counts.into_iter().map(|n| window.taps as f64 / n.max(1) as f64).collect();
             let mut shape = vec![1; x.rank()];
-            shape[axis + 2] = slide.places;
+            shape[axis + 2] = window.places;
             y = y * at.builder.floats(factors, &shape);
         }
     }
@@ -30,9 +30,9 @@ pub fn max<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
         return Err("the indices of its maxima are used, which is not supported".into());
     }
     let x = at.at(0)?;
-    let slides = slides(site, x)?;
-    Ok(vec![in_planes(x, &slides, |x, slides| {
-        let (x, kernel) = planned(x, slides, f64::NEG_INFINITY);
+    let windows = windows(site, x)?;
+    Ok(vec![in_planes(x, &windows, |x, windows| {
+        let (x, kernel) = planned(x, windows, f64::NEG_INFINITY);
         x.max_pool(kernel)
     })])
 }
@@ -40,10 +40,10 @@ pub fn max<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 /// LpPool: `(Σ |x|^p)^(1/p)` over each window.
 pub fn norm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
-    let slides = slides(site, x)?;
-    let taps: usize = slides.iter().map(|s| s.taps).product();
+    let windows = windows(site, x)?;
+    let taps: usize = windows.iter().map(|s| s.taps).product();
     let p = order(site)?;
-    Ok(vec![root(means(power(x, p), &slides) * taps as f64, p)])
+    Ok(vec![root(means(power(x, p), &windows) * taps as f64, p)])
 }
 
 /// The mean of everything behind the channels.
@@ -95,7 +95,7 @@ fn root(sum: Term, p: f64) -> Term {
 
 /// How a window slides over one axis.
 #[derive(Clone, Copy)]
-struct Slide {
+struct AxisWindow {
     size: usize,
     taps: usize,
     stride: usize,
@@ -105,9 +105,9 @@ struct Slide {
     places: usize,
 }
 
-impl Slide {
+impl AxisWindow {
     /// An axis that no window slides over.
-    const STILL: Slide = Slide { size: 1, taps: 1, stride: 1, dilation: 1, pads: (0, 0), places: 1 };
+    const STILL: AxisWindow = AxisWindow { size: 1, taps: 1, stride: 1, dilation: 1, pads: (0, 0), places: 1 };
 
     fn reach(&self) -> usize {
         (self.taps - 1) * self.dilation + 1
@@ -135,31 +135,31 @@ impl Slide {
 }
 
 /// How the window of a call slides over each axis.
-fn slides(site: &Site, x: Term) -> Result<Vec<Slide>, String> {
+fn windows(site: &Site, x: Term) -> Result<Vec<AxisWindow>, String> {
     let axes = x.rank().checked_sub(2).ok_or("it needs axes for batch and channels")?;
-    let window = window::Window::of(site.call, axes)?;
+    let given = window::WindowAttributes::of(site.call, axes)?;
     let taps = window::list(site.call, "kernel_shape", axes, 1)?;
     let places = site.result_shape(0).ok_or("its shape is not known")?;
-    let slide = |axis: usize| {
+    let along = |axis: usize| {
         let (size, taps) = (x.size(axis + 2), taps[axis].max(1) as usize);
         let why = "its padding takes elements away, which is not supported";
-        let (stride, dilation, before) = window.step(axis, &size.into(), &taps.into()).ok_or(why)?;
+        let (stride, dilation, before) = given.step(axis, &size.into(), &taps.into()).ok_or(why)?;
         if taps.checked_mul(dilation).is_none_or(|reach| reach > 1 << 24) {
             return Err("its window is too large".into());
         }
         let places = places.get(axis + 2).and_then(|d| d.size()).filter(|&n| n > 0).ok_or("it has no windows")?;
-        let mut slide = Slide { size, taps, stride, dilation, pads: (before, 0), places };
-        let declared = window.padding(axis).size().and_then(|all| all.checked_sub(before));
-        slide.pads.1 = if window.same { slide.behind() } else { declared.ok_or(why)? };
-        Ok(slide)
+        let mut window = AxisWindow { size, taps, stride, dilation, pads: (before, 0), places };
+        let declared = given.padding(axis).size().and_then(|all| all.checked_sub(before));
+        window.pads.1 = if given.same { window.behind() } else { declared.ok_or(why)? };
+        Ok(window)
     };
-    (0..axes).map(slide).collect()
+    (0..axes).map(along).collect()
 }
 
 /// The mean over each window, all that pads included as zero.
-fn means<'b>(x: Term<'b>, slides: &[Slide]) -> Term<'b> {
-    in_planes(x, slides, |x, slides| {
-        let (x, kernel) = planned(x, slides, 0.0);
+fn means<'b>(x: Term<'b>, windows: &[AxisWindow]) -> Term<'b> {
+    in_planes(x, windows, |x, windows| {
+        let (x, kernel) = planned(x, windows, 0.0);
         if kernel.dilation == [1, 1] {
             return x.mean_pool(kernel);
         }
@@ -174,24 +174,24 @@ fn means<'b>(x: Term<'b>, slides: &[Slide]) -> Term<'b> {
 }
 
 /// Runs a pool over two axes as often as it takes: once for one or two axes, twice for three.
-fn in_planes<'b>(x: Term<'b>, slides: &[Slide], run: impl Fn(Term<'b>, [Slide; 2]) -> Term<'b>) -> Term<'b> {
+fn in_planes<'b>(x: Term<'b>, windows: &[AxisWindow], run: impl Fn(Term<'b>, [AxisWindow; 2]) -> Term<'b>) -> Term<'b> {
     let mut shape = x.shape();
     let (n, c) = (shape[0], shape[1]);
     let mut y = x;
-    let mut first = slides.len() % 2;
+    let mut first = windows.len() % 2;
     if first == 1 {
-        let slide = slides[0];
+        let window = windows[0];
         let rest = shape[3..].iter().product();
-        let still = Slide { size: rest, places: rest, ..Slide::STILL };
-        y = run(y.reshape(&[n, c, slide.size, rest]), [slide, still]);
-        shape[2] = slide.places;
+        let still = AxisWindow { size: rest, places: rest, ..AxisWindow::STILL };
+        y = run(y.reshape(&[n, c, window.size, rest]), [window, still]);
+        shape[2] = window.places;
     }
-    while first + 1 < slides.len() {
-        let pair = [slides[first], slides[first + 1]];
+    while first + 1 < windows.len() {
+        let pair = [windows[first], windows[first + 1]];
         let lead: usize = shape[1..first + 2].iter().product();
         let rest: usize = shape[first + 4..].iter().product();
         if rest != 1 {
-            y.builder().fail(format!("a pool over {} axes is not supported", slides.len()));
+            y.builder().fail(format!("a pool over {} axes is not supported", windows.len()));
             return y;
         }
         y = run(y.reshape(&[n, lead, pair[0].size, pair[1].size]), pair);
@@ -203,12 +203,12 @@ fn in_planes<'b>(x: Term<'b>, slides: &[Slide], run: impl Fn(Term<'b>, [Slide; 2
 }
 
 /// The data and the kernel of a pool; what pads is written out where the engine could not know of it.
-fn planned<'b>(x: Term<'b>, slides: [Slide; 2], value: f64) -> (Term<'b>, Kernel) {
-    let [size, stride, dilation] = [slides.map(|s| s.taps), slides.map(|s| s.stride), slides.map(|s| s.dilation)];
-    if slides.iter().all(Slide::is_even) {
-        return (x, Kernel { size, stride, dilation, padding: slides.map(|s| s.pads.0) });
+fn planned<'b>(x: Term<'b>, windows: [AxisWindow; 2], value: f64) -> (Term<'b>, Kernel) {
+    let [size, stride, dilation] = [windows.map(|s| s.taps), windows.map(|s| s.stride), windows.map(|s| s.dilation)];
+    if windows.iter().all(AxisWindow::is_even) {
+        return (x, Kernel { size, stride, dilation, padding: windows.map(|s| s.pads.0) });
     }
-    let [rows, columns] = slides.map(|s| (s.pads.0, s.behind()));
+    let [rows, columns] = windows.map(|s| (s.pads.0, s.behind()));
     (x.pad(&[(0, 0), (0, 0), rows, columns], value), Kernel { size, stride, dilation, padding: [0, 0] })
 }
 

@@ -4,7 +4,7 @@
 use crate::ir::DType;
 use crate::ops::Site;
 use crate::ops::quantize::Scaling;
-use crate::program::{Args, Kind, Map, Term};
+use crate::program::{Args, Map, NumberKind, Term};
 
 /// `saturate(round(x / scale) + zero point)`: whole numbers as floats, since integers have no derivatives.
 pub fn quantized<'b>(site: &Site, at: &Args<'b>, layout: Scaling) -> Result<Vec<Term<'b>>, String> {
@@ -12,7 +12,7 @@ pub fn quantized<'b>(site: &Site, at: &Args<'b>, layout: Scaling) -> Result<Vec<
     let ratio = x / spread(site, x, at.at(1)?, &layout)?;
     let rounded = ratio + (ratio.map(Map::Round) - ratio).detach();
     let moved = match at.get(2) {
-        Some(zero) => rounded + spread(site, x, zero.cast(Kind::Float), &layout)?,
+        Some(zero) => rounded + spread(site, x, zero.cast(NumberKind::Float), &layout)?,
         None => rounded,
     };
     let dtype = site.result(0).dtype.ok_or("its type is not known")?;
@@ -22,9 +22,9 @@ pub fn quantized<'b>(site: &Site, at: &Args<'b>, layout: Scaling) -> Result<Vec<
 
 /// `(x - zero point) · scale`.
 pub fn dequantized<'b>(site: &Site, at: &Args<'b>, layout: Scaling) -> Result<Vec<Term<'b>>, String> {
-    let x = at.at(0)?.cast(Kind::Float);
+    let x = at.at(0)?.cast(NumberKind::Float);
     let from_zero = match at.get(2) {
-        Some(zero) => x - spread(site, x, zero.cast(Kind::Float), &layout)?,
+        Some(zero) => x - spread(site, x, zero.cast(NumberKind::Float), &layout)?,
         None => x,
     };
     Ok(vec![from_zero * spread(site, x, at.at(1)?, &layout)?])
@@ -86,6 +86,6 @@ mod tests {
         let x = Tensor::from_f32(vec![4], &[-0.3, 0.26, 0.74, 200.0]);
         let trial = Trial::new("QuantizeLinear", 13, "", &["4", "=[0.5]", "=u8[3]"], 1).with("x0", x);
         assert_eq!(trial.run()[0].1.to_f64().unwrap(), [2.0, 4.0, 4.0, 255.0]);
-        assert_eq!(trial.slope("x0"), [2.0, 2.0, 2.0, 0.0]);
+        assert_eq!(trial.gradient("x0"), [2.0, 2.0, 2.0, 0.0]);
     }
 }

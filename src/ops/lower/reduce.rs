@@ -1,11 +1,14 @@
-//! Sums, products, norms and extrema over axes, which stay with size 1.
+//! Sums, products, norms and extrema over axes, which stay with size 1; and where extrema are.
 
 use super::elementwise::{abs, number};
-use crate::program::{Compare, Kind, Term};
+use super::result_shape;
+use super::scan::{along, turned};
+use crate::ops::Site;
+use crate::program::{Args, Compare, NumberKind, Term};
 
 /// The mean; of integers, rounded towards zero.
 pub fn mean<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
-    if x.kind() == Kind::Float {
+    if x.kind() == NumberKind::Float {
         return x.mean(axes);
     }
     let count: usize = axes.iter().map(|&a| x.size(a)).product();
@@ -33,6 +36,24 @@ pub fn l2<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
 pub fn log_sum_exp<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
     let most = x.largest(axes).detach();
     (x - most).exp().sum(axes).ln() + most
+}
+
+/// Where the largest along an axis is; of the smallest if `negated`.
+pub fn place<'b>(site: &Site, at: &Args<'b>, negated: bool) -> Result<Vec<Term<'b>>, String> {
+    let x = at.at(0)?.detach();
+    let x = if x.rank() == 0 { x.reshape(&[1]) } else { x };
+    let axis = site.axis("axis", 0, x.rank())?;
+    let x = if negated { -x } else { x };
+    let last = site.call.int("select_last_index", 0) != 0;
+    let x = if last { turned(x, axis) } else { x };
+    // The engine does not say which of several equal ones it picks, but the first is the smallest place of them.
+    let size = x.size(axis);
+    let places = along(x, axis, (0..size as i64).collect());
+    let beyond = along(x, axis, vec![size as i64; size]);
+    let is_largest = x.compare(Compare::Equal, x.largest(&[axis]));
+    let first = -(-is_largest.select(places, beyond)).largest(&[axis]);
+    let found = if last { -first + (size as f64 - 1.0) } else { first };
+    Ok(vec![found.reshape(&result_shape(site, 0)?)])
 }
 
 #[cfg(test)]
@@ -66,14 +87,33 @@ mod tests {
     }
 
     #[test]
-    fn zeros_have_slopes() {
-        let slope = |op, at: &[f32]| {
+    fn zeros_have_gradients() {
+        let gradient = |op, at: &[f32]| {
             let x = Tensor::from_f32(vec![at.len()], at);
-            Trial::new(op, 13, "", &[&at.len().to_string()], 1).with("x0", x).slope("x0")
+            Trial::new(op, 13, "", &[&at.len().to_string()], 1).with("x0", x).gradient("x0")
         };
-        assert_eq!(slope("ReduceProd", &[2.0, 0.0, 3.0]), [0.0, 6.0, 0.0]);
-        assert_eq!(slope("ReduceProd", &[0.0, 0.0, 3.0]), [0.0, 0.0, 0.0]);
-        assert_eq!(slope("ReduceL2", &[0.0, 0.0]), [0.0, 0.0]);
-        assert_eq!(slope("ReduceL1", &[0.0, -2.0]), [0.0, -1.0]);
+        assert_eq!(gradient("ReduceProd", &[2.0, 0.0, 3.0]), [0.0, 6.0, 0.0]);
+        assert_eq!(gradient("ReduceProd", &[0.0, 0.0, 3.0]), [0.0, 0.0, 0.0]);
+        assert_eq!(gradient("ReduceL2", &[0.0, 0.0]), [0.0, 0.0]);
+        assert_eq!(gradient("ReduceL1", &[0.0, -2.0]), [0.0, -1.0]);
+    }
+
+    #[test]
+    fn where_extrema_are() {
+        for op in ["ArgMax", "ArgMin"] {
+            Trial::new(op, 13, "axis=1", &["3 5 2"], 1).check_forward();
+            Trial::new(op, 13, "axis=-1 keepdims=0", &["3 5"], 1).check_forward();
+        }
+    }
+
+    #[test]
+    fn of_equals_the_first_or_the_last() {
+        let x = || Tensor::from_f32(vec![6], &[0.0, 3.0, 1.0, 3.0, 3.0, 0.0]);
+        let place = |op: &str, attributes| {
+            let found = Trial::new(op, 13, attributes, &["6"], 1).with("x0", x()).run();
+            found[0].1.to_i64().unwrap()[0]
+        };
+        assert_eq!([place("ArgMax", ""), place("ArgMax", "select_last_index=1")], [1, 4]);
+        assert_eq!([place("ArgMin", ""), place("ArgMin", "select_last_index=1")], [0, 5]);
     }
 }

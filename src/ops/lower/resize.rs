@@ -1,7 +1,7 @@
 //! Resampling: along each axis a product with a matrix of weights, or a choice of elements.
 
 use crate::ops::Site;
-use crate::ops::resize::{Target, Targets, cropped};
+use crate::ops::resize::{AxisTarget, Targets, cropped};
 use crate::program::{Args, Span, Term};
 
 /// Resize and Upsample, axis by axis.
@@ -14,11 +14,11 @@ pub fn resize<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     for (axis, target) in targets.axes.iter().enumerate() {
         let (before, after) = (x.size(axis), shape[axis].size().ok_or("its shape is not known")?);
         let scale = match target {
-            Target::Same => continue,
-            Target::Scale(s) => *s as f32,
-            Target::Ratio(_) => common_scale(site, &targets).ok_or("its scales are not known")?,
-            Target::Size(_) => after as f32 / before.max(1) as f32,
-            Target::Unknown => return Err("its scales are not known before the run".into()),
+            AxisTarget::Same => continue,
+            AxisTarget::Scale(s) => *s as f32,
+            AxisTarget::Ratio(_) => common_scale(site, &targets).ok_or("its scales are not known")?,
+            AxisTarget::Size(_) => after as f32 / before.max(1) as f32,
+            AxisTarget::Unknown => return Err("its scales are not known before the run".into()),
         };
         let line = Line { before, after, scale };
         y = match sampling.kind {

@@ -1,14 +1,13 @@
-//! Operators along an axis in which the order matters.
+//! Operators along an axis in which the order matters, and matrices that are seen as a whole.
 
 use super::elementwise::number;
-use super::select::{along, turned};
 use crate::ops::{Site, normalize_axis};
-use crate::program::{Args, Kind, Term};
+use crate::program::{Args, Literal, NumberKind, Span, Term};
 
 /// Sums of all up to each element, with or without it, from either end.
 pub fn running_sum<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
-    if x.kind() == Kind::Bool {
+    if x.kind() == NumberKind::Bool {
         return Err("it sums up booleans, which ONNX has no sum of".into());
     }
     let axis = site.ints(1).and_then(|a| a.first().copied()).ok_or("its axis is computed at run time")?;
@@ -40,6 +39,44 @@ pub fn reversed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String>
     Ok(vec![x.take_along(time, source)])
 }
 
+/// A triangle of the last two axes, and zeros.
+pub fn triangle<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+    let x = at.at(0)?;
+    let shift = match site.has(1) {
+        true => {
+            *site.ints(1).and_then(|k| k.first().copied()).as_ref().ok_or("its diagonal is computed at run time")?
+        }
+        false => 0,
+    };
+    let upper = site.call.int("upper", 1) != 0;
+    let Some(&[rows, columns]) = x.shape().last_chunk::<2>() else { return Err("it is no matrix".into()) };
+    let stays = |r: i64, c: i64| if upper { c - r >= shift } else { c - r <= shift };
+    let mask = (0..rows as i64).flat_map(|r| (0..columns as i64).map(move |c| stays(r, c))).collect();
+    let mut shape = vec![1; x.rank() - 2];
+    shape.extend([rows, columns]);
+    let mask = at.builder.literal(Literal::Bools(mask), &shape);
+    Ok(vec![match x.kind() {
+        NumberKind::Bool => x.and(mask),
+        _ => mask.select(x, number(x, 0.0)),
+    }])
+}
+
+/// Integers along an axis.
+pub fn along<'b>(x: Term<'b>, axis: usize, numbers: Vec<i64>) -> Term<'b> {
+    let mut shape = vec![1; x.rank()];
+    shape[axis] = numbers.len();
+    x.builder().ints(numbers, &shape)
+}
+
+/// An axis from its end to its beginning.
+pub fn turned(x: Term, axis: usize) -> Term {
+    let mut spans: Vec<Span> = x.shape().into_iter().map(|count| Span { start: 0, count, step: 1 }).collect();
+    if spans[axis].count > 0 {
+        spans[axis] = Span { start: spans[axis].count - 1, count: spans[axis].count, step: -1 };
+    }
+    x.slice(&spans)
+}
+
 #[cfg(test)]
 #[cfg(all(feature = "tract", feature = "gradients"))]
 mod tests {
@@ -69,5 +106,14 @@ mod tests {
         trial().check_derivative();
         let x = Tensor::from_f32(vec![3, 2], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(trial().with("x0", x).run()[0].1.to_f64().unwrap(), [4.0, 3.0, 2.0, 1.0, 0.0, 5.0]);
+    }
+
+    #[test]
+    fn triangles() {
+        Trial::new("Trilu", 14, "", &["2 3 4"], 1).check();
+        Trial::new("Trilu", 14, "upper=0", &["3 4"], 1).check();
+        let found =
+            Trial::new("Trilu", 14, "", &["2 3", "=i64[1]"], 1).with("x0", Tensor::from_f32(vec![2, 3], &[1.0; 6]));
+        assert_eq!(found.run()[0].1.to_f64().unwrap(), [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
     }
 }

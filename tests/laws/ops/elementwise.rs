@@ -1,4 +1,4 @@
-//! Operators that work element by element: on one operand, and on several that broadcast.
+//! Operators that map every element on its own.
 
 use crate::case::Case;
 use crate::draw::Draw;
@@ -13,8 +13,8 @@ pub const CASES: &[(&str, Generator)] = &[
     ("Asinh", unary),
     ("Atan", unary),
     ("Atanh", unary),
-    ("BitwiseNot", bits_of_one),
     ("BitCast", bit_cast),
+    ("BitwiseNot", bits_of_one),
     ("Cast", cast),
     ("CastLike", cast_like),
     ("Ceil", unary),
@@ -63,18 +63,6 @@ fn laws() {
     check(CASES, 10);
 }
 
-/// Float attributes that some of them have, and opsets of theirs.
-fn particulars(op: &str) -> (&'static [&'static str], &'static [i64]) {
-    match op {
-        "Elu" | "LeakyRelu" | "ThresholdedRelu" => (&["alpha"], &[17, 6]),
-        "Celu" | "Swish" | "com.microsoft.QuickGelu" => (&["alpha"], &[24]),
-        "HardSigmoid" => (&["alpha", "beta"], &[17, 6]),
-        "Selu" => (&["alpha", "gamma"], &[17, 6]),
-        "Shrink" => (&["lambd", "bias"], &[17]),
-        _ => (&[], &[17, 13, 20]),
-    }
-}
-
 fn unary(op: &str, d: &mut Draw) -> Case {
     let (attributes, opsets) = particulars(op);
     let shape = d.shape(0, 4);
@@ -93,9 +81,16 @@ fn unary(op: &str, d: &mut Draw) -> Case {
     case.data(d.tensor(DType::F32, &shape, low, high))
 }
 
-fn not(op: &str, d: &mut Draw) -> Case {
-    let shape = d.shape(0, 3);
-    Case::new(op, 17).data(d.tensor(DType::Bool, &shape, 0.0, 1.0))
+/// Float attributes that some of them have, and opsets of theirs.
+fn particulars(op: &str) -> (&'static [&'static str], &'static [i64]) {
+    match op {
+        "Elu" | "LeakyRelu" | "ThresholdedRelu" => (&["alpha"], &[17, 6]),
+        "Celu" | "Swish" | "com.microsoft.QuickGelu" => (&["alpha"], &[24]),
+        "HardSigmoid" => (&["alpha", "beta"], &[17, 6]),
+        "Selu" => (&["alpha", "gamma"], &[17, 6]),
+        "Shrink" => (&["lambd", "bias"], &[17]),
+        _ => (&[], &[17, 13, 20]),
+    }
 }
 
 fn bits_of_one(op: &str, d: &mut Draw) -> Case {
@@ -148,4 +143,9 @@ fn dropout(op: &str, d: &mut Draw) -> Case {
         _ if d.flip() => case.fixed(Tensor::from_f32(vec![], &[0.3])),
         _ => case,
     }
+}
+
+fn not(op: &str, d: &mut Draw) -> Case {
+    let shape = d.shape(0, 3);
+    Case::new(op, 17).data(d.tensor(DType::Bool, &shape, 0.0, 1.0))
 }

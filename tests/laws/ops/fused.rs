@@ -1,11 +1,10 @@
-//! ONNX Runtime's fused products, and the deformable convolution. The oracle runs none of them.
+//! ONNX Runtime's fused products. The oracle runs none of them.
 
 use crate::case::Case;
 use crate::draw::Draw;
 use crate::{Generator, check};
 
 pub const CASES: &[(&str, Generator)] = &[
-    ("DeformConv", deformed),
     ("com.microsoft.FusedConv", conv),
     ("com.microsoft.FusedGemm", gemm),
     ("com.microsoft.FusedMatMul", matmul),
@@ -36,11 +35,4 @@ fn matmul(op: &str, d: &mut Draw) -> Case {
     let shape = |t: bool, a: usize, c: usize| if t { [b, c, a] } else { [b, a, c] };
     let case = Case::new(op, 1).attribute("transA", i32::from(ta)).attribute("transB", i32::from(tb));
     case.data(d.floats(&shape(ta, m, k))).data(d.floats(&shape(tb, k, n)))
-}
-
-fn deformed(op: &str, d: &mut Draw) -> Case {
-    let (g, i, o) = (d.range(1, 2), d.range(1, 3), d.range(1, 3));
-    let case = Case::new(op, 19).attribute("group", g);
-    let case = case.data(d.floats(&[2, g * i, 4, 3])).data(d.floats(&[g * o, i, 2, 2])).data(d.floats(&[2, 8, 3, 2]));
-    if d.flip() { case } else { case.data(d.floats(&[g * o])) }
 }

@@ -1,43 +1,78 @@
-//! Generators of calls, one file a family of operators.
+//! Generators of calls, a file for each family of operators by the name that it has in `src/ops`.
 
+mod attention;
 mod broadcast;
-mod contraction;
+mod contrib_attention;
+mod conv;
+mod einsum;
 mod elementwise;
-mod features;
 mod fused;
-mod indexing;
+mod gather;
 mod integer;
+mod layer_norm;
+mod matmul;
+mod ml;
 mod movement;
-mod normalization;
-mod pooling;
+mod norm;
+mod packed;
+mod pool;
 mod qlinear;
-mod quantization;
-mod reduction;
-mod resampling;
-mod sequence;
-mod shaping;
-mod windows;
+mod quantize;
+mod recurrent;
+mod reduce;
+mod reshape;
+mod resize;
+mod rotary;
+mod scan;
+mod scatter;
+mod select;
+mod shape;
+mod signal;
+mod slice;
+mod softmax;
 
 use crate::Generator;
 
+/// Families by the names of their files.
+macro_rules! families {
+    ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name::CASES)),*] };
+}
+
+/// Calls by operator.
+type Cases = &'static [(&'static str, Generator)];
+
 /// All generators, by family.
-pub const FAMILIES: &[&[(&str, Generator)]] = &[
-    broadcast::CASES,
-    contraction::CASES,
-    elementwise::CASES,
-    features::CASES,
-    fused::CASES,
-    indexing::CASES,
-    integer::CASES,
-    movement::CASES,
-    normalization::CASES,
-    pooling::CASES,
-    qlinear::CASES,
-    quantization::CASES,
-    reduction::CASES,
-    resampling::CASES,
-    sequence::CASES,
-    shaping::CASES,
+pub const FAMILIES: &[(&str, Cases)] = families![
+    attention,
+    broadcast,
+    contrib_attention,
+    conv,
+    einsum,
+    elementwise,
+    fused,
+    gather,
+    integer,
+    layer_norm,
+    matmul,
+    ml,
+    movement,
+    norm,
+    packed,
+    pool,
+    qlinear,
+    quantize,
+    recurrent,
+    reduce,
+    reshape,
+    resize,
+    rotary,
+    scan,
+    scatter,
+    select,
+    shape,
+    signal,
+    slice,
+    softmax,
 ];
 
 /// Operators without cases, with the reason.
