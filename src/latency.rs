@@ -11,7 +11,7 @@ pub use milliseconds::LatencyMs;
 pub(crate) use milliseconds::latency_in_ms;
 
 use crate::feed::Feed;
-use crate::oracle::{OracleError, Runner, Setup};
+use crate::oracle::{OracleError, Ran, Runner};
 use std::time::{Duration, Instant};
 
 /// Times of one model.
@@ -43,8 +43,9 @@ const CONFIDENCE: f64 = 0.95;
 /// Times of one model or two.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latency {
-    /// What ran the models.
-    pub setup: Setup,
+    /// What ran the models, and on how many threads.
+    pub ran: Ran,
+    pub threads: usize,
     pub first: Timing,
     pub second: Option<(Timing, Ratio)>,
 }
@@ -158,7 +159,7 @@ impl<'a> Turns<'a> {
     fn latency(&self) -> Latency {
         let (a, b) = &self.times;
         let second = self.second.map(|_| (Timing::of(b), Ratio::of(a, b)));
-        Latency { setup: self.first.setup(), first: Timing::of(a), second }
+        Latency { ran: self.first.ran(), threads: self.first.threads(), first: Timing::of(a), second }
     }
 }
 

@@ -16,7 +16,16 @@ pub fn cores() -> usize {
 ///
 /// If `work` does.
 pub fn side_by_side<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = cores().min(things.len());
+    side_by_side_on(cores(), things, work)
+}
+
+/// The same on so many threads at most.
+///
+/// # Panics
+///
+/// If `work` does.
+pub fn side_by_side_on<T: Sync, R: Send>(threads: usize, things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = threads.min(things.len());
     if threads < 2 {
         return things.iter().map(work).collect();
     }

@@ -22,6 +22,7 @@ use crate::cost::{self, Cost, OpenDims};
 use crate::infer;
 use crate::ir::Model;
 use crate::lossless::{self, Certificate, Merged};
+use crate::oracle::Setup;
 use crate::pipelines::{self, RunError};
 use crate::plan::{self, Budget, Plan};
 use crate::pruning;
@@ -150,7 +151,7 @@ pub struct Repair<'a> {
     pub measured: &'a Measured,
     pub samples: &'a dyn Samples,
     /// By what both models are run.
-    pub execution: RunOptions,
+    pub execution: RunOptions<'a>,
     /// Told of every feed that was run.
     pub done: &'a dyn Fn(),
 }
@@ -161,6 +162,8 @@ pub struct Sparsify<'a> {
     pub options: &'a sparsity::Options,
     /// What is measured on.
     pub samples: Option<&'a dyn Samples>,
+    /// What runs the model.
+    pub setup: &'a Setup,
 }
 
 /// What becomes of a model after its cut.

@@ -7,8 +7,8 @@ use crate::apply::{self, ApplyError};
 use crate::axes::{Group, KeepSets};
 use crate::compare::{CompareError, Comparison, largest};
 use crate::feed::Feed;
-use crate::ir::{Model, Tensor};
-use crate::oracle::{OracleError, Runner};
+use crate::ir::Model;
+use crate::oracle::{OracleError, Outputs, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
 use crate::widen::{widened, widened_feed};
@@ -20,8 +20,10 @@ pub const RATIOS: [f64; 5] = [0.1, 0.25, 0.5, 0.75, 0.9];
 pub struct Ablation<'a> {
     analysis: &'a Analysis,
     feeds: &'a [Feed],
+    /// What runs the models.
+    setup: &'a Setup,
     /// What the whole model computes, feed by feed.
-    outputs: Vec<Vec<(String, Tensor)>>,
+    outputs: Vec<Outputs>,
 }
 
 /// Why nothing was tried.
@@ -39,8 +41,8 @@ pub enum AblationError {
 
 impl Ablation<'_> {
     /// Runs the model on the feeds, which are of one signature.
-    pub fn new<'a>(analysis: &'a Analysis, feeds: &'a [Feed]) -> Result<Ablation<'a>, AblationError> {
-        Ok(Ablation { analysis, feeds, outputs: run(&analysis.model, feeds)? })
+    pub fn new<'a>(analysis: &'a Analysis, feeds: &'a [Feed], setup: &'a Setup) -> Result<Ablation<'a>, AblationError> {
+        Ok(Ablation { analysis, feeds, setup, outputs: run(&analysis.model, feeds, setup)? })
     }
 
     /// ‖a−b‖ over ‖a‖ of the outputs a and those without these units, for the output where it is largest.
@@ -49,7 +51,7 @@ impl Ablation<'_> {
         keep.keep(group.leaf, (0..group.size).filter(|u| !units.contains(u)).collect());
         let cut = apply::apply(self.analysis, &keep)?.model;
         let mut comparison = Comparison::default();
-        for (before, after) in self.outputs.iter().zip(run(&cut, self.feeds)?) {
+        for (before, after) in self.outputs.iter().zip(run(&cut, self.feeds, self.setup)?) {
             comparison.add(before, &after)?;
         }
         let outputs = comparison.finish().outputs;
@@ -57,12 +59,14 @@ impl Ablation<'_> {
     }
 }
 
-fn run(model: &Model, feeds: &[Feed]) -> Result<Vec<Vec<(String, Tensor)>>, AblationError> {
+fn run(model: &Model, feeds: &[Feed], setup: &Setup) -> Result<Vec<Outputs>, AblationError> {
     let Some(first) = feeds.first() else { return Ok(vec![]) };
     // If its bodies can't be closed, saving says so.
     let whole = passes::closed(model).unwrap_or_else(|_| model.clone());
-    let runner = Runner::new(&save::to_bytes(&widened(&whole))?, None, &widened_feed(first).signature())?;
-    feeds.iter().map(|feed| Ok(runner.run(&widened_feed(feed))?)).collect()
+    let bytes = save::to_bytes(&widened(&whole))?;
+    let runner = Runner::on(setup, &bytes, None, &widened_feed(first).signature())?;
+    let feeds: Vec<Feed> = feeds.iter().map(|feed| widened_feed(feed).into_owned()).collect();
+    Ok(runner.run_all(&feeds)?)
 }
 
 /// What becomes of the outputs as a group loses units, those with the lowest scores first: pairs of the share that is

@@ -15,12 +15,17 @@ mod decided;
 mod double;
 mod halves;
 mod rounding;
+mod runtimes;
+mod series;
+
+pub use runtimes::{Runtimes, runtimes};
+pub use series::Series;
 
 use crate::compare::{CompareError, Difference};
 use crate::feed::{self, Feed, FeedError, InputSpec, Length, Samples};
 use crate::ir::{Dim, Model};
 use crate::latency::{self, Effort, Latency, latency_in_ms};
-use crate::oracle::{OracleError, Plan, Runner, Setup};
+use crate::oracle::{OracleError, Plan, Ran, Runner, Setup};
 use crate::passes;
 use crate::save::{self, SaveError};
 use crate::sizes::{self, Given, SizeError, Start};
@@ -59,7 +64,7 @@ pub struct Options {
 pub const TIME_BUDGET: Duration = Duration::from_secs(10);
 
 impl Default for Options {
-    /// Three random inputs in tract, and ten timed runs.
+    /// Three random inputs, and ten timed runs.
     fn default() -> Options {
         Options {
             inputs: None,
@@ -113,6 +118,9 @@ pub struct Verification {
     /// Inputs that were constants while the models ran, since they decide which branches are taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub constants: Vec<String>,
+    /// What ran the models, unless they were run as programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Ran>,
     /// How the oracle ran the models.
     #[serde(serialize_with = "as_text")]
     pub plan: Plan,
@@ -175,6 +183,8 @@ pub enum VerifyError {
     Size(#[from] SizeError),
     #[error("there is no input to run")]
     NoFeed,
+    #[error(transparent)]
+    Runtime(#[from] OracleError),
 }
 
 impl VerifyError {
@@ -208,7 +218,7 @@ impl VerifyError {
             VerifyError::Feed(e) => {
                 matches!(e, FeedError::ElementType(..) | FeedError::Size { .. } | FeedError::Large { .. })
             }
-            VerifyError::Input(_) | VerifyError::NoFeed => true,
+            VerifyError::Input(_) | VerifyError::NoFeed | VerifyError::Runtime(_) => true,
             // Too large for one message, which is how the oracle takes a model; the original is no smaller.
             VerifyError::Save { error: SaveError::TooLarge { .. }, .. } => true,
             VerifyError::Save { .. } | VerifyError::Compare(_) | VerifyError::Size(_) => false,
@@ -322,11 +332,22 @@ pub fn runner(model: &Model, which: Role, feed: &Feed) -> Result<Runner, VerifyE
     runner_on(&Setup::default(), model, which, feed)
 }
 
-/// The same, with another runtime or more threads.
+/// The same for what a setup says.
 pub fn runner_on(setup: &Setup, model: &Model, which: Role, feed: &Feed) -> Result<Runner, VerifyError> {
-    // tract has no local functions.
-    let bytes = save::to_bytes(&passes::inlined(model)).map_err(|error| VerifyError::Save { which, error })?;
+    let bytes = encoded(model, which)?;
     Runner::on(setup, &bytes, None, &feed.signature()).map_err(|error| VerifyError::Oracle { which, error })
+}
+
+/// The same for runs that are timed.
+pub fn timed_runner(setup: &Setup, model: &Model, which: Role, feed: &Feed) -> Result<Runner, VerifyError> {
+    let bytes = encoded(model, which)?;
+    Runner::timed(setup, &bytes, None, &feed.signature()).map_err(|error| VerifyError::Oracle { which, error })
+}
+
+/// A model as runtimes take it.
+fn encoded(model: &Model, which: Role) -> Result<Vec<u8>, VerifyError> {
+    // tract has no local functions.
+    save::to_bytes(&passes::inlined(model)).map_err(|error| VerifyError::Save { which, error })
 }
 
 /// The models that verification runs.
@@ -354,9 +375,15 @@ pub fn verify(
     told: &dyn Fn(usize, usize),
 ) -> Result<Verification, VerifyError> {
     let feeds = feeds(subjects.original, options)?;
-    match run(subjects, &feeds, options, told) {
+    // All models are run by one runtime, the best one that can.
+    let attempt = |work: &dyn Fn(&Options) -> Result<Verification, VerifyError>| {
+        let on = |setup: &Setup| work(&Options { setup: setup.clone(), ..options.clone() });
+        options.setup.attempt(on, VerifyError::is_inability)
+    };
+    match attempt(&|options| run(subjects, &feeds, options, told)) {
         Err(error) if error.is_inability() => {
-            let decided = Decided::new(subjects, &feeds).and_then(|d| d.verify(options, told).ok());
+            let decided = Decided::new(subjects, &feeds);
+            let decided = decided.and_then(|d| attempt(&|options| d.verify(options, told)).ok());
             let found = decided.or_else(|| in_programs(subjects, &feeds, options, &error));
             found.ok_or(error)
         }
@@ -369,7 +396,7 @@ pub fn verify(
 fn in_programs(subjects: &Subjects, own: &[Feed], options: &Options, error: &VerifyError) -> Option<Verification> {
     let feeds: Vec<Feed> = own.iter().map(|f| widened_feed(f).into_owned()).collect();
     let programs = double::compiled(subjects, &feeds).ok()?;
-    let compared = Compared::of(&programs, &feeds, &|| ()).ok()?;
+    let compared = Compared::of(&programs, &feeds, options.setup.side_by_side(), &|| ()).ok()?;
     let untimed = (options.repeats > 0).then(|| error.to_string());
     let found = compared.judged(options.tolerance_of(subjects.original), feeds.len(), Plan::Program);
     Some(Verification { untimed, ..found })
@@ -391,7 +418,8 @@ fn run(
     let sizes = || options.inputs.is_none().then(|| assumed(subjects.original, &feeds[0])).flatten();
     let runner = |model: &Model, which| runner_on(&options.setup, &widened(&passes::inlined(model)), which, &feeds[0]);
     let runners = Each::of(subjects, runner).map_err(|e| e.with_sizes(sizes()))?;
-    let compared = Compared::of(&runners, &feeds, &done).map_err(|e| e.with_sizes(sizes()))?;
+    let compared =
+        Compared::of(&runners, &feeds, options.setup.side_by_side(), &done).map_err(|e| e.with_sizes(sizes()))?;
     let found = compared.judged(options.tolerance_of(subjects.original), feeds.len(), runners.original.plan());
     let (equal, double) = match found.equal {
         true => (true, None),
@@ -400,17 +428,32 @@ fn run(
     let timed = turns > 0 && (equal || subjects.reference.is_none());
     let halves = Halves::new(subjects, options, (&own[0], &feeds[0]), &runners.pruned);
     let rounding = halves.as_ref().and_then(|h| h.as_ref().ok()?.rounding);
+    let on_more = timed && options.setup.timed_threads() > 1;
     let timed = timed.then(|| match &halves {
-        None => time((&runners.original, &runners.pruned), &feeds[0], options, &done),
-        Some(Ok(halves)) => time((&halves.original, &halves.pruned), &own[0], options, &done),
         Some(Err(why)) => Err(why.clone()),
+        _ if on_more => time_on_more_threads(subjects, &own[0], options, &done),
+        Some(Ok(halves)) => time((&halves.original, &halves.pruned), &own[0], options, &done),
+        None => time((&runners.original, &runners.pruned), &feeds[0], options, &done),
     });
     let (latency, untimed) = match timed {
         Some(Ok(latency)) => (Some(latency), None),
         Some(Err(why)) => (None, Some(why)),
         None => (None, None),
     };
-    Ok(Verification { equal, double, rounding, latency, untimed, ..found })
+    let runtime = Some(runners.original.ran());
+    Ok(Verification { equal, double, rounding, latency, untimed, runtime, ..found })
+}
+
+/// Times both models as they are, on as many threads as the setup says.
+fn time_on_more_threads(
+    subjects: &Subjects,
+    feed: &Feed,
+    options: &Options,
+    done: &dyn Fn(),
+) -> Result<Latency, String> {
+    let runner = |model, which| timed_runner(&options.setup, model, which, feed).map_err(|e| e.to_string());
+    let (original, pruned) = (runner(subjects.original, Role::Original)?, runner(subjects.pruned, Role::Pruned)?);
+    time((&original, &pruned), feed, options, done)
 }
 
 fn time(

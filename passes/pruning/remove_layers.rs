@@ -11,6 +11,7 @@
 
 use crate::ir::Model;
 use crate::layers::{self, Layer, score::score};
+use crate::oracle::Setup;
 use crate::passes::Dce;
 use crate::passes::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 
@@ -44,7 +45,7 @@ impl Pass for RemoveLayers {
             return Ok(Change(0));
         }
         let found = layers::find(model, &cx.facts(model)).layers;
-        let scores = score(model, &found, self.samples.as_deref()).map_err(PassError::new)?;
+        let scores = score(model, &found, self.samples.as_deref(), &Setup::default()).map_err(PassError::new)?;
         let chosen = layers::choose(&model.graph, &found, &scores, &self.layers).map_err(PassError::new)?;
         let chosen: Vec<&Layer> = chosen.into_iter().map(|i| &found[i]).collect();
         layers::bypass(model, &cx.facts(model), &chosen);

@@ -1,6 +1,7 @@
 //! `secateur build`: make what a build file asks for, if it is stale.
 
 use super::gates::GateArgs;
+use super::running::Running;
 use super::{Exit, Failure, progress, show};
 use crate::build::{self, Built, Config, Options, State, Target};
 use crate::files;
@@ -62,7 +63,8 @@ pub fn run(args: Args) -> super::Outcome {
     if args.schema {
         return show::print_json(&build::schema()).map(|()| Exit::Done);
     }
-    let options = Options { force: args.force, dry_run: args.dry_run, monitor: progress::monitor() };
+    let setup = Running::default().unchecked()?;
+    let options = Options { force: args.force, dry_run: args.dry_run, setup, monitor: progress::monitor() };
     args.which.each(|target| build::make(target, &options))
 }
 

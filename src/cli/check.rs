@@ -2,6 +2,7 @@
 
 use super::build::Which;
 use super::progress;
+use super::running::Running;
 use crate::build::{self, Options};
 
 /// Check the models that a build made: hashes, proof and gates; changes nothing, exit code 4 if something is wrong
@@ -16,6 +17,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> super::Outcome {
-    let options = Options { monitor: progress::monitor(), ..Options::default() };
+    let setup = Running::default().unchecked()?;
+    let options = Options { setup, monitor: progress::monitor(), ..Options::default() };
     args.which.each(|target| build::check_target(target, &options))
 }

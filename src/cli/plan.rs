@@ -57,7 +57,7 @@ impl Args {
         let choice = keyed::recorded(|key| key.recorded.is_of_choice(), given);
         Ok(Options {
             choice: self.choice.options()?.choice,
-            verification: VerifyOptions { setup: self.running.unchecked(), ..VerifyOptions::default() },
+            verification: VerifyOptions { setup: self.running.unchecked()?, ..VerifyOptions::default() },
             record: Record { choice, ..Record::default() },
             monitor: progress::monitor(),
             ..Options::default()

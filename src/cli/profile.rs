@@ -50,7 +50,7 @@ const LINES: usize = 20;
 
 pub fn run(args: Args) -> super::Outcome {
     let settings =
-        ProfileSettings { setup: args.running.setup()?, warmup: args.warmup, repeats: args.repeats as usize };
+        ProfileSettings { setup: args.running.timed()?, warmup: args.warmup, repeats: args.repeats as usize };
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
     let open = args.dims.open(&model)?.at(&analysis.model, &analysis.facts);

@@ -9,7 +9,7 @@ use crate::job::prove::Failed;
 use crate::job::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::latency::{Latency, Timing};
 use crate::lossless::{Certificate, Proof};
-use crate::oracle::{Plan, Setup};
+use crate::oracle::Plan;
 use crate::repair::Repaired;
 use crate::sparsity::Thinned;
 use crate::verify::{Doubled, Verification};
@@ -296,8 +296,10 @@ pub fn verification(v: &Verification, against: &str) -> String {
     _ = writeln!(
         out,
         "  {against} {verdict}: largest difference {worst_abs:.1e} absolute, {worst_rel:.1e} relative \
-         (tolerance {:.0e}, {} inputs)",
-        v.tolerance, v.samples
+         (tolerance {:.0e}, {} inputs{})",
+        v.tolerance,
+        v.samples,
+        v.runtime.map_or_else(String::new, |ran| format!(", {ran}"))
     );
     if let Some(rounding) = v.rounding {
         _ = writeln!(out, "  that is in 32 bits; the 16 of the model change its outputs by {rounding:.1e} (relative)");
@@ -395,6 +397,11 @@ pub fn latency(l: &Latency, first: &str, second: &str) -> String {
         format!("{} (half of {} runs in {} – {})", duration(t.median), t.runs(), duration(low), duration(high))
     };
     let mut out = format!("  latency {first}: {}\n", timing(&l.first));
+    let threads = if l.threads > 1 { format!(" on {} threads", l.threads) } else { String::new() };
+    let place = format!("in {}{threads} on this machine", l.ran);
+    if l.second.is_none() {
+        _ = writeln!(out, "  {place}");
+    }
     if let Some((t, ratio)) = &l.second {
         _ = writeln!(out, "  latency {second}: {}", timing(t));
         let ((low, high), sure) = (ratio.interval, 100.0 * ratio.confidence);
@@ -402,9 +409,7 @@ pub fn latency(l: &Latency, first: &str, second: &str) -> String {
             true => format!("{low:.2} – {high:.2} with {sure:.0} % confidence"),
             false => format!("{low:.2} – {high:.2}, of too few runs to be sure"),
         };
-        let Setup { runtime, threads } = l.setup;
-        let threads = if threads > 1 { format!(" on {threads} threads") } else { String::new() };
-        _ = writeln!(out, "  {:.2} times as fast ({sure}), in {runtime}{threads} on this machine", ratio.median);
+        _ = writeln!(out, "  {:.2} times as fast ({sure}), {place}", ratio.median);
     }
     out
 }

@@ -101,12 +101,17 @@ pub struct VerificationArgs {
 }
 
 impl VerificationArgs {
+    /// Whether both runtimes are to be compared; then models are run by the best one from here on.
+    pub fn take_both(&mut self) -> bool {
+        self.running.take_both()
+    }
+
     pub fn options(&self) -> Result<job::VerifyOptions, Failure> {
         let mut options = job::Options::default();
         self.inputs.set(&mut options)?;
         self.judging.set(&mut options)?;
         self.comparison.set(&mut options)?;
         self.timing.set(&mut options)?;
-        Ok(job::VerifyOptions { setup: self.running.unchecked(), ..options.verification })
+        Ok(job::VerifyOptions { setup: self.running.unchecked()?, ..options.verification })
     }
 }

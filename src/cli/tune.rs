@@ -1,6 +1,7 @@
 //! `secateur tune`: train a model on the file.
 
 use super::data::TaskName;
+use super::running::Running;
 use super::source::{DimArgs, OutputArgs};
 use super::training::TrainingArgs;
 use super::{Exit, Failure, figures, progress, show};
@@ -70,6 +71,8 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
+    running: Running,
+    #[command(flatten)]
     dims: DimArgs,
     /// Print JSON
     #[arg(long)]
@@ -101,6 +104,7 @@ impl Args {
                 resume: self.resume,
             },
             sizes: self.dims.given()?,
+            setup: self.running.unchecked()?,
             output: self.output.options()?,
             monitor: progress::monitor(),
         })

@@ -4,7 +4,7 @@
 //! so every wire carries its ports and the accessors here sort by them. Node ids are stable; they are reused only
 //! after a removal, so a pass must not keep an id of a node that it removed.
 
-use super::{Call, Constant, Extra, Input, Node, Output, Place, ValueInfo};
+use super::{Call, Constant, Extra, Input, Node, Output, Place, Type, ValueInfo};
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::stable_graph::{EdgeIndex, NodeIndex, StableDiGraph};
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
@@ -440,6 +440,18 @@ impl Graph {
         let node = self.add(Node::Output(Output { info }));
         self.connect(value, Use { node, slot: 0 });
         node
+    }
+
+    /// Makes values outputs too, behind those that there are, under their own names and of whatever type they come to
+    /// have. One that is an output already stays as it is.
+    pub fn also_return(&mut self, values: impl IntoIterator<Item = ValueId>) {
+        for value in values {
+            let is_output = self.uses(value).iter().any(|u| matches!(self.node(u.node), Node::Output(_)));
+            if !is_output {
+                let name = self.value_name(value).to_owned();
+                self.add_output(value, ValueInfo::new(name, Type::Other));
+            }
+        }
     }
 }
 

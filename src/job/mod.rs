@@ -98,7 +98,7 @@ fn pruned(model: &Model, options: &Options, choice: &Choice, mut stages: Stages)
         }
     };
     let sparsify = match sparsify {
-        Some(zeros) => Some((zeros, choice.selection.reader(monitor).samples(model)?)),
+        Some(zeros) => Some((zeros, choice.selection.reader(&options.verification.setup, monitor).samples(model)?)),
         None => None,
     };
     Run { sparsify, ..Run::chosen(options, model, chosen)? }.finish(stages)
@@ -156,7 +156,7 @@ pub fn apply_file(path: &Path, plan: Plan, options: &Options) -> Result<Done, Er
 
 fn applied(model: &Model, plan: Plan, options: &Options, mut stages: Stages) -> Result<Done, Error> {
     let shortened = shortened(model, &plan, options, &mut stages)?;
-    let reader = options.choice.selection.reader(&options.monitor);
+    let reader = options.choice.selection.reader(&options.verification.setup, &options.monitor);
     let calibrated = stages.time("calibrate", || reader.measure(model, &shortened.analysis))?;
     // A plan of folds folds.
     let implied = plan.criterion.parse::<Formula>().is_ok_and(|f| f.implies()) && !plan.cuts.is_empty();

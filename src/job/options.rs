@@ -14,7 +14,7 @@ use crate::save::ExternalData;
 use crate::score::Formula;
 use crate::sizes::Given;
 use crate::sparsity::{Method, Pattern};
-use crate::stats::RunOptions;
+use crate::stats;
 use crate::verify;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -145,13 +145,13 @@ pub struct Calibration {
     pub samples: usize,
     /// Whether what is left of the model is refitted.
     pub repair: bool,
-    /// By what models are run on them, and how much of what they compute is kept in memory.
-    pub execution: RunOptions,
+    /// How many bytes of what the models compute are kept in memory; what is more goes into a temporary file.
+    pub memory: u64,
 }
 
 impl Default for Calibration {
     fn default() -> Calibration {
-        Calibration { source: None, preprocess: None, samples: 256, repair: true, execution: RunOptions::default() }
+        Calibration { source: None, preprocess: None, samples: 256, repair: true, memory: stats::MEMORY }
     }
 }
 

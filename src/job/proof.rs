@@ -4,6 +4,7 @@ use super::Error;
 use super::check::{self, Checked};
 use super::files;
 use super::monitor::Steps;
+use super::options::{Choice, Selection};
 use super::prove::{self, Failed, ProveError, Prover, Settled};
 use super::report::{self, Metrics};
 use super::run::Run;
@@ -80,7 +81,14 @@ impl Run<'_> {
         if !self.is_nothing() {
             let input = self.options.input.as_ref().map(|path| files::hash(path, self.model)).transpose()?;
             let options = self.options.record.result.clone();
-            prune::sign(&mut pruned.model, &[("input", input.unwrap_or_default()), ("options", options)]);
+            let Choice { selection: Selection { calibration, .. }, search, .. } = &self.options.choice;
+            // What weights that were refitted to samples, or trained, depend on beside the plan.
+            let refitted = calibration.is_given() && (calibration.repair || self.sparsify.is_some());
+            let ran =
+                (refitted || search.training.is_given()).then(|| self.options.verification.setup.ran().ok()).flatten();
+            let runtime = ran.map_or_else(String::new, |ran| ran.id());
+            let entries = [("input", input.unwrap_or_default()), ("options", options), ("runtime", runtime)];
+            prune::sign(&mut pruned.model, &entries);
             let tuned = self.searched.as_ref().and_then(SearchReport::training);
             tuned.iter().for_each(|text| prune::sign(&mut pruned.model, &[("tuned", text.clone())]));
         }

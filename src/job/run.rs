@@ -113,7 +113,8 @@ impl<'a> Run<'a> {
 
     pub fn sparsify(&self) -> Option<Sparsify<'_>> {
         let (options, samples) = self.sparsify.as_ref()?;
-        Some(Sparsify { options, samples: samples.as_ref().map(|s| s as &dyn Samples) })
+        let (samples, setup) = (samples.as_ref().map(|s| s as &dyn Samples), &self.options.verification.setup);
+        Some(Sparsify { options, samples, setup })
     }
 
     /// Carries out the plan, proves the result, judges it, and writes it unless it is refused.

@@ -7,6 +7,7 @@ use crate::analysis::Analysis;
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
+use crate::oracle::Setup;
 use crate::prune::Repair;
 use crate::sizes::Given;
 use crate::stats::{self, Batches, Implied, Measured, RunOptions};
@@ -24,8 +25,9 @@ const FEEDS: usize = 4;
 pub(super) struct Calibrated {
     samples: Box<dyn stats::Samples>,
     pub measured: Arc<Measured>,
+    setup: Setup,
+    memory: u64,
     repair: bool,
-    execution: RunOptions,
 }
 
 impl Calibration {
@@ -40,6 +42,8 @@ impl Calibration {
 pub(super) struct Reader<'a> {
     pub calibration: &'a Calibration,
     pub sizes: &'a Given,
+    /// What runs models on the samples.
+    pub setup: &'a Setup,
     pub monitor: &'a Monitor,
 }
 
@@ -70,9 +74,8 @@ impl Reader<'_> {
     pub fn measured(&self, samples: Batches, analysis: &Analysis) -> Result<Calibrated, Error> {
         let feeds = samples.samples.len() / samples.samples.per_feed(samples.batch).max(1);
         let work = self.monitor.begin("calibrating", Steps::Of(feeds))?;
-        let Calibration { repair, execution, .. } = *self.calibration;
-        let measured = Arc::new(Measured::new(analysis, &samples, &execution, &|| work.step(1))?);
-        Ok(Calibrated { samples: Box::new(samples), measured, repair, execution })
+        let measured = Arc::new(Measured::new(analysis, &samples, &self.execution(), &|| work.step(1))?);
+        Ok(self.calibrated(Box::new(samples), measured))
     }
 
     /// What the weights imply, where there are no samples; and whether that is more than a guess.
@@ -80,8 +83,16 @@ impl Reader<'_> {
         let _work = self.monitor.begin("propagating the weights' statistics", Steps::None)?;
         let Implied { measured, grounded } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
-        let Calibration { repair, execution, .. } = *self.calibration;
-        Ok((Calibrated { samples, measured: Arc::new(measured), repair, execution }, grounded))
+        Ok((self.calibrated(samples, Arc::new(measured)), grounded))
+    }
+
+    fn execution(&self) -> RunOptions<'_> {
+        RunOptions { setup: self.setup, memory: self.calibration.memory }
+    }
+
+    fn calibrated(&self, samples: Box<dyn stats::Samples>, measured: Arc<Measured>) -> Calibrated {
+        let Calibration { repair, memory, .. } = *self.calibration;
+        Calibrated { samples, measured, setup: self.setup.clone(), memory, repair }
     }
 }
 
@@ -93,7 +104,8 @@ impl Calibrated {
 
     /// What a repair goes by, if one is wanted; `done` is told of every feed that was run.
     pub fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
-        let (measured, samples, execution) = (&*self.measured, &*self.samples, self.execution);
+        let (measured, samples) = (&*self.measured, &*self.samples);
+        let execution = RunOptions { setup: &self.setup, memory: self.memory };
         self.repair.then(|| Repair { measured, samples, execution, done })
     }
 }

@@ -2,10 +2,9 @@
 
 use super::{Judge, JudgeError, Judgement, Task, next_tokens};
 use crate::feed::{Feed, FeedError, Samples};
-use crate::ir::Signature;
 use crate::ir::{Model, Tensor};
-use crate::oracle::{OracleError, Runner, Setup};
-use crate::verify::{self, Role, VerifyError};
+use crate::oracle::{Outputs, Setup};
+use crate::verify::{Role, Series, VerifyError};
 
 /// How to judge.
 #[derive(Clone, Debug)]
@@ -25,9 +24,7 @@ pub enum EvalError {
     #[error(transparent)]
     Feed(#[from] FeedError),
     #[error(transparent)]
-    Prepare(#[from] VerifyError),
-    #[error(transparent)]
-    Run(#[from] OracleError),
+    Run(#[from] VerifyError),
     #[error("the output {name:?}: {cause}")]
     Judge { name: String, cause: JudgeError },
     #[error("the input {name:?}: {cause}")]
@@ -49,26 +46,27 @@ pub fn evaluate(
     step: &dyn Fn(usize),
 ) -> Result<Judgement, EvalError> {
     let mut judge = Judge::new(options.task);
-    let mut prepared: Option<(Vec<Signature>, Runner)> = None;
-    for part in samples.parts(options.batch) {
-        let feed = samples.feed(&part)?;
-        // A smaller or longer feed needs a runner of its own.
-        let runner = match prepared.take().filter(|(signature, _)| *signature == feed.signature()) {
-            Some((_, runner)) => runner,
-            None => verify::runner_on(&options.setup, model, Role::Alone, &feed)?,
-        };
-        let mut outputs = runner.run(&feed)?;
-        let (name, output) = outputs.swap_remove(chosen(&outputs, options.output.as_deref())?);
-        let labels = match samples.labels_of(&part) {
-            Some(labels) => Ok(labels),
-            None if options.task == Task::Perplexity => Ok(following(&feed)?),
-            None => return Err(EvalError::NoLabels),
-        };
-        labels.and_then(|l| judge.add(&output, &l)).map_err(|cause| EvalError::Judge { name, cause })?;
-        prepared = Some((feed.signature(), runner));
-        step(part.len() * samples.per_portion());
+    let mut series = Series::new(&options.setup, model, Role::Alone);
+    for parts in samples.parts(options.batch).chunks(series.at_once()) {
+        let feeds = parts.iter().map(|part| samples.feed(part)).collect::<Result<Vec<Feed>, _>>()?;
+        let outputs = series.run(&feeds)?;
+        for ((part, feed), outputs) in parts.iter().zip(&feeds).zip(outputs) {
+            let labels = match samples.labels_of(part) {
+                Some(labels) => labels,
+                None if options.task == Task::Perplexity => following(feed)?,
+                None => return Err(EvalError::NoLabels),
+            };
+            add(&mut judge, outputs, options, &labels)?;
+            step(part.len() * samples.per_portion());
+        }
     }
     Ok(judge.finish())
+}
+
+/// Judges the output that is asked for.
+fn add(judge: &mut Judge, mut outputs: Outputs, options: &Options, labels: &Tensor) -> Result<(), EvalError> {
+    let (name, output) = outputs.swap_remove(chosen(&outputs, options.output.as_deref())?);
+    judge.add(&output, labels).map_err(|cause| EvalError::Judge { name, cause })
 }
 
 /// The place of the output that is judged.

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 #[derive(Serialize)]
 pub struct LatencyMs {
     runtime: String,
+    version: &'static str,
     threads: usize,
     before: TimingMs,
     after: Option<TimingMs>,
@@ -30,8 +31,9 @@ impl LatencyMs {
     pub fn of(latency: &Latency) -> LatencyMs {
         let second = latency.second.as_ref();
         LatencyMs {
-            runtime: latency.setup.runtime.to_string(),
-            threads: latency.setup.threads,
+            runtime: latency.ran.runtime.to_string(),
+            version: latency.ran.version,
+            threads: latency.threads,
             before: TimingMs::of(&latency.first),
             after: second.map(|(t, _)| TimingMs::of(t)),
             speedup: second.map(|(_, r)| r.median),

@@ -3,6 +3,7 @@
 use super::{Layer, find, score::score};
 use crate::analysis::Analysis;
 use crate::ir::{Graph, NodeId, TensorError};
+use crate::oracle::Setup;
 use crate::plan::{ChooseError, LayerCut, Patterns};
 use crate::verify::VerifyError;
 
@@ -38,15 +39,16 @@ pub enum LayerError {
     Fold(String),
 }
 
-/// Finds, scores and chooses the layers of a prepared model, on samples if there are any.
+/// Finds, scores and chooses the layers of a prepared model, on samples if there are any, which the setup runs.
 pub fn select(
     analysis: &Analysis,
     options: &Options,
     samples: Option<&str>,
+    setup: &Setup,
 ) -> Result<Vec<(Layer, LayerCut)>, LayerError> {
     let graph = &analysis.model.graph;
     let found = find(&analysis.model, &analysis.facts).layers;
-    let scores = score(&analysis.model, &found, samples)?;
+    let scores = score(&analysis.model, &found, samples, setup)?;
     let cut = |i: usize| Some((found[i].clone(), found[i].cut(graph, Some(scores[i]))?));
     Ok(choose(graph, &found, &scores, options)?.into_iter().filter_map(cut).collect())
 }

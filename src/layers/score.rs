@@ -18,7 +18,7 @@ use crate::feed::{self, Samples};
 use crate::infer;
 use crate::ir::{Model, NodeId, Tensor, ValueId};
 use crate::ops;
-use crate::oracle::Runner;
+use crate::oracle::{Runner, Setup};
 use crate::passes;
 use crate::pipelines;
 use crate::save;
@@ -38,28 +38,26 @@ pub fn name(samples: Option<&str>) -> &'static str {
 }
 
 /// The scores of layers: from samples if there are any, else from the weights.
-pub fn score(model: &Model, layers: &[Layer], samples: Option<&str>) -> Result<Vec<f64>, LayerError> {
+pub fn score(model: &Model, layers: &[Layer], samples: Option<&str>, setup: &Setup) -> Result<Vec<f64>, LayerError> {
     match samples {
         _ if layers.is_empty() => Ok(vec![]),
-        Some(samples) => Ok(measured(model, layers, samples)?),
+        Some(samples) => Ok(measured(model, layers, samples, setup)?),
         None => estimated(model, layers),
     }
 }
 
 /// 1 − cosine of each layer's entry and result.
-fn measured(model: &Model, layers: &[Layer], samples: &str) -> Result<Vec<f64>, VerifyError> {
+fn measured(model: &Model, layers: &[Layer], samples: &str, setup: &Setup) -> Result<Vec<f64>, VerifyError> {
     let samples = Samples::open(samples, &verify::input_specs(model)?, &feed::Options::default())?;
-    // If its bodies can't be closed, saving says so.
-    let whole = passes::closed(model).unwrap_or_else(|_| model.clone());
-    let bytes = save::to_bytes(&widened(&whole)).map_err(|error| VerifyError::Save { which: Role::Original, error })?;
     let name = |v: ValueId| model.graph.value_name(v).to_owned();
-    let ends: Vec<(String, String)> =
-        layers.iter().map(|l| (name(l.entry), name(ValueId { node: l.merge, port: 0 }))).collect();
-    let is_call = |l: &&Layer| model.graph.call(l.entry.node).is_some();
-    let mut extra: Vec<String> = layers.iter().filter(is_call).map(|l| name(l.entry)).collect();
-    extra.extend(ends.iter().map(|(_, result)| result.clone()));
-    extra.sort_unstable();
-    extra.dedup();
+    let result = |l: &Layer| ValueId { node: l.merge, port: 0 };
+    let ends: Vec<(String, String)> = layers.iter().map(|l| (name(l.entry), name(result(l)))).collect();
+    let is_call = |v: &ValueId| model.graph.call(v.node).is_some();
+    let mut whole = model.clone();
+    whole.graph.also_return(layers.iter().flat_map(|l| [l.entry, result(l)]).filter(is_call));
+    // If its bodies can't be closed, saving says so.
+    let whole = passes::closed(&whole).unwrap_or(whole);
+    let bytes = save::to_bytes(&widened(&whole)).map_err(|error| VerifyError::Save { which: Role::Original, error })?;
     let failed = |error| VerifyError::Oracle { which: Role::Original, error };
     let mut sums = vec![(0.0, 0usize); layers.len()];
     let mut runner: Option<(_, Runner)> = None;
@@ -68,7 +66,7 @@ fn measured(model: &Model, layers: &[Layer], samples: &str) -> Result<Vec<f64>, 
         let signature = feed.signature();
         // The last feed may have fewer samples.
         if runner.as_ref().is_none_or(|(made_for, _)| *made_for != signature) {
-            let made = Runner::with_outputs(&bytes, None, &signature, &extra).map_err(failed)?;
+            let made = Runner::on(setup, &bytes, None, &signature).map_err(failed)?;
             runner = Some((signature, made));
         }
         let Some((_, runner)) = &runner else { continue };

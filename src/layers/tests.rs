@@ -2,6 +2,7 @@ use super::{Options, choose, find, resolve, score::score, silenced};
 use crate::analysis::Analysis;
 use crate::infer::infer;
 use crate::ir::{self, Graph, Model, Tensor};
+use crate::oracle::Setup;
 use crate::plan::LayerCut;
 use insta::assert_snapshot;
 
@@ -191,7 +192,7 @@ const TWO: &str = "g (f32[N,4] x) => (f32[N,4] y) {
 fn larger_weights_change_more() {
     let model = model(TWO);
     let layers = find(&model, &infer(&model)).layers;
-    let scores = score(&model, &layers, None).unwrap();
+    let scores = score(&model, &layers, None, &Setup::default()).unwrap();
     assert!(scores[0] > 0.0 && (scores[1] / scores[0] - 2.0).abs() < 1e-6, "{scores:?}");
 }
 
@@ -202,7 +203,7 @@ fn a_branch_of_zeros_changes_nothing() {
     let constant = model.graph.constant_mut(zeroed).unwrap();
     constant.tensor = constant.tensor.zeroed(0, &[0, 1, 2, 3]).unwrap();
     let layers = find(&model, &infer(&model)).layers;
-    assert_eq!(score(&model, &layers, None).unwrap()[0], 0.0);
+    assert_eq!(score(&model, &layers, None, &Setup::default()).unwrap()[0], 0.0);
 }
 
 fn numbered(text: &str) -> Model {

@@ -25,8 +25,8 @@ impl Host {
         Host {
             cpu: cpu(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            runtime: setup.runtime_and_build(),
-            threads: setup.threads,
+            runtime: setup.ran().map_or_else(|_| setup.runtime.to_string(), |ran| ran.id()),
+            threads: setup.timed_threads(),
             secateur: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How to run and to time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ProfileSettings {
     pub setup: Setup,
     /// Turns that do not count.
@@ -235,7 +235,7 @@ impl Run<'_> {
 
     fn runner(&self, part: Microbenchmark) -> Result<(Runner, Microbenchmark), String> {
         let bytes = save::to_bytes(&passes::inlined(&part.model)).map_err(|e| e.to_string())?;
-        let runner = Runner::on(&self.settings.setup, &bytes, None, &part.feed.signature());
+        let runner = Runner::timed(&self.settings.setup, &bytes, None, &part.feed.signature());
         Ok((runner.map_err(|e| e.to_string())?, part))
     }
 }

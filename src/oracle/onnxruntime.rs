@@ -1,57 +1,90 @@
-//! ONNX Runtime: its library is found at run time, by the environment variable `ORT_DYLIB_PATH`.
+//! ONNX Runtime: prepare, run. Its library is loaded at run time (`library`).
 
 use super::OracleError;
 use crate::feed::Feed;
-use crate::ir::{DType, Signature, Tensor};
+use crate::ir::{Signature, Tensor};
+use convert::{element_type, from_ort, to_ort};
 use ort::environment::Environment;
-use ort::session::{Session, SessionInputValue};
-use ort::value::{DynValue, TensorElementType};
-use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use ort::logging::LogLevel;
+use ort::session::{Session, SessionInputValue, SessionOutputs};
+use std::ffi::CStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Where the library is.
-const PATH: &str = "ORT_DYLIB_PATH";
+mod convert;
 
-/// A prepared model. A session changes while it runs, so it is locked.
+/// How many bytes the models of sessions that stand side by side may have in all: each holds its weights anew.
+const SESSIONS: usize = 512 << 20;
+
+/// A library that was loaded, ready to make sessions.
+pub struct Loaded {
+    environment: Environment,
+    /// Its version, such as `1.22.0`.
+    pub version: String,
+}
+
+/// A prepared model.
 pub struct Engine {
-    session: Mutex<Session>,
+    sessions: Sessions,
     inputs: Vec<Signature>,
     outputs: Vec<String>,
+    /// How many runs at a time there is room for.
+    pub most: usize,
 }
 
 impl Engine {
-    pub fn new(model: &[u8], dir: Option<&Path>, inputs: &[Signature], threads: usize) -> Result<Engine, OracleError> {
-        let session = session(environment()?, model, dir, threads)?;
-        let asked = session.inputs().iter().map(|i| i.name().to_owned());
-        let inputs = asked.map(|name| {
+    /// Prepares a model to be run by so many threads each time.
+    pub fn new(
+        loaded: &Loaded,
+        model: &[u8],
+        dir: Option<&Path>,
+        inputs: &[Signature],
+        threads: usize,
+    ) -> Result<Engine, OracleError> {
+        let source = Source { environment: loaded.environment.clone(), dir: dir.map(Path::to_owned), threads };
+        let session = source.session(model)?;
+        let asked = session.inputs().iter().map(|i| {
             let given = || inputs.iter().map(|(n, _, _)| n.clone()).collect();
-            let signature = inputs.iter().find(|(n, _, _)| *n == name).cloned();
-            signature.ok_or_else(|| OracleError::NoInput { name, given: given() })
+            let signature = inputs.iter().find(|(n, _, _)| n == i.name()).cloned();
+            let signature =
+                signature.ok_or_else(|| OracleError::NoInput { name: i.name().to_owned(), given: given() })?;
+            let (found, expected) = (element_type(signature.1, i.name())?, i.dtype().tensor_type());
+            if let Some(expected) = expected.filter(|e| *e != found) {
+                let (expected, found) = (expected.to_string(), signature.1.to_string());
+                return Err(OracleError::Input { name: i.name().to_owned(), expected, found });
+            }
+            Ok(signature)
         });
-        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let inputs = asked.collect::<Result<Vec<_>, _>>()?;
+        if let Some(text) = session.outputs().iter().find(|o| !convert::is_known(o.dtype())) {
+            let (value, dtype) = (text.name().to_owned(), text.dtype().to_string());
+            return Err(OracleError::ElementType { value, dtype });
+        }
         let outputs = session.outputs().iter().map(|o| o.name().to_owned()).collect();
-        Ok(Engine { session: Mutex::new(session), inputs, outputs })
+        let most = (SESSIONS / model.len().max(1)).max(1);
+        let spare = (most > 1).then(|| (source, model.into()));
+        let sessions = Sessions { idle: Mutex::new(vec![session]), returned: Condvar::new(), spare };
+        Ok(Engine { sessions, inputs, outputs, most })
     }
 
     pub fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let results = session.run(self.values(feed)?).map_err(failed)?;
-        let result = |name: &String| {
-            let value = results.get(name).ok_or_else(|| OracleError::NoValue(name.clone()))?;
-            Ok((name.clone(), from_ort(value, name)?))
-        };
-        self.outputs.iter().map(result).collect()
+        let values = self.values(feed)?;
+        self.sessions.with(|session| {
+            let results = session.run(values).map_err(failed)?;
+            self.outputs.iter().map(|name| Ok((name.clone(), result(&results, name)?))).collect()
+        })
     }
 
     pub fn time(&self, feed: &Feed) -> Result<Duration, OracleError> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let values = self.values(feed)?;
-        let start = Instant::now();
-        let results = session.run(values).map_err(failed)?;
-        let time = start.elapsed();
-        drop(results);
-        Ok(time)
+        self.sessions.with(|session| {
+            let start = Instant::now();
+            let results = session.run(values).map_err(failed)?;
+            let time = start.elapsed();
+            drop(results);
+            Ok(time)
+        })
     }
 
     /// The feed as it is asked for, of the sizes that were announced.
@@ -72,98 +105,175 @@ impl Engine {
     }
 }
 
-/// The library, loaded once.
-pub fn environment() -> Result<&'static Environment, OracleError> {
-    static LOADED: OnceLock<Result<Environment, String>> = OnceLock::new();
-    let load = || {
-        let path = std::env::var_os(PATH).ok_or(format!("{PATH} does not say where the library is"))?;
-        let builder = ort::init_from(&path).map_err(|e| e.to_string())?;
-        builder.with_name("secateur").with_telemetry(false).build().map_err(|e| e.to_string())
-    };
-    LOADED.get_or_init(load).as_ref().map_err(|why| OracleError::NoLibrary(why.clone()))
+/// Sessions of one model: a session runs one feed at a time.
+struct Sessions {
+    idle: Mutex<Vec<Session>>,
+    returned: Condvar,
+    /// What more of them are made of, where there may be more than one.
+    spare: Option<(Source, Arc<[u8]>)>,
 }
 
-/// Which build of the library is loaded: its commit.
-pub fn build() -> &'static str {
-    let told = ort::info();
-    let commit = told.split_once("git-commit-id=").map(|(_, rest)| rest.split([',', ' ']).next().unwrap_or(rest));
-    commit.unwrap_or(told)
-}
-
-fn session(
-    environment: &Environment,
-    model: &[u8],
-    dir: Option<&Path>,
-    threads: usize,
-) -> Result<Session, OracleError> {
-    let prepare = |e: String| OracleError::Prepare(e);
-    let builder = Session::builder(environment).map_err(|e| prepare(e.to_string()))?;
-    let builder = builder.with_intra_threads(threads).map_err(|e| prepare(e.to_string()))?;
-    let mut builder = builder.with_deterministic_compute(true).map_err(|e| prepare(e.to_string()))?;
-    if let Some(dir) = dir.and_then(Path::to_str) {
-        let key = "session.model_external_initializers_file_folder_path";
-        builder = builder.with_config_entry(key, dir).map_err(|e| prepare(e.to_string()))?;
+impl Sessions {
+    /// Does something with a session that nobody else uses meanwhile.
+    fn with<T>(&self, work: impl FnOnce(&mut Session) -> Result<T, OracleError>) -> Result<T, OracleError> {
+        let mut lent = Lent { session: Some(self.take()?), sessions: self };
+        lent.session.as_mut().map_or_else(|| Err(OracleError::Absent), work)
     }
-    builder.commit_from_memory(model).map_err(|e| prepare(e.to_string()))
-}
 
-fn failed(error: ort::Error) -> OracleError {
-    OracleError::Run { operator: "the model".into(), node: String::new(), message: error.to_string() }
-}
-
-macro_rules! types {
-    ($($ours:ident $theirs:ident $rust:ty;)*) => {
-        fn to_ort(tensor: &Tensor, name: &str) -> Result<DynValue, OracleError> {
-            let prepare = |message: String| OracleError::Prepare(format!("{name:?}: {message}"));
-            let raw = tensor.raw().map_err(|e| prepare(e.to_string()))?;
-            match tensor.dtype {
-                $(DType::$ours => {
-                    let elements = raw.chunks_exact(size_of::<$rust>());
-                    let read = |c: &[u8]| c.try_into().map_or(<$rust>::default(), <$rust>::from_le_bytes);
-                    let data: Vec<$rust> = elements.map(read).collect();
-                    let value = ort::value::Tensor::from_array((tensor.shape.clone(), data));
-                    Ok(value.map_err(|e| prepare(e.to_string()))?.into_dyn())
-                })*
-                DType::Bool => {
-                    let data: Vec<bool> = raw.iter().map(|&b| b != 0).collect();
-                    let value = ort::value::Tensor::from_array((tensor.shape.clone(), data));
-                    Ok(value.map_err(|e| prepare(e.to_string()))?.into_dyn())
+    fn take(&self) -> Result<Session, OracleError> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match (idle.pop(), &self.spare) {
+                (Some(session), _) => return Ok(session),
+                (None, Some((source, model))) => {
+                    drop(idle);
+                    return source.session(model);
                 }
-                other => Err(OracleError::ElementType { value: name.into(), dtype: other.to_string() }),
+                (None, None) => idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner),
             }
         }
+    }
+}
 
-        fn from_ort(value: &DynValue, name: &str) -> Result<Tensor, OracleError> {
-            let prepare = |message: String| OracleError::Prepare(format!("{name:?}: {message}"));
-            let tensor = |dtype, shape: &[i64], bytes: Vec<u8>| {
-                let shape = shape.iter().map(|&d| d as usize).collect();
-                Tensor::new(dtype, shape, bytes).map_err(|e| prepare(e.to_string()))
-            };
-            let told = value.dtype().tensor_type();
-            match told {
-                $(Some(TensorElementType::$theirs) => {
-                    let (shape, data) = value.try_extract_tensor::<$rust>().map_err(|e| prepare(e.to_string()))?;
-                    tensor(DType::$ours, shape, data.iter().flat_map(|x| x.to_le_bytes()).collect())
-                })*
-                Some(TensorElementType::Bool) => {
-                    let (shape, data) = value.try_extract_tensor::<bool>().map_err(|e| prepare(e.to_string()))?;
-                    tensor(DType::Bool, shape, data.iter().map(|&b| u8::from(b)).collect())
-                }
-                other => Err(OracleError::ElementType { value: name.into(), dtype: format!("{other:?}") }),
-            }
+/// A session that comes back, whatever happens.
+struct Lent<'a> {
+    session: Option<Session>,
+    sessions: &'a Sessions,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.sessions.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(self.session.take());
+        self.sessions.returned.notify_one();
+    }
+}
+
+/// How sessions are made.
+struct Source {
+    environment: Environment,
+    /// Where the model's external data lies.
+    dir: Option<PathBuf>,
+    threads: usize,
+}
+
+impl Source {
+    fn session(&self, model: &[u8]) -> Result<Session, OracleError> {
+        let prepare = |e: String| refused(&plain(&e));
+        let builder = Session::builder(&self.environment).map_err(|e| prepare(e.to_string()))?;
+        let builder = builder.with_intra_threads(self.threads).map_err(|e| prepare(e.to_string()))?;
+        let mut builder = builder.with_deterministic_compute(true).map_err(|e| prepare(e.to_string()))?;
+        if let Some(dir) = self.dir.as_deref().and_then(Path::to_str) {
+            let key = "session.model_external_initializers_file_folder_path";
+            let dir = if dir.is_empty() { "." } else { dir };
+            builder = builder.with_config_entry(key, dir).map_err(|e| prepare(e.to_string()))?;
         }
+        builder.commit_from_memory(model).map_err(|e| prepare(e.to_string()))
+    }
+}
+
+/// Loads a library. Once one was loaded, no other can be.
+pub fn load(path: &Path) -> Result<Loaded, String> {
+    // Held until it is loaded in earnest, which then costs nothing more.
+    let (version, _library) = version(path)?;
+    let numbers: Vec<u32> = version.split('.').map_while(|n| n.parse().ok()).collect();
+    if !matches!(numbers[..], [1, minor, ..] if minor >= ort::MINOR_VERSION) {
+        return Err(format!("its version is {version}, and 1.{} or newer is needed", ort::MINOR_VERSION));
+    }
+    let builder = ort::init_from(path).map_err(|e| e.to_string())?;
+    let builder = builder.with_name("secateur").with_telemetry(false).with_logger(Arc::new(heard));
+    let environment = builder.build().map_err(|e| e.to_string())?;
+    environment.set_log_level(LogLevel::Warning);
+    Ok(Loaded { environment, version })
+}
+
+/// The version of a library.
+#[allow(unsafe_code, reason = "a library's functions are what their names promise, or nothing can be known of them")]
+fn version(path: &Path) -> Result<(String, libloading::Library), String> {
+    type ApiBase = unsafe extern "C" fn() -> *const ort::sys::OrtApiBase;
+    let short = |e: libloading::Error| {
+        let mut told = e.to_string();
+        let mut cause = std::error::Error::source(&e);
+        while let Some(error) = cause {
+            (told, cause) = (error.to_string(), error.source());
+        }
+        told
     };
+    // SAFETY: the header of ONNX Runtime declares both functions so, and its strings live as long as the library.
+    unsafe {
+        let library = libloading::Library::new(path).map_err(short)?;
+        let base = library.get::<ApiBase>(b"OrtGetApiBase");
+        let base = base.map_err(|_| "it is no library of ONNX Runtime".to_owned())?();
+        let base = base.as_ref().ok_or("it has no API")?;
+        let version = CStr::from_ptr((base.GetVersionString)()).to_string_lossy().into_owned();
+        Ok((version, library))
+    }
 }
 
-types! {
-    F32 Float32 f32;
-    F64 Float64 f64;
-    I64 Int64 i64;
-    I32 Int32 i32;
-    I16 Int16 i16;
-    I8 Int8 i8;
-    U64 Uint64 u64;
-    U32 Uint32 u32;
-    U16 Uint16 u16;
-    U8 Uint8 u8;
+/// What the library logs is for those who look for a defect.
+fn heard(level: LogLevel, _: &str, _: &str, place: &str, message: &str) {
+    tracing::debug!(?level, place, "ONNX Runtime: {message}");
+}
+
+fn result(results: &SessionOutputs, name: &str) -> Result<Tensor, OracleError> {
+    from_ort(results.get(name).ok_or_else(|| OracleError::NoValue(name.to_owned()))?, name)
+}
+
+/// Which node stands in the way of preparing a model, as far as the message says: `Node (name) Op (Gather) why`.
+fn refused(message: &str) -> OracleError {
+    let told = message.split_once("Node (").and_then(|(_, rest)| {
+        let (node, rest) = rest.split_once(") Op (")?;
+        let (operator, why) = rest.split_once(") ")?;
+        Some((operator.to_owned(), node.to_owned(), why.to_owned()))
+    });
+    match told {
+        Some((operator, node, message)) => OracleError::Refused { operator, node, message },
+        None => OracleError::Unprepared(message.to_owned()),
+    }
+}
+
+/// Which node failed, as far as the message says.
+fn failed(error: ort::Error) -> OracleError {
+    failed_at(&error.to_string())
+}
+
+fn failed_at(message: &str) -> OracleError {
+    let told = message.split_once("while running ").and_then(|(_, rest)| {
+        let (operator, rest) = rest.split_once(" node. Name:'")?;
+        let (node, rest) = rest.split_once('\'')?;
+        let (_, why) = rest.split_once("Status Message: ")?;
+        Some((operator.to_owned(), node.to_owned(), plain(why)))
+    });
+    let (operator, node, message) = told.unwrap_or_else(|| ("the model".into(), String::new(), plain(message)));
+    OracleError::Run { operator, node, message }
+}
+
+/// A message without the place in the library's source that it begins with.
+fn plain(message: &str) -> String {
+    let message = message.trim();
+    let behind = message.match_indices(".cc:").last().map(|(at, _)| &message[at..]);
+    // Behind the line's number stands the function.
+    let behind = behind.and_then(|rest| rest.split_once(' ')).map(|(_, rest)| rest);
+    let behind =
+        behind.map(|rest| rest.split_once(") ").map_or(rest, |(_, rest)| rest)).filter(|rest| !rest.is_empty());
+    behind.unwrap_or(message).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_node() {
+        let told = "Non-zero status code returned while running Gather node. Name:'a/b' Status Message: \
+            /build/onnxruntime/core/providers/cpu/tensor/gather.cc:100 void onnxruntime::Copy(int) [a, b] \
+            indices element out of data bounds, idx=7 must be within the inclusive range [-3,2]";
+        let error = failed_at(told).to_string();
+        assert!(error.starts_with("the run failed at Gather \"a/b\": [a, b] indices element out of"), "{error}");
+        let error = failed_at("Got invalid dimensions for input: x").to_string();
+        assert_eq!(error, "the run failed at the model \"\": Got invalid dimensions for input: x");
+        let error = refused("Node (mm) Op (MatMul) [ShapeInferenceError] Incompatible dimensions").to_string();
+        assert_eq!(error, "ONNX Runtime can't run MatMul \"mm\": [ShapeInferenceError] Incompatible dimensions");
+        let error = refused("Fatal error: org.x:Foo(-1) is not a registered function/op").to_string();
+        assert!(error.starts_with("ONNX Runtime can't prepare the model: Fatal error: org.x:Foo"), "{error}");
+    }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::compare::Comparison;
-use crate::ir::DType;
+use crate::feed::Feed;
+use crate::ir::{DType, Tensor};
 use crate::latency::{Effort, measure};
 use prost::Message;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -81,17 +82,27 @@ fn runs_and_repeats_itself() {
 }
 
 #[test]
-fn inner_values_come_after_the_outputs() {
+fn inner_values_are_returned_on_demand() {
     let feed = feed(&[1., 2.]);
-    let extra = ["h", "x", "w", "y"].map(String::from);
-    let runner = Runner::with_outputs(&encoded(small()), None, &feed.signature(), &extra).unwrap();
+    let values = ["h", "x", "w", "y"].map(String::from);
+    let runner = Runner::inside(&encoded(small()), None, &feed.signature(), &values).unwrap();
     let outputs = runner.run(&feed).unwrap();
     let names: Vec<&str> = outputs.iter().map(|(n, _)| n.as_str()).collect();
-    assert_eq!(names, ["y", "h", "x", "w", "y"]);
-    assert_eq!(outputs[1].1.to_f64().unwrap(), [1., 2., -3.]);
-    assert_eq!(outputs[3].1.shape, [2, 3]);
-    let error = Runner::with_outputs(&encoded(small()), None, &feed.signature(), &["z".into()]).err();
+    assert_eq!(names, ["h", "x", "w", "y"]);
+    assert_eq!(outputs[0].1.to_f64().unwrap(), [1., 2., -3.]);
+    assert_eq!(outputs[2].1.shape, [2, 3]);
+    let error = Runner::inside(&encoded(small()), None, &feed.signature(), &["z".into()]).err();
     assert_eq!(error.map(|e| e.to_string()).as_deref(), Some("the model has no value \"z\""));
+}
+
+#[test]
+fn runs_side_by_side_are_in_order() {
+    let feeds: Vec<Feed> = (0..9).map(|n| feed(&[n as f32, 1.0])).collect();
+    let setup = Setup { threads: std::num::NonZeroUsize::new(4), ..Setup::default() };
+    let runner = Runner::on(&setup, &encoded(small()), None, &feeds[0].signature()).unwrap();
+    let together = runner.run_all(&feeds).unwrap();
+    let alone: Vec<Outputs> = feeds.iter().map(|feed| runner.run(feed).unwrap()).collect();
+    assert!(together.iter().zip(&alone).all(|(a, b)| a[0].1.same(&b[0].1)) && together.len() == 9);
 }
 
 #[test]

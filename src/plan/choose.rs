@@ -16,6 +16,7 @@ use crate::gradients::{GradientError, Gradients};
 use crate::lossless::{self, Ranges};
 use crate::machine::{EnergyModel, Prices, Table, TableError, grid};
 use crate::ops::Granularity;
+use crate::oracle::Setup;
 use crate::score::{Context, Formula, ScoreError};
 use crate::stats::{Implied, Measured};
 use std::borrow::Cow;
@@ -68,6 +69,8 @@ pub struct Options {
     pub table: Option<Arc<Table>>,
     /// What a budget of energy counts by where the table has none.
     pub energy: EnergyModel,
+    /// What runs the model, for criteria that try.
+    pub setup: Setup,
 }
 
 impl Options {
@@ -93,6 +96,7 @@ impl Options {
             device: Device::Cpu,
             table: None,
             energy: EnergyModel::default(),
+            setup: Setup::default(),
         }
     }
 }
@@ -158,7 +162,8 @@ impl<'a> Ranking<'a> {
             None => Gradients::wanted(options.criterion.wants(), analysis, None, options.seed, options.device, &|| ())?,
             known => known.clone(),
         };
-        let context = Context { analysis, seed: options.seed, measured, gradients: weighed.as_deref() };
+        let context =
+            Context { analysis, seed: options.seed, measured, gradients: weighed.as_deref(), setup: &options.setup };
         let lossless = options.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges));
         Ranking::by(analysis, options, |group| {
             let scores = match options.budget.is_lossless() {

@@ -44,7 +44,7 @@ impl<'a> TimedTrial<'a> {
         settings: ProfileSettings,
     ) -> Result<TimedTrial<'a>, TrialError> {
         let feed = feed(original, open)?;
-        let whole = verify::runner_on(&settings.setup, original, Role::Original, &feed)?;
+        let whole = verify::timed_runner(&settings.setup, original, Role::Original, &feed)?;
         Ok(TimedTrial { original, analysis, open, settings, feed, whole })
     }
 
@@ -52,7 +52,7 @@ impl<'a> TimedTrial<'a> {
     /// their numbers change no time.
     pub fn measure(&self, plan: &Plan) -> Result<MeasuredShare, TrialError> {
         let pruned = prune::execute(self.original, self.analysis, plan, prune::SIMPLIFY, self.open, None)?;
-        let small = verify::runner_on(&self.settings.setup, &pruned.model, Role::Pruned, &self.feed)?;
+        let small = verify::timed_runner(&self.settings.setup, &pruned.model, Role::Pruned, &self.feed)?;
         let ProfileSettings { warmup, repeats, .. } = self.settings;
         let ratio = latency::settle(&small, &self.whole, &self.feed, warmup, repeats)?;
         Ok(MeasuredShare { share: ratio.median, interval: ratio.interval })

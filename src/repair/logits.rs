@@ -358,7 +358,7 @@ fn measure(
         return Ok(out);
     }
     let values: Vec<ValueId> = found.iter().flat_map(|(p, _)| p.operands.iter().map(|o| o.value)).collect();
-    let mut probe = Probe::new(&execution.setup, &analysis.model, &values)?;
+    let mut probe = Probe::new(execution.setup, &analysis.model, &values)?;
     for feed in samples.feeds() {
         let read = probe.run(&feed.map_err(StatsError::Feed)?)?;
         for ((product, heads), moments) in found.iter().zip(&mut out) {

@@ -243,7 +243,7 @@ fn carry(
     found: &mut Repairs,
 ) -> Result<(), RepairError> {
     let shelf = RefCell::new(Shelf::new(execution.memory));
-    let frontier = || Frontier::new(&execution.setup, samples, &shelf);
+    let frontier = || Frontier::new(execution.setup, samples, &shelf);
     let mut carried = Carried { original: frontier(), pruned: frontier() };
     let rematches = tasks.iter().any(Task::is_end);
     let outputs = if rematches { rematch::outputs(&sides.analysis.model) } else { vec![] };

@@ -110,7 +110,7 @@ impl Trace {
             let named = model.graph.values_by_name();
             let present = |v: &ValueId| named.get(analysis.model.graph.value_name(*v)).copied();
             let now: Vec<ValueId> = values.iter().filter_map(present).collect();
-            let mut found = Probe::new(&execution.setup, &model, &now)?.run(feed)?;
+            let mut found = Probe::new(execution.setup, &model, &now)?.run(feed)?;
             Ok(values.iter().filter_map(|v| Some((*v, found.remove(&present(v)?)?))).collect())
         };
         Ok(Trace([run(0)?, run(1)?, run(2)?, run(3)?, run(4)?]))

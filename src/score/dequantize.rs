@@ -63,6 +63,7 @@ fn along(
 mod tests {
     use super::super::{Context, Criterion};
     use crate::ir::parse;
+    use crate::oracle::Setup;
     use crate::prune;
 
     /// The scores of the two columns of quantized weights.
@@ -80,7 +81,8 @@ mod tests {
         );
         let analysis = prune::prepare(&parse(&text, &|_| None).expect("a model")).expect("an analysis");
         let quantized = analysis.groups.all.iter().find(|g| g.members.len() > 1 && g.size == 2).expect("the columns");
-        let context = Context { analysis: &analysis, seed: 0, measured: None, gradients: None };
+        let context =
+            Context { analysis: &analysis, seed: 0, measured: None, gradients: None, setup: &Setup::default() };
         Criterion::named("l1").expect("a criterion").score(&context, quantized).expect("scores")
     }
 

@@ -35,6 +35,7 @@ use crate::analysis::Analysis;
 use crate::axes::{Axes, Group, Member, Var};
 use crate::gradients::{Gradients, Want};
 use crate::ir::{Graph, Tensor, TensorError, Use, ValueId};
+use crate::oracle::Setup;
 use crate::sensitivity::AblationError;
 use crate::stats::Measured;
 use std::collections::HashSet;
@@ -49,6 +50,8 @@ pub struct Context<'a> {
     pub measured: Option<&'a Measured>,
     /// What was measured of gradients.
     pub gradients: Option<&'a Gradients>,
+    /// What runs the model, for criteria that try.
+    pub setup: &'a Setup,
 }
 
 impl<'a> Context<'a> {

@@ -29,7 +29,7 @@ fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
     let Some(measured) = context.measured.filter(|m| !m.few.is_empty()) else {
         return l2::unmeasured(context, group);
     };
-    let ablation = Ablation::new(context.analysis, &measured.few)?;
+    let ablation = Ablation::new(context.analysis, &measured.few, context.setup)?;
     let most = group.size - group.floor.clamp(1, group.size);
     let (ranks, counts): (Vec<f64>, Vec<usize>) = if group.size <= ONE_BY_ONE {
         let alone: Result<Vec<f64>, _> = (0..group.size).map(|unit| ablation.without(group, &[unit])).collect();

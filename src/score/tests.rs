@@ -3,6 +3,7 @@
 use super::*;
 use crate::contraction::Contraction;
 use crate::ir;
+use crate::oracle::Setup;
 use crate::stats::{Half, Stats};
 use faer::Mat;
 
@@ -34,7 +35,8 @@ fn scores(text: &str, formula: &str, rows: &[[f64; 3]]) -> Vec<f64> {
         stats.add(last, &Mat::from_fn(rows.len(), 3, |t, k| rows[t][k] as f32), Half::First);
     }
     let measured = Measured { contractions, stats, few: vec![] };
-    let context = Context { analysis: &analysis, seed: 0, measured: Some(&measured), gradients: None };
+    let context =
+        Context { analysis: &analysis, seed: 0, measured: Some(&measured), gradients: None, setup: &Setup::default() };
     let formula: Formula = formula.parse().expect("a formula");
     formula.score(&context, group).expect("scores").into_iter().map(|s| (s * 1e6).round() / 1e6).collect()
 }

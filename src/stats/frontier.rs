@@ -58,7 +58,7 @@ pub struct Goal<'g> {
 impl<'a> Frontier<'a> {
     /// At the inputs.
     pub fn new(setup: &Setup, samples: &'a dyn Samples, shelf: &'a RefCell<Shelf>) -> Frontier<'a> {
-        Frontier { setup: *setup, samples, shelf, live: None, restarts: false, times: Times::default() }
+        Frontier { setup: setup.clone(), samples, shelf, live: None, restarts: false, times: Times::default() }
     }
 
     /// Where the time went so far.

@@ -177,7 +177,7 @@ impl Stats {
     ) -> Result<Stats, StatsError> {
         let mut stats = Stats::default();
         let values: Vec<ValueId> = contractions.iter().map(|c| c.data).collect();
-        let mut probe = Probe::new(&execution.setup, model, &values)?;
+        let mut probe = Probe::new(execution.setup, model, &values)?;
         let (mut any, count) = (false, samples.count());
         for (at, feed) in halved(samples).enumerate() {
             let (feed, half) = feed?;

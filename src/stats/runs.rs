@@ -8,12 +8,13 @@ use crate::passes::{self, new_constant};
 use crate::save;
 use crate::widen::{widened, widened_feed, widened_tensor};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// By what samples are run, and how much of what they compute is kept in memory.
 #[derive(Clone, Copy, Debug)]
-pub struct RunOptions {
-    pub setup: Setup,
+pub struct RunOptions<'a> {
+    pub setup: &'a Setup,
     /// How many bytes of activations; what is more goes into a temporary file.
     pub memory: u64,
 }
@@ -21,9 +22,10 @@ pub struct RunOptions {
 /// How many bytes of activations are kept in memory unless told otherwise.
 pub const MEMORY: u64 = 2_000_000_000;
 
-impl Default for RunOptions {
-    fn default() -> RunOptions {
-        RunOptions { setup: Setup::default(), memory: MEMORY }
+impl Default for RunOptions<'_> {
+    fn default() -> Self {
+        static SETUP: LazyLock<Setup> = LazyLock::new(Setup::default);
+        RunOptions { setup: &SETUP, memory: MEMORY }
     }
 }
 
@@ -134,7 +136,7 @@ impl Probe {
         let names: BTreeMap<ValueId, String> =
             values.iter().map(|&v| (v, model.graph.value_name(v).to_owned())).collect();
         let values = names.iter().filter_map(|(&v, name)| Some((v, *named.get(name)?))).collect();
-        Ok(Probe { setup: *setup, model: closed, values, names, part: None, times: Times::default() })
+        Ok(Probe { setup: setup.clone(), model: closed, values, names, part: None, times: Times::default() })
     }
 
     /// The values on a feed, in 32 bits where they have 16. Feeds of one signature should follow one another.

@@ -268,6 +268,7 @@ mod tests {
     use super::*;
     use crate::feed::{self, Samples};
     use crate::ir;
+    use crate::oracle::Setup;
     use crate::plan::{self, Budget};
     use crate::score::Formula;
     use crate::tune::{Keeping, Optimizer, Running, Schedule, Teacher, Tuned, tune};
@@ -292,7 +293,7 @@ mod tests {
         let model = ir::parse(NET, &|_| None).unwrap_or_else(|e| panic!("{e}"));
         let specs = input_specs(&model).unwrap();
         let samples = Samples::open("random:40", &specs, &feed::Options::default()).unwrap();
-        let teacher = Teacher::new(&model, None, vec![]).unwrap();
+        let teacher = Teacher::new(&model, None, vec![], Setup::default()).unwrap();
         let options = Options {
             steps: Some(steps),
             batch: 36,

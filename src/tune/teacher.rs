@@ -6,7 +6,7 @@ use crate::feed::Feed;
 use crate::ir::Signature;
 use crate::ir::{Model, NodeId, Tensor};
 use crate::lowering::lower;
-use crate::oracle::{OracleError, Runner};
+use crate::oracle::{OracleError, Outputs, Runner, Setup};
 use crate::pipelines;
 use crate::program::{Builder, Program, Statistics};
 use crate::save::to_bytes;
@@ -21,6 +21,8 @@ const KEPT: usize = 512 << 20;
 pub struct Teacher {
     model: Model,
     dir: Option<PathBuf>,
+    /// What runs it where the engine can't.
+    setup: Setup,
     hash: u64,
     /// The same, as the engine takes it.
     prepared: Option<Model>,
@@ -37,13 +39,13 @@ enum Ready {
 }
 
 impl Teacher {
-    /// A teacher whose external data lie in `dir`.
-    pub fn new(model: &Model, dir: Option<PathBuf>, inner: Vec<Feature>) -> Result<Teacher, TuneError> {
+    /// A teacher whose external data lie in `dir`. The setup runs it where the engine that trains can't.
+    pub fn new(model: &Model, dir: Option<PathBuf>, inner: Vec<Feature>, setup: Setup) -> Result<Teacher, TuneError> {
         let bytes = to_bytes(model).map_err(|e| TuneError::Output(e.to_string()))?;
         let hash = xxhash_rust::xxh3::xxh3_64(&bytes);
         let mut prepared = model.clone();
         let prepared = pipelines::run(PREPARE, &mut prepared).is_ok().then_some(prepared);
-        Ok(Teacher { model: model.clone(), dir, hash, prepared, inner, ready: Mutex::default() })
+        Ok(Teacher { model: model.clone(), dir, setup, hash, prepared, inner, ready: Mutex::default() })
     }
 
     /// A hash of the model.
@@ -61,7 +63,8 @@ impl Teacher {
                 names.iter().cloned().zip(engine.run(program, bindings)?).collect()
             }
             Ready::Runner(runner) => {
-                runner.lock().expect("no run breaks down").run(feed).map_err(TuneError::Teacher)?
+                let outputs = runner.lock().expect("no run breaks down").run(feed).map_err(TuneError::Teacher)?;
+                self.in_order(outputs)
             }
         };
         self.cut(outputs)
@@ -95,13 +98,21 @@ impl Teacher {
     }
 
     fn runner(&self, signature: &[Signature]) -> Result<Runner, OracleError> {
-        let (bytes, dir) =
-            (to_bytes(&self.model).map_err(|e| OracleError::Decode(e.to_string()))?, self.dir.as_deref());
-        if self.inner.is_empty() {
-            return Runner::new(&bytes, dir, signature);
-        }
-        let names: Vec<String> = self.inner.iter().map(|f| f.name.clone()).collect();
-        Runner::with_outputs(&bytes, dir, signature, &names)
+        let mut model = self.model.clone();
+        let values = model.graph.values_by_name();
+        let value = |f: &Feature| values.get(&f.name).copied().ok_or_else(|| OracleError::NoValue(f.name.clone()));
+        model.graph.also_return(self.inner.iter().map(value).collect::<Result<Vec<_>, _>>()?);
+        let bytes = to_bytes(&model).map_err(|e| OracleError::Decode(e.to_string()))?;
+        Runner::on(&self.setup, &bytes, self.dir.as_deref(), signature)
+    }
+
+    /// The model's own outputs, and then all inner values: one of these may be an output too.
+    fn in_order(&self, mut outputs: Outputs) -> Outputs {
+        let inner = |f: &Feature| outputs.iter().find(|(name, _)| *name == f.name).cloned();
+        let inner: Outputs = self.inner.iter().filter_map(inner).collect();
+        outputs.truncate(self.model.graph.outputs().len());
+        outputs.extend(inner);
+        outputs
     }
 
     /// The inner values, as the student has them.

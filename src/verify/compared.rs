@@ -3,8 +3,9 @@
 use super::{Role, Subjects, Verification, VerifyError};
 use crate::compare::{Comparison, Difference, largest, sensitivity};
 use crate::feed::Feed;
-use crate::ir::{Model, Tensor};
-use crate::oracle::{OracleError, Plan, Runner};
+use crate::ir::Model;
+use crate::oracle::{OracleError, Outputs, Plan, Runner};
+use crate::parallel::side_by_side_on;
 
 /// Something for each of the models that verification compares.
 pub(super) struct Each<T> {
@@ -39,11 +40,11 @@ impl Each<Model> {
 
 /// A model that is ready to run.
 pub(super) trait Ready {
-    fn outputs(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError>;
+    fn outputs(&self, feed: &Feed) -> Result<Outputs, OracleError>;
 }
 
 impl Ready for Runner {
-    fn outputs(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
+    fn outputs(&self, feed: &Feed) -> Result<Outputs, OracleError> {
         self.run(feed)
     }
 }
@@ -56,15 +57,17 @@ pub(super) struct Compared {
 }
 
 impl Compared {
-    /// Runs the models on each feed; `done` is called after each.
-    pub fn of(models: &Each<impl Ready>, feeds: &[Feed], done: &dyn Fn()) -> Result<Compared, VerifyError> {
+    /// Runs the models on each feed, so many at a time; `done` is called after each.
+    pub fn of(
+        models: &Each<impl Ready + Sync>,
+        feeds: &[Feed],
+        threads: usize,
+        done: &dyn Fn(),
+    ) -> Result<Compared, VerifyError> {
         let (mut equivalence, mut drift) = (Comparison::default(), Comparison::default());
         let mut outputs = vec![];
         for feed in feeds {
-            let full = run(&models.original, Role::Original, feed)?;
-            let expected = models.reference.as_ref().map(|m| run(m, Role::Reference, feed)).transpose()?;
-            let result = run(&models.pruned, Role::Pruned, feed)?;
-            let cut = models.cut.as_ref().map(|m| run(m, Role::Pruned, feed)).transpose()?;
+            let Each { original: full, reference: expected, cut, pruned: result } = models.run(feed, threads)?;
             match &expected {
                 // What the original finds at run time it may find more or less often than the reference.
                 Some(_) => drift.add_of_any_length(&full, &result)?,
@@ -100,11 +103,26 @@ impl Compared {
             latency: None,
             untimed: None,
             constants: vec![],
+            runtime: None,
             plan,
         }
     }
 }
 
-fn run(model: &impl Ready, which: Role, feed: &Feed) -> Result<Vec<(String, Tensor)>, VerifyError> {
-    model.outputs(feed).map_err(|error| VerifyError::Oracle { which, error })
+impl<R: Ready + Sync> Each<R> {
+    /// What each of them makes of a feed. They run side by side; of several that fail, the first is to blame.
+    fn run(&self, feed: &Feed, threads: usize) -> Result<Each<Outputs>, VerifyError> {
+        let (original, pruned) = (Some((&self.original, Role::Original)), Some((&self.pruned, Role::Pruned)));
+        let reference = self.reference.as_ref().map(|m| (m, Role::Reference));
+        let all = [original, reference, pruned, self.cut.as_ref().map(|m| (m, Role::Pruned))];
+        let run = |model: &Option<(&R, Role)>| {
+            let (model, which) = (*model)?;
+            Some(model.outputs(feed).map_err(|error| VerifyError::Oracle { which, error }))
+        };
+        let mut outputs = side_by_side_on(threads, &all, run).into_iter();
+        let mut next = || outputs.next().flatten().transpose();
+        let (original, reference, pruned, cut) = (next()?, next()?, next()?, next()?);
+        let (original, pruned) = original.zip(pruned).ok_or(VerifyError::NoFeed)?;
+        Ok(Each { original, reference, cut, pruned })
+    }
 }

@@ -45,9 +45,9 @@ impl Decided {
         Some(Decided { models, feeds: feeds.iter().map(rest).collect(), constants })
     }
 
-    pub fn verify(self, options: &Options, told: &dyn Fn(usize, usize)) -> Result<Verification, VerifyError> {
+    pub fn verify(&self, options: &Options, told: &dyn Fn(usize, usize)) -> Result<Verification, VerifyError> {
         let found = run(&self.models.subjects(), &self.feeds, options, told)?;
-        Ok(Verification { constants: self.constants.into_iter().map(|(name, _)| name).collect(), ..found })
+        Ok(Verification { constants: self.constants.iter().map(|(name, _)| name.clone()).collect(), ..found })
     }
 }
 

@@ -35,10 +35,9 @@ impl Halves {
         let started = Instant::now();
         let expected = wide.run(feed).ok();
         let seconds = started.elapsed().as_secs_f64();
-        if seconds * options.setup.runtime.cost_of_halves() > options.time_budget.as_secs_f64() {
-            let runtime = options.setup.runtime;
-            let why =
-                format!("a run in 16 bits would take too long in {runtime} (one in 32 bits takes {seconds:.1} s)");
+        let ran = wide.ran();
+        if seconds * ran.runtime.cost_of_halves() > options.time_budget.as_secs_f64() {
+            let why = format!("a run in 16 bits would take too long in {ran} (one in 32 bits takes {seconds:.1} s)");
             return Some(Err(why));
         }
         let runner = |model, which| runner_on(&options.setup, model, which, own);

@@ -165,11 +165,7 @@ fn relevance_does_not_depend_on_threads() {
         let usual =
             ["--macs", "50%", "--calib", &calib, "--samples", "40", "--criterion", criterion, "--no-compensate"];
         let args = [&["plan", &net, "-o", &output], &usual[..]].concat();
-        let done = std::process::Command::new(env!("CARGO_BIN_EXE_secateur"))
-            .args(args)
-            .env("RAYON_NUM_THREADS", threads)
-            .output()
-            .unwrap();
+        let done = crate::binary().args(args).env("RAYON_NUM_THREADS", threads).output().unwrap();
         assert!(done.status.success(), "{}", text(&done.stderr));
         std::fs::read(output).unwrap()
     };

@@ -128,7 +128,7 @@ fn a_full_disk_leaves_what_was_there() {
     let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";
     let run = |more: &[&str]| {
         let mut command = assert_cmd::Command::new("sh");
-        command.args(["-c", script, env!("CARGO_BIN_EXE_secateur"), "prune", &n, "-o", &o, "--no-verify"]).args(more);
+        command.args(["-c", script, crate::BINARY, "prune", &n, "-o", &o, "--no-verify"]).args(more);
         command.assert().code(1).stderr(predicate::str::contains(o.as_str()).or(predicate::str::contains(r.as_str())));
     };
     run(&[]);
