@@ -71,6 +71,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::content;
 pub use config::{Config, ConfigError, FILE};
 pub use lock::Why;
 pub use run::{Built, Options, State, check as check_target, make};

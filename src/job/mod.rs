@@ -7,11 +7,11 @@
 //! the options a [`Monitor`].
 //!
 //! ```
-//! use secateur::{job, load};
+//! use secateur::{job, onnx};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("small.onnx");
-//! let model = load::load("fixtures/digits_mlp.onnx".as_ref())?;
+//! let model = onnx::load("fixtures/digits_mlp.onnx".as_ref())?;
 //! let done = job::prune(&model, &job::Options::default())?;
 //! done.save(path)?;
 //! # assert!(done.report.after.cost.macs < done.report.before.cost.macs);
@@ -56,6 +56,8 @@ pub use options::{
     Calibration, Choice, HeldOut, Judging, Options, Output, Record, Search, Selection, Tables, Training, VerifyOptions,
     Zeros,
 };
+
+pub use crate::pruning::registry;
 
 use self::report::MachineReport;
 use crate::analysis::Analysis;

@@ -158,7 +158,7 @@ impl Default for Calibration {
 /// Where costs of nodes come from.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
-    /// What nodes take by width, as [`Table`](crate::machine::Table) writes it.
+    /// What nodes take by width, as `machine::Table` writes it.
     pub latency: Option<PathBuf>,
     /// The same of energies, or a model of them.
     pub energy: Option<PathBuf>,

@@ -2,10 +2,10 @@
 //! computes. Done here from the JSON alone, as anybody could do it, and not by `secateur::apply`.
 
 use crate::{Folder, NETS, ODD, fixture, load, prune};
-use secateur::compare::Comparison;
 use secateur::feed::Feed;
 use secateur::ir::{Model, Node, NodeId, Tensor, Use, ValueId};
 use secateur::verify;
+use secateur::verify::Comparison;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use super::{Folder, json, secateur};
 use predicates::prelude::*;
 use secateur::ir::{self, Tensor};
-use secateur::save::to_bytes;
+use secateur::onnx::to_bytes;
 
 /// A pre-norm block with a residual stream of 8 units, and a gate that sums to one over the hidden units.
 const BLOCK: &str = "net (f32[N,5] x) => (f32[N,3] y) {

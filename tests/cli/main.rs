@@ -77,7 +77,7 @@ fn fixture(name: &str) -> String {
 
 fn load(path: impl AsRef<Path>) -> Model {
     let path = path.as_ref();
-    secateur::load::load(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    secateur::onnx::load(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// Where the binary is.

@@ -27,7 +27,7 @@ fn all(folder: &Folder) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 fn outputs_spare_inputs() {
     let folder = folder();
     let at = |name: &str| folder.path(name);
-    let data = secateur::save::data_files(&crate::load(at("m.onnx"))).unwrap().into_iter().next().unwrap();
+    let data = secateur::onnx::data_files(&crate::load(at("m.onnx"))).unwrap().into_iter().next().unwrap();
     let (m, n, s, o, plan, data) = (at("m.onnx"), at("n.onnx"), at("s.npz"), at("o.onnx"), at("plan.json"), at(&data));
     let image = at("images/1.png");
     let before = all(&folder);

@@ -140,7 +140,7 @@ fn what_onnx_runtime_does_not_know_tract_may() {
     let folder = Folder::new();
     let text = "<opset_import: [\"\" : 99]> g (f32[2,3] x) => (f32[2,3] y) { y = Relu(x) }";
     let (model, path) = (secateur::ir::parse(text, &|_| None).unwrap(), folder.path("new.onnx"));
-    std::fs::write(&path, secateur::save::to_bytes(&model).unwrap()).unwrap();
+    std::fs::write(&path, secateur::onnx::to_bytes(&model).unwrap()).unwrap();
     let timed = ["bench", &path, "--repeats", "1", "--json"];
     assert_eq!(told(&timed)["runtime"], "tract");
     free(&[&timed[..], &["--runtime", "ort"]].concat()).assert().code(1);

@@ -2,7 +2,7 @@
 
 use crate::{Folder, fixture, json, load, prune, read, secateur, text};
 use secateur::ir::{DType, Model, Tensor, parse};
-use secateur::save;
+use secateur::onnx;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -44,7 +44,7 @@ fn net(batch: &str, flat: &str) -> Model {
 
 fn written(folder: &Folder, name: &str, model: &Model) -> String {
     let path = folder.path(name);
-    std::fs::write(&path, save::to_bytes(model).unwrap()).unwrap();
+    std::fs::write(&path, onnx::to_bytes(model).unwrap()).unwrap();
     path
 }
 

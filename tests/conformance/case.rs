@@ -2,7 +2,7 @@
 
 use secateur::feed::{Feed, InputSpec};
 use secateur::ir::{Call, Model, Node, NodeId, Tensor, Type, ValueInfo};
-use secateur::load::{from_bytes, tensor_from_bytes};
+use secateur::onnx::{from_bytes, tensor_from_bytes};
 use std::path::{Path, PathBuf};
 
 pub struct Case {

@@ -5,15 +5,15 @@ use super::cut::{Cut, cut};
 use super::form::{CONSTANTS, Form, Inputs, RUN};
 use super::run::{Run, run};
 use super::types::{Known, types};
-use secateur::facts::Unknowns;
-use secateur::infer::infer;
+use secateur::analysis::Unknowns;
+use secateur::analysis::infer;
 use secateur::ir::{self, Attribute, Dim, Graph, Model, Tensor};
-use secateur::load::from_bytes;
+use secateur::job;
+use secateur::onnx::from_bytes;
+use secateur::onnx::to_bytes;
 use secateur::ops::{Site, rule_of};
 use secateur::passes::{self, Effect, Options};
-use secateur::pipelines::{self, FOLD, PREPARE, SIMPLIFY};
-use secateur::pruning;
-use secateur::save::to_bytes;
+use secateur::prune::pipelines::{self, FOLD, PREPARE, SIMPLIFY};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -150,13 +150,13 @@ fn reloaded(model: &Model) -> Result<Model, String> {
 /// another one then.
 fn optimized(mut model: Model) -> Result<(Model, bool), String> {
     let exact = |e: &&passes::Entry| (e.make)(&mut Options::default()).is_ok_and(|p| p.effect() == Effect::Exact);
-    let registry = pruning::registry();
+    let registry = job::registry();
     let others: Vec<&str> = registry.entries().filter(exact).map(|e| e.name).collect();
     let pipeline = format!("{PREPARE},{},{SIMPLIFY},{FOLD}", others.join(","));
     let pipeline = registry.parse(&pipeline).map_err(|e| format!("{e}"))?;
     let report = pipeline.run(&mut model, pipelines::settings()).map_err(|e| e.to_string())?;
     let facts = infer(&model);
-    secateur::apply::refresh_declarations(&mut model.graph, &facts);
+    secateur::prune::refresh_declarations(&mut model.graph, &facts);
     if let Some(violation) = ir::verify(&model).first() {
         return Err(violation.to_string());
     }

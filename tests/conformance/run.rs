@@ -1,11 +1,11 @@
 //! Running a case in the oracle.
 
 use super::case::{Case, inputs};
-use secateur::compare::Comparison;
 use secateur::feed::Feed;
 use secateur::ir::{Model, Tensor};
+use secateur::onnx::to_bytes;
 use secateur::oracle::Runner;
-use secateur::save::to_bytes;
+use secateur::verify::Comparison;
 
 /// What comes out, beside what has to.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,8 +2,8 @@
 
 use super::case::Case;
 use super::form::length;
-use secateur::facts::{Element, Fact};
-use secateur::infer::infer;
+use secateur::analysis::infer;
+use secateur::analysis::{Element, Fact};
 use secateur::ir::{Atom, Dim, Model, Node, Tensor, Type, ValueId};
 
 /// How much is known of something.

@@ -2,7 +2,7 @@
 
 use ndarray_npy::NpzWriter;
 use secateur::ir::{Model, Tensor, parse};
-use secateur::save;
+use secateur::onnx;
 use std::fs::{File, copy, create_dir};
 use std::path::Path;
 
@@ -60,7 +60,7 @@ fn net(seed: u32) -> Model {
 /// The files that examples name, and the fixtures.
 pub fn prepare(dir: &Path) {
     link(&crate::root().join("fixtures"), &dir.join("fixtures"));
-    let write = |name: &str, model: &Model| std::fs::write(dir.join(name), save::to_bytes(model).unwrap()).unwrap();
+    let write = |name: &str, model: &Model| std::fs::write(dir.join(name), onnx::to_bytes(model).unwrap()).unwrap();
     write("model.onnx", &net(1));
     write("rewritten.onnx", &net(1));
     write("finetuned.onnx", &net(2));

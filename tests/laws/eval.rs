@@ -1,12 +1,12 @@
 //! Running a case's model, and comparing what comes out.
 
 use secateur::analysis::Analysis;
-use secateur::axes::{KeepSets, Kept};
+use secateur::analysis::infer;
+use secateur::analysis::{KeepSets, Kept};
 use secateur::feed::Feed;
-use secateur::infer::infer;
 use secateur::ir::{Dim, Input, Model, Node, NodeId, Tensor, TensorType, Type, ValueId, ValueInfo};
+use secateur::onnx::to_bytes;
 use secateur::oracle::{OracleError, Runner};
-use secateur::save::to_bytes;
 
 /// Two numbers this far apart, relative to the largest one, count as the same: kernels sum in different orders.
 const TOLERANCE: f64 = 1e-4;

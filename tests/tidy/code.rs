@@ -53,7 +53,13 @@ fn read(file: &Path, folder: &Path, module: &[String], files: &mut Vec<File>) {
     if parsed.attrs.iter().any(is_test) {
         return;
     }
-    let path = file.strip_prefix(root()).unwrap_or(file).to_string_lossy().replace('\\', "/").replace("src/../", "");
+    let path = file
+        .strip_prefix(root())
+        .unwrap_or(file)
+        .to_string_lossy()
+        .replace('\\', "/")
+        .replace("src/model/../../", "")
+        .replace("src/compress/../../", "");
     files.push(named(path, module, &parsed, text));
     for item in &parsed.items {
         let Item::Mod(child) = item else { continue };

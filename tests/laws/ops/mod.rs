@@ -1,4 +1,4 @@
-//! Generators of calls, a file for each family of operators by the name that it has in `src/ops`.
+//! Generators of calls, a file for each family of operators by the name that it has in `src/model/ops`.
 
 mod attention;
 mod broadcast;
