@@ -64,8 +64,8 @@ pub fn group<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (y, ..) = standardized(x.reshape(&rows), &[2], epsilon(site, 1e-5));
     let by_channel = |v: Term<'b>| v.count() == shape[1];
     Ok(vec![match by_channel(scale) && by_channel(bias) {
-        true => y.reshape(&shape) * channels(scale, x.rank()) + channels(bias, x.rank()),
-        false => (y * channels(scale, 3) + channels(bias, 3)).reshape(&shape),
+        true => y.reshape(&shape) * channels(scale, x.rank())? + channels(bias, x.rank())?,
+        false => (y * channels(scale, 3)? + channels(bias, 3)?).reshape(&shape),
     }])
 }
 

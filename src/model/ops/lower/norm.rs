@@ -50,14 +50,14 @@ pub fn instance<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String>
     let (x, scale, bias) = (at.at(0)?, at.at(1)?, at.at(2)?);
     let space: Vec<usize> = (2..x.rank()).collect();
     let (y, ..) = standardized(x, &space, f64::from(site.call.float("epsilon", 1e-5)));
-    Ok(vec![y * channels(scale, x.rank()) + channels(bias, x.rank())])
+    Ok(vec![y * channels(scale, x.rank())? + channels(bias, x.rank())?])
 }
 
 /// A vector along axis 1 of a tensor of this rank.
-pub fn channels(vector: Term, rank: usize) -> Term {
+pub fn channels(vector: Term, rank: usize) -> Result<Term, String> {
     let mut shape = vec![1; rank];
-    shape[1] = vector.count();
-    vector.reshape(&shape)
+    *shape.get_mut(1).ok_or("a tensor of one axis has no channels")? = vector.count();
+    Ok(vector.reshape(&shape))
 }
 
 /// `(x - mean) / √(variance + ε)` with statistics over these axes; the mean, and the inverse of the root.
