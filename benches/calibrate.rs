@@ -67,7 +67,7 @@ fn measure(path: &Path, samples: &str, execution: &RunOptions) -> Result<String,
     let statistics = start.elapsed();
     let start = Instant::now();
     let obs = Criterion::named("obs")?;
-    let options = plan::Options { measured: Some(measured.clone()), ..plan::Options::new(Budget::Macs(0.5), obs) };
+    let options = plan::Options { measured: Some(measured.clone()), ..plan::Options::new(Budget::macs(0.5), obs) };
     let plan = plan::choose(&analysis, &options)?;
     let choice = start.elapsed();
     let repair = Repair { measured: &measured, samples: &samples, execution: *execution, done: &|| () };

@@ -94,7 +94,7 @@ impl Calibrated {
     /// What a repair goes by, if one is wanted; `done` is told of every feed that was run.
     pub fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
         let (measured, samples, execution) = (&*self.measured, &*self.samples, self.execution);
-        self.repair.then(|| Repair { measured, samples, execution, done })
+        self.repair.then_some(Repair { measured, samples, execution, done })
     }
 }
 
