@@ -106,7 +106,7 @@ impl Calibrated {
     pub fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
         let (measured, samples) = (&*self.measured, &*self.samples);
         let execution = RunOptions { setup: &self.setup, memory: self.memory };
-        self.repair.then(|| Repair { measured, samples, execution, done })
+        self.repair.then_some(Repair { measured, samples, execution, done })
     }
 }
 

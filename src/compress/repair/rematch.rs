@@ -166,7 +166,7 @@ fn measure(
     let wanted = [&results[..], &settled].concat();
     let mut leg = pruned.leg(model, &Goal { wanted: &wanted, settled: &settled, later: &later })?;
     let mut lines: Vec<Lines> = vec![Lines::default(); step.len()];
-    while let Some((mark, now)) = leg.next()? {
+    while let Some((mark, now)) = leg.advance()? {
         for ((end, lines), result) in step.iter().zip(&mut lines).zip(&results) {
             let added = add(lines, &now[result], &Left::default(), end.layout, mark);
             added.map_err(|e| end.task.failed(e))?;
@@ -219,7 +219,7 @@ impl Judged {
         let goal = Goal { wanted: &outputs, settled: &outputs, later: &outputs };
         let (mut feeds, mut both) = (0, true);
         let mut leg = carried.original.leg(&original, &goal)?;
-        while let Some((mark, _)) = leg.next()? {
+        while let Some((mark, _)) = leg.advance()? {
             feeds += 1;
             both &= mark.half != Half::Both;
         }
@@ -250,7 +250,7 @@ impl Judged {
                 }
                 continue;
             }
-            let (Some((_, a)), Some((_, b))) = (original.next()?, pruned.next()?) else { break };
+            let (Some((_, a)), Some((_, b))) = (original.advance()?, pruned.advance()?) else { break };
             for (a, b) in self.outputs.iter().zip(&now).filter_map(|(x, y)| Some((a.get(x)?, b.get(y)?))) {
                 let (Ok(a), Ok(b)) = (a.to_f64(), b.to_f64()) else { continue };
                 energy += a.iter().map(|x| x * x).sum::<f64>();

@@ -212,7 +212,7 @@ fn measure(
     let pruned = Goal { wanted: &now, settled: &settled, later: &later };
     let mut original = carried.original.leg(&analysis.model, &original)?;
     let mut pruned = carried.pruned.leg(model, &pruned)?;
-    while let (Some((mark, before)), Some((_, after))) = (original.next()?, pruned.next()?) {
+    while let (Some((mark, before)), Some((_, after))) = (original.advance()?, pruned.advance()?) {
         for (task, measuring) in stage.iter_mut().zip(&mut *measuring) {
             measuring.add(sides, task, mark, (&before, &after)).map_err(|e| task.failed(e))?;
         }

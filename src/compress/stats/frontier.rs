@@ -188,6 +188,9 @@ fn signature(live: &Live) -> Vec<Signature> {
     live.iter().map(of).collect()
 }
 
+/// The wanted values on a feed.
+pub type Seen = (Mark, BTreeMap<ValueId, Tensor>);
+
 /// A leg: gives the wanted values of one feed after the other. The frontier is at its end once all were asked for.
 pub struct Leg<'f, 'a> {
     frontier: &'f mut Frontier<'a>,
@@ -211,7 +214,7 @@ pub struct Leg<'f, 'a> {
 
 impl<'a> Leg<'_, 'a> {
     /// The wanted values on the next feed; `None` after the last one.
-    pub fn next(&mut self) -> Result<Option<(Mark, BTreeMap<ValueId, Tensor>)>, StatsError> {
+    pub fn advance(&mut self) -> Result<Option<Seen>, StatsError> {
         let Some((mark, mut known, live)) = self.feed()? else { return Ok(None) };
         let made = match self.run(&known) {
             Ok(made) => made,

@@ -88,11 +88,11 @@ proptest! {
             // A look ahead changes nothing.
             let mut look = frontier.look(&model, &named(&model, &["o"])).unwrap();
             prop_assert!(look.pass().unwrap());
-            prop_assert!(near(&look.next().unwrap().unwrap().1[&named(&model, &["o"])[0]], &whole(&model, &["o"])[1][&named(&model, &["o"])[0]]));
+            prop_assert!(near(&look.advance().unwrap().unwrap().1[&named(&model, &["o"])[0]], &whole(&model, &["o"])[1][&named(&model, &["o"])[0]]));
             drop(look);
             let mut leg = frontier.leg(&model, &Goal { wanted: &wanted, settled: &wanted, later: &later }).unwrap();
             let mut at = 0;
-            while let Some((mark, values)) = leg.next().unwrap() {
+            while let Some((mark, values)) = leg.advance().unwrap() {
                 prop_assert_eq!((mark.at, mark.samples), (at, [400, 400, 400, 3, 3][at]));
                 for (value, tensor) in &expected[at] {
                     prop_assert!(near(&values[value], tensor), "{}", model.graph.value_name(*value));
@@ -114,7 +114,7 @@ fn what_is_no_more_needed_is_dropped() {
     let mut frontier = Frontier::new(&Setup::default(), &samples, &shelf);
     let (wanted, later) = (named(&model, &["h"]), named(&model, &["o"]));
     let mut leg = frontier.leg(&model, &Goal { wanted: &wanted, settled: &wanted, later: &later }).unwrap();
-    while leg.next().unwrap().is_some() {}
+    while leg.advance().unwrap().is_some() {}
     drop(leg);
     assert_eq!(frontier.live_names(), ["c", "h", "x", "z"]);
 }
@@ -138,12 +138,12 @@ fn what_cant_be_cut_into_parts_begins_at_the_inputs() {
     let mut leg =
         frontier.leg(&model, &Goal { wanted: &second, settled: &first, later: &named(&model, &["y"]) }).unwrap();
     let mut found = vec![];
-    while let Some((mark, values)) = leg.next().unwrap() {
+    while let Some((mark, values)) = leg.advance().unwrap() {
         found.push((mark.at, values[&second[0]].to_f64().unwrap()[0]));
     }
     drop(leg);
     assert_eq!(found, [(0, -0.0), (1, -1.0), (2, -2.0)]);
     assert!(frontier.restarts() && samples.count() == 3);
     let mut leg = frontier.leg(&model, &Goal { wanted: &second, settled: &second, later: &[] }).unwrap();
-    assert_eq!(leg.next().unwrap().unwrap().1[&second[0]].to_f64().unwrap()[1], -1.0);
+    assert_eq!(leg.advance().unwrap().unwrap().1[&second[0]].to_f64().unwrap()[1], -1.0);
 }

@@ -126,7 +126,7 @@ impl<'a> Floats<'a> {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.bytes.len() / 4
     }
 
@@ -144,7 +144,7 @@ pub fn rows(tensor: &Tensor, axis: usize, view: View, draw: Draw) -> Result<Mat<
     let behind: usize = tensor.shape[axis + 1..].iter().product();
     let View { outer, length, inner, .. } = view;
     let (stride, block) = (inner * behind, length * inner * behind);
-    let total = numbers.len() / length.max(1);
+    let total = numbers.count() / length.max(1);
     debug_assert!(outer == 0 || total % outer == 0, "the view fits the axis");
     let starts: Vec<usize> = draw.of(total).map(|row| (row / stride) * block + row % stride).collect();
     Ok(Mat::from_fn(starts.len(), length, |t, k| numbers.at(starts[t] + k * stride)))
