@@ -16,14 +16,14 @@ use crate::passes::Dce;
 use crate::passes::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 
 /// Removes layers.
-pub struct RemoveLayers {
+pub(super) struct RemoveLayers {
     layers: layers::Options,
     samples: Option<String>,
 }
 
 impl RemoveLayers {
     /// Options: `count`, `include` and `exclude` (a glob), `calib` (an `.npz` file).
-    pub fn new(options: &mut Options) -> Result<RemoveLayers, OptionError> {
+    pub(super) fn new(options: &mut Options) -> Result<RemoveLayers, OptionError> {
         let count = options.take_or("count", 1)?;
         let include = options.take::<String>("include")?.into_iter().collect();
         let exclude = options.take::<String>("exclude")?.into_iter().collect();

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur bench model.onnx small.onnx --repeats 50")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     a: PathBuf,
     /// A second one; both run in turns, so that a busy machine slows both down
@@ -39,7 +39,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let a = source::load(&args.a)?;
     let b = args.b.as_ref().map(|b| source::load(b)).transpose()?;
     args.dims.check(&a)?;

@@ -17,7 +17,7 @@ Examples:
   secateur build edge --dry-run
   secateur build --file models/secateur.toml --gate equivalence=true --junit gates.xml
   secateur build --schema")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     which: Which,
     /// Make everything, also what is up to date
@@ -33,7 +33,7 @@ pub struct Args {
 
 /// What is built or checked, and how that is told.
 #[derive(clap::Args)]
-pub struct Which {
+pub(super) struct Which {
     /// A profile of the build file; all of them if not given
     profile: Option<String>,
     /// The build file
@@ -59,7 +59,7 @@ struct Row {
     warning: Option<String>,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     if args.schema {
         return show::print_json(&build::schema()).map(|()| Exit::Done);
     }
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> super::Outcome {
 
 impl Which {
     /// Does something with each target, and tells what came of it.
-    pub fn each(&self, work: impl Fn(&Target) -> Built) -> super::Outcome {
+    pub(super) fn each(&self, work: impl Fn(&Target) -> Built) -> super::Outcome {
         let mut all = vec![];
         let targets = self.targets()?;
         if let Some(path) = self.gating.junit() {

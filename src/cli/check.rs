@@ -11,12 +11,12 @@ use crate::build::{self, Options};
 Examples:
   secateur check
   secateur check edge --format github --junit gates.xml")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     which: Which,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let setup = Running::default().unchecked()?;
     let options = Options { setup, monitor: progress::monitor(), ..Options::default() };
     args.which.each(|target| build::check_target(target, &options))

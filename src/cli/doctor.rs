@@ -13,7 +13,7 @@ use std::fmt::Write;
 Examples:
   secateur doctor
   secateur doctor --runtime tract --json")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     running: Running,
     /// Print JSON
@@ -33,7 +33,7 @@ struct Found {
     threads_timed: usize,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let setup = args.running.unchecked()?;
     let found = Found {
         secateur: env!("CARGO_PKG_VERSION"),

@@ -9,14 +9,14 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Args, Command, FromArgMatches, 
 use std::marker::PhantomData;
 
 /// Options that a verb takes.
-pub trait OptionSet {
+pub(super) trait OptionSet {
     const TOPICS: &'static [Topic];
 }
 
 /// Sets of options, as verbs take them.
 macro_rules! sets {
     ($($(#[$about:meta])* $name:ident: $($topic:ident)*;)*) => {
-        $($(#[$about])* pub struct $name;
+        $($(#[$about])* pub(super) struct $name;
 
         impl OptionSet for $name {
             const TOPICS: &'static [Topic] = &[$(Topic::$topic),*];
@@ -44,7 +44,7 @@ sets! {
 }
 
 /// The options of a set that were given.
-pub struct Keyed<S> {
+pub(super) struct Keyed<S> {
     /// In alphabetical order; those that may be repeated in the order in which they were given.
     given: Vec<(&'static Key, String)>,
     set: PhantomData<S>,
@@ -56,14 +56,14 @@ impl<S: OptionSet> Keyed<S> {
     }
 
     /// The options with what was given; all others are as usual.
-    pub fn options(&self) -> Result<Options, Failure> {
+    pub(super) fn options(&self) -> Result<Options, Failure> {
         let mut options = Options::default();
         self.set(&mut options)?;
         Ok(options)
     }
 
     /// Sets what was given.
-    pub fn set(&self, options: &mut Options) -> Result<(), Failure> {
+    pub(super) fn set(&self, options: &mut Options) -> Result<(), Failure> {
         self.given.iter().try_for_each(|(key, value)| key.set(options, value)).map_err(Failure::usage)
     }
 }
@@ -128,7 +128,7 @@ fn given(keys: impl IntoIterator<Item = &'static Key>, matches: &ArgMatches) -> 
 
 /// The options that were given of those that are recorded, as text: `--exclude=head.* --macs=50%`. Files are named by
 /// their hashes.
-pub fn recorded(is_recorded: impl Fn(&Key) -> bool, matches: &ArgMatches) -> String {
+pub(super) fn recorded(is_recorded: impl Fn(&Key) -> bool, matches: &ArgMatches) -> String {
     let mut keys: Vec<&Key> = crate::job::keys::KEYS.iter().filter(|key| is_recorded(key)).collect();
     keys.sort_by_key(|key| key.name);
     given(keys, matches).into_iter().map(|(key, value)| key.recorded(&value)).collect::<Vec<_>>().join(" ")

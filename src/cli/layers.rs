@@ -15,7 +15,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur layers model.onnx --calib samples.npz")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// Also list sums that end no removable branch, with the reason
@@ -46,7 +46,7 @@ struct Refused {
     why: String,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let model = source::load(&args.model)?;
     let open = args.dims.open(&model)?;
     let analysis = source::prepare(&model)?;

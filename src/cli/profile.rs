@@ -15,7 +15,7 @@ use std::path::PathBuf;
 Example:
   secateur profile model.onnx -o phone.json
   secateur prune model.onnx -o small.onnx --latency 60% --latency-table phone.json")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// Where the table is written
@@ -48,7 +48,7 @@ pub struct Args {
 /// How many nodes are shown.
 const LINES: usize = 20;
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let settings =
         ProfileSettings { setup: args.running.timed()?, warmup: args.warmup, repeats: args.repeats as usize };
     let model = source::load(&args.model)?;

@@ -15,7 +15,7 @@ const VARIABLE: &str = "SECATEUR_RUNTIME";
 
 /// What runs models.
 #[derive(Args, Clone, Default)]
-pub struct Running {
+pub(super) struct Running {
     /// What runs models: auto (ONNX Runtime where its library is found, else tract), tract or ort (ONNX Runtime)
     /// [default: SECATEUR_RUNTIME, else auto]
     #[arg(long, value_name = "NAME")]
@@ -30,7 +30,7 @@ pub struct Running {
 
 impl Running {
     /// What runs the models, which need not be there.
-    pub fn unchecked(&self) -> Result<Setup, Failure> {
+    pub(super) fn unchecked(&self) -> Result<Setup, Failure> {
         let runtime = match self.runtime {
             None => usual()?,
             Some(Asked::One(runtime)) => runtime,
@@ -44,7 +44,7 @@ impl Running {
     }
 
     /// Whether both runtimes are to be compared; then models are run by the best one from here on.
-    pub fn take_both(&mut self) -> bool {
+    pub(super) fn take_both(&mut self) -> bool {
         let is_both = matches!(self.runtime, Some(Asked::Both));
         if is_both {
             self.runtime = Some(Asked::One(Runtime::Auto));
@@ -53,12 +53,12 @@ impl Running {
     }
 
     /// The same, once it is sure that what is asked for by name is there.
-    pub fn setup(&self) -> Result<Setup, Failure> {
+    pub(super) fn setup(&self) -> Result<Setup, Failure> {
         Ok(checked(&self.unchecked()?)?)
     }
 
     /// The same for models that are timed.
-    pub fn timed(&self) -> Result<Setup, Failure> {
+    pub(super) fn timed(&self) -> Result<Setup, Failure> {
         Ok(checked_timed(&self.unchecked()?)?)
     }
 }
@@ -86,7 +86,7 @@ fn usual() -> Result<Runtime, Failure> {
 
 /// A time in seconds, as arguments say it.
 #[derive(Clone, Copy, Debug)]
-pub struct Seconds(pub Duration);
+pub(super) struct Seconds(pub Duration);
 
 impl FromStr for Seconds {
     type Err = String;

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur sensitivity model.onnx --calib samples.npz --svg sensitivity.svg")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// Samples to run, as `prune --calib` takes them
@@ -76,7 +76,7 @@ struct Point {
     error: f64,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let device = args.device.device()?;
     let setup = args.running.setup()?;
     let formula: Formula = args.criterion.parse().map_err(Failure::usage)?;

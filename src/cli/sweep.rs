@@ -21,7 +21,7 @@ sweep.json and sweep.svg.
 
 Example:
   secateur sweep model.onnx --calib samples.npz --sizes 75%,50%,25% -o family")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// The folder that the models are written to; created if it does not exist
@@ -50,7 +50,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
+pub(super) fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     let options = args.options(given)?;
     let documents = ["sweep.json", "sweep.svg"].map(|name| args.output.join(name));
     let files = [options.files(&args.model), documents.to_vec()].concat();

@@ -19,7 +19,7 @@ Examples:
   secateur tune small.onnx --teacher model.onnx --data test.npz --labels test.npz -o tuned.onnx
   secateur tune model.onnx --data test.npz --labels test.npz --lr 0.0001 -o tuned.onnx
   secateur tune gpt.onnx --data tokens.npz --task perplexity --hold-out 2 -o tuned.onnx")]
-pub struct Args {
+pub(super) struct Args {
     /// The model to train
     model: PathBuf,
     /// The model to distill: the one that this one was pruned from, or any other of the same inputs and outputs
@@ -79,7 +79,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let options = args.options()?;
     let report = train(&args.model, &options)?;
     args.finish(&report, options.is_labelled())?;

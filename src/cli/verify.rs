@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 Examples:
   secateur verify model.onnx rewritten.onnx --inputs samples.npz --tolerance 1e-4
   secateur verify model.onnx small.onnx --inputs samples.npz --gate max_drift=5% --gate max_size=60%")]
-pub struct Args {
+pub(super) struct Args {
     /// The reference
     a: PathBuf,
     /// The model to compare with it
@@ -78,7 +78,7 @@ fn between(path: &Path, model: &Model, options: &verify::Options) -> Result<Betw
     Ok(Between { model: path.display().to_string(), found })
 }
 
-pub fn run(mut args: Args) -> super::Outcome {
+pub(super) fn run(mut args: Args) -> super::Outcome {
     let both = args.verification.take_both();
     let how = args.verification.options()?;
     let sizes = args.dims.given()?;

@@ -5,7 +5,7 @@
 
 mod uses;
 
-pub use uses::leave_out_uses;
+pub(crate) use uses::leave_out_uses;
 
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
@@ -35,7 +35,7 @@ pub struct Removed {
 }
 
 /// Uses of a constant: node position in the input file and operand slot.
-pub type Uses = Vec<(u32, u16)>;
+pub(crate) type Uses = Vec<(u32, u16)>;
 
 /// A model after surgery.
 pub struct Applied {
@@ -72,7 +72,7 @@ pub fn apply(analysis: &Analysis, keep: &KeepSets) -> Result<Applied, ApplyError
 }
 
 /// What is gone, in terms of the input file, without these keep-sets being carried out.
-pub fn removed_by(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Removed>, ApplyError> {
+pub(crate) fn removed_by(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Removed>, ApplyError> {
     slice_constants(analysis, keep, &mut analysis.model.graph.clone())
 }
 

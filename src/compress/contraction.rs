@@ -140,7 +140,7 @@ impl Contraction {
 }
 
 /// Whether a call sums over a label.
-pub fn is_summed(label: &Binding) -> bool {
+pub(crate) fn is_summed(label: &Binding) -> bool {
     !label.in_result && !label.unread
 }
 
@@ -210,7 +210,7 @@ impl std::fmt::Display for Obstacle {
 
 /// How much errors in what a contraction reads matter to what it computes: `WᵀW`, `[length, length]` of the view. A
 /// group's outputs see that group's data only.
-pub fn importance(contraction: &Contraction, weight: &Tensor) -> Result<Mat<f64>, TensorError> {
+pub(crate) fn importance(contraction: &Contraction, weight: &Tensor) -> Result<Mat<f64>, TensorError> {
     let numbers = weight.to_f64()?;
     let (length, depth) = (contraction.view.length, contraction.depth());
     let mut rows: Vec<Vec<Row>> = vec![vec![]; contraction.groups];
@@ -226,7 +226,7 @@ pub fn importance(contraction: &Contraction, weight: &Tensor) -> Result<Mat<f64>
 }
 
 /// The sum of `f` over the weights that each element of the view is multiplied with.
-pub fn column_sums(
+pub(crate) fn column_sums(
     contraction: &Contraction,
     weight: &Tensor,
     f: impl Fn(f64) -> f64,

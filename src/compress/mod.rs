@@ -6,22 +6,22 @@
 //! can go; `tune` trains what is left; `reference` is what the result must equal.
 
 pub mod analysis;
-pub mod apply;
-pub mod contraction;
-pub mod gradients;
+pub(crate) mod apply;
+pub(crate) mod contraction;
+pub(crate) mod gradients;
 pub mod layers;
-pub mod lossless;
-pub mod machine;
+pub(crate) mod lossless;
+pub(crate) mod machine;
 pub mod plan;
 pub mod prune;
-pub mod reference;
-pub mod repair;
-pub mod score;
-pub mod sensitivity;
-pub mod sparsity;
+pub(crate) mod reference;
+pub(crate) mod repair;
+pub(crate) mod score;
+pub(crate) mod sensitivity;
+pub(crate) mod sparsity;
 pub mod stats;
-pub mod tune;
-pub mod weights;
+pub(crate) mod tune;
+pub(crate) mod weights;
 
 #[path = "../../passes/pruning/mod.rs"]
-pub mod pruning;
+pub(crate) mod pruning;

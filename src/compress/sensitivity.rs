@@ -14,10 +14,10 @@ use crate::save::{self, SaveError};
 use crate::widen::{widened, widened_feed};
 
 /// The shares of a group's units that are tried.
-pub const RATIOS: [f64; 5] = [0.1, 0.25, 0.5, 0.75, 0.9];
+pub(crate) const RATIOS: [f64; 5] = [0.1, 0.25, 0.5, 0.75, 0.9];
 
 /// A model that is cut in one way and another, to see what becomes of its outputs.
-pub struct Ablation<'a> {
+pub(crate) struct Ablation<'a> {
     analysis: &'a Analysis,
     feeds: &'a [Feed],
     /// What runs the models.
@@ -41,12 +41,16 @@ pub enum AblationError {
 
 impl Ablation<'_> {
     /// Runs the model on the feeds, which are of one signature.
-    pub fn new<'a>(analysis: &'a Analysis, feeds: &'a [Feed], setup: &'a Setup) -> Result<Ablation<'a>, AblationError> {
+    pub(crate) fn new<'a>(
+        analysis: &'a Analysis,
+        feeds: &'a [Feed],
+        setup: &'a Setup,
+    ) -> Result<Ablation<'a>, AblationError> {
         Ok(Ablation { analysis, feeds, setup, outputs: run(&analysis.model, feeds, setup)? })
     }
 
     /// ‖a−b‖ over ‖a‖ of the outputs a and those without these units, for the output where it is largest.
-    pub fn without(&self, group: &Group, units: &[usize]) -> Result<f64, AblationError> {
+    pub(crate) fn without(&self, group: &Group, units: &[usize]) -> Result<f64, AblationError> {
         let mut keep = KeepSets::default();
         keep.keep(group.leaf, (0..group.size).filter(|u| !units.contains(u)).collect());
         let cut = apply::apply(self.analysis, &keep)?.model;
@@ -71,7 +75,7 @@ fn run(model: &Model, feeds: &[Feed], setup: &Setup) -> Result<Vec<Outputs>, Abl
 
 /// What becomes of the outputs as a group loses units, those with the lowest scores first: pairs of the share that is
 /// gone and the error. Shares that the group can't lose are left out.
-pub fn curve(ablation: &Ablation, group: &Group, scores: &[f64]) -> Result<Vec<(f64, f64)>, AblationError> {
+pub(crate) fn curve(ablation: &Ablation, group: &Group, scores: &[f64]) -> Result<Vec<(f64, f64)>, AblationError> {
     let order = ascending(scores);
     let most = group.size - group.floor.clamp(1, group.size);
     let mut points = vec![];
@@ -87,7 +91,7 @@ pub fn curve(ablation: &Ablation, group: &Group, scores: &[f64]) -> Result<Vec<(
 }
 
 /// The units, those with the lowest scores first.
-pub fn ascending(scores: &[f64]) -> Vec<usize> {
+pub(crate) fn ascending(scores: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
     order

@@ -18,20 +18,20 @@ const BYTES: usize = 1 << 31;
 
 /// The computed weights of a model; it is made for one model, and asked with that.
 #[derive(Debug, Default)]
-pub struct Weights {
+pub(crate) struct Weights {
     computed: OnceLock<HashSet<NodeId>>,
     values: Mutex<HashMap<ValueId, Option<Tensor>>>,
 }
 
 impl Weights {
     /// Whether a value is the result of calls that are made of constants alone.
-    pub fn is_computed(&self, model: &Model, value: ValueId) -> bool {
+    pub(crate) fn is_computed(&self, model: &Model, value: ValueId) -> bool {
         self.computed.get_or_init(|| computed(model)).contains(&value.node)
     }
 
     /// The tensor that a value is: a constant's, or what the calls that make it come to. `None` where it depends on
     /// more than constants, or nobody can compute it.
-    pub fn tensor(&self, model: &Model, value: ValueId) -> Option<Tensor> {
+    pub(crate) fn tensor(&self, model: &Model, value: ValueId) -> Option<Tensor> {
         if let Some(tensor) = model.graph.tensor(value) {
             return Some(tensor.clone());
         }
@@ -65,7 +65,7 @@ fn computed(model: &Model) -> HashSet<NodeId> {
 }
 
 /// A value and all that it is made of, as a model of its own.
-pub struct Expression {
+pub(crate) struct Expression {
     model: Model,
     /// The nodes of the original, and the same here.
     nodes: HashMap<NodeId, NodeId>,
@@ -73,7 +73,7 @@ pub struct Expression {
 
 impl Expression {
     /// Takes a value with what makes it out of a model. It must be made of constants alone.
-    pub fn new(model: &Model, value: ValueId) -> Expression {
+    pub(crate) fn new(model: &Model, value: ValueId) -> Expression {
         let from = &model.graph;
         let cone = cone(from, value.node);
         let (mut graph, mut nodes) = (Graph::default(), HashMap::new());
@@ -96,7 +96,7 @@ impl Expression {
     }
 
     /// The constants that it is made of, as nodes of the original, in the order of the original's nodes.
-    pub fn constants(&self) -> Vec<NodeId> {
+    pub(crate) fn constants(&self) -> Vec<NodeId> {
         let is_constant = |n: &&NodeId| self.model.graph.constant(self.nodes[n]).is_some();
         let mut constants: Vec<NodeId> = self.nodes.keys().filter(is_constant).copied().collect();
         constants.sort_unstable();
@@ -104,13 +104,13 @@ impl Expression {
     }
 
     /// The nodes that it is made of.
-    pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
         self.nodes.keys().copied()
     }
 
     /// What it comes to with these tensors in the place of constants, in 32 bits where it has 16; `None` where nobody can
     /// compute it.
-    pub fn run(&self, with: &[(NodeId, Tensor)]) -> Option<Tensor> {
+    pub(crate) fn run(&self, with: &[(NodeId, Tensor)]) -> Option<Tensor> {
         let mut model = self.model.clone();
         for (node, tensor) in with {
             let constant = model.graph.constant_mut(*self.nodes.get(node)?)?;

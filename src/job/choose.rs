@@ -44,7 +44,7 @@ impl Chosen {
     }
 
     /// Nothing at all.
-    pub fn nothing(analysis: Analysis, open: &OpenDims) -> Result<Chosen, Error> {
+    pub(super) fn nothing(analysis: Analysis, open: &OpenDims) -> Result<Chosen, Error> {
         let shortened = prune::shorten(analysis, &[], open)?;
         let plan = Plan::of_layers(&shortened.analysis, vec![], "none");
         Ok(Chosen::of(shortened, plan))
@@ -63,12 +63,12 @@ pub(super) struct Chooser<'a> {
 
 impl Chooser<'_> {
     /// What runs models.
-    pub fn setup(&self) -> &Setup {
+    pub(super) fn setup(&self) -> &Setup {
         &self.settings.setup
     }
 
     /// Chooses the layers that go and removes them, measures what is left, and chooses the units that go from it.
-    pub fn choose(&self, analysis: Analysis, open: OpenDims) -> Result<Chosen, Error> {
+    pub(super) fn choose(&self, analysis: Analysis, open: OpenDims) -> Result<Chosen, Error> {
         let open = open.at(&analysis.model, &analysis.facts);
         let Some(count) = self.choice.layers else {
             let shortened = prune::shorten(analysis, &[], &open)?;

@@ -30,7 +30,7 @@ enum Attempt {
 impl Run<'_> {
     /// Carries out the job's plan. If the proof fails, the groups to blame are found and stay whole, and the job's plan
     /// is what is left of it.
-    pub fn proved(&mut self, stages: &mut Stages) -> Result<Proved, Error> {
+    pub(super) fn proved(&mut self, stages: &mut Stages) -> Result<Proved, Error> {
         let (why, wrong) = match self.attempt(stages)? {
             Attempt::Proved(proved) => return Ok(proved),
             Attempt::Wrong(why, wrong) => (why, wrong),
@@ -150,7 +150,7 @@ impl Run<'_> {
     }
 
     /// Runs a result and what it is compared with.
-    pub fn check_result(&self, pruned: &Pruned, stages: &mut Stages) -> Result<Checked, Error> {
+    pub(super) fn check_result(&self, pruned: &Pruned, stages: &mut Stages) -> Result<Checked, Error> {
         let reference = self.reference(pruned)?;
         let Some(reference) = reference else { return Ok(Checked::Right(report::Outcome::Skipped)) };
         let expected = reference.as_ref().map_err(String::as_str);
@@ -159,7 +159,7 @@ impl Run<'_> {
     }
 
     /// How good both models are, where there are labels and the models could be run.
-    pub fn metrics(&self, proved: &Proved, stages: &mut Stages) -> Result<Option<Metrics>, Error> {
+    pub(super) fn metrics(&self, proved: &Proved, stages: &mut Stages) -> Result<Option<Metrics>, Error> {
         let ran = matches!(&proved.verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
         if !ran || !self.options.verification.judging.is_asked() {
             return Ok(None);

@@ -49,29 +49,29 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     /// The samples, if there are any.
-    pub fn samples(&self, model: &Model) -> Result<Option<Batches>, Error> {
+    pub(super) fn samples(&self, model: &Model) -> Result<Option<Batches>, Error> {
         Ok(self.labelled(model, None)?.map(batches))
     }
 
     /// The samples with these labels.
-    pub fn labelled(&self, model: &Model, labels: Option<Labels>) -> Result<Option<Samples>, Error> {
+    pub(super) fn labelled(&self, model: &Model, labels: Option<Labels>) -> Result<Option<Samples>, Error> {
         self.calibration.source.as_deref().map(|spec| self.open(spec, model, labels)).transpose()
     }
 
     /// As many samples of another source, read in the same way.
-    pub fn open(&self, spec: &str, model: &Model, labels: Option<Labels>) -> Result<Samples, Error> {
+    pub(super) fn open(&self, spec: &str, model: &Model, labels: Option<Labels>) -> Result<Samples, Error> {
         let (preprocess, limit) = (self.calibration.preprocess.clone(), Some(self.calibration.samples));
         let options = feed::Options { preprocess, labels, limit, ..feed::Options::default() };
         opened(spec, model, self.sizes, &options, self.monitor)
     }
 
     /// Runs the model on the samples, if there are any.
-    pub fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Error> {
+    pub(super) fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Error> {
         self.samples(model)?.map(|samples| self.measured(samples, analysis)).transpose()
     }
 
     /// Runs the model on these samples.
-    pub fn measured(&self, samples: Batches, analysis: &Analysis) -> Result<Calibrated, Error> {
+    pub(super) fn measured(&self, samples: Batches, analysis: &Analysis) -> Result<Calibrated, Error> {
         let feeds = samples.samples.len() / samples.samples.per_feed(samples.batch).max(1);
         let work = self.monitor.begin("calibrating", Steps::Of(feeds))?;
         let measured = Arc::new(Measured::new(analysis, &samples, &self.execution(), &|| work.step(1))?);
@@ -79,7 +79,7 @@ impl Reader<'_> {
     }
 
     /// What the weights imply, where there are no samples; and whether that is more than a guess.
-    pub fn imply(&self, analysis: &Analysis) -> Result<(Calibrated, bool), Error> {
+    pub(super) fn imply(&self, analysis: &Analysis) -> Result<(Calibrated, bool), Error> {
         let _work = self.monitor.begin("propagating the weights' statistics", Steps::None)?;
         let Implied { measured, grounded } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
@@ -98,12 +98,12 @@ impl Reader<'_> {
 
 impl Calibrated {
     /// The samples that were measured.
-    pub fn samples(&self) -> &dyn stats::Samples {
+    pub(super) fn samples(&self) -> &dyn stats::Samples {
         &*self.samples
     }
 
     /// What a repair goes by, if one is wanted; `done` is told of every feed that was run.
-    pub fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
+    pub(super) fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
         let (measured, samples) = (&*self.measured, &*self.samples);
         let execution = RunOptions { setup: &self.setup, memory: self.memory };
         self.repair.then_some(Repair { measured, samples, execution, done })

@@ -128,7 +128,7 @@ impl Training {
 
 impl SearchRun<'_> {
     /// The plan, what was tried on the way to it, and the prepared model that was trained meanwhile.
-    pub fn run(&self) -> Result<(Plan, SearchReport, Option<Model>), Error> {
+    pub(super) fn run(&self) -> Result<(Plan, SearchReport, Option<Model>), Error> {
         let ranking = Ranking::new(self.analysis, self.options).map_err(failure)?;
         let mut searched = SearchReport { held_out: self.held_out.map_or(0, Samples::len), ..SearchReport::default() };
         let evaluator = |samples| self.search().held_out.evaluator(self.chooser.model, samples, self.chooser.setup());

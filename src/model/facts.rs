@@ -30,13 +30,13 @@ pub enum Element {
 }
 
 /// Tensors with more elements than this are not evaluated.
-pub const CONTENT_LIMIT: usize = 1024;
+pub(crate) const CONTENT_LIMIT: usize = 1024;
 
 /// Nor are those whose elements are made of more atoms than this together.
 const WEIGHT_LIMIT: usize = 1 << 12;
 
 /// No tensor has more axes: run times take fewer, and rules compare every axis with every other.
-pub const MOST_AXES: usize = 64;
+pub(crate) const MOST_AXES: usize = 64;
 
 /// Tensors of floats with more elements than this are not evaluated.
 pub(crate) const FLOAT_LIMIT: usize = 16;
@@ -107,7 +107,7 @@ impl Fact {
 }
 
 /// How many elements a shape has, if that is a number.
-pub fn count(shape: &[Dim]) -> Option<usize> {
+pub(crate) fn count(shape: &[Dim]) -> Option<usize> {
     shape.iter().map(Dim::size).try_fold(1usize, |n, d| n.checked_mul(d?))
 }
 

@@ -5,12 +5,12 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 /// The folder of a file.
-pub fn folder(path: &Path) -> &Path {
+pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether two paths lead to one file that is there, by whatever links.
-pub fn same_file(a: &Path, b: &Path) -> bool {
+pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
@@ -24,7 +24,7 @@ pub fn same_file(a: &Path, b: &Path) -> bool {
 }
 
 /// Whether two paths name one file, which need not be there yet.
-pub fn same_place(a: &Path, b: &Path) -> bool {
+pub(crate) fn same_place(a: &Path, b: &Path) -> bool {
     if same_file(a, b) {
         return true;
     }
@@ -38,7 +38,7 @@ pub fn same_place(a: &Path, b: &Path) -> bool {
 }
 
 /// A file that is gone if it never gets a name, with the usual permissions.
-pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
@@ -56,7 +56,7 @@ fn plain(error: io::Error) -> io::Error {
 
 /// Writes a file under a temporary name and renames it when it is whole. Behind a link the file it leads to is
 /// replaced, and the link stays.
-pub fn write(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let path = match path.metadata() {
         // What is no file (a terminal, a pipe) takes what is written, and must not be replaced.
         Ok(there) if !there.is_file() => return std::fs::write(path, content),

@@ -15,13 +15,13 @@ pub fn infer(model: &Model) -> Facts {
 }
 
 /// Infers the facts of a graph's values, given those of the values that it captures, by name.
-pub fn infer_graph(model: &Model, graph: &Graph, outer: &HashMap<String, Fact>) -> Facts {
+pub(crate) fn infer_graph(model: &Model, graph: &Graph, outer: &HashMap<String, Fact>) -> Facts {
     walk(model, graph, outer, &HashMap::new(), &mut |_, _| true)
 }
 
 /// Infers the facts of the main graph's values, where inputs have these shapes in place of those that they declare.
 /// `go_on` hears of each node with the facts so far, and ends the walk by `false`.
-pub fn infer_sized(
+pub(crate) fn infer_sized(
     model: &Model,
     shapes: &HashMap<NodeId, Vec<Dim>>,
     go_on: &mut dyn FnMut(NodeId, &Facts) -> bool,

@@ -9,7 +9,7 @@ use crate::program::{Args, BatchMoments, Builder, Literal, NumberKind, Statistic
 use std::collections::HashMap;
 
 /// A model, written into a program.
-pub struct Lowered<'b> {
+pub(crate) struct Lowered<'b> {
     /// The graph's outputs in the file's order; those that are no numbers are missing.
     pub outputs: Vec<(String, Term<'b>)>,
     /// The terms of inner values. Values that only say sizes have none.
@@ -30,7 +30,7 @@ pub enum LowerError {
 }
 
 /// Writes a model into a program, for inputs of these sizes. Element types of the signature are not looked at.
-pub fn lower<'b>(
+pub(crate) fn lower<'b>(
     builder: &'b Builder,
     model: &Model,
     inputs: &[Signature],

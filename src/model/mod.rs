@@ -4,25 +4,25 @@
 //! `facts`), the rules' axes are solved (`axes`), and exact passes rewrite the graph (`passes`). Rooms of this floor use
 //! one another and nothing above.
 
-pub mod axes;
+pub(crate) mod axes;
 pub mod content;
 pub mod cost;
 pub mod diff;
-pub mod facts;
-pub mod files;
-pub mod infer;
+pub(crate) mod facts;
+pub(crate) mod files;
+pub(crate) mod infer;
 pub mod ir;
-pub mod load;
-pub mod lowering;
+pub(crate) mod load;
+pub(crate) mod lowering;
 pub mod onnx;
 pub mod ops;
-pub mod panics;
-pub mod parallel;
-pub mod program;
+pub(crate) mod panics;
+pub(crate) mod parallel;
+pub(crate) mod program;
 #[allow(clippy::all, missing_docs, dead_code, unreachable_pub)]
 pub mod proto;
-pub mod save;
-pub mod sizes;
+pub(crate) mod save;
+pub(crate) mod sizes;
 
 #[path = "../../passes/mod.rs"]
 pub mod passes;

@@ -16,7 +16,7 @@ static ABROAD: OnceLock<&[&str]> = OnceLock::new();
 static FIRST: Mutex<Option<String>> = Mutex::new(None);
 
 /// Runs `work`; a panic in it becomes an error and prints nothing. `error` makes it, from what the panic said.
-pub fn caught<T, E>(work: impl FnOnce() -> Result<T, E>, error: impl FnOnce(String) -> E) -> Result<T, E> {
+pub(crate) fn caught<T, E>(work: impl FnOnce() -> Result<T, E>, error: impl FnOnce(String) -> E) -> Result<T, E> {
     quiet_inside();
     let outer = INSIDE.replace(true);
     // What `work` may leave half done is dropped with it, or is never used again.
@@ -27,7 +27,7 @@ pub fn caught<T, E>(work: impl FnOnce() -> Result<T, E>, error: impl FnOnce(Stri
 
 /// The same for work that a library hands on to threads of its own, whose names begin so (the same ones in all calls).
 /// Their panics print nothing either, and are the reason that is told: here comes no more than that no answer came.
-pub fn caught_abroad<T, E>(
+pub(crate) fn caught_abroad<T, E>(
     threads: &'static [&'static str],
     work: impl FnOnce() -> Result<T, E>,
     error: impl FnOnce(String) -> E,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many threads may run at once: as many as there are cores, or as `RAYON_NUM_THREADS` says, which the libraries
 /// follow, too.
-pub fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     let said = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
     said.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
@@ -15,7 +15,7 @@ pub fn cores() -> usize {
 /// # Panics
 ///
 /// If `work` does.
-pub fn side_by_side<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn side_by_side<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     side_by_side_on(cores(), things, work)
 }
 
@@ -24,7 +24,7 @@ pub fn side_by_side<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Syn
 /// # Panics
 ///
 /// If `work` does.
-pub fn side_by_side_on<T: Sync, R: Send>(threads: usize, things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn side_by_side_on<T: Sync, R: Send>(threads: usize, things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = threads.min(things.len());
     if threads < 2 {
         return things.iter().map(work).collect();

@@ -114,7 +114,7 @@ pub fn save(model: &Model, path: &Path, options: &SaveOptions) -> Result<Saved, 
 }
 
 /// How many bytes [`save`] would write, data beside the file included.
-pub fn size(model: &Model, path: &Path, options: &SaveOptions) -> Result<u64, SaveError> {
+pub(crate) fn size(model: &Model, path: &Path, options: &SaveOptions) -> Result<u64, SaveError> {
     let parts = prepare(model, path, options);
     let (_, proto, data) = parts.map_err(|cause| SaveError::In { path: path.to_owned(), cause: Box::new(cause) })?;
     Ok(proto.encoded_len() as u64 + data.map_or(0, |d| if d.pieces.is_empty() { 0 } else { d.length }))

@@ -8,7 +8,7 @@ use crate::ir::{Tensor, TensorError};
 use std::fmt;
 
 /// Outputs of one run, by name.
-pub type Outputs = [(String, Tensor)];
+pub(crate) type Outputs = [(String, Tensor)];
 
 /// What a relative error is measured against, at least.
 const FLOOR: f64 = 1e-6;
@@ -45,7 +45,7 @@ pub struct OutputDifference {
 }
 
 /// The largest of numbers from 0 up, and NaN where one of them is NaN: unlike [`f64::max`], which drops it.
-pub fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
     numbers.into_iter().fold(0.0, |most, x| if x.is_nan() || x > most { x } else { most })
 }
 
@@ -198,7 +198,7 @@ impl Sums {
 
 /// How much a model's outputs change from one feed to another: the `max_rel` of each output, or the share of
 /// elements that change where they are no floats. An output whose very shape changes has an infinite sensitivity.
-pub fn sensitivity(one: &Outputs, another: &Outputs) -> Result<Vec<(String, f64)>, CompareError> {
+pub(crate) fn sensitivity(one: &Outputs, another: &Outputs) -> Result<Vec<(String, f64)>, CompareError> {
     let of = |(name, tensor): &(String, Tensor)| {
         let mut comparison = Comparison::default();
         match comparison.add(&[(name.clone(), tensor.clone())], another) {

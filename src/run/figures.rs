@@ -4,7 +4,7 @@ use crate::judge::Figure;
 use std::time::Duration;
 
 /// A count with its thousands set apart by letters: `1.24 M`.
-pub fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let x = n as f64;
     match n {
         0..10_000 => n.to_string(),
@@ -15,12 +15,12 @@ pub fn count(n: u64) -> String {
 }
 
 /// Bytes: `97.8 MB`.
-pub fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     if n < 10_000 { format!("{n} B") } else { format!("{}B", count(n)) }
 }
 
 /// A time: `1.52 ms`.
-pub fn duration(d: Duration) -> String {
+pub(crate) fn duration(d: Duration) -> String {
     let s = d.as_secs_f64();
     match s {
         _ if s < 1e-3 => format!("{:.0} µs", s * 1e6),
@@ -30,22 +30,22 @@ pub fn duration(d: Duration) -> String {
 }
 
 /// What is left of something: `25.2 %`, or a dash where there was nothing.
-pub fn left(before: u64, after: u64) -> String {
+pub(crate) fn left(before: u64, after: u64) -> String {
     if before == 0 { "–".to_owned() } else { share(after as f64 / before as f64) }
 }
 
 /// A share: `25.2 %`.
-pub fn share(x: f64) -> String {
+pub(crate) fn share(x: f64) -> String {
     format!("{:.1} %", 100.0 * x)
 }
 
 /// A share with one digit more, as measures of quality have it.
-pub fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
 /// A number of things: `1 group`, `3 groups`.
-pub fn plural(n: usize, what: &str) -> String {
+pub(crate) fn plural(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
@@ -53,18 +53,18 @@ pub fn plural(n: usize, what: &str) -> String {
 const NAMES: usize = 3;
 
 /// The first few names, and how many there are beside them.
-pub fn list(names: &[String]) -> String {
+pub(crate) fn list(names: &[String]) -> String {
     let shown = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > NAMES { format!("{shown}, … {} more", names.len() - NAMES) } else { shown }
 }
 
 /// A figure's name for people.
-pub fn title(figure: &Figure) -> String {
+pub(crate) fn title(figure: &Figure) -> String {
     figure.name.replace('_', " ")
 }
 
 /// A figure's value.
-pub fn value(figure: &Figure) -> String {
+pub(crate) fn value(figure: &Figure) -> String {
     match figure.value {
         share if figure.share => percent(share),
         small if small != 0.0 && small.abs() < 1e-2 => format!("{small:.3e}"),
@@ -73,6 +73,6 @@ pub fn value(figure: &Figure) -> String {
 }
 
 /// A difference of two values of a figure; of shares, in points.
-pub fn signed(figure: &Figure, change: f64) -> String {
+pub(crate) fn signed(figure: &Figure, change: f64) -> String {
     if figure.share { format!("{:+.2}", 100.0 * change) } else { format!("{change:+.4}") }
 }

@@ -7,7 +7,7 @@
 
 mod milliseconds;
 
-pub use milliseconds::LatencyMs;
+pub(crate) use milliseconds::LatencyMs;
 pub(crate) use milliseconds::latency_in_ms;
 
 use crate::feed::Feed;
@@ -52,7 +52,7 @@ pub struct Latency {
 
 /// How much is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effort {
+pub(crate) struct Effort {
     /// Turns that do not count, before the first that does.
     pub warm_up: usize,
     /// Turns that count, at most; at least one is taken.
@@ -65,7 +65,7 @@ pub struct Effort {
 const WARM_UP: u32 = 4;
 
 /// Times a model, in turns with a second one. `done` is told of each turn.
-pub fn measure(
+pub(crate) fn measure(
     first: &Runner,
     second: Option<&Runner>,
     feed: &Feed,
@@ -83,7 +83,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The same for two models, with more turns than `repeats` where the ratio needs them: on a busy machine, or for models
 /// that are through in no time.
-pub fn settle(
+pub(crate) fn settle(
     first: &Runner,
     second: &Runner,
     feed: &Feed,

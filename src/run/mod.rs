@@ -4,13 +4,13 @@
 //! are compared (`compare`, `verify`) or judged by labels (`judge`, `figures`), and both are timed (`latency`). Programs
 //! that can be differentiated run in `autograd`.
 
-pub mod autograd;
-pub mod compare;
+pub(crate) mod autograd;
+pub(crate) mod compare;
 pub mod feed;
-pub mod figures;
+pub(crate) mod figures;
 pub mod judge;
-pub mod latency;
+pub(crate) mod latency;
 pub mod oracle;
 pub mod pipelines;
 pub mod verify;
-pub mod widen;
+pub(crate) mod widen;

@@ -11,7 +11,7 @@ use crate::ir::{Attribute, DType, Extra, Form, Graph, Model, Node, Tensor, Type,
 use std::borrow::Cow;
 
 /// The model with 32-bit floats where it has 16-bit ones; as it is where it has none. Local functions stay as they are.
-pub fn widened(model: &Model) -> Cow<'_, Model> {
+pub(crate) fn widened(model: &Model) -> Cow<'_, Model> {
     if !is_narrow(&model.graph) {
         return Cow::Borrowed(model);
     }
@@ -21,7 +21,7 @@ pub fn widened(model: &Model) -> Cow<'_, Model> {
 }
 
 /// The feed with 32-bit floats where it has 16-bit ones.
-pub fn widened_feed(feed: &Feed) -> Cow<'_, Feed> {
+pub(crate) fn widened_feed(feed: &Feed) -> Cow<'_, Feed> {
     if !feed.iter().any(|(_, t)| is_half(t.dtype)) {
         return Cow::Borrowed(feed);
     }
@@ -30,7 +30,7 @@ pub fn widened_feed(feed: &Feed) -> Cow<'_, Feed> {
 }
 
 /// The tensor in 32 bits, where it has 16-bit floats.
-pub fn widened_tensor(tensor: Tensor) -> Tensor {
+pub(crate) fn widened_tensor(tensor: Tensor) -> Tensor {
     wide(&tensor).unwrap_or(tensor)
 }
 

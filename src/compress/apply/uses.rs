@@ -10,7 +10,7 @@ type Place = Option<(u32, u16)>;
 
 /// Leaves out the uses where they are all that the constant has in the input file. A use that is not listed, since a
 /// pass computed something from it, say, must not see the zeros.
-pub fn leave_out_uses(original: &Model, removed: &mut [Removed]) {
+pub(crate) fn leave_out_uses(original: &Model, removed: &mut [Removed]) {
     let mut all = HashMap::new();
     collect(&original.graph, &mut all);
     for entry in removed {

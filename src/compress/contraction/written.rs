@@ -52,7 +52,7 @@ pub(crate) struct Shared<'a>(HashMap<&'a str, usize>);
 
 impl Shared<'_> {
     /// Counts the uses of the graph's constants.
-    pub fn of(graph: &Graph) -> Shared<'_> {
+    pub(crate) fn of(graph: &Graph) -> Shared<'_> {
         let mut uses: HashMap<&str, usize> = HashMap::new();
         for node in graph.constants() {
             if let Some(source) = graph.constant(node).and_then(|c| c.source()) {
@@ -63,7 +63,7 @@ impl Shared<'_> {
     }
 
     /// Whether several calls read it.
-    pub fn is(&self, constant: &Constant) -> bool {
+    pub(crate) fn is(&self, constant: &Constant) -> bool {
         constant.source().is_some_and(|s| self.0.get(s).is_some_and(|&n| n > 1))
     }
 }

@@ -13,11 +13,11 @@ use crate::program::{Builder, Program, Statistics};
 use crate::verify::input_specs;
 
 /// What is to be known where the flow is no sum over paths.
-pub const INEXACT: &str = "synflow: something in the model (a bias, a softmax, a norm, …) does not grow with its input, so \
+pub(super) const INEXACT: &str = "synflow: something in the model (a bias, a softmax, a norm, …) does not grow with its input, so \
                            the flow through it is an approximation";
 
 /// `Σ |w| dR/d|w|`, and whether the flow is exact: `R` grows with the input, as a sum over paths does.
-pub fn synflow(analysis: &Analysis, device: Device) -> Result<(Numbers, bool), GradientError> {
+pub(super) fn synflow(analysis: &Analysis, device: Device) -> Result<(Numbers, bool), GradientError> {
     let inputs = input_specs(&analysis.model)?;
     let alone = inputs.iter().filter_map(|i| i.shape.first()?.as_symbol());
     let sizes = alone.fold(Sizes::assume(&inputs), |sizes, batch| sizes.with(batch, 1));

@@ -18,7 +18,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// The program of a loss, for inputs of fixed sizes.
-pub struct Loss {
+pub(super) struct Loss {
     /// What the model computes: scores, or the outputs that are numbers.
     forward: Program,
     /// The loss, as its only result.
@@ -29,7 +29,7 @@ pub struct Loss {
 
 /// What samples without labels should come out as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unlabeled {
+pub(super) enum Unlabeled {
     /// Drawn from what the model says.
     Drawn,
     /// What the model says, all of it: the gradient is zero, and the curvature that of the divergence from the model
@@ -39,7 +39,7 @@ pub enum Unlabeled {
 
 /// What outputs stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reads {
+pub(super) enum Reads {
     /// The first output has the scores of so many classes in each of its rows.
     Scores(usize),
     /// All outputs are numbers.
@@ -47,7 +47,7 @@ pub enum Reads {
 }
 
 /// The outputs of a model that are differentiated, and what they stand for.
-pub fn outputs<'b>(
+pub(super) fn outputs<'b>(
     outputs: &[(String, Term<'b>)],
     labels: Option<&Tensor>,
 ) -> Result<(Reads, Vec<Term<'b>>), GradientError> {
@@ -82,7 +82,7 @@ fn name(output: usize) -> String {
 
 impl Loss {
     /// For feeds like this one, with labels or without.
-    pub fn new(model: &Model, feed: &Feed, labels: Option<&Tensor>) -> Result<Loss, GradientError> {
+    pub(super) fn new(model: &Model, feed: &Feed, labels: Option<&Tensor>) -> Result<Loss, GradientError> {
         let builder = Builder::new();
         let lowered = lower(&builder, model, &feed.signature(), Statistics::Running)?;
         let (reads, terms) = outputs(&lowered.outputs, labels)?;
@@ -103,7 +103,7 @@ impl Loss {
     }
 
     /// What a feed should come out as, by its labels, or by what the model says.
-    pub fn targets(
+    pub(super) fn targets(
         &self,
         engine: Engine,
         model: &Model,
@@ -182,6 +182,6 @@ fn tensor(shape: &[usize], numbers: &[f64]) -> Tensor {
 }
 
 /// The elements of a tensor.
-pub fn numbers(name: &str, tensor: &Tensor) -> Result<Vec<f64>, GradientError> {
+pub(super) fn numbers(name: &str, tensor: &Tensor) -> Result<Vec<f64>, GradientError> {
     tensor.to_f64().map_err(|error| GradientError::Tensor { name: name.to_owned(), error })
 }

@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 
 /// `Σ over samples |Σ R|`, the inner sum over all positions of a unit. The score is that of the label's class or, without
 /// labels, of the model's own; numbers that are no scores count whole.
-pub fn reaching(study: &Study, rule: RelevanceRule) -> Result<Numbers, GradientError> {
+pub(super) fn reaching(study: &Study, rule: RelevanceRule) -> Result<Numbers, GradientError> {
     let mut total = Numbers::new();
     let mut prepared: Option<(Vec<Signature>, Trace)> = None;
     for feed in study.feeds(1) {
@@ -39,7 +39,7 @@ pub fn reaching(study: &Study, rule: RelevanceRule) -> Result<Numbers, GradientE
 }
 
 /// The program of a model whose relevance is traced back.
-pub struct Trace {
+pub(super) struct Trace {
     program: Program,
     reads: Reads,
     /// Where relevance begins.
@@ -60,11 +60,11 @@ struct Place {
 }
 
 /// The relevance of every step's result, where there is some.
-pub type Relevance = Vec<Option<Vec<f64>>>;
+pub(super) type Relevance = Vec<Option<Vec<f64>>>;
 
 impl Trace {
     /// For feeds like this one.
-    pub fn new(analysis: &Analysis, feed: &Feed, labels: Option<&Tensor>) -> Result<Trace, GradientError> {
+    pub(super) fn new(analysis: &Analysis, feed: &Feed, labels: Option<&Tensor>) -> Result<Trace, GradientError> {
         let builder = Builder::new();
         let lowered = lower(&builder, &analysis.model, &feed.signature(), Statistics::Running)?;
         let (reads, mut terms) = outputs(&lowered.outputs, labels)?;
@@ -91,7 +91,7 @@ impl Trace {
     }
 
     /// Runs the model, and traces back what its score is owed to.
-    pub fn relevance(
+    pub(super) fn relevance(
         &self,
         engine: Engine,
         model: &Model,
@@ -146,7 +146,7 @@ impl Trace {
     }
 
     /// The relevance of units, summed over the values that are looked at.
-    pub fn units(&self, relevance: &Relevance) -> Numbers {
+    pub(super) fn units(&self, relevance: &Relevance) -> Numbers {
         let mut sums = Numbers::new();
         for place in &self.places {
             let sum = sums.entry(place.group).or_insert_with(|| vec![0.0; place.size]);

@@ -14,7 +14,7 @@ use crate::program::{Binary, Id, Literal, NumberKind, Op, Program, Step};
 const EPSILON: f64 = 1e-6;
 
 /// A step with its operands.
-pub struct Given<'a> {
+pub(super) struct Given<'a> {
     pub engine: Engine,
     pub step: &'a Step,
     /// The steps of the operands and their values; literals have none.
@@ -25,7 +25,11 @@ pub struct Given<'a> {
 }
 
 /// The relevance of each operand that is made of the samples, by its slot.
-pub fn shared(given: &Given, relevance: &[f64], rule: RelevanceRule) -> Result<Vec<(usize, Vec<f64>)>, GradientError> {
+pub(super) fn shared(
+    given: &Given,
+    relevance: &[f64],
+    rule: RelevanceRule,
+) -> Result<Vec<(usize, Vec<f64>)>, GradientError> {
     let slots: Vec<usize> = (0..given.made.len()).filter(|&slot| given.made[slot]).collect();
     let only = if let [one] = slots[..] { Some(one) } else { None };
     match (&given.step.op, only) {

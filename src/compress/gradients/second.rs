@@ -17,7 +17,7 @@ const STEP: f64 = 1e-4;
 /// `½ wᵀHw` of all that belongs to a unit, estimated with random signs `z` of units (Hutchinson): the mean of
 /// `z w_uᵀH (Σ z w)` is that of the unit alone. What other units add to it is noise, so not many groups are moved at a
 /// time. Signs of single weights, which estimate the diagonal, drown it in that of all pairs of weights.
-pub fn hessian(study: &Study) -> Result<Numbers, GradientError> {
+pub(super) fn hessian(study: &Study) -> Result<Numbers, GradientError> {
     let (seed, mut total) = (study.seed, Numbers::new());
     study.each(BATCH, |batch| curvature(batch, seed), |found| add(&mut total, found, |n| n))?;
     Ok(total)
@@ -51,7 +51,7 @@ fn drawn(count: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
 
 /// `Σ w (H g)`: by how much the squared norm of the gradient would fall without a weight, to first order and up to a
 /// factor; `g` and `H` of all samples together.
-pub fn grasp(study: &Study) -> Result<Numbers, GradientError> {
+pub(super) fn grasp(study: &Study) -> Result<Numbers, GradientError> {
     let mut gradient: Vec<Vec<f64>> = vec![];
     study.each(BATCH, Batch::slopes, |slopes| {
         gradient.resize_with(slopes.len(), Vec::new);

@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
 /// A model and the samples that it is studied on.
-pub struct Study<'a> {
+pub(super) struct Study<'a> {
     pub analysis: &'a Analysis,
     pub samples: &'a dyn Samples,
     pub seed: u64,
@@ -27,7 +27,7 @@ pub struct Study<'a> {
 }
 
 /// The weights that the loss is differentiated by, and where they belong.
-pub struct Weights<'a> {
+pub(super) struct Weights<'a> {
     model: &'a Model,
     leaves: Vec<Id>,
     pub nodes: Vec<NodeId>,
@@ -37,7 +37,7 @@ pub struct Weights<'a> {
 }
 
 /// A batch with all that its loss is computed from.
-pub struct Batch<'a> {
+pub(super) struct Batch<'a> {
     /// Its number, from 0.
     pub at: usize,
     pub weights: Arc<Weights<'a>>,
@@ -49,7 +49,7 @@ pub struct Batch<'a> {
 impl<'a> Study<'a> {
     /// Goes through the samples, so many at a time or as many as the model takes, and collects what is measured of each
     /// batch in their order. Batches are measured side by side. What is drawn is the same each time.
-    pub fn each<T: Send>(
+    pub(super) fn each<T: Send>(
         &self,
         batch: usize,
         measure: impl Fn(&Batch<'a>) -> Result<T, GradientError> + Sync,
@@ -94,19 +94,22 @@ impl<'a> Study<'a> {
     }
 
     /// What runs programs in single precision.
-    pub fn engine(&self) -> Engine {
+    pub(super) fn engine(&self) -> Engine {
         Engine { device: self.device, ..Engine::default() }
     }
 
     /// Each feed with its labels, so many samples at a time.
-    pub fn feeds(&self, batch: usize) -> impl Iterator<Item = Result<(Feed, Option<Tensor>), GradientError>> + '_ {
+    pub(super) fn feeds(
+        &self,
+        batch: usize,
+    ) -> impl Iterator<Item = Result<(Feed, Option<Tensor>), GradientError>> + '_ {
         self.samples.labelled(batch).map(|feed| Ok(feed?))
     }
 }
 
 impl<'a> Weights<'a> {
     /// The constants of floats that a program reads.
-    pub fn of(analysis: &'a Analysis, program: &Program) -> Result<Weights<'a>, GradientError> {
+    pub(super) fn of(analysis: &'a Analysis, program: &Program) -> Result<Weights<'a>, GradientError> {
         let model = &analysis.model;
         let floats = program.constants().filter(|&(_, id)| program.step(id).kind == NumberKind::Float);
         let (nodes, leaves): (Vec<NodeId>, Vec<Id>) = floats.unzip();
@@ -117,13 +120,13 @@ impl<'a> Weights<'a> {
     }
 
     /// Sums what `f` says of each weight and another number for it, over all that belongs to a unit.
-    pub fn sums(&self, others: &[Vec<f64>], f: impl Fn(f64, f64) -> f64) -> Numbers {
+    pub(super) fn sums(&self, others: &[Vec<f64>], f: impl Fn(f64, f64) -> f64) -> Numbers {
         let of = |(w, o): (&Vec<f64>, &Vec<f64>)| w.iter().zip(o).map(|(&w, &o)| f(w, o)).collect();
         self.units.sums(&self.numbers.iter().zip(others).map(of).collect::<Vec<Vec<f64>>>())
     }
 
     /// The weights, each times the sum of what is given for the units that it belongs to.
-    pub fn of_units(&self, of_units: &Numbers) -> Vec<Vec<f64>> {
+    pub(super) fn of_units(&self, of_units: &Numbers) -> Vec<Vec<f64>> {
         let mut factors: Vec<Vec<f64>> = self.numbers.iter().map(|n| vec![0.0; n.len()]).collect();
         of_units.iter().for_each(|(&group, given)| self.units.spread(group, given, &mut factors));
         for (factors, weights) in factors.iter_mut().zip(&self.numbers) {
@@ -133,7 +136,7 @@ impl<'a> Weights<'a> {
     }
 
     /// A program's only number, and its derivative by each constant, with other numbers in place of the weights.
-    pub fn derivative(
+    pub(super) fn derivative(
         &self,
         program: &Program,
         given: &[(String, Tensor)],
@@ -159,13 +162,13 @@ impl<'a> Weights<'a> {
 
 impl Batch<'_> {
     /// The derivative of the loss, summed over the batch, by each weight.
-    pub fn slopes(&self) -> Result<Vec<Vec<f64>>, GradientError> {
+    pub(super) fn slopes(&self) -> Result<Vec<Vec<f64>>, GradientError> {
         let engine = Engine { device: self.device, ..Engine::default() };
         self.weights.derivative(&self.loss.program, &self.given, None, engine).map(|(_, slopes)| slopes)
     }
 
     /// The same in double precision, with the weights moved by `step` times a direction.
-    pub fn slopes_at(&self, direction: &[Vec<f64>], step: f64) -> Result<Vec<Vec<f64>>, GradientError> {
+    pub(super) fn slopes_at(&self, direction: &[Vec<f64>], step: f64) -> Result<Vec<Vec<f64>>, GradientError> {
         let moved = |(w, d): (&Vec<f64>, &Vec<f64>)| w.iter().zip(d).map(|(w, d)| w + step * d).collect();
         let moved: Vec<Vec<f64>> = self.weights.numbers.iter().zip(direction).map(moved).collect();
         let engine = Engine { precision: Precision::Double, device: self.device, ..Engine::default() };

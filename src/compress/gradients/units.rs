@@ -8,7 +8,7 @@ use crate::ops::{self, Site};
 use std::collections::BTreeMap;
 
 /// Which units the elements of some constants belong to.
-pub struct Units {
+pub(super) struct Units {
     groups: BTreeMap<GroupId, (usize, Vec<Place>)>,
 }
 
@@ -24,7 +24,7 @@ struct Place {
 
 impl Units {
     /// The units of all groups that may be cut. Means and variances that normalize belong to a unit, but are no weights.
-    pub fn of(analysis: &Analysis, constants: &[NodeId]) -> Units {
+    pub(super) fn of(analysis: &Analysis, constants: &[NodeId]) -> Units {
         let graph = &analysis.model.graph;
         let mut groups = BTreeMap::new();
         for group in analysis.groups.free() {
@@ -48,12 +48,12 @@ impl Units {
     }
 
     /// How many units each group has.
-    pub fn counts(&self) -> impl Iterator<Item = (GroupId, usize)> {
+    pub(super) fn counts(&self) -> impl Iterator<Item = (GroupId, usize)> {
         self.groups.iter().map(|(&group, (size, _))| (group, *size))
     }
 
     /// Adds to numbers of weights, a list for each constant, what is given for the unit of a group that each belongs to.
-    pub fn spread(&self, group: GroupId, of_units: &[f64], numbers: &mut [Vec<f64>]) {
+    pub(super) fn spread(&self, group: GroupId, of_units: &[f64], numbers: &mut [Vec<f64>]) {
         let Some((_, places)) = self.groups.get(&group) else { return };
         for place in places {
             for (run, inner) in numbers[place.constant].chunks_exact_mut(place.inner.max(1)).enumerate() {
@@ -65,7 +65,7 @@ impl Units {
     }
 
     /// Sums numbers of weights, a list for each constant, over all that belongs to a unit.
-    pub fn sums(&self, numbers: &[Vec<f64>]) -> Numbers {
+    pub(super) fn sums(&self, numbers: &[Vec<f64>]) -> Numbers {
         let sum = |size: usize, places: &[Place]| {
             let mut sums = vec![0.0; size];
             for place in places {
@@ -82,7 +82,7 @@ impl Units {
 }
 
 /// Whether a constant is a mean or a variance that some call normalizes by.
-pub fn is_statistic(analysis: &Analysis, constant: NodeId) -> bool {
+pub(super) fn is_statistic(analysis: &Analysis, constant: NodeId) -> bool {
     let (model, graph) = (&analysis.model, &analysis.model.graph);
     graph.uses(ValueId { node: constant, port: 0 }).iter().any(|at| {
         let Some(call) = graph.call(at.node) else { return false };

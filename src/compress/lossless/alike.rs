@@ -29,7 +29,7 @@ pub(super) struct Alike<'a> {
 
 impl<'a> Alike<'a> {
     /// Follows classes through the analyzed model.
-    pub fn of(around: &'a Surroundings<'a>) -> Alike<'a> {
+    pub(super) fn of(around: &'a Surroundings<'a>) -> Alike<'a> {
         let mut alike = Alike { around, values: HashMap::new() };
         let graph = around.graph();
         for node in graph.topological() {
@@ -45,7 +45,7 @@ impl<'a> Alike<'a> {
     }
 
     /// The class of each unit; `None` where nothing is known.
-    pub fn units(&self, value: ValueId, leaf: Var) -> Option<&[Like]> {
+    pub(super) fn units(&self, value: ValueId, leaf: Var) -> Option<&[Like]> {
         self.values.get(&(value, leaf)).map(Vec::as_slice)
     }
 

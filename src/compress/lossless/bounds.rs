@@ -26,7 +26,7 @@ pub(super) struct Bounds<'a> {
 
 impl<'a> Bounds<'a> {
     /// Follows bounds through the analyzed model.
-    pub fn of(around: &'a Surroundings<'a>, ranges: &Ranges) -> Bounds<'a> {
+    pub(super) fn of(around: &'a Surroundings<'a>, ranges: &Ranges) -> Bounds<'a> {
         let mut bounds = Bounds { around, values: HashMap::new() };
         let graph = around.graph();
         for node in graph.topological() {
@@ -44,7 +44,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// The bounds of a value at a unit.
-    pub fn at(&self, value: ValueId, leaf: Var, unit: usize) -> Interval {
+    pub(super) fn at(&self, value: ValueId, leaf: Var, unit: usize) -> Interval {
         let Some(known) = self.values.get(&value) else { return Interval::ANY };
         known.by.get(&leaf).map_or(known.all, |units| units[unit])
     }

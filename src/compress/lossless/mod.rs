@@ -29,7 +29,8 @@ mod ranges;
 mod sites;
 mod surroundings;
 
-pub use ranges::{RangeError, Ranges};
+pub(crate) use ranges::RangeError;
+pub use ranges::Ranges;
 use sites::{Part, Place};
 pub(crate) use surroundings::Surroundings;
 
@@ -40,7 +41,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
 /// What is known of the units of all groups that can be cut exactly.
-pub struct Lossless {
+pub(crate) struct Lossless {
     groups: BTreeMap<GroupId, Units>,
 }
 
@@ -85,7 +86,7 @@ pub struct Certificate {
 }
 
 /// Looks for units that can go, for inputs within these ranges.
-pub fn find(analysis: &Analysis, ranges: &Ranges) -> Lossless {
+pub(crate) fn find(analysis: &Analysis, ranges: &Ranges) -> Lossless {
     let around = Surroundings::new(analysis);
     let known = (bounds::Bounds::of(&around, ranges), alike::Alike::of(&around));
     let places = sites::places(&around, &known.0, &known.1);
@@ -99,7 +100,7 @@ pub fn find(analysis: &Analysis, ranges: &Ranges) -> Lossless {
 
 impl Lossless {
     /// The units of a group that can go together; at least one stays.
-    pub fn redundant(&self, group: &Group) -> Vec<usize> {
+    pub(crate) fn redundant(&self, group: &Group) -> Vec<usize> {
         let Some(units) = self.groups.get(&group.id) else { return vec![] };
         let mut stays: HashMap<Vec<Option<u32>>, usize> = HashMap::new();
         let goes = |unit: &usize| match units.alone(*unit) {
@@ -112,7 +113,7 @@ impl Lossless {
     }
 
     /// Which of the units that a cut removes go without loss, and how.
-    pub fn merged(&self, analysis: &Analysis, keep: &KeepSets) -> Merged {
+    pub(crate) fn merged(&self, analysis: &Analysis, keep: &KeepSets) -> Merged {
         let mut free = BTreeMap::new();
         for (&id, units) in &self.groups {
             let leaf = analysis.groups.get(id).leaf;

@@ -27,7 +27,7 @@ pub(crate) struct Factors<'a> {
 }
 
 impl<'a> Surroundings<'a> {
-    pub fn new(analysis: &'a Analysis) -> Surroundings<'a> {
+    pub(crate) fn new(analysis: &'a Analysis) -> Surroundings<'a> {
         // Numbers of experts are data, and what follows from them is no matter of single units.
         let wanted = |g: &&Group| g.is_exact() && g.kind != Granularity::Expert;
         let wanted = analysis.groups.all.iter().filter(wanted).map(|g| (g.leaf, g)).collect();
@@ -44,21 +44,21 @@ impl<'a> Surroundings<'a> {
         Surroundings { analysis, wanted, contractions, writable }
     }
 
-    pub fn graph(&self) -> &'a Graph {
+    pub(crate) fn graph(&self) -> &'a Graph {
         &self.analysis.model.graph
     }
 
-    pub fn axes(&self) -> &'a Axes {
+    pub(crate) fn axes(&self) -> &'a Axes {
         &self.analysis.axes
     }
 
     /// The groups whose units may turn out to be of no use.
-    pub fn groups(&self) -> impl Iterator<Item = &'a Group> {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &'a Group> {
         self.wanted.values().copied()
     }
 
     /// The leaves of an axis that are such groups'.
-    pub fn leaves(&self, var: Var) -> Vec<Var> {
+    pub(crate) fn leaves(&self, var: Var) -> Vec<Var> {
         let mut leaves = self.axes().solver().leaves(var);
         leaves.retain(|leaf| self.wanted.contains_key(leaf));
         leaves.sort_unstable();
@@ -67,31 +67,31 @@ impl<'a> Surroundings<'a> {
     }
 
     /// The same for all axes of a value.
-    pub fn leaves_of(&self, value: ValueId) -> Vec<Var> {
+    pub(crate) fn leaves_of(&self, value: ValueId) -> Vec<Var> {
         let leaves: BTreeSet<Var> =
             self.axes().of(value).into_iter().flatten().flat_map(|&var| self.leaves(var)).collect();
         leaves.into_iter().collect()
     }
 
     /// How many units a leaf has.
-    pub fn size(&self, leaf: Var) -> usize {
+    pub(crate) fn size(&self, leaf: Var) -> usize {
         self.wanted.get(&leaf).map_or(0, |g| g.size)
     }
 
     /// The axis of a value that carries a leaf, if it is but one.
-    pub fn only_axis(&self, value: ValueId, leaf: Var) -> Option<(usize, Var)> {
+    pub(crate) fn only_axis(&self, value: ValueId, leaf: Var) -> Option<(usize, Var)> {
         let carries = |(_, var): &(usize, Var)| self.axes().solver().leaves(*var).contains(&leaf);
         let mut axes = self.axes().of(value)?.iter().copied().enumerate().filter(carries);
         axes.next().filter(|_| axes.next().is_none())
     }
 
     /// Whether a call is in a loop's body, or at its border.
-    pub fn is_inside(&self, node: NodeId) -> bool {
+    pub(crate) fn is_inside(&self, node: NodeId) -> bool {
         self.graph().region(node) != 0 || self.graph().call(node).is_some_and(body::is_boundary)
     }
 
     /// Shows a call with its rule to a function.
-    pub fn site<T>(&self, node: NodeId, see: impl FnOnce(&Site, &Rule) -> T) -> T
+    pub(crate) fn site<T>(&self, node: NodeId, see: impl FnOnce(&Site, &Rule) -> T) -> T
     where
         T: Default,
     {
@@ -102,17 +102,17 @@ impl<'a> Surroundings<'a> {
     }
 
     /// The only contraction of a call.
-    pub fn contraction(&self, node: NodeId) -> Option<&Contraction> {
+    pub(crate) fn contraction(&self, node: NodeId) -> Option<&Contraction> {
         self.contractions.get(&node)
     }
 
     /// Whether the weights of a call's contraction may change.
-    pub fn is_writable(&self, node: NodeId) -> bool {
+    pub(crate) fn is_writable(&self, node: NodeId) -> bool {
         self.writable.contains(&node)
     }
 
     /// The factors of a call that is a sum of products with a constant, over one label or over axes of length one.
-    pub fn factors(&self, node: NodeId, site: &Site, sum: Sum) -> Option<Factors<'_>> {
+    pub(crate) fn factors(&self, node: NodeId, site: &Site, sum: Sum) -> Option<Factors<'_>> {
         let contraction = self.contraction(node);
         let is_sum = |b: &&Binding| !b.in_result && !b.unread && self.axes().solver().size(b.var) != &Dim::Fixed(1);
         if contraction.is_none() && self.axes().bindings(node).iter().any(|b| is_sum(&b)) {
@@ -144,12 +144,12 @@ impl<'a> Surroundings<'a> {
     }
 
     /// A constant, or what constants come to.
-    pub fn weight(&self, value: ValueId) -> Option<Tensor> {
+    pub(crate) fn weight(&self, value: ValueId) -> Option<Tensor> {
         self.analysis.weight(value)
     }
 
     /// The numbers of a float tensor.
-    pub fn numbers(&self, tensor: &Tensor) -> Option<Vec<f64>> {
+    pub(crate) fn numbers(&self, tensor: &Tensor) -> Option<Vec<f64>> {
         if tensor.dtype.is_float() { tensor.to_f64().ok() } else { None }
     }
 }

@@ -7,13 +7,13 @@ use crate::files;
 use std::path::{Path, PathBuf};
 
 /// Where the table of a model on this machine is kept.
-pub struct Cache {
+pub(crate) struct Cache {
     file: PathBuf,
 }
 
 impl Cache {
     /// The place for a table of these shapes; `None` where the user has no cache folder.
-    pub fn of<'a>(host: &Host, quantity: Quantity, shapes: impl Iterator<Item = &'a str>) -> Option<Cache> {
+    pub(crate) fn of<'a>(host: &Host, quantity: Quantity, shapes: impl Iterator<Item = &'a str>) -> Option<Cache> {
         let mut shapes: Vec<&str> = shapes.collect();
         shapes.sort_unstable();
         shapes.dedup();
@@ -24,17 +24,17 @@ impl Cache {
     }
 
     /// Where the table is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.file
     }
 
     /// The table, if it is there and sound.
-    pub fn read(&self) -> Option<Table> {
+    pub(crate) fn read(&self) -> Option<Table> {
         Table::read(&self.file).ok()
     }
 
     /// Keeps a table: whole, or not at all.
-    pub fn write(&self, table: &Table) -> std::io::Result<()> {
+    pub(crate) fn write(&self, table: &Table) -> std::io::Result<()> {
         std::fs::create_dir_all(files::folder(&self.file))?;
         files::write(&self.file, serde_json::to_vec(table)?)
     }

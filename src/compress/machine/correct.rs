@@ -30,7 +30,7 @@ pub struct CorrectionRound {
 }
 
 /// A plan with what it was measured to come to.
-pub struct Corrected<P> {
+pub(crate) struct Corrected<P> {
     pub plan: P,
     pub measured: MeasuredShare,
     /// Whether the measured share is within the budget.
@@ -42,7 +42,7 @@ pub struct Corrected<P> {
 /// Makes plans until one is measured to take the share that is asked for, and not much less. `plan` makes one for a
 /// share of the table's total; for less than can be had, the least. Of the plans that meet the budget the one nearest
 /// to it is taken, else the fastest.
-pub fn corrected<P: PartialEq, E>(
+pub(crate) fn corrected<P: PartialEq, E>(
     asked: f64,
     mut plan: impl FnMut(f64) -> Result<P, E>,
     mut measure: impl FnMut(&P) -> Result<MeasuredShare, E>,

@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 /// Calls that are measured together.
 #[derive(Clone, Debug)]
-pub struct FusedSubgraph {
+pub(crate) struct FusedSubgraph {
     /// Each but the first reads the one before.
     pub calls: Vec<NodeId>,
     /// The axes that can get shorter, in the order of their letters in the shape.
@@ -27,7 +27,7 @@ pub struct FusedSubgraph {
 const CONTENT: usize = 16;
 
 /// The fused subgraphs of a model, in topological order.
-pub fn fused_subgraphs(analysis: &Analysis, open: &OpenDims) -> Vec<FusedSubgraph> {
+pub(crate) fn fused_subgraphs(analysis: &Analysis, open: &OpenDims) -> Vec<FusedSubgraph> {
     let graph = &analysis.model.graph;
     let costs = cost::per_node(&analysis.model, &analysis.facts, open);
     let products: HashSet<NodeId> = costs.into_iter().filter(|(_, c)| c.macs > 0).map(|(node, _)| node).collect();

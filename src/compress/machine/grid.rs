@@ -5,7 +5,7 @@ const STEPS: usize = 8;
 
 /// Eighths of a width, rounded up to numbers that kernels are made for: multiples of 8, of 4 for narrow axes.
 /// Ascending; the last is the whole width.
-pub fn grid(size: usize) -> Vec<usize> {
+pub(crate) fn grid(size: usize) -> Vec<usize> {
     let round = match size {
         0..16 => 1,
         16..=32 => 4,

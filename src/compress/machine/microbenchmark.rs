@@ -15,13 +15,13 @@ use crate::pipelines::{self, SIMPLIFY};
 use std::collections::HashMap;
 
 /// A model of one fused subgraph, and what to feed it.
-pub struct Microbenchmark {
+pub(super) struct Microbenchmark {
     pub model: Model,
     pub feed: Feed,
 }
 
 /// Cuts a fused subgraph out of a model, with what stays of its weights. Open dimensions get their sizes for costs.
-pub fn microbenchmark(
+pub(super) fn microbenchmark(
     analysis: &Analysis,
     piece: &FusedSubgraph,
     keep: &KeepSets,
@@ -52,7 +52,7 @@ pub fn microbenchmark(
 }
 
 /// A model that hands its input on: to run it takes what running any model takes, beside its nodes.
-pub fn idle() -> Microbenchmark {
+pub(super) fn idle() -> Microbenchmark {
     let name = "x";
     let info = || ValueInfo::new(name, Type::Tensor(TensorType::new(DType::F32, vec![Dim::Fixed(1)])));
     let mut graph = Graph::default();

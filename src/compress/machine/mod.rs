@@ -47,16 +47,16 @@ mod profile;
 mod rapl;
 mod table;
 
-pub use cache::Cache;
-pub use correct::{Corrected, CorrectionRound, MeasuredShare, corrected};
-pub use energy::{EnergyError, EnergyModel};
-pub use fused::{FusedSubgraph, fused_subgraphs};
-pub use grid::grid;
-pub use host::Host;
-pub use price::Prices;
-pub use profile::{Meter, ProfileSettings, profile};
-pub use rapl::Rapl;
-pub use table::{Quantity, Skipped, Table, TableError};
+pub(crate) use cache::Cache;
+pub(crate) use correct::{Corrected, CorrectionRound, MeasuredShare, corrected};
+pub(crate) use energy::{EnergyError, EnergyModel};
+pub(crate) use fused::{FusedSubgraph, fused_subgraphs};
+pub(crate) use grid::grid;
+pub(crate) use host::Host;
+pub(crate) use price::Prices;
+pub(crate) use profile::{Meter, ProfileSettings, profile};
+pub(crate) use rapl::Rapl;
+pub(crate) use table::{Quantity, Skipped, Table, TableError};
 
 #[cfg(test)]
 mod tests;

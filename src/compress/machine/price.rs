@@ -8,7 +8,7 @@ use crate::cost::OpenDims;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A model's fused subgraphs with their entries in a table.
-pub struct Prices<'a> {
+pub(crate) struct Prices<'a> {
     analysis: &'a Analysis,
     quantity: Quantity,
     pieces: Vec<(FusedSubgraph, &'a TableEntry)>,
@@ -18,7 +18,7 @@ pub struct Prices<'a> {
 
 impl<'a> Prices<'a> {
     /// Fails where the table lacks shapes that the model has.
-    pub fn new(analysis: &'a Analysis, open: &OpenDims, table: &'a Table) -> Result<Prices<'a>, TableError> {
+    pub(crate) fn new(analysis: &'a Analysis, open: &OpenDims, table: &'a Table) -> Result<Prices<'a>, TableError> {
         let (entries, skipped) = (table.by_shape(), table.skipped.iter().map(|s| s.shape.as_str()));
         let skipped: HashSet<&str> = skipped.collect();
         let (mut found, mut missing, mut shapes) = (vec![], BTreeSet::new(), HashSet::new());
@@ -46,30 +46,30 @@ impl<'a> Prices<'a> {
     }
 
     /// What is counted.
-    pub fn quantity(&self) -> Quantity {
+    pub(crate) fn quantity(&self) -> Quantity {
         self.quantity
     }
 
     /// The cost of all fused subgraphs.
-    pub fn total(&self, keep: &KeepSets) -> f64 {
+    pub(crate) fn total(&self, keep: &KeepSets) -> f64 {
         self.pieces.iter().map(|p| self.cost(p, keep)).sum()
     }
 
     /// The cost of the fused subgraphs that a leaf makes wider.
-    pub fn around(&self, leaf: Var, keep: &KeepSets) -> f64 {
+    pub(crate) fn around(&self, leaf: Var, keep: &KeepSets) -> f64 {
         let pieces = self.by_leaf.get(&leaf).into_iter().flatten();
         pieces.map(|&i| self.cost(&self.pieces[i], keep)).sum()
     }
 
     /// The cost of each fused subgraph, named by its first call, in the order of the model.
-    pub fn by_piece(&self, keep: &KeepSets) -> Vec<(String, f64)> {
+    pub(crate) fn by_piece(&self, keep: &KeepSets) -> Vec<(String, f64)> {
         let name = |piece: &FusedSubgraph| self.analysis.model.graph.label(piece.calls[0]).to_owned();
         self.pieces.iter().map(|p| (name(&p.0), self.cost(p, keep))).collect()
     }
 
     /// Those of the widths (ascending) of a leaf at which the model costs less than at every wider one: the steps of
     /// the monotone lower hull of the costs, all other leaves being whole. A leaf that costs nothing has no steps.
-    pub fn steps(&self, leaf: Var, widths: &[usize]) -> Vec<usize> {
+    pub(crate) fn steps(&self, leaf: Var, widths: &[usize]) -> Vec<usize> {
         let mut steps = vec![];
         let mut least = f64::INFINITY;
         for &width in widths.iter().rev() {

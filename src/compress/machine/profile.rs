@@ -34,7 +34,7 @@ impl Default for ProfileSettings {
 }
 
 /// What is measured of a run.
-pub enum Meter {
+pub(crate) enum Meter {
     /// How long it takes.
     Clock,
     /// The energy that the processor says it took.
@@ -53,7 +53,7 @@ const AXES: usize = 2;
 const AT_A_TIME: usize = 16;
 
 /// Measures the fused subgraphs of a model. `done` is told of each shape, with how many there are.
-pub fn profile(
+pub(crate) fn profile(
     analysis: &Analysis,
     open: &OpenDims,
     settings: &ProfileSettings,
@@ -82,7 +82,7 @@ pub fn profile(
 
 impl Meter {
     /// What it tells.
-    pub fn quantity(&self) -> Quantity {
+    pub(crate) fn quantity(&self) -> Quantity {
         if matches!(self, Meter::Clock) { Quantity::Latency } else { Quantity::Energy }
     }
 }

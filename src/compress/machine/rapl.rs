@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The counters of all packages.
-pub struct Rapl {
+pub(crate) struct Rapl {
     zones: Vec<Zone>,
 }
 
@@ -18,7 +18,7 @@ const FOLDER: &str = "/sys/class/powercap";
 
 impl Rapl {
     /// The counters of this machine, if there are any and they may be read.
-    pub fn here() -> Option<Rapl> {
+    pub(crate) fn here() -> Option<Rapl> {
         Rapl::at(Path::new(FOLDER))
     }
 
@@ -36,12 +36,12 @@ impl Rapl {
     }
 
     /// The counters as they stand.
-    pub fn read(&self) -> Vec<u64> {
+    pub(crate) fn read(&self) -> Vec<u64> {
         self.zones.iter().map(|z| number(&z.counter).unwrap_or(0)).collect()
     }
 
     /// The microjoules between two readings; a counter begins anew once at most.
-    pub fn between(&self, before: &[u64], after: &[u64]) -> u64 {
+    pub(crate) fn between(&self, before: &[u64], after: &[u64]) -> u64 {
         let taken =
             |((zone, &a), &b): ((&Zone, &u64), &u64)| if b >= a { b - a } else { zone.range - a.min(zone.range) + b };
         self.zones.iter().zip(before).zip(after).map(taken).sum()

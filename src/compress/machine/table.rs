@@ -99,7 +99,7 @@ pub enum TableError {
 }
 
 /// The version of the table format.
-pub const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

@@ -349,7 +349,7 @@ impl<'a> Ranked<'a> {
     }
 
     /// The number of units to keep that is nearest above `wanted` and allowed.
-    pub fn allowed(&self, wanted: usize) -> usize {
+    pub(super) fn allowed(&self, wanted: usize) -> usize {
         let rounded = wanted.max(1).next_multiple_of(self.step);
         let allowed = rounded.max(self.floor).min(self.group.size);
         match &self.steps[..] {

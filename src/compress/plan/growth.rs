@@ -9,7 +9,7 @@ use crate::ir::{NodeId, Tensor, ValueId};
 use std::collections::BTreeMap;
 
 /// The constants of an analysis that were one constant in the input file, by its name.
-pub struct Shared<'a> {
+pub(super) struct Shared<'a> {
     analysis: &'a Analysis,
     constants: Vec<Vec<(NodeId, &'a Tensor)>>,
     /// How many constants were one, at most.
@@ -17,7 +17,7 @@ pub struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    pub fn new(analysis: &'a Analysis) -> Shared<'a> {
+    pub(super) fn new(analysis: &'a Analysis) -> Shared<'a> {
         let graph = &analysis.model.graph;
         let (mut by_source, mut constants): (BTreeMap<&str, Vec<_>>, Vec<Vec<_>>) = Default::default();
         for node in graph.constants() {
@@ -34,7 +34,7 @@ impl<'a> Shared<'a> {
 
     /// The cuts to leave out, as positions, so that the constants take no more bytes than those of the input file:
     /// those that add most first. A cut is a leaf with the units of it that stay.
-    pub fn growing(&self, cuts: &[(Var, Vec<usize>)]) -> Vec<usize> {
+    pub(super) fn growing(&self, cuts: &[(Var, Vec<usize>)]) -> Vec<usize> {
         if self.most < 2 {
             return vec![];
         }

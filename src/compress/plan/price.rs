@@ -32,7 +32,7 @@ pub(super) enum CostModel<'a> {
 
 impl<'a> CostModel<'a> {
     /// That of a budget; that of multiply-accumulates where it is none over the whole model.
-    pub fn of(
+    pub(super) fn of(
         budget: Budget,
         options: &'a Options,
         prices: Option<&'a Prices<'a>>,
@@ -52,7 +52,7 @@ impl<'a> CostModel<'a> {
     }
 
     /// The figure in a cost; `None` where costs don't have it.
-    pub fn in_cost(self, cost: &Cost) -> Option<f64> {
+    pub(super) fn in_cost(self, cost: &Cost) -> Option<f64> {
         match self {
             CostModel::Count { figure, .. } => Some(figure(cost) as f64),
             CostModel::Table(_) | CostModel::Energy(_) => None,
@@ -60,7 +60,7 @@ impl<'a> CostModel<'a> {
     }
 
     /// What keep-sets leave.
-    pub fn spent(self, analysis: &Analysis, keep: &KeepSets, open: &OpenDims) -> f64 {
+    pub(super) fn spent(self, analysis: &Analysis, keep: &KeepSets, open: &OpenDims) -> f64 {
         let facts = || facts(analysis, keep);
         let graph = &analysis.model.graph;
         match self {
@@ -76,7 +76,7 @@ impl<'a> CostModel<'a> {
     }
 
     /// What one unit more or less of each group costs at these widths.
-    pub fn prices(self, analysis: &Analysis, ranked: &[Ranked], keep: &KeepSets, open: &OpenDims) -> Vec<f64> {
+    pub(super) fn prices(self, analysis: &Analysis, ranked: &[Ranked], keep: &KeepSets, open: &OpenDims) -> Vec<f64> {
         if let CostModel::Table(prices) = self {
             return ranked.iter().map(|r| step_price(analysis, prices, keep, r)).collect();
         }

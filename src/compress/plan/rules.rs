@@ -97,7 +97,7 @@ pub(super) struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    pub fn new(rules: &'a [GroupRule]) -> Result<Rules<'a>, ChooseError> {
+    pub(super) fn new(rules: &'a [GroupRule]) -> Result<Rules<'a>, ChooseError> {
         let read = |rule: &'a GroupRule| match Glob::new(&rule.pattern) {
             Ok(glob) => Ok((rule, glob.compile_matcher())),
             Err(error) => Err(ChooseError::Pattern { pattern: rule.pattern.clone(), error }),
@@ -107,7 +107,7 @@ impl<'a> Rules<'a> {
     }
 
     /// What holds for something that goes by these names. Of several rules the last one that says something counts.
-    pub fn of(&mut self, names: &[String]) -> GroupRule {
+    pub(super) fn of(&mut self, names: &[String]) -> GroupRule {
         let mut own =
             GroupRule { pattern: String::new(), ratio: None, max_ratio: None, min_keep: None, round_to: None };
         for ((rule, glob), hit) in self.rules.iter().zip(&mut self.hits) {
@@ -123,7 +123,7 @@ impl<'a> Rules<'a> {
     }
 
     /// Fails if a pattern fitted nothing.
-    pub fn finish(self) -> Result<(), ChooseError> {
+    pub(super) fn finish(self) -> Result<(), ChooseError> {
         match self.hits.iter().position(|hit| !hit) {
             Some(i) => Err(ChooseError::NoMatch(self.rules[i].0.pattern.clone())),
             None => Ok(()),

@@ -13,7 +13,7 @@ use crate::weights::Weights;
 /// Where what is added to a call's only result stands: a constant, or what constants come to; zeros where there is none
 /// yet. `shape` broadcasts to the result: as long as the result in some axes, 1 in all others; of a bias in rows it is
 /// the shape of one part. `None`, and no change, where there can be none.
-pub fn bias_operand(model: &mut Model, node: NodeId, bias: Bias, dtype: DType, shape: &[usize]) -> Option<Use> {
+pub(super) fn bias_operand(model: &mut Model, node: NodeId, bias: Bias, dtype: DType, shape: &[usize]) -> Option<Use> {
     let zeros = |shape: Vec<usize>| {
         let count = shape.iter().product();
         Tensor::from_f64(dtype, shape, &vec![0.0; count])

@@ -79,7 +79,7 @@ const STRONG: [f64; 2] = [10.0, 100.0];
 
 impl Sums {
     /// No positions yet: so many groups with patches of `depth` numbers and so many outputs each.
-    pub fn new(groups: usize, depth: usize, outputs: usize) -> Sums {
+    pub(super) fn new(groups: usize, depth: usize, outputs: usize) -> Sums {
         let lines = vec![Line::default(); groups * outputs];
         Sums { count: 0.0, groups: (0..groups).map(|_| GroupSums::new(depth, outputs)).collect(), lines }
     }
@@ -93,7 +93,7 @@ impl GroupSums {
     }
 
     /// Adds patches about their centre, a column each, and what the outputs lack there.
-    pub fn add(&mut self, patches: MatRef<f32>, own: MatRef<f32>, beside: Option<MatRef<f32>>) {
+    pub(super) fn add(&mut self, patches: MatRef<f32>, own: MatRef<f32>, beside: Option<MatRef<f32>>) {
         append(&mut self.waiting, patches);
         append(&mut self.own.waiting, own);
         beside.into_iter().for_each(|b| append(&mut self.beside.waiting, b));
@@ -103,7 +103,7 @@ impl GroupSums {
     }
 
     /// Adds what is waiting.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         let (depth, block) = (self.patches.len(), std::mem::take(&mut self.waiting));
         let count = block.len() / depth.max(1);
         if count == 0 {
@@ -157,7 +157,7 @@ fn append(to: &mut Vec<f32>, columns: MatRef<f32>) {
 }
 
 impl Line {
-    pub fn add(&mut self, x: f32, y: f32) {
+    pub(super) fn add(&mut self, x: f32, y: f32) {
         let (x, y) = (f64::from(x), f64::from(y));
         self.count += 1.0;
         self.x += x;

@@ -14,7 +14,7 @@ use faer::{Mat, Side};
 
 /// An affine map from what is read now to what was read before.
 #[derive(Clone, Debug)]
-pub struct Affine {
+pub(super) struct Affine {
     /// `[before, now]`.
     pub matrix: Mat<f64>,
     /// One number for each element read before.
@@ -23,7 +23,7 @@ pub struct Affine {
 
 /// Moments of what was read before (`x`) and what is read now (`y`).
 #[derive(Clone, Debug)]
-pub struct Pair {
+pub(super) struct Pair {
     /// `x` with `y`.
     pub cross: Moments,
     /// `y` with itself.
@@ -32,7 +32,7 @@ pub struct Pair {
 
 impl Pair {
     /// The same model before and after: what is read now is a part of what was read.
-    pub fn within(whole: &Moments, kept: &[usize]) -> Pair {
+    pub(super) fn within(whole: &Moments, kept: &[usize]) -> Pair {
         let pick = |v: &[f64]| kept.iter().map(|&i| v[i]).collect::<Vec<f64>>();
         let (m, n) = (whole.sum.0.len(), kept.len());
         let cross = Moments {
@@ -49,7 +49,7 @@ impl Pair {
     }
 
     /// Both samples together.
-    pub fn merged(&self, other: &Pair) -> Pair {
+    pub(super) fn merged(&self, other: &Pair) -> Pair {
         Pair { cross: self.cross.merged(&other.cross), own: self.own.merged(&other.own) }
     }
 }
@@ -61,7 +61,7 @@ const RIDGES: [f64; 6] = [1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 1.0];
 const STRONG: [f64; 3] = [10.0, 100.0, f64::INFINITY];
 
 /// A map, and how it did on samples that it was not fitted to.
-pub struct Fitted {
+pub(super) struct Fitted {
     pub map: Affine,
     /// For either half, what a map that was fitted to the other half gets wrong there: see [`loss`].
     pub losses: [f64; 2],
@@ -70,7 +70,7 @@ pub struct Fitted {
 /// The map that fits best. `kept[j]` is the element of `x` that element `j` of `y` is; `importance` (`[before,
 /// before]`) is how much errors in `x` matter, `WᵀW`. Fits made on one half of the samples are tried on the other. If none
 /// does better there than to take what is read as it is, so it is taken; and so it is where nothing can be held out.
-pub fn fit(halves: &[Pair; 2], kept: &[usize], importance: &Mat<f64>) -> Fitted {
+pub(super) fn fit(halves: &[Pair; 2], kept: &[usize], importance: &Mat<f64>) -> Fitted {
     let nothing = dropped(importance.nrows(), kept);
     let losses = [0, 1].map(|h| loss(&nothing, &halves[h], importance));
     let mut best = Fitted { map: nothing, losses };
@@ -114,7 +114,7 @@ fn solve(pair: &Pair, kept: &[usize], ridge: f64) -> Affine {
 }
 
 /// What a map gets wrong, up to what no map can change: `E‖W(x - B y - s)‖² - E‖W x‖²`.
-pub fn loss(map: &Affine, of: &Pair, importance: &Mat<f64>) -> f64 {
+pub(super) fn loss(map: &Affine, of: &Pair, importance: &Mat<f64>) -> f64 {
     let (m, n) = (map.matrix.nrows(), map.matrix.ncols());
     let count = of.own.count.max(1.0);
     // Second moments of (y, 1), and of x with it.
@@ -136,7 +136,7 @@ pub fn loss(map: &Affine, of: &Pair, importance: &Mat<f64>) -> f64 {
 
 /// What a map gets wrong, as a share of what the contraction computes, `E‖W(x - B y - s)‖² / Var(W x)`: the loss is
 /// that on some samples with these moments, the variance that of all.
-pub fn relative_error(loss: f64, moments: &Moments, whole: &Moments, importance: &Mat<f64>) -> f64 {
+pub(super) fn relative_error(loss: f64, moments: &Moments, whole: &Moments, importance: &Mat<f64>) -> f64 {
     let trace = |m: &Mat<f64>| (0..m.nrows()).map(|i| m[(i, i)]).sum::<f64>();
     let variance = trace(&(importance * whole.covariance()));
     let energy = trace(&(importance * &moments.product)) / moments.count.max(1.0);
@@ -144,7 +144,7 @@ pub fn relative_error(loss: f64, moments: &Moments, whole: &Moments, importance:
 }
 
 /// The map that takes what is read now as it is, and zero for what is gone.
-pub fn dropped(length: usize, kept: &[usize]) -> Affine {
+pub(super) fn dropped(length: usize, kept: &[usize]) -> Affine {
     let mut matrix = Mat::zeros(length, kept.len());
     kept.iter().enumerate().for_each(|(j, &i)| matrix[(i, j)] = 1.0);
     Affine { matrix, shift: vec![0.0; length] }

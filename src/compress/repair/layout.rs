@@ -35,7 +35,7 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    pub fn of(tensor: &Tensor) -> Result<Numbers, TensorError> {
+    pub(super) fn of(tensor: &Tensor) -> Result<Numbers, TensorError> {
         Ok(Numbers { shape: tensor.shape.clone(), values: tensor.to_f64()? })
     }
 }
@@ -43,7 +43,7 @@ impl Numbers {
 impl Layout {
     /// The layout of a contraction with a weight of this shape; `None` where its weight or its result has axes of
     /// another sort.
-    pub fn of(analysis: &Analysis, c: &Contraction, shape: &[usize]) -> Option<Layout> {
+    pub(super) fn of(analysis: &Analysis, c: &Contraction, shape: &[usize]) -> Option<Layout> {
         let axes = &analysis.axes;
         let windows = windows(analysis, c.node);
         let (data, weight) = (axes.of(c.data)?, axes.of(c.weight)?);
@@ -70,12 +70,12 @@ impl Layout {
     }
 
     /// How many numbers an output is a sum over, for a weight of this shape.
-    pub fn depth(&self, weight: &[usize]) -> usize {
+    pub(super) fn depth(&self, weight: &[usize]) -> usize {
         self.taps * weight[self.weight]
     }
 
     /// Where the weights of an output stand in the weight, in the order of a patch's numbers.
-    pub fn weights_of(&self, weight: &[usize], output: usize) -> Vec<usize> {
+    pub(super) fn weights_of(&self, weight: &[usize], output: usize) -> Vec<usize> {
         let steps = steps(weight);
         let start = output * steps[self.row];
         self.elements(weight)
@@ -100,7 +100,7 @@ impl Layout {
     }
 
     /// Positions of a result of this shape that are drawn.
-    pub fn positions(&self, result: &[usize], draw: Draw) -> Vec<Vec<usize>> {
+    pub(super) fn positions(&self, result: &[usize], draw: Draw) -> Vec<Vec<usize>> {
         let mut shape = result.to_vec();
         shape[self.output] = 1;
         let position = |row: usize| {
@@ -116,7 +116,7 @@ impl Layout {
     }
 
     /// Where each position meets each tap in data of this shape, but for the channel.
-    pub fn places(&self, data: &[usize], weight: &[usize], positions: &[Vec<usize>]) -> Places {
+    pub(super) fn places(&self, data: &[usize], weight: &[usize], positions: &[Vec<usize>]) -> Places {
         let (steps, mut taps) = (steps(data), vec![vec![]]);
         for slide in &self.windows {
             let longer = |t: Vec<usize>| (0..weight[slide.taps]).map(move |k| [&t[..], &[k]].concat());
@@ -143,7 +143,7 @@ impl Layout {
     }
 
     /// What stands in a value at these positions, a column each: all its outputs that are left.
-    pub fn outputs(&self, value: &Floats, left: &Left, positions: &[Vec<usize>]) -> Mat<f32> {
+    pub(super) fn outputs(&self, value: &Floats, left: &Left, positions: &[Vec<usize>]) -> Mat<f32> {
         let steps = steps(value.shape);
         let index = |axis: usize, at: usize| left.0.get(axis).and_then(Option::as_ref).map_or(at, |kept| kept[at]);
         let start = |at: &Vec<usize>| -> usize { (0..at.len()).map(|axis| index(axis, at[axis]) * steps[axis]).sum() };
@@ -173,7 +173,7 @@ pub(super) struct Places {
 
 impl Places {
     /// The patches of a group, a column for each position.
-    pub fn patches(&self, data: &Floats, group: usize) -> Mat<f32> {
+    pub(super) fn patches(&self, data: &Floats, group: usize) -> Mat<f32> {
         let taps = self.places.first().map_or(0, Vec::len);
         let mut out = Mat::zeros(self.channels * taps, self.places.len());
         for (r, places) in self.places.iter().enumerate() {
@@ -195,7 +195,7 @@ pub(super) struct Left(Vec<Option<Vec<usize>>>);
 
 impl Left {
     /// Of a value, along all axes but one.
-    pub fn of(analysis: &Analysis, keep: &KeepSets, value: ValueId, but: Option<usize>) -> Left {
+    pub(super) fn of(analysis: &Analysis, keep: &KeepSets, value: ValueId, but: Option<usize>) -> Left {
         let kept = |(axis, &var): (usize, &Var)| match keep.of(&analysis.axes, var) {
             Kept::Some(kept) if Some(axis) != but => Some(kept),
             _ => None,
@@ -208,12 +208,12 @@ impl Left {
     }
 
     /// What is left of a shape.
-    pub fn shape(&self, shape: &[usize]) -> Vec<usize> {
+    pub(super) fn shape(&self, shape: &[usize]) -> Vec<usize> {
         (0..shape.len()).map(|axis| self.length(axis, shape)).collect()
     }
 
     /// What is left of a tensor.
-    pub fn select(&self, tensor: &Tensor) -> Result<Tensor, TensorError> {
+    pub(super) fn select(&self, tensor: &Tensor) -> Result<Tensor, TensorError> {
         let mut tensor = tensor.clone();
         for (axis, kept) in self.0.iter().enumerate() {
             if let Some(kept) = kept {

@@ -21,7 +21,7 @@ pub struct Unrepaired {
 }
 
 /// The calls that lost units of a sum and were not refitted, the dearest first. Those that cost nothing are left out.
-pub fn unrepaired(analysis: &Analysis, keep: &KeepSets, repairs: &Repairs, open: &OpenDims) -> Vec<Unrepaired> {
+pub(crate) fn unrepaired(analysis: &Analysis, keep: &KeepSets, repairs: &Repairs, open: &OpenDims) -> Vec<Unrepaired> {
     let graph = &analysis.model.graph;
     let costs = cost::per_node(&analysis.model, &analysis.facts, open);
     let macs: HashMap<NodeId, u64> = costs.into_iter().map(|(node, cost)| (node, cost.macs)).collect();

@@ -16,7 +16,7 @@ pub(super) struct Merge {
 
 impl Merge {
     /// The other operand, in the original or in a model made of it.
-    pub fn beside(&self, graph: &Graph) -> Option<ValueId> {
+    pub(super) fn beside(&self, graph: &Graph) -> Option<ValueId> {
         graph.operand(self.node, usize::from(self.slot))
     }
 }

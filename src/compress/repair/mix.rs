@@ -24,7 +24,7 @@ pub(super) struct Mix {
 
 impl Mix {
     /// The outputs that are left of the original's, as they are.
-    pub fn choice(contraction: &Contraction, kept: &[usize], output: usize, row: usize) -> Mix {
+    pub(super) fn choice(contraction: &Contraction, kept: &[usize], output: usize, row: usize) -> Mix {
         Mix {
             contraction: contraction.clone(),
             output,
@@ -34,12 +34,12 @@ impl Mix {
     }
 
     /// The weight's name in the input file.
-    pub fn weight(&self, analysis: &Analysis) -> String {
+    pub(super) fn weight(&self, analysis: &Analysis) -> String {
         super::name(analysis, self.contraction.weight)
     }
 
     /// The combinations of columns of the original's outputs.
-    pub fn columns(&self, then: &Mat<f32>) -> Mat<f32> {
+    pub(super) fn columns(&self, then: &Mat<f32>) -> Mat<f32> {
         Mat::from_fn(self.parts.len(), then.ncols(), |o, r| {
             let (parts, shift) = &self.parts[o];
             let sum: f64 = parts.iter().map(|&(k, factor)| factor * f64::from(then[(k, r)])).sum();
@@ -48,7 +48,7 @@ impl Mix {
     }
 
     /// The combinations along an axis of a tensor that has the original's outputs there.
-    pub fn of(&self, tensor: &Tensor, axis: usize, shifted: bool) -> Result<Tensor, TensorError> {
+    pub(super) fn of(&self, tensor: &Tensor, axis: usize, shifted: bool) -> Result<Tensor, TensorError> {
         let old = Numbers::of(tensor)?;
         let inner: usize = old.shape[axis + 1..].iter().product();
         let (length, outer) = (old.shape[axis], old.shape[..axis].iter().product::<usize>());

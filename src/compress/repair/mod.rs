@@ -47,7 +47,7 @@ mod trace;
 mod write;
 
 pub(crate) use absorb::absorb;
-pub use left::{Unrepaired, unrepaired};
+pub(crate) use left::{Unrepaired, unrepaired};
 
 use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
@@ -199,7 +199,7 @@ impl Task {
 }
 
 /// Refits a pruned model, of which `analysis` is the original.
-pub fn repair(
+pub(crate) fn repair(
     analysis: &Analysis,
     keep: &KeepSets,
     stats: &Stats,

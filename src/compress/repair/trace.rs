@@ -36,7 +36,7 @@ pub(super) struct Trace([BTreeMap<ValueId, Tensor>; 5]);
 
 impl Source {
     /// The call that a value is computed from alone, if its weights are constant.
-    pub fn of(analysis: &Analysis, all: &[Contraction], value: ValueId) -> Option<Source> {
+    pub(super) fn of(analysis: &Analysis, all: &[Contraction], value: ValueId) -> Option<Source> {
         let mut at = value;
         let node = loop {
             if let Some(found) = all.iter().find(|c| c.node == at.node) {
@@ -97,7 +97,7 @@ fn tag(run: usize, output: usize) -> f64 {
 
 impl Trace {
     /// Runs a model with numbered outputs of these calls, and keeps these values.
-    pub fn new(
+    pub(super) fn new(
         analysis: &Analysis,
         execution: &RunOptions,
         sources: &[Source],
@@ -118,7 +118,7 @@ impl Trace {
 
     /// The outputs along a view of an axis, a row for each other position; `None` where what stands there is made of
     /// them in another way.
-    pub fn rows(&self, value: ValueId, axis: usize, view: View) -> Option<Vec<Vec<Place>>> {
+    pub(super) fn rows(&self, value: ValueId, axis: usize, view: View) -> Option<Vec<Vec<Place>>> {
         let read = |run: usize| rows(self.0[run].get(&value)?, axis, view, Draw::ALL).ok();
         let [zero, one, place, check, negative] = [read(0)?, read(1)?, read(2)?, read(3)?, read(4)?];
         let at = |r: usize, k: usize| {
@@ -137,7 +137,7 @@ impl Trace {
     }
 
     /// The outputs that stand anywhere in a value.
-    pub fn outputs(&self, value: ValueId) -> Option<Vec<usize>> {
+    pub(super) fn outputs(&self, value: ValueId) -> Option<Vec<usize>> {
         let last = self.0[0].get(&value)?.shape.len().checked_sub(1)?;
         let length = self.0[0][&value].shape[last];
         let var = crate::axes::Solver::default().fresh(crate::ir::Dim::from(length));
@@ -149,7 +149,7 @@ impl Trace {
     }
 
     /// The shape of a value.
-    pub fn shape(&self, value: ValueId) -> Option<&[usize]> {
+    pub(super) fn shape(&self, value: ValueId) -> Option<&[usize]> {
         Some(&self.0[0].get(&value)?.shape)
     }
 }

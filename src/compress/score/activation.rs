@@ -4,7 +4,7 @@ use super::Criterion;
 use super::reading::over_readings;
 
 /// Root mean square of what contractions read of a unit.
-pub const ACTIVATION: Criterion = Criterion {
+pub(super) const ACTIVATION: Criterion = Criterion {
     name: "activation",
     aliases: &["activation-rms"],
     about: "root mean square of the unit where it is read; l2 where nothing measures it",

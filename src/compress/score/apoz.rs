@@ -4,7 +4,7 @@ use super::Criterion;
 use super::reading::over_readings;
 
 /// One less the average share of zeros: how often the unit is positive where it is read.
-pub const APOZ: Criterion = Criterion {
+pub(super) const APOZ: Criterion = Criterion {
     name: "apoz",
     aliases: &["network-trimming"],
     about: "how often the unit is above zero where it is read; l2 where nothing measures it",

@@ -8,7 +8,7 @@ use crate::axes::{Group, Member};
 use crate::ops;
 
 /// Mean of the absolute factors of a unit.
-pub const BN_SCALE: Criterion = Criterion {
+pub(super) const BN_SCALE: Criterion = Criterion {
     name: "bn-scale",
     aliases: &["network-slimming", "slimming", "batchnorm-scale"],
     about: "factors that scale the unit, such as |γ| of a batch normalization; l2 where there are none",

@@ -10,7 +10,7 @@ use super::gradient::measured;
 use crate::gradients::Want;
 
 /// Optimal Brain Damage with the diagonal of the Fisher information.
-pub const FISHER: Criterion = Criterion {
+pub(super) const FISHER: Criterion = Criterion {
     name: "fisher",
     aliases: &["obd", "optimal-brain-damage", "empirical-fisher"],
     about: "growth of the loss without the weights, with squared gradients as its curvature",

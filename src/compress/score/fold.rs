@@ -7,7 +7,7 @@
 use super::{Criterion, obs};
 
 /// The error that remains after folding.
-pub const FOLD: Criterion = Criterion {
+pub(super) const FOLD: Criterion = Criterion {
     name: "fold",
     aliases: &["model-folding"],
     about: "error of the consumers after the best merge, by statistics that the weights imply",

@@ -9,7 +9,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 
 /// Sum of the distances of a unit's slices from those of all others.
-pub const FPGM: Criterion = Criterion {
+pub(super) const FPGM: Criterion = Criterion {
     name: "fpgm",
     aliases: &["geometric-median"],
     about: "sum of the distances of the unit's weights from those of all other units of its group",

@@ -5,7 +5,7 @@ use super::gradient::measured;
 use crate::gradients::Want;
 
 /// What the gradient loses, at initialization. The paper removes the weights for which `-w Hg` is largest.
-pub const GRASP: Criterion = Criterion {
+pub(super) const GRASP: Criterion = Criterion {
     name: "grasp",
     aliases: &[],
     about: "what the gradient's norm would lose, for models that are not trained yet",

@@ -11,7 +11,7 @@ use super::gradient::measured;
 use crate::gradients::Want;
 
 /// Optimal Brain Damage for units: the Hessian's quadratic form in all weights of a unit, by differences of gradients.
-pub const HESSIAN: Criterion = Criterion {
+pub(super) const HESSIAN: Criterion = Criterion {
     name: "hessian",
     aliases: &[],
     about: "growth of the loss without the unit, to second order, with an estimate of its curvature",

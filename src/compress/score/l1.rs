@@ -3,7 +3,7 @@
 use super::{Criterion, over_slices};
 
 /// Sum of absolute weights over all slices of a unit.
-pub const L1: Criterion = Criterion {
+pub(super) const L1: Criterion = Criterion {
     name: "l1",
     aliases: &["magnitude-l1", "l1-norm"],
     about: "sum of absolute weights, over all slices that go with a unit",

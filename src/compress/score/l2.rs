@@ -4,7 +4,7 @@ use super::{Context, Criterion, ScoreError, over_slices};
 use crate::axes::Group;
 
 /// Euclidean norm over all slices of a unit.
-pub const L2: Criterion = Criterion {
+pub(super) const L2: Criterion = Criterion {
     name: "l2",
     aliases: &["magnitude", "weight", "l2-norm"],
     about: "Euclidean norm of the weights, over all slices that go with a unit",

@@ -8,7 +8,7 @@ const POSITIVE: Want = Want::Relevance(RelevanceRule::Positive);
 const EPSILON: Want = Want::Relevance(RelevanceRule::Epsilon);
 
 /// Relevance that products with weights share out by what is above zero (the rule z⁺).
-pub const LRP: Criterion = Criterion {
+pub(super) const LRP: Criterion = Criterion {
     name: "lrp",
     aliases: &["relevance"],
     about: "relevance of the unit for the class, propagated through positive products",
@@ -21,7 +21,7 @@ pub const LRP: Criterion = Criterion {
 };
 
 /// Relevance that products with weights share out by all of them (the rule ε).
-pub const LRP_EPSILON: Criterion = Criterion {
+pub(super) const LRP_EPSILON: Criterion = Criterion {
     name: "lrp-epsilon",
     aliases: &[],
     about: "relevance of the unit for the class, propagated through all products",

@@ -16,7 +16,7 @@ use faer::linalg::solvers::{DenseSolveCore, Solve};
 use faer::{Accum, Mat, Par, Side};
 
 /// The error that remains after the best linear repair.
-pub const OBS: Criterion = Criterion {
+pub(super) const OBS: Criterion = Criterion {
     name: "obs",
     aliases: &["optimal-brain-surgeon"],
     about: "error of the consumers after the best refit, units taken out greedily",

@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Uniform in (0, 1), from the seed and the group's number.
-pub const RANDOM: Criterion = Criterion {
+pub(super) const RANDOM: Criterion = Criterion {
     name: "random",
     aliases: &[],
     about: "seeded random numbers: the baseline that a criterion has to beat",

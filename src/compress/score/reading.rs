@@ -56,19 +56,19 @@ fn readings<'a>(context: &'a Context, group: &Group) -> Vec<Reading<'a>> {
 
 impl Reading<'_> {
     /// `E[x²]` of each element.
-    pub fn energy(&self) -> Vec<f64> {
+    pub(super) fn energy(&self) -> Vec<f64> {
         let Moments { count, product, .. } = &self.moments;
         (0..product.nrows()).map(|i| product[(i, i)] / count.max(1.0)).collect()
     }
 
     /// The variance of each element.
-    pub fn variance(&self) -> Vec<f64> {
+    pub(super) fn variance(&self) -> Vec<f64> {
         let means = self.moments.means().0;
         self.energy().into_iter().zip(means).map(|(e, m)| (e - m * m).max(0.0)).collect()
     }
 
     /// The sum of `f` over the weights that each element is multiplied with.
-    pub fn weights(&self, f: impl Fn(f64) -> f64) -> Result<Vec<f64>, ScoreError> {
+    pub(super) fn weights(&self, f: impl Fn(f64) -> f64) -> Result<Vec<f64>, ScoreError> {
         let none = || vec![0.0; self.contraction.view.length];
         let weight = self.contraction.weight;
         let Some(tensor) = self.context.analysis.weight(weight) else { return Ok(none()) };

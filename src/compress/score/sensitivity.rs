@@ -11,7 +11,7 @@ use crate::axes::Group;
 use crate::sensitivity::{Ablation, RATIOS};
 
 /// Relative error of the outputs.
-pub const SENSITIVITY: Criterion = Criterion {
+pub(super) const SENSITIVITY: Criterion = Criterion {
     name: "sensitivity",
     aliases: &[],
     about: "error of the model's outputs once the unit and all below it are gone; slow, a few runs for each group",

@@ -5,7 +5,7 @@ use super::gradient::measured;
 use crate::gradients::Want;
 
 /// Sensitivity of the loss to each weight, at initialization.
-pub const SNIP: Criterion = Criterion {
+pub(super) const SNIP: Criterion = Criterion {
     name: "snip",
     aliases: &[],
     about: "size of weights times gradients, for models that are not trained yet",

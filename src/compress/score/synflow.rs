@@ -5,7 +5,7 @@ use super::gradient::measured;
 use crate::gradients::Want;
 
 /// Synaptic flow.
-pub const SYNFLOW: Criterion = Criterion {
+pub(super) const SYNFLOW: Criterion = Criterion {
     name: "synflow",
     aliases: &[],
     about: "share of what flows from inputs to outputs, with all weights above zero",

@@ -12,7 +12,7 @@ use super::gradient::measured;
 use crate::gradients::Want;
 
 /// First-order Taylor expansion of the loss.
-pub const TAYLOR: Criterion = Criterion {
+pub(super) const TAYLOR: Criterion = Criterion {
     name: "taylor",
     aliases: &["taylor-fo"],
     about: "squared change of the loss without the unit, to first order",

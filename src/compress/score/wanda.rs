@@ -4,7 +4,7 @@ use super::Criterion;
 use super::reading::over_readings;
 
 /// Sum of the absolute weights that read a unit, each times the size of what it reads.
-pub const WANDA: Criterion = Criterion {
+pub(super) const WANDA: Criterion = Criterion {
     name: "wanda",
     aliases: &[],
     about: "absolute weights that read the unit, times the size of what they read; l2 where nothing measures it",

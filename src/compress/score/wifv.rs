@@ -4,7 +4,7 @@ use super::Criterion;
 use super::reading::over_readings;
 
 /// Variance of a unit, times the squared norm of the weights that read it.
-pub const WIFV: Criterion = Criterion {
+pub(super) const WIFV: Criterion = Criterion {
     name: "wifv",
     aliases: &["flap"],
     about: "variance of the unit times the squared norm of the weights that read it; l2 where nothing measures it",

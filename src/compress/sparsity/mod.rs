@@ -29,7 +29,7 @@ mod sparsegpt;
 mod tests;
 mod text;
 
-pub use proof::{Zeroed, set_zero, zeroed};
+pub(crate) use proof::{Zeroed, set_zero, zeroed};
 
 use crate::analysis::Analysis;
 use crate::contraction::Contraction;
@@ -134,7 +134,7 @@ const AT_ONCE: usize = 1 << 26;
 const STAGES: usize = 8;
 
 /// Sets weights to zero. The samples are what some methods measure on.
-pub fn thin(
+pub(crate) fn thin(
     model: &mut Model,
     options: &Options,
     samples: Option<&dyn Samples>,

@@ -16,7 +16,7 @@ pub struct Zeroed {
 
 /// What became zero, in terms of the input file; `model` is what the cut left of `analysis`. `None` where that can't be
 /// said: weights that stayed are others now, or no constant of the file holds them.
-pub fn zeroed(analysis: &Analysis, keep: &KeepSets, model: &Model, thinned: &[Thinned]) -> Option<Vec<Zeroed>> {
+pub(crate) fn zeroed(analysis: &Analysis, keep: &KeepSets, model: &Model, thinned: &[Thinned]) -> Option<Vec<Zeroed>> {
     let one = |thinned: &Thinned| {
         let &node = thinned.constants.first().filter(|_| thinned.kept)?;
         let original = analysis.model.graph.constant(node)?;
@@ -39,7 +39,7 @@ pub fn zeroed(analysis: &Analysis, keep: &KeepSets, model: &Model, thinned: &[Th
 }
 
 /// Sets weights of a model to zero.
-pub fn set_zero(model: &mut Model, zeroed: &[Zeroed]) -> Result<(), TensorError> {
+pub(crate) fn set_zero(model: &mut Model, zeroed: &[Zeroed]) -> Result<(), TensorError> {
     let graph = &mut model.graph;
     for node in graph.constants() {
         let Some(constant) = graph.constant_mut(node) else { continue };

@@ -43,7 +43,7 @@ impl Draw {
 }
 
 /// How many samples a feed has: the longest first axis of an input.
-pub fn samples_in(feed: &Feed) -> usize {
+pub(super) fn samples_in(feed: &Feed) -> usize {
     feed.iter().filter_map(|(_, t)| t.shape.first()).max().copied().unwrap_or(1).max(1)
 }
 

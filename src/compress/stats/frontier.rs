@@ -189,7 +189,7 @@ fn signature(live: &Live) -> Vec<Signature> {
 }
 
 /// The wanted values on a feed.
-pub type Seen = (Mark, BTreeMap<ValueId, Tensor>);
+pub(super) type Seen = (Mark, BTreeMap<ValueId, Tensor>);
 
 /// A leg: gives the wanted values of one feed after the other. The frontier is at its end once all were asked for.
 pub struct Leg<'f, 'a> {

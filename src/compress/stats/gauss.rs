@@ -13,13 +13,13 @@ const POINTS: usize = 121;
 const REACH: f64 = 6.0;
 
 /// The Hermite series of a function of a Gaussian, and its variance.
-pub struct Series {
+pub(super) struct Series {
     pub terms: [f64; TERMS],
     pub variance: f64,
 }
 
 /// The series of `f(mean + deviation · z)`.
-pub fn series(f: impl Fn(f64) -> f64, mean: f64, deviation: f64) -> Series {
+pub(super) fn series(f: impl Fn(f64) -> f64, mean: f64, deviation: f64) -> Series {
     let step = 2.0 * REACH / (POINTS - 1) as f64;
     let (mut terms, mut square, mut whole) = ([0.0; TERMS], 0.0, 0.0);
     for i in 0..POINTS {
@@ -40,7 +40,7 @@ pub fn series(f: impl Fn(f64) -> f64, mean: f64, deviation: f64) -> Series {
 }
 
 /// The covariance of functions with these series of variables with this covariance.
-pub fn covariance(series: &[Series], of: &Mat<f64>) -> Mat<f64> {
+pub(super) fn covariance(series: &[Series], of: &Mat<f64>) -> Mat<f64> {
     let deviation: Vec<f64> = (0..series.len()).map(|i| of[(i, i)].max(0.0).sqrt()).collect();
     Mat::from_fn(series.len(), series.len(), |i, j| {
         if i == j {

@@ -64,7 +64,7 @@ pub(super) struct Given {
 
 impl Part {
     /// Prepares what computes these values of a closed model from what is given.
-    pub fn new(setup: &Setup, model: &Model, given: &[Given], wanted: &[ValueId]) -> Result<Part, StatsError> {
+    pub(super) fn new(setup: &Setup, model: &Model, given: &[Given], wanted: &[ValueId]) -> Result<Part, StatsError> {
         if wanted.is_empty() {
             return Ok(Part { runner: None, inputs: vec![] });
         }
@@ -90,7 +90,7 @@ impl Part {
     }
 
     /// The values that were wanted.
-    pub fn run(&self, from: &Named) -> Result<Named, StatsError> {
+    pub(super) fn run(&self, from: &Named) -> Result<Named, StatsError> {
         let Some(runner) = &self.runner else { return Ok(Named::new()) };
         let tensor = |(name, ..): &Signature| Some((name.clone(), from.get(name)?.clone()));
         let feed = Feed::new(self.inputs.iter().filter_map(tensor).collect());

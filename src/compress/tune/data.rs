@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// The order of `count` things in an epoch: each once, the same for the same seed.
-pub fn order(count: usize, seed: u64, epoch: usize) -> Vec<usize> {
+pub(super) fn order(count: usize, seed: u64, epoch: usize) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(epoch as u64);
     let mut order: Vec<usize> = (0..count).collect();
@@ -18,7 +18,12 @@ pub fn order(count: usize, seed: u64, epoch: usize) -> Vec<usize> {
 }
 
 /// Labels of portions, as 64-bit integers or floats: those of the samples, or the tokens that follow in their feed.
-pub fn labels(samples: &Samples, portions: &[usize], feed: &Feed, next: bool) -> Result<Option<Tensor>, TuneError> {
+pub(super) fn labels(
+    samples: &Samples,
+    portions: &[usize],
+    feed: &Feed,
+    next: bool,
+) -> Result<Option<Tensor>, TuneError> {
     let labels = match samples.labels_of(portions) {
         None if next => judge::following(feed)?,
         None => return Ok(None),
@@ -31,14 +36,14 @@ pub fn labels(samples: &Samples, portions: &[usize], feed: &Feed, next: bool) ->
 }
 
 /// Fails if some label is none of so many classes. Negative labels don't count.
-pub fn check(samples: &Samples, classes: usize) -> Result<(), TuneError> {
+pub(super) fn check(samples: &Samples, classes: usize) -> Result<(), TuneError> {
     let labels = samples.labels().and_then(|l| if l.dtype.is_float() { None } else { l.to_i64() });
     let strange = labels.unwrap_or_default().into_iter().find(|&l| l >= 0 && l as usize >= classes);
     strange.map_or(Ok(()), |label| Err(JudgeError::Range { label, classes }.into()))
 }
 
 /// An input whose numbers are not all finite.
-pub fn strange(feed: &Feed) -> Option<&str> {
+pub(super) fn strange(feed: &Feed) -> Option<&str> {
     let is_finite = |t: &Tensor| t.to_f64().is_ok_and(|v| v.iter().all(|x| x.is_finite()));
     feed.iter().find(|(_, t)| t.dtype.is_float() && !is_finite(t)).map(|(name, _)| name.as_ref())
 }

@@ -34,7 +34,7 @@ pub struct Feature {
 const SPACED: usize = 4;
 
 /// The values to compare. `plan` is the one that made the student of the teacher, if one did.
-pub fn features(
+pub(crate) fn features(
     student: &Model,
     teacher: &Model,
     plan: Option<&Plan>,

@@ -8,7 +8,7 @@ use crate::ir::{Model, Tensor};
 
 /// What there is to learn from: the student's outputs with those of the teacher that have their names, or else their
 /// places.
-pub fn lesson(
+pub(super) fn lesson(
     model: &Model,
     teacher: Option<&Teacher>,
     feed: &Feed,

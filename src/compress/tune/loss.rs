@@ -6,7 +6,7 @@ use crate::program::{Compare, NumberKind, Term};
 
 /// What the numbers of an output say.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Meaning {
+pub(super) enum Meaning {
     /// Scores of classes (logits) along this axis.
     Scores(usize),
     /// Probabilities of classes along this axis.
@@ -29,7 +29,7 @@ pub enum Loss {
 
 impl Meaning {
     /// What an output says, judged by one that was computed. `of_tokens` says that the model reads integers.
-    pub fn of(output: &Tensor, loss: Loss, of_tokens: bool) -> Result<Meaning, TuneError> {
+    pub(super) fn of(output: &Tensor, loss: Loss, of_tokens: bool) -> Result<Meaning, TuneError> {
         let elements = output.to_f64().map_err(|e| TuneError::Output(e.to_string()))?;
         let rank = output.shape.len();
         let axis = if rank == 3 { 2 } else { 1 };
@@ -47,7 +47,7 @@ impl Meaning {
     }
 
     /// The axis of classes.
-    pub fn classes(self) -> Option<usize> {
+    pub(super) fn classes(self) -> Option<usize> {
         match self {
             Meaning::Scores(axis) | Meaning::Chances(axis) => Some(axis),
             Meaning::Numbers(_) => None,
@@ -63,7 +63,7 @@ impl Meaning {
     }
 
     /// How far the student's output is from the teacher's, at a temperature: on average over all positions.
-    pub fn distance<'b>(self, student: Term<'b>, teacher: Term<'b>, temperature: f64) -> Term<'b> {
+    pub(super) fn distance<'b>(self, student: Term<'b>, teacher: Term<'b>, temperature: f64) -> Term<'b> {
         let Some(axis) = self.classes() else {
             let Meaning::Numbers(squares) = self else { unreachable!("all else has classes") };
             return mean(student - teacher) / squares;
@@ -77,7 +77,7 @@ impl Meaning {
 
     /// The cross entropy of labels, a class for each position; negative labels don't count. For numbers the mean
     /// squared difference.
-    pub fn error<'b>(self, student: Term<'b>, labels: Term<'b>) -> Result<Term<'b>, TuneError> {
+    pub(super) fn error<'b>(self, student: Term<'b>, labels: Term<'b>) -> Result<Term<'b>, TuneError> {
         let Some(axis) = self.classes() else {
             let Meaning::Numbers(squares) = self else { unreachable!("all else has classes") };
             return match labels.count() == student.count() {

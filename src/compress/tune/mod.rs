@@ -45,16 +45,16 @@ mod teacher;
 mod trainer;
 mod variables;
 
-pub use features::{Feature, Wanted, features};
-pub use loss::Loss;
-pub use optimizer::Optimizer;
-pub use quantized::Quantized;
-pub use regularize::{Penalized, Penalty};
-pub use schedule::Schedule;
-pub use state::{State, StateError};
-pub use teacher::Teacher;
-pub use trainer::{Keeping, Tick, Tuned, tune};
-pub use variables::{Running, Trained};
+pub(crate) use features::{Feature, Wanted, features};
+pub(crate) use loss::Loss;
+pub(crate) use optimizer::Optimizer;
+pub(crate) use quantized::Quantized;
+pub(crate) use regularize::{Penalized, Penalty};
+pub(crate) use schedule::Schedule;
+pub(crate) use state::{State, StateError};
+pub(crate) use teacher::Teacher;
+pub(crate) use trainer::{Keeping, Tick, Tuned, tune};
+pub(crate) use variables::{Running, Trained};
 
 use crate::autograd::{Device, Engine, EngineError};
 use crate::feed::FeedError;
@@ -66,7 +66,7 @@ use crate::plan::PlanError;
 use serde::Serialize;
 
 /// What happens to a model before it is lowered.
-pub const PREPARE: &str = "inline-functions,fold-if,fix(drop-identity,dce)";
+pub(crate) const PREPARE: &str = "inline-functions,fold-if,fix(drop-identity,dce)";
 
 /// How to train.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// The constants of whole numbers that stand for others, and the scales that go with them.
 #[derive(Clone, Debug, Default)]
-pub struct Quantized {
+pub(crate) struct Quantized {
     numbers: BTreeSet<NodeId>,
     scales: BTreeSet<NodeId>,
     /// Whether there are biases among them.
@@ -15,7 +15,7 @@ pub struct Quantized {
 
 impl Quantized {
     /// What is quantized in a model.
-    pub fn of(model: &Model) -> Quantized {
+    pub(crate) fn of(model: &Model) -> Quantized {
         let graph = &model.graph;
         let mut found = Quantized::default();
         for node in graph.calls() {
@@ -39,14 +39,14 @@ impl Quantized {
     }
 
     /// How many numbers there are, in so many tensors.
-    pub fn counts(&self, model: &Model) -> (usize, usize) {
+    pub(crate) fn counts(&self, model: &Model) -> (usize, usize) {
         let count = |n: &NodeId| model.graph.constant(*n).map_or(0, |c| c.tensor.count());
         (self.numbers.iter().map(count).sum(), self.numbers.len())
     }
 
     /// Whether a constant is a scale that has to stay. Runtimes take whole biases to be in units of the scales of both
     /// factors, whatever their own scale says; so where there are such biases, no scale may move without the others.
-    pub fn holds(&self, constant: NodeId) -> bool {
+    pub(crate) fn holds(&self, constant: NodeId) -> bool {
         self.biased && self.scales.contains(&constant)
     }
 }

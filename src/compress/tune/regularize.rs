@@ -42,7 +42,7 @@ const NAMES: [(&str, Penalized); 3] =
 
 /// The penalties of a training, made ready for its variables.
 #[derive(Default)]
-pub struct Regularizer(Vec<(f64, Reach)>);
+pub(super) struct Regularizer(Vec<(f64, Reach)>);
 
 /// What a penalty reaches.
 enum Reach {
@@ -71,7 +71,7 @@ struct Place {
 
 impl Regularizer {
     /// What the options ask for, for these variables of a model.
-    pub fn new(
+    pub(super) fn new(
         model: &Model,
         facts: &Facts,
         variables: &[Variable],
@@ -94,7 +94,7 @@ impl Regularizer {
     }
 
     /// What the penalties come to for the variables' values.
-    pub fn cost(&self, values: &[Vec<f32>]) -> f64 {
+    pub(super) fn cost(&self, values: &[Vec<f32>]) -> f64 {
         let cost = |(strength, reach): &(f64, Reach)| {
             let sum: f64 = match reach {
                 Reach::Elements(of) => of.iter().flat_map(|&v| &values[v]).map(|w| f64::from(w.abs())).sum(),
@@ -106,7 +106,7 @@ impl Regularizer {
     }
 
     /// Draws the variables' values towards zero, at a learning rate.
-    pub fn shrink(&self, variables: &mut [Variable], rate: f64) {
+    pub(super) fn shrink(&self, variables: &mut [Variable], rate: f64) {
         for (strength, reach) in &self.0 {
             let by = rate * strength;
             match reach {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// A training between two steps.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct State {
+pub(crate) struct State {
     pub progress: Progress,
     /// For each variable its weights, what the optimizer remembers, and the average.
     pub variables: Vec<[Vec<f32>; 4]>,
@@ -24,7 +24,7 @@ pub struct State {
 
 /// The numbers of a training between two steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// What the training depends on; another one can't go on from here.
     pub fingerprint: String,
     /// Steps that were made.
@@ -52,7 +52,7 @@ pub enum StateError {
 
 impl State {
     /// Writes the state; the file is there whole or as it was.
-    pub fn write(&self, path: &Path) -> Result<(), StateError> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), StateError> {
         let mut bytes = Cursor::new(vec![]);
         self.encode(NpzWriter::new(&mut bytes)).map_err(|what| StateError::Format { path: path.into(), what })?;
         files::write(path, bytes.into_inner()).map_err(|cause| StateError::Io { path: path.into(), cause })
@@ -77,7 +77,7 @@ impl State {
     }
 
     /// Reads a state of the training with this fingerprint.
-    pub fn read(path: &Path, fingerprint: &str) -> Result<State, StateError> {
+    pub(crate) fn read(path: &Path, fingerprint: &str) -> Result<State, StateError> {
         let file = File::open(path).map_err(|cause| StateError::Io { path: path.into(), cause })?;
         let state = State::decode(file).map_err(|what| StateError::Format { path: path.into(), what })?;
         match state.progress.fingerprint == fingerprint {
@@ -109,7 +109,7 @@ fn variable(at: usize, part: usize) -> String {
 }
 
 /// The elements of a tensor of floats.
-pub fn floats(tensor: &Tensor) -> Vec<f32> {
+pub(super) fn floats(tensor: &Tensor) -> Vec<f32> {
     tensor.to_f64().map(|v| v.into_iter().map(|x| x as f32).collect()).unwrap_or_default()
 }
 

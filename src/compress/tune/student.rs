@@ -10,16 +10,16 @@ use crate::lowering::{Lowered, lower};
 use crate::program::{Builder, Id, NumberKind, Program, Statistics, Term};
 
 /// The name of the program's input of labels.
-pub const LABELS: &str = "labels of the samples";
+pub(super) const LABELS: &str = "labels of the samples";
 
 /// The name of the program's input that the teacher's value of this name goes to.
-pub fn target(name: &str) -> String {
+pub(super) fn target(name: &str) -> String {
     format!("the teacher's {name}")
 }
 
 /// A value that student and teacher have in common.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(super) struct Target {
     /// Its name at the student, and at the teacher.
     pub student: String,
     pub teacher: String,
@@ -43,7 +43,7 @@ impl Target {
 
 /// What a student learns from.
 #[derive(Clone, Debug)]
-pub struct Lesson {
+pub(super) struct Lesson {
     /// The outputs; the first one is what labels are about.
     pub outputs: Vec<Target>,
     /// Inner values, which are compared with the teacher's of the same name.
@@ -53,7 +53,7 @@ pub struct Lesson {
 }
 
 /// A student's loss on batches of one size.
-pub struct Graded {
+pub(super) struct Graded {
     /// Results: the loss, the first output, and then the moments of the batch.
     pub program: Program,
     /// The constants of floats, with their steps.
@@ -65,7 +65,7 @@ pub struct Graded {
 impl Graded {
     /// The loss of a student for feeds like this one, with labels like these. Outputs are compared with the teacher's
     /// where there is one. In training a BatchNormalization may go by the batch.
-    pub fn new(
+    pub(super) fn new(
         model: &Model,
         lesson: &Lesson,
         signature: &[Signature],
@@ -89,7 +89,7 @@ impl Graded {
 }
 
 /// What a student says of a feed in its first output that is made of floats, and that output's name.
-pub fn first_output(engine: Engine, model: &Model, feed: &Feed) -> Result<(String, Tensor), TuneError> {
+pub(super) fn first_output(engine: Engine, model: &Model, feed: &Feed) -> Result<(String, Tensor), TuneError> {
     let builder = Builder::new();
     let lowered = lower(&builder, model, &feed.signature(), Statistics::Running)?;
     let (name, term) =
@@ -145,7 +145,7 @@ fn loss<'b>(
 }
 
 /// The tensors that a graded program is given.
-pub fn given<'a>(
+pub(super) fn given<'a>(
     feed: &'a Feed,
     targets: &'a [(String, Tensor)],
     labels: Option<&'a Tensor>,

@@ -127,14 +127,14 @@ impl Teacher {
 
 /// Outputs of portions, while they are few enough.
 #[derive(Default)]
-pub struct Kept {
+pub(super) struct Kept {
     rows: HashMap<usize, Vec<(String, Tensor)>>,
     bytes: usize,
 }
 
 impl Kept {
     /// The outputs for these portions, if all are there.
-    pub fn all(&self, portions: &[usize]) -> Option<Vec<(String, Tensor)>> {
+    pub(super) fn all(&self, portions: &[usize]) -> Option<Vec<(String, Tensor)>> {
         let rows: Vec<&Vec<(String, Tensor)>> = portions.iter().map(|p| self.rows.get(p)).collect::<Option<_>>()?;
         let output = |at: usize| {
             let parts: Vec<&Tensor> = rows.iter().map(|row| &row[at].1).collect();
@@ -144,7 +144,7 @@ impl Kept {
     }
 
     /// Keeps what belongs to each portion, if the first axes of the outputs count samples.
-    pub fn keep(&mut self, portions: &[usize], outputs: &[(String, Tensor)]) {
+    pub(super) fn keep(&mut self, portions: &[usize], outputs: &[(String, Tensor)]) {
         let bytes: usize = outputs.iter().map(|(_, t)| t.byte_len()).sum();
         let counts = |t: &Tensor| t.shape.first().is_some_and(|&n| n > 0 && n.is_multiple_of(portions.len()));
         if self.bytes + bytes > KEPT || !outputs.iter().all(|(_, t)| counts(t)) {

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A model after its training.
-pub struct Tuned {
+pub(crate) struct Tuned {
     pub model: Model,
     pub curve: super::Curve,
     /// Steps that were made, of how many there could have been.
@@ -56,7 +56,7 @@ pub struct Keeping {
 }
 
 /// Trains a model. With a teacher it learns what that says of the samples; with labels also these.
-pub fn tune(
+pub(crate) fn tune(
     model: &Model,
     teacher: Option<&Teacher>,
     samples: &Samples,

@@ -22,7 +22,7 @@ pub enum Running {
 
 /// A constant that is trained.
 #[derive(Clone, Debug)]
-pub struct Variable {
+pub(super) struct Variable {
     pub node: NodeId,
     /// The weights, as they are used.
     pub tensor: Tensor,
@@ -38,7 +38,7 @@ pub struct Variable {
 
 /// The constants that are trained: all floats that the program reads, but for single numbers, masks (numbers beyond
 /// all weights), statistics, scales of quantized biases, and what the options leave out.
-pub fn variables(
+pub(super) fn variables(
     model: &Model,
     facts: &Facts,
     program: &Program,
@@ -116,13 +116,13 @@ fn statistics(model: &Model, facts: &Facts, running: Running) -> HashSet<NodeId>
 
 impl Variable {
     /// One step along a gradient.
-    pub fn update(&mut self, optimizer: Optimizer, step: u64, rate: f32, decay: f32, gradient: &[f32]) {
+    pub(super) fn update(&mut self, optimizer: Optimizer, step: u64, rate: f32, decay: f32, gradient: &[f32]) {
         let decay = if self.is_vector { 0.0 } else { decay };
         optimizer.update(step, rate, decay, gradient, &mut self.memory, &mut self.values);
     }
 
     /// Lets the average follow; sets zeros that stay; and makes the tensor of the weights.
-    pub fn settle(&mut self, decay: f32) {
+    pub(super) fn settle(&mut self, decay: f32) {
         self.zeros.iter().for_each(|&at| self.values[at] = 0.0);
         for (average, value) in self.average.iter_mut().zip(&self.values) {
             *average = decay * *average + (1.0 - decay) * value;
@@ -131,7 +131,7 @@ impl Variable {
     }
 
     /// What the model gets: the average where there is one.
-    pub fn outcome(&self) -> Tensor {
+    pub(super) fn outcome(&self) -> Tensor {
         match self.average.is_empty() {
             true => self.tensor.clone(),
             false => Tensor::from_f32(self.tensor.shape.clone(), &self.average),
@@ -140,7 +140,7 @@ impl Variable {
 }
 
 /// Puts tensors in the place of constants, in the constants' own types.
-pub fn place(model: &mut Model, tensors: &HashMap<NodeId, Tensor>) -> Result<(), TuneError> {
+pub(super) fn place(model: &mut Model, tensors: &HashMap<NodeId, Tensor>) -> Result<(), TuneError> {
     for (&node, tensor) in tensors {
         let Some(constant) = model.graph.constant_mut(node) else { continue };
         let unfit = || TuneError::Weights(constant.name.clone(), "its type can't hold them".into());

@@ -156,7 +156,7 @@ impl Groups {
 }
 
 /// Where a group is, for the reader: `conv1.weight[0]`.
-pub fn places(model: &Model, group: &Group) -> Vec<String> {
+pub(crate) fn places(model: &Model, group: &Group) -> Vec<String> {
     let place = |member: &Member| {
         let constant = model.graph.constant(member.constant.node)?;
         Some(format!("{}[{}]", constant.source().unwrap_or(&constant.name), member.axis))

@@ -18,10 +18,13 @@ mod solver_tests;
 mod text;
 mod tie;
 
-pub use groups::{Group, GroupId, Groups, Member, places};
+pub(crate) use groups::places;
+pub use groups::{Group, GroupId, Groups, Member};
 pub use keep::{KeepSets, Kept};
-pub use solver::{Mark, ReasonId, Shape, Solver, Var};
-pub use text::{Expr, Label, RuleText};
+pub use solver::Var;
+pub(crate) use solver::{Mark, ReasonId, Shape, Solver};
+pub use text::Label;
+pub(crate) use text::{Expr, RuleText};
 
 use self::env::Env;
 use crate::facts::Facts;
@@ -92,7 +95,7 @@ pub struct Axes {
 }
 
 /// Derives the axes of the main graph.
-pub fn analyze(model: &Model, facts: &Facts) -> Axes {
+pub(crate) fn analyze(model: &Model, facts: &Facts) -> Axes {
     let graph = &model.graph;
     let mut axes = Axes {
         solver: Solver::default(),

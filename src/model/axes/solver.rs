@@ -31,7 +31,7 @@ use std::collections::{BTreeSet, HashSet};
 pub struct Var(u32);
 
 /// A reason, as an index into the caller's list.
-pub type ReasonId = u32;
+pub(crate) type ReasonId = u32;
 
 #[derive(Clone, Debug)]
 enum Def {
@@ -74,7 +74,7 @@ struct Slot {
 const MARK_LIMIT: usize = 8;
 
 /// An axis that is made of more leaves than this is not taken apart.
-pub const MOST_PARTS: usize = 1 << 12;
+pub(super) const MOST_PARTS: usize = 1 << 12;
 
 /// More factors than this are not compared with others.
 const MOST_FACTORS: usize = 1 << 8;

@@ -19,7 +19,7 @@ use std::fmt;
 
 /// An axis as a rule writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expr {
+pub(crate) enum Expr {
     /// `1`
     Broadcast,
     /// `4`
@@ -54,14 +54,14 @@ enum Item {
 
 /// A parsed rule: the axes of each operand and result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleText {
+pub(crate) struct RuleText {
     pub operands: Vec<AxesText>,
     pub results: Vec<AxesText>,
 }
 
 /// The axes of one operand or result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AxesText {
+pub(crate) struct AxesText {
     items: Vec<Item>,
     /// The label of which the elements are indices.
     pub indices_of: Option<String>,
@@ -70,14 +70,14 @@ pub struct AxesText {
 /// A rule that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("axis rule `{text}`: {what}")]
-pub struct RuleError {
+pub(crate) struct RuleError {
     pub text: String,
     pub what: String,
 }
 
 impl RuleText {
     /// Reads a rule: the operands' axes, `->`, the results' axes.
-    pub fn parse(text: &str) -> Result<RuleText, RuleError> {
+    pub(crate) fn parse(text: &str) -> Result<RuleText, RuleError> {
         let fail = |what: String| RuleError { text: text.to_owned(), what };
         let (left, right) = text.split_once("->").ok_or_else(|| fail("it has no `->`".into()))?;
         let side = |s: &str| s.split(',').map(|t| Parser::new(t).axes()).collect::<Result<Vec<_>, _>>();
@@ -87,13 +87,13 @@ impl RuleText {
 
 impl AxesText {
     /// Whether it is `_*` alone, which says nothing of a tensor's axes and fits any.
-    pub fn is_opaque(&self) -> bool {
+    pub(crate) fn is_opaque(&self) -> bool {
         matches!(self.items[..], [Item::RestPinned])
     }
 
     /// The expression of each axis of a tensor of this rank, or `None` where the rule asks for another rank.
     /// AxesText that `...` stands for get the labels `.0`, `.1` and so on, counted from the right.
-    pub fn for_rank(&self, rank: usize) -> Option<Vec<Expr>> {
+    pub(crate) fn for_rank(&self, rank: usize) -> Option<Vec<Expr>> {
         let explicit = self.items.iter().filter(|i| matches!(i, Item::Axis(_))).count();
         let rest = rank.checked_sub(explicit)?;
         let mut open = false;
@@ -112,12 +112,12 @@ impl AxesText {
 
 impl Expr {
     /// A label without marks.
-    pub fn label(name: &str) -> Expr {
+    pub(crate) fn label(name: &str) -> Expr {
         Expr::Label(Label { name: name.to_owned(), inexact: false, unread: false })
     }
 
     /// Every label of the expression.
-    pub fn labels(&self) -> Vec<&Label> {
+    pub(crate) fn labels(&self) -> Vec<&Label> {
         match self {
             Expr::Label(l) => vec![l],
             Expr::Product(p) | Expr::Sum(p) => p.iter().flat_map(Expr::labels).collect(),

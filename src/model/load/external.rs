@@ -36,12 +36,12 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub fn new(dir: Option<&Path>) -> Files {
+    pub(super) fn new(dir: Option<&Path>) -> Files {
         Files { dir: dir.map(Path::to_path_buf), open: HashMap::new() }
     }
 
     /// The data of a tensor. Without a recorded length it has the `needed` one.
-    pub fn slice(&mut self, tensor: &TensorProto, needed: usize) -> Result<Bytes, TensorFault> {
+    pub(super) fn slice(&mut self, tensor: &TensorProto, needed: usize) -> Result<Bytes, TensorFault> {
         let location = entry(tensor, "location").ok_or(TensorFault::NoLocation)?;
         let number = |key| match entry(tensor, key) {
             None => Ok(None),

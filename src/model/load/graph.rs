@@ -36,35 +36,35 @@ struct Body {
 }
 
 impl Loader {
-    pub fn new(dir: Option<&Path>, ir_version: i64) -> Loader {
+    pub(super) fn new(dir: Option<&Path>, ir_version: i64) -> Loader {
         let (files, open) = (Files::new(dir), types::OpenSizes::default());
         Loader { files, ir_version, zeros: Zeros::new(), open, scopes: vec![] }
     }
 
-    pub fn tensor(&mut self, p: TensorProto, name: &str) -> Result<Tensor, LoadError> {
+    pub(super) fn tensor(&mut self, p: TensorProto, name: &str) -> Result<Tensor, LoadError> {
         tensor::tensor(p, &mut self.files).map_err(|fault| LoadError::tensor(name, fault))
     }
 
     /// A sparse tensor with its zeros.
-    pub fn sparse(&mut self, p: &SparseTensorProto, name: &str) -> Result<Tensor, LoadError> {
+    pub(super) fn sparse(&mut self, p: &SparseTensorProto, name: &str) -> Result<Tensor, LoadError> {
         let tensor = self.zeros.count(p).and_then(|()| tensor::sparse(p));
         tensor.map_err(|fault| LoadError::tensor(name, fault))
     }
 
     /// Moves external data into a message that is kept as it is.
-    pub fn inline(&mut self, p: &mut TensorProto) -> Result<(), LoadError> {
+    pub(super) fn inline(&mut self, p: &mut TensorProto) -> Result<(), LoadError> {
         tensor::inline(p, &mut self.files).map_err(|fault| LoadError::tensor(p.name(), fault))
     }
 
     /// Loads the main graph.
-    pub fn main(&mut self, p: GraphProto) -> Result<Graph, LoadError> {
+    pub(super) fn main(&mut self, p: GraphProto) -> Result<Graph, LoadError> {
         let mut graph = self.subgraph(p, &mut vec![])?;
         sources::tell_apart(&mut graph);
         Ok(graph)
     }
 
     /// Loads a graph, and adds the names of what it captures from the enclosing ones.
-    pub fn subgraph(&mut self, p: GraphProto, captures: &mut Vec<String>) -> Result<Graph, LoadError> {
+    pub(super) fn subgraph(&mut self, p: GraphProto, captures: &mut Vec<String>) -> Result<Graph, LoadError> {
         self.scopes.push(defined_names(&p)?);
         let mut body = Body {
             graph: Graph::default(),

@@ -52,12 +52,12 @@ impl Zeros {
     const ALWAYS: usize = 1 << 27;
     const TIMES: usize = 64;
 
-    pub fn new() -> Zeros {
+    pub(super) fn new() -> Zeros {
         Zeros { limit: Zeros::ALWAYS, taken: 0 }
     }
 
     /// Counts a tensor before it is made dense; fails where that is too much.
-    pub fn count(&mut self, p: &SparseTensorProto) -> Result<(), TensorFault> {
+    pub(super) fn count(&mut self, p: &SparseTensorProto) -> Result<(), TensorFault> {
         let dtype = DType::from_code(p.values.as_ref().map_or(0, |v| v.data_type()));
         let elements = shape(&p.dims)?.into_iter().try_fold(1usize, usize::checked_mul).unwrap_or(usize::MAX);
         let bytes = dtype.map_or(0, |dtype| dtype.bytes(elements));

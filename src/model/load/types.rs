@@ -56,7 +56,7 @@ impl OpenSizes {
 }
 
 /// The name that the file has for a symbol.
-pub fn file_name(symbol: &str) -> &str {
+pub(crate) fn file_name(symbol: &str) -> &str {
     numbered(symbol).filter(|name| is_placeholder(name)).unwrap_or(symbol)
 }
 

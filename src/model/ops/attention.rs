@@ -5,7 +5,7 @@ use super::{AxisRule, CutSizes, Refit, Rule, Site, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[("Attention", ATTENTION), ("LinearAttention", LINEAR_ATTENTION)];
+pub(super) const RULES: &[(&str, Rule)] = &[("Attention", ATTENTION), ("LinearAttention", LINEAR_ATTENTION)];
 
 /// `y[(k r), s, e] = Σ softmax(scale · Σ q[(k r), s, d] · k[k, t, d] + mask) · v[k, t, e]` over t and d.
 /// Operands: q, k, v, mask, past keys, past values; a rank of 3 has all heads in the last axis.
@@ -142,7 +142,7 @@ pub(super) struct Cached {
 }
 
 impl Cached {
-    pub fn text(cached: bool, d: &Dim, e: &Dim) -> Option<Cached> {
+    pub(super) fn text(cached: bool, d: &Dim, e: &Dim) -> Option<Cached> {
         let text =
             |label: &str, size: &Dim| if cached { size.size().map(|n| n.to_string()) } else { Some(label.into()) };
         Some(Cached { d: text("d", d)?, e: text("e", e)? })

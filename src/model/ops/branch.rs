@@ -5,7 +5,7 @@ use super::{Rule, Site};
 use crate::facts::Fact;
 use crate::ir::{Dim, Graph, Node, TensorType};
 
-pub const RULES: &[(&str, Rule)] = &[("If", Rule { infer, ..Rule::OPAQUE })];
+pub(super) const RULES: &[(&str, Rule)] = &[("If", Rule { infer, ..Rule::OPAQUE })];
 
 fn infer(site: &Site) -> Result<Vec<Fact>, String> {
     let branches: Vec<Vec<Option<&TensorType>>> = site.call.graphs().map(declared).collect();

@@ -60,7 +60,7 @@ macro_rules! fold {
     };
 }
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("Add", Rule { values: ValueLaws { identity: |site| second_is(site, 0.0), bypass: other, ..ADD.values }, ..ADD }),
     ("Sub", SUB),
     ("Mul", MUL),

@@ -6,7 +6,7 @@ use super::{AxisRule, CutSizes, End, Quantization, Refit, Rule, Site, ZeroLaws, 
 use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("com.microsoft.Attention", ATTENTION),
     ("com.microsoft.GroupQueryAttention", GROUP_QUERY_ATTENTION),
     ("com.microsoft.MultiHeadAttention", MULTI_HEAD_ATTENTION),

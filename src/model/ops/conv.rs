@@ -6,7 +6,7 @@ use super::{AxisRule, Bias, CutSizes, Operands, Refit, Rule, Site, SlidingWindow
 use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("Conv", CONV),
     ("ConvTranspose", CONV_TRANSPOSE),
     ("DeformConv", DEFORM_CONV),
@@ -121,7 +121,7 @@ pub(super) struct Texts {
 impl Texts {
     /// The texts for operands at these slots; `out` is the axis of the weights that holds the output channels.
     /// `None` where the channels are not known to divide into groups.
-    pub fn of(site: &Site, x: usize, w: usize, out: usize) -> Option<Texts> {
+    pub(super) fn of(site: &Site, x: usize, w: usize, out: usize) -> Option<Texts> {
         let group = group(site).ok()?;
         if group == 1 {
             let w = if out == 0 { "o i _*" } else { "i o _*" };
@@ -136,12 +136,12 @@ impl Texts {
     }
 
     /// The same with the channels of input and result in the last axis.
-    pub fn channels_last(self) -> Texts {
+    pub(super) fn channels_last(self) -> Texts {
         let (x, y) = if self.group == 1 { ("n _* i", "n _* o") } else { ("n _* (g i)", "n _* (g o)") };
         Texts { x, y, ..self }
     }
 
-    pub fn rule(&self, text: String) -> AxisRule {
+    pub(super) fn rule(&self, text: String) -> AxisRule {
         let rule = AxisRule::new(text).why("a window runs along it");
         if self.group == 1 { rule } else { rule.size("g", self.group) }
     }

@@ -6,7 +6,7 @@ use crate::facts::Fact;
 use crate::ir::Dim;
 use std::collections::BTreeMap;
 
-pub const RULES: &[(&str, Rule)] = &[("Einsum", EINSUM)];
+pub(super) const RULES: &[(&str, Rule)] = &[("Einsum", EINSUM)];
 
 /// A sum of products over all letters that the result lacks. `...` stands for axes that broadcast.
 const EINSUM: Rule = Rule {

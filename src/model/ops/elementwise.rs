@@ -63,7 +63,7 @@ macro_rules! made {
     };
 }
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     (
         "Abs",
         Rule {

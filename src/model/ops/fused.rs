@@ -7,7 +7,7 @@ use super::{AxisRule, Rule, Site, ZeroLaws, lower, zero};
 use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("com.microsoft.FusedConv", FUSED_CONV),
     ("com.microsoft.FusedGemm", FUSED_GEMM),
     ("com.microsoft.FusedMatMul", FUSED_MATMUL),

@@ -11,7 +11,8 @@ use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim};
 use std::collections::BTreeSet;
 
-pub const RULES: &[(&str, Rule)] = &[("Gather", GATHER), ("GatherElements", GATHER_ELEMENTS), ("GatherND", GATHER_ND)];
+pub(super) const RULES: &[(&str, Rule)] =
+    &[("Gather", GATHER), ("GatherElements", GATHER_ELEMENTS), ("GatherND", GATHER_ND)];
 
 /// Indices that form more runs than this are not taken apart.
 const RUN_LIMIT: usize = 64;

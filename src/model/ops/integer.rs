@@ -8,7 +8,7 @@ use super::{AxisRule, End, Quantization, Rule, Site, ZeroLaws};
 use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("ConvInteger", CONV_INTEGER),
     ("MatMulInteger", MATMUL_INTEGER),
     ("QLinearConv", QLINEAR_CONV),

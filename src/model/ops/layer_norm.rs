@@ -6,7 +6,7 @@ use super::{AxisRule, CutSizes, Operands, Refit, Rule, Site, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("GroupNormalization", GROUP_NORMALIZATION),
     ("LayerNormalization", LAYER_NORMALIZATION),
     ("RMSNormalization", RMS_NORMALIZATION),

@@ -5,7 +5,7 @@ use super::{Rule, Site, lower};
 use crate::facts::Fact;
 use crate::ir::Dim;
 
-pub const RULES: &[(&str, Rule)] =
+pub(super) const RULES: &[(&str, Rule)] =
     &[("NegativeLogLikelihoodLoss", NEGATIVE_LOG_LIKELIHOOD), ("SoftmaxCrossEntropyLoss", SOFTMAX_CROSS_ENTROPY)];
 
 /// `-x[n, target[n, d], d]`. Operands: x, targets, weights of classes.

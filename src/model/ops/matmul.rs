@@ -5,7 +5,7 @@ use super::{AxisRule, Bias, Operands, Rule, Site, Sum, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::Dim;
 
-pub const RULES: &[(&str, Rule)] = &[("MatMul", MATMUL), ("Gemm", GEMM)];
+pub(super) const RULES: &[(&str, Rule)] = &[("MatMul", MATMUL), ("Gemm", GEMM)];
 
 /// `y[…, m, n] = Σ a[…, m, k] · b[…, k, n]` over k, as numpy's `matmul`: a 1-D operand is a vector.
 const MATMUL: Rule = Rule {

@@ -8,7 +8,7 @@ use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, z
 use crate::facts::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("ai.onnx.ml.ArrayFeatureExtractor", ARRAY_FEATURE_EXTRACTOR),
     ("ai.onnx.ml.Binarizer", BINARIZER),
     ("ai.onnx.ml.CategoryMapper", CATEGORY_MAPPER),

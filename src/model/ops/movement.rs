@@ -5,7 +5,7 @@ use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, z
 use crate::facts::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("Col2Im", COL2IM),
     ("Concat", CONCAT),
     ("Split", SPLIT),

@@ -4,7 +4,7 @@ use super::shared::dims::{expect_rank, expect_vector, row};
 use super::{AxisRule, Homogeneity, Interval, Operands, Rule, Site, ValueLaws, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::Fact;
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("BatchNormalization", BATCH_NORMALIZATION),
     ("InstanceNormalization", INSTANCE_NORMALIZATION),
     ("LRN", LRN),

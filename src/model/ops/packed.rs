@@ -6,7 +6,7 @@ use super::{AxisRule, CutSizes, Refit, Rule, Site, ZeroLaws, lower};
 use crate::facts::Fact;
 use crate::ir::{Attribute, DType, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[("com.microsoft.MatMulNBits", MATMUL_N_BITS)];
+pub(super) const RULES: &[(&str, Rule)] = &[("com.microsoft.MatMulNBits", MATMUL_N_BITS)];
 
 /// `y[…, n] = Σ a[…, k] · (b[n, k] - zero[n, k]) · scale[n, k] + bias[n]`, with b packed in blocks along k.
 const MATMUL_N_BITS: Rule = Rule {

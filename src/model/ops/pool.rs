@@ -6,7 +6,7 @@ use super::{AxisRule, Rule, Site, ValueLaws, ZeroLaws, bounds, homogeneity, lowe
 use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     (
         "AveragePool",
         Rule {

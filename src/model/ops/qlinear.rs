@@ -8,7 +8,7 @@ use super::{AxisRule, End, Quantization, Rule, Site, ValueLaws, ZeroLaws, reduce
 use crate::facts::Fact;
 use crate::ir::Dim;
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("com.microsoft.NhwcMaxPool", NHWC_MAX_POOL),
     ("com.microsoft.QLinearAdd", ADD),
     ("com.microsoft.QLinearAveragePool", AVERAGE_POOL),

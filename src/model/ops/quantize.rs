@@ -5,7 +5,7 @@ use super::{AxisRule, End, Quantization, Rule, Site, ZeroLaws, lower, zero};
 use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("DequantizeLinear", DEQUANTIZE),
     ("DynamicQuantizeLinear", DYNAMIC_QUANTIZE),
     ("QuantizeLinear", QUANTIZE),

@@ -5,7 +5,7 @@ use super::{Rule, Site, lower};
 use crate::facts::Fact;
 use crate::ir::{Call, DType, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("RandomNormal", SHAPED),
     ("RandomUniform", SHAPED),
     ("RandomNormalLike", LIKE),

@@ -5,7 +5,7 @@ use super::{AxisRule, Bias, CutSizes, End, Operands, Quantization, Refit, Rule, 
 use crate::facts::Fact;
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] =
+pub(super) const RULES: &[(&str, Rule)] =
     &[("GRU", GRU), ("LSTM", LSTM), ("RNN", RNN), ("com.microsoft.DynamicQuantizeLSTM", DYNAMIC_QUANTIZE_LSTM)];
 
 /// Gates `i o f c` and the cell `c' = f · c + i · tanh(…)`, `h' = o · tanh(c')`: weights `w[_, (4 h), i]`,

@@ -33,7 +33,7 @@ macro_rules! idempotent {
     };
 }
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("ReduceSum", idempotent!("", content::add, |x, axes| x.sum(axes))),
     ("ReduceMean", idempotent!("!", |_, _| Element::Unknown, lower::reduce::mean)),
     ("ReduceMax", idempotent!("!", content::max, |x, axes| x.largest(axes))),

@@ -9,7 +9,7 @@ use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, n
 use crate::facts::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("Reshape", RESHAPE),
     ("Flatten", FLATTEN),
     ("Squeeze", SQUEEZE),

@@ -5,7 +5,7 @@ use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, n
 use crate::facts::{Element, Fact, MOST_AXES};
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("AffineGrid", AFFINE_GRID),
     ("CenterCropPad", CENTER_CROP_PAD),
     ("GridSample", GRID_SAMPLE),
@@ -138,7 +138,7 @@ pub(super) struct Targets {
 
 impl Targets {
     /// `None` where the rank, or whether scales or sizes are given, is not known.
-    pub fn of(site: &Site) -> Result<Option<Targets>, String> {
+    pub(super) fn of(site: &Site) -> Result<Option<Targets>, String> {
         let Some(rank) = site.rank(0) else { return Ok(None) };
         let spoken = match site.call.ints("axes") {
             Some(axes) => axes.iter().map(|&a| normalize_axis(a, rank)).collect::<Result<Vec<_>, _>>()?,

@@ -5,7 +5,7 @@ use super::{AxisRule, Operands, Refit, Rule, Site, ZeroLaws, lower, zero};
 use crate::facts::Fact;
 use crate::ir::Dim;
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("RotaryEmbedding", ROTARY_EMBEDDING),
     ("com.microsoft.RotaryEmbedding", Rule { lower: lower::rotary::own_rotary, ..ROTARY_EMBEDDING }),
 ];

@@ -5,7 +5,7 @@ use super::shared::content::scalar;
 use super::{AxisRule, Rule, Site, ZeroLaws, lower, normalize_axis, zero};
 use crate::facts::{Element, Fact};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("CumSum", Rule { lower: lower::scan::running_sum, ..CUMULATIVE }),
     ("CumProd", CUMULATIVE),
     ("ReverseSequence", REVERSE_SEQUENCE),

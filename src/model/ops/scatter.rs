@@ -7,7 +7,7 @@ use super::{AxisRule, Operands, Rule, Site, ZeroLaws, lower, normalize_axis};
 use crate::facts::{Element, Fact};
 use crate::ir::Dim;
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("Scatter", SCATTER_ELEMENTS),
     ("ScatterElements", SCATTER_ELEMENTS),
     ("ScatterND", SCATTER_ND),

@@ -5,7 +5,7 @@ use super::{AxisRule, Operands, Refit, Rule, Site, ZeroLaws, lower, normalize_ax
 use crate::facts::{Element, Fact};
 use crate::ir::{DType, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("Compress", COMPRESS),
     ("NonMaxSuppression", NON_MAX_SUPPRESSION),
     ("NonZero", NON_ZERO),

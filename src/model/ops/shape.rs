@@ -10,7 +10,7 @@ use crate::facts::{CONTENT_LIMIT, Element, Fact};
 use crate::ir::{Attribute, DType, Dim, Tensor};
 use std::collections::HashSet;
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("Shape", SHAPE),
     ("Size", SIZE),
     ("ConstantOfShape", CONSTANT_OF_SHAPE),

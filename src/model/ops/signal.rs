@@ -5,7 +5,7 @@ use super::{AxisRule, Rule, Site, ZeroLaws, normalize_axis, zero};
 use crate::facts::Fact;
 use crate::ir::{DType, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("BlackmanWindow", WINDOW),
     ("DFT", DFT),
     ("HammingWindow", WINDOW),

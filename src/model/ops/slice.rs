@@ -9,7 +9,7 @@ use super::{AxisRule, CutSizes, Refit, Rule, Site, ValueLaws, ZeroLaws, lower, n
 use crate::facts::{Element, Fact};
 use crate::ir::{Attribute, Dim};
 
-pub const RULES: &[(&str, Rule)] = &[("Slice", SLICE)];
+pub(super) const RULES: &[(&str, Rule)] = &[("Slice", SLICE)];
 
 /// Slice: `data[start:end:step]` of each axis named. Before opset 10 the ranges were attributes, of step 1.
 const SLICE: Rule = Rule {

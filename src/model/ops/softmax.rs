@@ -4,7 +4,7 @@ use super::norm::without_content;
 use super::shared::dims::row;
 use super::{AxisRule, Rule, Site, lower};
 
-pub const RULES: &[(&str, Rule)] = &[
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("Hardmax", Rule { lower: |_, _| Err("its derivative is zero or undefined everywhere".into()), ..SOFTMAX }),
     ("LogSoftmax", Rule { lower: lower::softmax::log_softmax, ..SOFTMAX }),
     ("Softmax", Rule { lower: lower::softmax::softmax, ..SOFTMAX }),

@@ -90,7 +90,7 @@ pub struct BatchMoments<'b> {
 }
 
 /// What elements of a type are in a program; `None` for those that are no numbers.
-pub fn kind_of(dtype: DType) -> Option<NumberKind> {
+pub(crate) fn kind_of(dtype: DType) -> Option<NumberKind> {
     match dtype {
         DType::Bool => Some(NumberKind::Bool),
         d if d.is_float() => Some(NumberKind::Float),

@@ -33,10 +33,10 @@ mod print;
 mod shape;
 mod term;
 
-pub use args::{Args, BatchMoments, Statistics, kind_of};
-pub use builder::Builder;
-pub use op::{Binary, Compare, Kernel, Literal, Map, NumberKind, Op, Span, Window};
-pub use term::Term;
+pub(crate) use args::{Args, BatchMoments, Statistics, kind_of};
+pub(crate) use builder::Builder;
+pub(crate) use op::{Binary, Compare, Kernel, Literal, Map, NumberKind, Op, Span, Window};
+pub(crate) use term::Term;
 
 use crate::ir::NodeId;
 

@@ -25,14 +25,14 @@ pub(super) struct Beside<'a> {
 }
 
 impl<'a> Beside<'a> {
-    pub fn new(target: &'a Path, sources: &'a BTreeSet<String>, input: Option<&'a Path>) -> Beside<'a> {
+    pub(super) fn new(target: &'a Path, sources: &'a BTreeSet<String>, input: Option<&'a Path>) -> Beside<'a> {
         let old = Some(target).filter(|t| t.is_file()).and_then(|t| load::load(t).ok());
         let before = old.and_then(|m| data_files(&m).ok()).unwrap_or_default();
         Beside { target, sources, source_dir: folder(input.unwrap_or(target)), before }
     }
 
     /// The data file under the first name that is free for it; `encode` makes it for a name.
-    pub fn placed<T>(
+    pub(super) fn placed<T>(
         &self,
         mut encode: impl FnMut(String) -> Result<(T, Option<DataFile>), SaveError>,
     ) -> Result<(T, Option<DataFile>), SaveError> {
@@ -48,7 +48,7 @@ impl<'a> Beside<'a> {
     }
 
     /// Removes the data that nobody reads any more once `kept` is there: files of the names that are given here.
-    pub fn clear(&self, kept: Option<&str>) {
+    pub(super) fn clear(&self, kept: Option<&str>) {
         let ours: BTreeSet<String> = self.names().take(self.before.len() + 2).collect();
         for name in self.before.iter().filter(|n| kept != Some(n.as_str()) && ours.contains(*n) && !self.is_source(n)) {
             // What can't be removed is in nobody's way.

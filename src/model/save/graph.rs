@@ -55,7 +55,7 @@ impl<'a> Scope<'a> {
 
 impl Saver {
     /// The message of a graph. `outer` names what it captures, in order.
-    pub fn graph(&mut self, graph: &Graph, outer: &[&str]) -> Result<GraphProto, SaveError> {
+    pub(super) fn graph(&mut self, graph: &Graph, outer: &[&str]) -> Result<GraphProto, SaveError> {
         let captures = graph.captures();
         if captures.len() != outer.len() {
             return Err(SaveError::Captures { node: graph.name.clone(), found: outer.len(), wanted: captures.len() });

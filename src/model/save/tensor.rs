@@ -22,7 +22,7 @@ pub(super) struct DataFile {
 }
 
 impl DataFile {
-    pub fn place(&mut self, data: Bytes) -> Vec<StringStringEntryProto> {
+    pub(super) fn place(&mut self, data: Bytes) -> Vec<StringStringEntryProto> {
         let offset = self.length.next_multiple_of(ALIGNMENT);
         let length = data.len() as u64;
         self.pieces.push((offset, data));

@@ -16,7 +16,7 @@ pub(super) struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    pub fn new(inner: W) -> Writer<W> {
+    pub(super) fn new(inner: W) -> Writer<W> {
         Writer { inner, buffer: vec![0; CAPACITY].into(), filled: 0, error: None }
     }
 
@@ -34,7 +34,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes what is still in the buffer, and says what went wrong on the way.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         self.flush();
         match self.error {
             Some(e) => Err(e),

@@ -58,7 +58,7 @@ struct Stop {
 }
 
 impl<'a> Search<'a> {
-    pub fn new(model: &'a Model, inputs: &'a [FedInput], given: &'a Sizes, start: Start) -> Search<'a> {
+    pub(super) fn new(model: &'a Model, inputs: &'a [FedInput], given: &'a Sizes, start: Start) -> Search<'a> {
         let shapes = inputs.iter().map(|i| (i.node, i.shape.clone())).collect();
         let open = infer::infer_sized(model, &shapes, &mut |_, _| true);
         let ignored = open.contradictions.iter().map(|c| c.node).collect();
@@ -66,7 +66,7 @@ impl<'a> Search<'a> {
         Search { model, inputs, given, start, first, open, ignored, visits: Cell::new(0) }
     }
 
-    pub fn run(&self) -> Lengths {
+    pub(super) fn run(&self) -> Lengths {
         let mut sizes = self.begin();
         let mut at = self.attempt(&sizes);
         while let Some(stop) = &at {
@@ -78,7 +78,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether inference finds nothing wrong with these lengths.
-    pub fn fits(&self, sizes: &Sizes) -> bool {
+    pub(super) fn fits(&self, sizes: &Sizes) -> bool {
         self.attempt(sizes).is_none()
     }
 

@@ -19,9 +19,10 @@ mod given;
 mod roles;
 mod values;
 
-pub use given::{Given, SizeError};
-pub use roles::{batch_axes, states};
-pub use values::{Values, values};
+pub use given::Given;
+pub(crate) use given::SizeError;
+pub(crate) use roles::{batch_axes, states};
+pub(crate) use values::{Values, values};
 
 use crate::facts::Facts;
 use crate::infer;
@@ -30,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An input that has to be fed, of known rank.
 #[derive(Clone, Debug)]
-pub struct FedInput {
+pub(crate) struct FedInput {
     /// The input's node.
     pub node: NodeId,
     pub name: String,
@@ -40,7 +41,7 @@ pub struct FedInput {
 }
 
 /// The inputs that have to be fed; an input that is no tensor, or of unknown rank, is told by its name.
-pub fn inputs(graph: &Graph) -> Vec<Result<FedInput, String>> {
+pub(crate) fn inputs(graph: &Graph) -> Vec<Result<FedInput, String>> {
     let input = |node: NodeId| match graph.node(node) {
         Node::Input(i) if i.default.is_none() => {
             let ty = i.info.ty.tensor().and_then(|t| Some((t.dtype, t.shape.clone()?)));
@@ -54,7 +55,7 @@ pub fn inputs(graph: &Graph) -> Vec<Result<FedInput, String>> {
 
 /// The lengths that open axes begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
+pub(crate) struct Start {
     /// Of an axis that begins some input: mostly the batch.
     pub first: i64,
     /// Of an axis along which windows run: an image's, say.
@@ -65,14 +66,14 @@ pub struct Start {
 
 impl Start {
     /// For runs: a batch of two, and sequences long enough for a few halvings.
-    pub const RUN: Start = Start { first: 2, space: 64, other: 16 };
+    pub(crate) const RUN: Start = Start { first: 2, space: 64, other: 16 };
     /// For costs, which are told of one sample.
-    pub const COUNT: Start = Start { first: 1, space: 64, other: 64 };
+    pub(crate) const COUNT: Start = Start { first: 1, space: 64, other: 64 };
 }
 
 /// Lengths of the sizes that inputs leave open.
 #[derive(Clone, Debug, Default)]
-pub struct Lengths {
+pub(crate) struct Lengths {
     of: BTreeMap<Atom, i64>,
     given: BTreeSet<Atom>,
     /// What still contradicts the model, if something does: the node, and why.
@@ -81,17 +82,17 @@ pub struct Lengths {
 
 impl Lengths {
     /// The length of a dimension of an input.
-    pub fn of(&self, dim: &Dim) -> Option<i64> {
+    pub(crate) fn of(&self, dim: &Dim) -> Option<i64> {
         dim.eval(&|atom| self.of.get(atom).copied())
     }
 
     /// Whether the user said how long it is.
-    pub fn is_given(&self, dim: &Dim) -> bool {
+    pub(crate) fn is_given(&self, dim: &Dim) -> bool {
         dim.as_atom().is_some_and(|atom| self.given.contains(atom))
     }
 
     /// The lengths by size.
-    pub fn atoms(&self) -> impl Iterator<Item = (&Atom, i64)> {
+    pub(crate) fn atoms(&self) -> impl Iterator<Item = (&Atom, i64)> {
         self.of.iter().map(|(atom, &n)| (atom, n))
     }
 
@@ -102,7 +103,7 @@ impl Lengths {
     }
 
     /// The facts of a model whose inputs are so long.
-    pub fn facts(&self, model: &Model) -> Facts {
+    pub(crate) fn facts(&self, model: &Model) -> Facts {
         let inputs: Vec<FedInput> = inputs(&model.graph).into_iter().flatten().collect();
         infer::infer_sized(model, &self.shapes(&inputs), &mut |_, _| true)
     }
@@ -110,14 +111,14 @@ impl Lengths {
 
 /// Lengths for a model's open sizes: what is given, and else the nearest to `start` that inference finds nothing wrong
 /// with. The model's functions and bodies should stand in its main graph; what is opaque says nothing.
-pub fn fit(model: &Model, given: &Given, start: Start) -> Result<Lengths, SizeError> {
+pub(crate) fn fit(model: &Model, given: &Given, start: Start) -> Result<Lengths, SizeError> {
     let inputs: Vec<FedInput> = inputs(&model.graph).into_iter().flatten().collect();
     let given = given.resolve(&model.graph, &inputs)?;
     Ok(fit::Search::new(model, &inputs, &given, start).run())
 }
 
 /// Fails if these are no sizes of the model.
-pub fn check(model: &Model, given: &Given) -> Result<(), SizeError> {
+pub(crate) fn check(model: &Model, given: &Given) -> Result<(), SizeError> {
     let inputs: Vec<FedInput> = inputs(&model.graph).into_iter().flatten().collect();
     given.resolve(&model.graph, &inputs).map(drop)
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The inputs that the model returns as they are declared, beside others: what a recurrence begins with. `facts` are
 /// those of inputs of fixed sizes.
-pub fn states(model: &Model, facts: &Facts, inputs: &[FedInput]) -> BTreeSet<String> {
+pub(crate) fn states(model: &Model, facts: &Facts, inputs: &[FedInput]) -> BTreeSet<String> {
     let graph = &model.graph;
     let type_of = |value| Some((facts.get(value).dtype?, facts.shape(value)?.to_vec()));
     let mut returned: Vec<(DType, Vec<Dim>)> =
@@ -26,7 +26,12 @@ pub fn states(model: &Model, facts: &Facts, inputs: &[FedInput]) -> BTreeSet<Str
 
 /// The axis of each input that counts samples: the one that is given; that of the size which begins an input and which
 /// most inputs have; one that has to be as long as that, as inference with other lengths tells; else the first.
-pub fn batch_axes(model: &Model, inputs: &[FedInput], given: &Given, lengths: &Lengths) -> BTreeMap<String, usize> {
+pub(crate) fn batch_axes(
+    model: &Model,
+    inputs: &[FedInput],
+    given: &Given,
+    lengths: &Lengths,
+) -> BTreeMap<String, usize> {
     let firsts = inputs.iter().filter_map(|i| i.shape.first()).filter(|d| d.as_atom().is_some());
     let having = |d: &Dim| inputs.iter().filter(|i| i.shape.contains(d)).count();
     // Of equals the first.

@@ -49,7 +49,7 @@ impl Values {
 }
 
 /// What each input is made of. `facts` are those of inputs of fixed sizes.
-pub fn values(model: &Model, facts: &Facts, inputs: &[FedInput]) -> BTreeMap<String, Values> {
+pub(crate) fn values(model: &Model, facts: &Facts, inputs: &[FedInput]) -> BTreeMap<String, Values> {
     let constants = model.graph.constants().into_iter();
     let constants = constants.filter_map(|n| Some((n, of_tensor(&model.graph.constant(n)?.tensor)))).collect();
     let mut flow = Flow { model, facts, constants, values: HashMap::new(), reached: HashSet::new() };

@@ -8,14 +8,14 @@ use burn_backend::{Backend, BoolDType, DType as Elements, ExecutionError, Tensor
 
 /// A tensor of the engine.
 #[derive(Clone, Debug)]
-pub enum Value<B: Backend> {
+pub(super) enum Value<B: Backend> {
     Float(FloatTensor<B>),
     Int(IntTensor<B>),
     Bool(BoolTensor<B>),
 }
 
 /// Where a backend computes, and with which elements. Integers have 64 bits everywhere.
-pub struct Placement<B: Backend> {
+pub(super) struct Placement<B: Backend> {
     pub device: B::Device,
     pub precision: Precision,
     /// How booleans are stored there.
@@ -24,7 +24,7 @@ pub struct Placement<B: Backend> {
 
 impl<B: Backend> Placement<B> {
     /// `None` where the device has no floats of this precision.
-    pub fn new(device: B::Device, precision: Precision) -> Option<Placement<B>> {
+    pub(super) fn new(device: B::Device, precision: Precision) -> Option<Placement<B>> {
         let floats = match precision {
             Precision::Single => Elements::F32,
             Precision::Double => Elements::F64,
@@ -35,12 +35,12 @@ impl<B: Backend> Placement<B> {
 }
 
 /// The engine has no tensors of rank 0: they have one axis there.
-pub fn held(shape: &[usize]) -> Vec<usize> {
+pub(super) fn held(shape: &[usize]) -> Vec<usize> {
     if shape.is_empty() { vec![1] } else { shape.to_vec() }
 }
 
 /// A tensor of the model, in the program's kind.
-pub fn upload<B: Backend>(
+pub(super) fn upload<B: Backend>(
     tensor: &Tensor,
     kind: NumberKind,
     place: &Placement<B>,
@@ -63,7 +63,7 @@ pub fn upload<B: Backend>(
 }
 
 /// A literal of a program.
-pub fn literal<B: Backend>(literal: &Literal, shape: &[usize], place: &Placement<B>) -> Value<B> {
+pub(super) fn literal<B: Backend>(literal: &Literal, shape: &[usize], place: &Placement<B>) -> Value<B> {
     let shape = held(shape);
     match literal {
         Literal::Floats(v) => floats(v.clone(), shape, place),
@@ -90,7 +90,11 @@ fn bools<B: Backend>(elements: Vec<bool>, shape: Vec<usize>, place: &Placement<B
 }
 
 /// A tensor of the engine as one of the model.
-pub fn download<B: Backend>(value: Value<B>, shape: &[usize], precision: Precision) -> Result<Tensor, EngineError> {
+pub(super) fn download<B: Backend>(
+    value: Value<B>,
+    shape: &[usize],
+    precision: Precision,
+) -> Result<Tensor, EngineError> {
     let shape = shape.to_vec();
     Ok(match value {
         Value::Float(t) => download_floats::<B>(t, shape, precision)?,
@@ -106,7 +110,7 @@ pub fn download<B: Backend>(value: Value<B>, shape: &[usize], precision: Precisi
 }
 
 /// Floats of the engine as a tensor of the model.
-pub fn download_floats<B: Backend>(
+pub(super) fn download_floats<B: Backend>(
     tensor: FloatTensor<B>,
     shape: Vec<usize>,
     precision: Precision,

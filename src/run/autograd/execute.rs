@@ -10,7 +10,7 @@ use burn_backend::{AutodiffBackend, Backend};
 use std::collections::HashMap;
 
 /// The results of a program.
-pub fn run<B: Kernels>(
+pub(super) fn run<B: Kernels>(
     program: &Program,
     bindings: Bindings,
     place: &Placement<B>,
@@ -24,7 +24,7 @@ pub fn run<B: Kernels>(
 }
 
 /// The results, and the derivative of the first one's sum by these leaves.
-pub fn differentiate<B: AutodiffBackend + Kernels>(
+pub(super) fn differentiate<B: AutodiffBackend + Kernels>(
     program: &Program,
     bindings: Bindings,
     by: &[Id],

@@ -40,7 +40,7 @@ mod numbers;
 #[cfg(all(test, feature = "gradients"))]
 pub mod testing;
 
-pub use device::Device;
+pub(crate) use device::Device;
 
 use crate::ir::{DType, NodeId, Tensor};
 use crate::panics::caught_abroad;

@@ -12,7 +12,11 @@ use burn_backend::{Backend, BoolDType, FloatDType, IntDType, Scalar, Shape, Slic
 const INT: IntDType = IntDType::I64;
 
 /// The value of a step that has operands.
-pub fn apply<B: Kernels>(step: &Step, operands: Vec<Value<B>>, place: &Placement<B>) -> Result<Value<B>, String> {
+pub(super) fn apply<B: Kernels>(
+    step: &Step,
+    operands: Vec<Value<B>>,
+    place: &Placement<B>,
+) -> Result<Value<B>, String> {
     let shape = || Shape::from(held(&step.shape));
     let mut operands = operands.into_iter();
     let mut next = || operands.next().ok_or("an operand is missing");

@@ -39,18 +39,18 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    pub fn open(path: &Path) -> Result<Archive, NpzError> {
+    pub(super) fn open(path: &Path) -> Result<Archive, NpzError> {
         let file = File::open(path).map_err(|source| NpzError::Open { path: path.into(), source })?;
         let zip = ZipArchive::new(file).map_err(|e| NpzError::Read { path: path.into(), message: e.to_string() })?;
         Ok(Archive { path: path.into(), zip })
     }
 
     /// The names of all arrays.
-    pub fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         self.zip.file_names().map(|file| bare(file).to_owned()).collect()
     }
 
-    pub fn array(&mut self, name: &str) -> Result<Tensor, NpzError> {
+    pub(super) fn array(&mut self, name: &str) -> Result<Tensor, NpzError> {
         let Some(file) = self.zip.file_names().find(|file| bare(file) == name).map(str::to_owned) else {
             return Err(NpzError::Missing { path: self.path.clone(), name: name.into(), found: self.names() });
         };

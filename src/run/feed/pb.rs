@@ -34,7 +34,7 @@ pub enum PbError {
 }
 
 /// See [`Feed::from_pb`].
-pub fn feeds(dir: &Path, inputs: &[InputSpec]) -> Result<Vec<Feed>, PbError> {
+pub(super) fn feeds(dir: &Path, inputs: &[InputSpec]) -> Result<Vec<Feed>, PbError> {
     sets(dir)?.iter().map(|set| feed(set, inputs)).collect()
 }
 

@@ -78,7 +78,7 @@ fn chosen(outputs: &[(String, Tensor)], name: Option<&str>) -> Result<usize, Eva
 
 /// The tokens that follow in the model's own input: the one called `input_ids`, or the only one of integers with the
 /// axes sample and position that is no mask.
-pub fn following(feed: &Feed) -> Result<Tensor, EvalError> {
+pub(crate) fn following(feed: &Feed) -> Result<Tensor, EvalError> {
     let is_mask = |name: &str| name.to_lowercase().contains("mask");
     let integers = feed.iter().filter(|(_, t)| t.shape.len() == 2 && !t.dtype.is_float());
     let (masks, ids): (Vec<_>, Vec<_>) = integers.partition(|(name, _)| is_mask(name));

@@ -7,26 +7,26 @@ use std::error::Error;
 const LONGEST: usize = 400;
 
 /// Operator and name of the node to blame, and what is wrong with it.
-pub struct Blame {
+pub(super) struct Blame {
     pub operator: String,
     pub node: String,
     pub message: String,
 }
 
 /// Finds the node that the innermost sentences of an error name.
-pub fn blame(chain: &[String], operators: &Operators) -> Option<Blame> {
+pub(super) fn blame(chain: &[String], operators: &Operators) -> Option<Blame> {
     let (node, tracts) = chain.iter().rev().find_map(|sentence| named(sentence, operators))?;
     let operator = operators.get(&node).cloned().unwrap_or(tracts);
     Some(Blame { operator, node, message: root(chain) })
 }
 
 /// The sentences of an error, outermost first.
-pub fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
+pub(super) fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
     std::iter::successors(Some(error), |e: &&(dyn Error + 'static)| (*e).source()).map(ToString::to_string).collect()
 }
 
 /// The innermost sentence, in plain words and cut to a length that a person reads.
-pub fn root(chain: &[String]) -> String {
+pub(super) fn root(chain: &[String]) -> String {
     let words = chain.last().map_or("", |s| s.trim());
     if let Some(plain) = plain(words) {
         return plain;

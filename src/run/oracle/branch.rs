@@ -21,7 +21,7 @@ struct Body {
 }
 
 /// Makes the operator of an If. Returns the names of what its branches capture too.
-pub fn branches(cx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+pub(super) fn branches(cx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let mut names: IndexSet<String> = IndexSet::new();
     let mut body = |key: &str| {
         let graph = attribute(node, key).and_then(|a| a.g.as_ref()).with_context(|| format!("it has no {key}"))?;

@@ -5,7 +5,7 @@ use crate::ir::{DType, Tensor};
 use tract_onnx::prelude::{DatumType, Tensor as TractTensor};
 
 /// tract's name of an element type. It has no bf16, nor anything below 8 bits.
-pub fn datum_type(dtype: DType, value: &str) -> Result<DatumType, OracleError> {
+pub(super) fn datum_type(dtype: DType, value: &str) -> Result<DatumType, OracleError> {
     Ok(match dtype {
         DType::F32 => DatumType::F32,
         DType::F64 => DatumType::F64,
@@ -42,7 +42,7 @@ fn dtype(datum: DatumType) -> Option<DType> {
 }
 
 /// A copy for tract. `value` is what errors call it.
-pub fn to_tract(tensor: &Tensor, value: &str) -> Result<TractTensor, OracleError> {
+pub(super) fn to_tract(tensor: &Tensor, value: &str) -> Result<TractTensor, OracleError> {
     let failed = |message: String| OracleError::Prepare(format!("{value:?}: {message}"));
     let raw = tensor.raw().map_err(|e| failed(e.to_string()))?;
     let datum = datum_type(tensor.dtype, value)?;
@@ -61,7 +61,7 @@ pub fn to_tract(tensor: &Tensor, value: &str) -> Result<TractTensor, OracleError
 }
 
 /// A copy of what tract computed. Sizes that it keeps as expressions become numbers.
-pub fn from_tract(tensor: &TractTensor, value: &str) -> Result<Tensor, OracleError> {
+pub(super) fn from_tract(tensor: &TractTensor, value: &str) -> Result<Tensor, OracleError> {
     let failed = |message: String| OracleError::Prepare(format!("{value:?}: {message}"));
     if tensor.datum_type() == DatumType::TDim {
         let numbers = tensor.cast_to::<i64>().map_err(|e| failed(e.to_string()))?;

@@ -17,7 +17,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
 /// A prepared model.
-pub struct Engine {
+pub(super) struct Engine {
     runnable: Arc<TypedRunnableModel>,
     plan: Plan,
     /// What tract asks for, in its order.
@@ -28,7 +28,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn new(
+    pub(super) fn new(
         model: &[u8],
         dir: Option<&Path>,
         inputs: &[Signature],
@@ -61,13 +61,13 @@ impl Engine {
         Ok(Engine { runnable, plan, inputs, outputs, operators })
     }
 
-    pub fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
+    pub(super) fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
         let values = self.runnable.run(self.values(feed)?).map_err(|e| self.failed(&e))?;
         let convert = |(name, at): &(String, usize)| Ok((name.clone(), from_tract(&values[*at], name)?));
         self.outputs.iter().map(convert).collect()
     }
 
-    pub fn time(&self, feed: &Feed) -> Result<Duration, OracleError> {
+    pub(super) fn time(&self, feed: &Feed) -> Result<Duration, OracleError> {
         let values = self.values(feed)?;
         let mut state = self.runnable.spawn().map_err(|e| self.failed(&e))?;
         let start = Instant::now();
@@ -75,7 +75,7 @@ impl Engine {
         Ok(start.elapsed())
     }
 
-    pub fn plan(&self) -> Plan {
+    pub(super) fn plan(&self) -> Plan {
         self.plan
     }
 

@@ -25,10 +25,10 @@ const CONTRIB: [&str; 12] = [
 ];
 
 /// The operator of every node of the main graph, by the name that tract gives the node.
-pub type Operators = HashMap<String, String>;
+pub(super) type Operators = HashMap<String, String>;
 
 /// The operators of the main graph, if every output is made.
-pub fn operators(graph: &GraphProto) -> Result<Operators, OracleError> {
+pub(super) fn operators(graph: &GraphProto) -> Result<Operators, OracleError> {
     let made = graph.node.iter().flat_map(|n| n.output.iter());
     let made = made.chain(graph.input.iter().map(|i| &i.name)).chain(graph.initializer.iter().map(|t| &t.name));
     let made: HashSet<&String> = made.collect();
@@ -39,12 +39,12 @@ pub fn operators(graph: &GraphProto) -> Result<Operators, OracleError> {
 }
 
 /// How messages name a node, and what tract calls it: its name, or that of its first result.
-pub fn label(node: &NodeProto) -> &str {
+pub(super) fn label(node: &NodeProto) -> &str {
     if node.name.is_empty() { node.output.first().map_or("", |s| s) } else { &node.name }
 }
 
 /// Checks that tract knows every operator, subgraphs included.
-pub fn check_nodes(graph: &GraphProto, known: &dyn Fn(&str) -> bool) -> Result<(), OracleError> {
+pub(super) fn check_nodes(graph: &GraphProto, known: &dyn Fn(&str) -> bool) -> Result<(), OracleError> {
     for node in &graph.node {
         if let Some(message) = objection(node, known) {
             let operator = match node.domain.as_str() {
@@ -102,7 +102,7 @@ fn ignored(node: &NodeProto) -> Option<&'static str> {
 }
 
 /// Refuses extremes of nothing: tract takes the least or greatest finite number for them.
-pub fn check_empty(graph: &GraphProto, inputs: &[Signature]) -> Result<(), OracleError> {
+pub(super) fn check_empty(graph: &GraphProto, inputs: &[Signature]) -> Result<(), OracleError> {
     let extreme = graph.node.iter().find(|n| matches!(n.op_type.as_str(), "ReduceMax" | "ReduceMin"));
     let (Some(node), true) = (extreme, inputs.iter().any(|(_, _, shape)| shape.contains(&0))) else { return Ok(()) };
     let (operator, message) = (node.op_type.clone(), "tract has no extremes of no elements".into());
@@ -110,7 +110,7 @@ pub fn check_empty(graph: &GraphProto, inputs: &[Signature]) -> Result<(), Oracl
 }
 
 /// Whether tract may optimize a model: it takes the remainder for commutative where the divisor has more elements.
-pub fn may_optimize(model: &TypedModel) -> bool {
+pub(super) fn may_optimize(model: &TypedModel) -> bool {
     let right = |node: &TypedNode| {
         let Ok(facts) = model.node_input_facts(node.id) else { return false };
         let counts: Vec<Option<usize>> = facts.iter().map(|f| f.shape.volume().to_usize().ok()).collect();

@@ -5,7 +5,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 /// The node in standard operators, or as it is. `opset` is that of the standard domain.
-pub fn arithmetic(node: NodeProto, opset: i64) -> Vec<NodeProto> {
+pub(super) fn arithmetic(node: NodeProto, opset: i64) -> Vec<NodeProto> {
     let [_] = node.output[..] else { return vec![node] };
     match (node.op_type.as_str(), &node.input[..]) {
         ("Scaler", [x]) => scaled(&node, x),

@@ -18,14 +18,14 @@ mod convert;
 const SESSIONS: usize = 512 << 20;
 
 /// A library that was loaded, ready to make sessions.
-pub struct Loaded {
+pub(super) struct Loaded {
     environment: Environment,
     /// Its version, such as `1.22.0`.
     pub version: String,
 }
 
 /// A prepared model.
-pub struct Engine {
+pub(super) struct Engine {
     sessions: Sessions,
     inputs: Vec<Signature>,
     outputs: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Engine {
 
 impl Engine {
     /// Prepares a model to be run by so many threads each time.
-    pub fn new(
+    pub(super) fn new(
         loaded: &Loaded,
         model: &[u8],
         dir: Option<&Path>,
@@ -68,7 +68,7 @@ impl Engine {
         Ok(Engine { sessions, inputs, outputs, most })
     }
 
-    pub fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
+    pub(super) fn run(&self, feed: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
         let values = self.values(feed)?;
         self.sessions.with(|session| {
             let results = session.run(values).map_err(failed)?;
@@ -76,7 +76,7 @@ impl Engine {
         })
     }
 
-    pub fn time(&self, feed: &Feed) -> Result<Duration, OracleError> {
+    pub(super) fn time(&self, feed: &Feed) -> Result<Duration, OracleError> {
         let values = self.values(feed)?;
         self.sessions.with(|session| {
             let start = Instant::now();
@@ -172,7 +172,7 @@ impl Source {
 }
 
 /// Loads a library. Once one was loaded, no other can be.
-pub fn load(path: &Path) -> Result<Loaded, String> {
+pub(super) fn load(path: &Path) -> Result<Loaded, String> {
     // Held until it is loaded in earnest, which then costs nothing more.
     let (version, _library) = version(path)?;
     let numbers: Vec<u32> = version.split('.').map_while(|n| n.parse().ok()).collect();

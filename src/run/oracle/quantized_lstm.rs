@@ -14,7 +14,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, type_proto};
 
 /// The node written out; as it is where it has more than weights, biases and initial states.
-pub fn written_out(node: NodeProto) -> Vec<NodeProto> {
+pub(super) fn written_out(node: NodeProto) -> Vec<NodeProto> {
     let text = |name: &str| attribute(&node, name).map_or(&b""[..], |a| &a.s);
     let directions: &[bool] = match text("direction") {
         b"bidirectional" => &[false, true],

@@ -9,7 +9,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_shape_proto, type_proto};
 
 /// Rewrites a graph and its subgraphs.
-pub fn rewrite(graph: &mut GraphProto, opset: i64) {
+pub(super) fn rewrite(graph: &mut GraphProto, opset: i64) {
     let used = graph.node.iter().flat_map(|n| n.input.iter()).chain(graph.output.iter().map(|o| &o.name));
     let used: HashSet<String> = used.cloned().collect();
     let nodes = std::mem::take(&mut graph.node);

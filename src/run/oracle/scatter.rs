@@ -16,7 +16,7 @@ struct Scatter(ScatterNd);
 struct Open(array::ScatterNd);
 
 /// Makes the operator of a ScatterND.
-pub fn scatter(_: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+pub(super) fn scatter(_: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let reduction = attribute(node, "reduction").map_or(Ok("none"), |a| std::str::from_utf8(&a.s))?;
     Ok((expand(Open(array::ScatterNd::new(ScatterReduction::parse(reduction)?))), vec![]))
 }

@@ -67,7 +67,7 @@ pub struct Ran {
 }
 
 /// The version of tract that is built in.
-pub const TRACT: &str = "0.23.9";
+pub(super) const TRACT: &str = "0.23.9";
 
 /// A name that no runtime has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

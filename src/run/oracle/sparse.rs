@@ -6,7 +6,7 @@ use tract_onnx::pb::{GraphProto, SparseTensorProto, TensorProto};
 
 /// Makes the sparse initializers of a graph and its subgraphs dense. Those that can't be read stay, and nothing defines
 /// their values.
-pub fn fill(graph: &mut GraphProto) {
+pub(super) fn fill(graph: &mut GraphProto) {
     for sparse in std::mem::take(&mut graph.sparse_initializer) {
         match filled(&sparse) {
             Some(tensor) => graph.initializer.push(tensor),

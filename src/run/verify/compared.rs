@@ -17,7 +17,7 @@ pub(super) struct Each<T> {
 
 impl<T> Each<T> {
     /// Makes it of each model in turn.
-    pub fn of<E>(subjects: &Subjects, make: impl Fn(&Model, Role) -> Result<T, E>) -> Result<Each<T>, E> {
+    pub(super) fn of<E>(subjects: &Subjects, make: impl Fn(&Model, Role) -> Result<T, E>) -> Result<Each<T>, E> {
         Ok(Each {
             original: make(subjects.original, Role::Original)?,
             reference: subjects.reference.map(|m| make(m, Role::Reference)).transpose()?,
@@ -28,7 +28,7 @@ impl<T> Each<T> {
 }
 
 impl Each<Model> {
-    pub fn subjects(&self) -> Subjects<'_> {
+    pub(super) fn subjects(&self) -> Subjects<'_> {
         Subjects {
             original: &self.original,
             reference: self.reference.as_ref(),
@@ -58,7 +58,7 @@ pub(super) struct Compared {
 
 impl Compared {
     /// Runs the models on each feed, so many at a time; `done` is called after each.
-    pub fn of(
+    pub(super) fn of(
         models: &Each<impl Ready + Sync>,
         feeds: &[Feed],
         threads: usize,
@@ -88,7 +88,7 @@ impl Compared {
     }
 
     /// What that says where the models ran by this plan, on so many feeds, and were not timed.
-    pub fn judged(self, tolerance: f64, feeds: usize, plan: Plan) -> Verification {
+    pub(super) fn judged(self, tolerance: f64, feeds: usize, plan: Plan) -> Verification {
         let Compared { equivalence, drift, sensitivity } = self;
         Verification {
             equal: equivalence.worst() <= tolerance,

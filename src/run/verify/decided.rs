@@ -25,7 +25,7 @@ pub(super) struct Decided {
 
 impl Decided {
     /// `None` where there is no such input.
-    pub fn new(subjects: &Subjects, feeds: &[Feed]) -> Option<Decided> {
+    pub(super) fn new(subjects: &Subjects, feeds: &[Feed]) -> Option<Decided> {
         let (first, others) = feeds.split_first()?;
         let is_same = |(name, tensor): &&(String, Tensor)| {
             let others = || others.iter().all(|f| f.get(name).is_some_and(|t| t.same(tensor)));
@@ -45,7 +45,7 @@ impl Decided {
         Some(Decided { models, feeds: feeds.iter().map(rest).collect(), constants })
     }
 
-    pub fn verify(&self, options: &Options, told: &dyn Fn(usize, usize)) -> Result<Verification, VerifyError> {
+    pub(super) fn verify(&self, options: &Options, told: &dyn Fn(usize, usize)) -> Result<Verification, VerifyError> {
         let found = run(&self.models.subjects(), &self.feeds, options, told)?;
         Ok(Verification { constants: self.constants.iter().map(|(name, _)| name.clone()).collect(), ..found })
     }

@@ -22,7 +22,7 @@ impl Halves {
     /// `None` where nothing computes in 16 bits. `feeds` are the same numbers in the models' own types and in 32 bits;
     /// `wide` is the pruned model in 32 bits. Fails where the models can't be run, or a run would take longer than the
     /// budget for timing.
-    pub fn new(
+    pub(super) fn new(
         subjects: &Subjects,
         options: &Options,
         (own, feed): (&Feed, &Feed),

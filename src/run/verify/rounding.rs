@@ -18,7 +18,7 @@ const FINE: f64 = 1e-3;
 const COARSE: f64 = 3e-2;
 
 /// The largest relative difference that rounding can make of a model's outputs.
-pub fn tolerance(model: &Model) -> f64 {
+pub(super) fn tolerance(model: &Model) -> f64 {
     let whole = passes::opened(model);
     if is_coarse(&whole, &infer::infer(&whole)) { COARSE } else { FINE }
 }

@@ -8,7 +8,7 @@ use crate::program::{Args, Compare, Literal, NumberKind, Term};
 const NEVER: f64 = -1e30;
 
 /// The standard's Attention: queries, keys, values, a mask, past keys and values, lengths.
-pub fn attention<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn attention<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let flat = at.at(0)?.rank() == 3;
     let given = |slot: usize, heads: &str| {
         let x = at.at(slot)?;
@@ -50,18 +50,18 @@ pub fn attention<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String
 }
 
 /// What was there before, and what is new, along the axis of positions.
-pub fn behind<'b>(past: Option<Term<'b>>, new: Term<'b>) -> Term<'b> {
+pub(crate) fn behind<'b>(past: Option<Term<'b>>, new: Term<'b>) -> Term<'b> {
     past.map_or(new, |past| Term::concat(&[past, new], 2))
 }
 
 /// Heads back into the last axis.
-pub fn joined(y: Term) -> Term {
+pub(crate) fn joined(y: Term) -> Term {
     let [b, h, s, e] = [0, 1, 2, 3].map(|a| y.size(a));
     y.swap(1, 2).reshape(&[b, s, h * e])
 }
 
 /// What is weighed against each other: queries `[b, k·r, s, d]`, keys `[b, k, t, d]`, values `[b, k, t, e]`.
-pub struct Attend<'b> {
+pub(crate) struct Attend<'b> {
     pub q: Term<'b>,
     pub k: Term<'b>,
     pub v: Term<'b>,
@@ -75,7 +75,7 @@ pub struct Attend<'b> {
 }
 
 /// The result, `[b, k·r, s, e]`, with scores and shares, `[b, k·r, s, t]`.
-pub struct Attended<'b> {
+pub(crate) struct Attended<'b> {
     pub y: Term<'b>,
     pub scores: Term<'b>,
     pub shares: Term<'b>,
@@ -83,20 +83,20 @@ pub struct Attended<'b> {
 
 /// The position of the first query among the keys.
 #[derive(Clone, Copy)]
-pub enum FirstQuery<'b> {
+pub(crate) enum FirstQuery<'b> {
     At(i64),
     /// Of each sample, `[b, 1, 1, 1]`.
     Of(Term<'b>),
 }
 
 impl<'b> Attend<'b> {
-    pub fn new(q: Term<'b>, k: Term<'b>, v: Term<'b>) -> Attend<'b> {
+    pub(crate) fn new(q: Term<'b>, k: Term<'b>, v: Term<'b>) -> Attend<'b> {
         let scale = (q.size(3).max(1) as f64).sqrt().recip();
         Attend { q, k, v, scale, softcap: 0.0, allowed: vec![], bias: vec![] }
     }
 
     /// A mask of booleans, or one that is added; what it lacks at the end is not seen.
-    pub fn mask(&mut self, mask: Term<'b>) -> Result<(), String> {
+    pub(crate) fn mask(&mut self, mask: Term<'b>) -> Result<(), String> {
         let last = mask.rank().checked_sub(1).ok_or("its mask is a scalar")?;
         let mut widths = vec![(0, 0); mask.rank()];
         if mask.size(last) > 1 {
@@ -112,24 +112,24 @@ impl<'b> Attend<'b> {
     }
 
     /// Something that is added to scores.
-    pub fn add(&mut self, bias: Term<'b>) {
+    pub(crate) fn add(&mut self, bias: Term<'b>) {
         self.bias.push(bias.clamp(NEVER, f64::INFINITY));
     }
 
     /// Only the first `lengths + more` keys of each sample are seen.
-    pub fn shorter(&mut self, lengths: Term<'b>, more: i64) {
+    pub(crate) fn shorter(&mut self, lengths: Term<'b>, more: i64) {
         let lengths = lengths.reshape(&[lengths.count(), 1, 1, 1]) + more as f64;
         self.allowed.push(self.positions().less(lengths));
     }
 
     /// The numbers of the keys, `[1, 1, 1, t]`.
-    pub fn positions(&self) -> Term<'b> {
+    pub(crate) fn positions(&self) -> Term<'b> {
         let t = self.k.size(2);
         self.k.builder().ints((0..t as i64).collect(), &[1, 1, 1, t])
     }
 
     /// A query sees only so many keys before and behind its own position.
-    pub fn within(&mut self, first: FirstQuery<'b>, left: Option<i64>, right: Option<i64>) {
+    pub(crate) fn within(&mut self, first: FirstQuery<'b>, left: Option<i64>, right: Option<i64>) {
         let (s, t) = (self.q.size(2), self.k.size(2));
         let builder = self.q.builder();
         let ahead = (0..s * t).map(|i| (i % t) as i64 - (i / t) as i64);
@@ -147,7 +147,7 @@ impl<'b> Attend<'b> {
         self.allowed.extend(ends.into_iter().flatten().map(|(low, high)| low.compare(Compare::LessEqual, high)));
     }
 
-    pub fn run(&self) -> Attended<'b> {
+    pub(crate) fn run(&self) -> Attended<'b> {
         let [b, heads, s, d] = [0, 1, 2, 3].map(|a| self.q.size(a));
         let (keys, t, e) = (self.k.size(1).max(1), self.k.size(2), self.v.size(3));
         // Queries that share a key head lie one below the other.

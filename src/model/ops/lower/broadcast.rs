@@ -5,12 +5,12 @@ use crate::ops::Site;
 use crate::program::{Args, Binary, Compare, Map, NumberKind, Term};
 
 /// The larger of two; of equals the derivative goes to both in equal parts.
-pub fn greatest<'b>(a: Term<'b>, b: Term<'b>) -> Term<'b> {
+pub(crate) fn greatest<'b>(a: Term<'b>, b: Term<'b>) -> Term<'b> {
     shared(a, b, a.max(b))
 }
 
 /// The smaller of two; of equals the derivative goes to both in equal parts.
-pub fn least<'b>(a: Term<'b>, b: Term<'b>) -> Term<'b> {
+pub(crate) fn least<'b>(a: Term<'b>, b: Term<'b>) -> Term<'b> {
     shared(a, b, a.min(b))
 }
 
@@ -22,7 +22,7 @@ fn shared<'b>(a: Term<'b>, b: Term<'b>, one: Term<'b>) -> Term<'b> {
 }
 
 /// The remainder of a division; with the sign of the first if asked for, else of the second.
-pub fn remainder<'b>(x: Term<'b>, y: Term<'b>, sign_of_first: bool) -> Term<'b> {
+pub(crate) fn remainder<'b>(x: Term<'b>, y: Term<'b>, sign_of_first: bool) -> Term<'b> {
     match (x.kind(), sign_of_first) {
         (NumberKind::Float, true) => {
             let ratio = x / y;
@@ -36,7 +36,7 @@ pub fn remainder<'b>(x: Term<'b>, y: Term<'b>, sign_of_first: bool) -> Term<'b> 
 }
 
 /// `x ^ exponent`. Small whole exponents are products, which have a derivative everywhere.
-pub fn power(x: Term, exponent: f64) -> Term {
+pub(crate) fn power(x: Term, exponent: f64) -> Term {
     if x.kind() != NumberKind::Float {
         return power(x.cast(NumberKind::Float), exponent).map(Map::Round).cast(x.kind());
     }
@@ -53,7 +53,7 @@ pub fn power(x: Term, exponent: f64) -> Term {
 }
 
 /// `x ^ y`, for exponents of the run. The derivative by the exponent is 0 where there is no logarithm.
-pub fn power_of<'b>(x: Term<'b>, y: Term<'b>) -> Term<'b> {
+pub(crate) fn power_of<'b>(x: Term<'b>, y: Term<'b>) -> Term<'b> {
     if x.kind() != NumberKind::Float {
         return power_of(x.cast(NumberKind::Float), y).map(Map::Round).cast(x.kind());
     }
@@ -65,22 +65,22 @@ pub fn power_of<'b>(x: Term<'b>, y: Term<'b>) -> Term<'b> {
 }
 
 /// `x > 0 ? x : slope · x`.
-pub fn prelu<'b>(x: Term<'b>, slope: Term<'b>) -> Term<'b> {
+pub(crate) fn prelu<'b>(x: Term<'b>, slope: Term<'b>) -> Term<'b> {
     above(x, 0.0).select(x, x * slope)
 }
 
 /// `a · sigmoid(alpha · a) · b`.
-pub fn swiglu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn swiglu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![gate(at.at(0)?, site.call.float("alpha", 1.0).into()) * at.at(1)?])
 }
 
 /// Gelu of a sum.
-pub fn bias_gelu<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn bias_gelu<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![exact_gelu(sum(at)?)])
 }
 
 /// Gelu of a sum, by tanh.
-pub fn fast_gelu<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn fast_gelu<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![tanh_gelu(sum(at)?)])
 }
 

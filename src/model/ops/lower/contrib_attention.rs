@@ -7,7 +7,7 @@ use crate::ops::attention::wants;
 use crate::program::{Args, NumberKind, Term};
 
 /// Attention with its projections: `x`, weights, a bias, a mask, the past, an attention bias.
-pub fn projected<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn projected<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     if site.call.int("do_rotary", 0) != 0 || site.has(6) || site.call.int("past_present_share_buffer", 0) != 0 {
         return Err("rotation (`do_rotary`) and a shared buffer for the past are not supported".into());
     }
@@ -42,7 +42,7 @@ pub fn projected<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String
 }
 
 /// MultiHeadAttention: queries, keys, values, a bias, padding, an attention bias, past keys and values.
-pub fn multi_head<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn multi_head<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     if at.at(0)?.rank() != 3 || [1, 2].iter().any(|&slot| at.get(slot).is_none_or(|t| t.rank() != 3)) {
         return Err("queries, keys and values that are packed, or have heads apart, are not supported".into());
     }
@@ -74,7 +74,7 @@ pub fn multi_head<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, Strin
 
 /// GroupQueryAttention: queries (or all three in one), keys, values, past keys and values, lengths, cosines and sines,
 /// positions, an attention bias. Padding behind samples is not looked at: it is later than all that matters.
-pub fn group_query<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn group_query<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     refuse(site)?;
     let (heads, keys) = (number(site, "num_heads"), number(site, "kv_num_heads"));
     let (q, k, v) = match (at.get(1), at.get(2)) {

@@ -2,7 +2,7 @@
 
 mod deconv;
 
-pub use deconv::{causal, transposed};
+pub(crate) use deconv::{causal, transposed};
 
 use crate::ops::Site;
 use crate::ops::conv::group;
@@ -10,7 +10,7 @@ use crate::ops::shared::window;
 use crate::program::{Args, Term, Window};
 
 /// Conv: `x`, `w`, a bias.
-pub fn conv<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn conv<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, w) = (at.at(0)?, at.at(1)?);
     let windows = AxisWindows::of(site, &x.shape()[2..], &w.shape()[2..])?;
     let (x, padding) = windows.padded(x, 0.0);
@@ -24,7 +24,7 @@ pub fn conv<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 }
 
 /// How a kernel slides over the axes of some data, with the zeros before and behind each.
-pub struct AxisWindows {
+pub(crate) struct AxisWindows {
     pub stride: Vec<usize>,
     pub dilation: Vec<usize>,
     pub pads: Vec<(usize, usize)>,
@@ -33,7 +33,7 @@ pub struct AxisWindows {
 
 impl AxisWindows {
     /// From a call's attributes, for data and kernel of these sizes.
-    pub fn of(site: &Site, sizes: &[usize], kernel: &[usize]) -> Result<AxisWindows, String> {
+    pub(crate) fn of(site: &Site, sizes: &[usize], kernel: &[usize]) -> Result<AxisWindows, String> {
         let axes = sizes.len();
         let window = window::WindowAttributes::of(site.call, axes)?;
         let mut windows =
@@ -58,7 +58,7 @@ impl AxisWindows {
     }
 
     /// The data with whatever padding is not the same on both sides, and the padding that is left.
-    pub fn padded<'b>(&self, x: Term<'b>, value: f64) -> (Term<'b>, Vec<usize>) {
+    pub(crate) fn padded<'b>(&self, x: Term<'b>, value: f64) -> (Term<'b>, Vec<usize>) {
         if self.pads.iter().all(|(before, behind)| before == behind) {
             return (x, self.pads.iter().map(|p| p.0).collect());
         }
@@ -68,7 +68,7 @@ impl AxisWindows {
 }
 
 /// Runs what takes two axes or more on data of one: with another axis of size 1 behind the channels.
-pub fn flat<'b>(x: Term<'b>, w: Term<'b>, run: impl FnOnce(Term<'b>, Term<'b>) -> Term<'b>) -> Term<'b> {
+pub(crate) fn flat<'b>(x: Term<'b>, w: Term<'b>, run: impl FnOnce(Term<'b>, Term<'b>) -> Term<'b>) -> Term<'b> {
     if x.rank() != 3 {
         return run(x, w);
     }
@@ -76,7 +76,7 @@ pub fn flat<'b>(x: Term<'b>, w: Term<'b>, run: impl FnOnce(Term<'b>, Term<'b>) -
 }
 
 /// With a 1 for each axis that is missing in front.
-pub fn lifted(numbers: &[usize], axes: usize) -> Vec<usize> {
+pub(crate) fn lifted(numbers: &[usize], axes: usize) -> Vec<usize> {
     let mut found = vec![1; axes.saturating_sub(numbers.len())];
     found.extend(numbers);
     found
@@ -89,7 +89,7 @@ fn cleared(mut padding: Vec<usize>) -> Vec<usize> {
 }
 
 /// With a number added to each channel.
-pub fn biased<'b>(y: Term<'b>, bias: Option<Term<'b>>) -> Term<'b> {
+pub(crate) fn biased<'b>(y: Term<'b>, bias: Option<Term<'b>>) -> Term<'b> {
     let Some(bias) = bias else { return y };
     let mut shape = vec![1; y.rank()];
     shape[1] = bias.count();

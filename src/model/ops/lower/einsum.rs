@@ -5,7 +5,7 @@ use crate::ops::einsum::{Equation, Letters};
 use crate::program::{Args, Term};
 
 /// The sum of products that an equation says.
-pub fn summed<'b>(equation: &Equation, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn summed<'b>(equation: &Equation, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let mut factors = vec![];
     for (labels, term) in equation.operands.iter().zip(at.all()?) {
         factors.push(labelled(labels, term)?);

@@ -8,7 +8,7 @@ use crate::program::{Args, Compare, Literal, Map, NumberKind, Term, kind_of};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 
 /// A tensor of one number that broadcasts.
-pub fn number<'b>(x: Term<'b>, value: f64) -> Term<'b> {
+pub(crate) fn number<'b>(x: Term<'b>, value: f64) -> Term<'b> {
     let shape = vec![1; x.rank()];
     match x.kind() {
         NumberKind::Float => x.builder().floats(vec![value], &shape),
@@ -17,22 +17,22 @@ pub fn number<'b>(x: Term<'b>, value: f64) -> Term<'b> {
 }
 
 /// Whether it is above a number.
-pub fn above<'b>(x: Term<'b>, value: f64) -> Term<'b> {
+pub(crate) fn above<'b>(x: Term<'b>, value: f64) -> Term<'b> {
     number(x, value).less(x)
 }
 
 /// `max(x, 0)`.
-pub fn relu(x: Term) -> Term {
+pub(crate) fn relu(x: Term) -> Term {
     if x.kind() == NumberKind::Float { x.relu() } else { x.clamp(0.0, f64::INFINITY) }
 }
 
 /// `|x|`.
-pub fn abs(x: Term) -> Term {
+pub(crate) fn abs(x: Term) -> Term {
     if x.kind() == NumberKind::Float { x.abs() } else { x.less(number(x, 0.0)).select(-x, x) }
 }
 
 /// -1, 0 or 1.
-pub fn sign(x: Term) -> Term {
+pub(crate) fn sign(x: Term) -> Term {
     match x.kind() {
         NumberKind::Float => x.map(Map::Sign),
         kind => above(x, 0.0).cast(kind) - x.less(number(x, 0.0)).cast(kind),
@@ -40,7 +40,7 @@ pub fn sign(x: Term) -> Term {
 }
 
 /// `x < 0 ? alpha · x : x`.
-pub fn leaky_relu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn leaky_relu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     Ok(vec![above(x, 0.0).select(x, x * f64::from(site.call.float("alpha", 0.01)))])
 }
@@ -52,58 +52,58 @@ fn bent<'b>(x: Term<'b>, alpha: f64, scale: f64) -> Term<'b> {
 }
 
 /// `x > 0 ? x : alpha · (exp(x) - 1)`.
-pub fn elu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn elu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![bent(at.at(0)?, site.call.float("alpha", 1.0).into(), 1.0)])
 }
 
 /// `x > 0 ? x : alpha · (exp(x / alpha) - 1)`.
-pub fn celu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn celu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let alpha = site.call.float("alpha", 1.0).into();
     Ok(vec![bent(at.at(0)?, alpha, alpha)])
 }
 
 /// Elu times `gamma`.
-pub fn selu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn selu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     // The defaults are those of "Self-Normalizing Neural Networks" (Klambauer et al., 2017).
     let (alpha, gamma) = (site.call.float("alpha", 1.673_263_2), site.call.float("gamma", 1.050_701));
     Ok(vec![bent(at.at(0)?, alpha.into(), 1.0) * f64::from(gamma)])
 }
 
 /// `x > alpha ? x : 0`.
-pub fn thresholded<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn thresholded<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     Ok(vec![above(x, site.call.float("alpha", 1.0).into()).select(x, number(x, 0.0))])
 }
 
 /// `x · sigmoid(alpha · x)`.
-pub fn swish<'b>(site: &Site, at: &Args<'b>, alpha: f32) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn swish<'b>(site: &Site, at: &Args<'b>, alpha: f32) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![gate(at.at(0)?, site.call.float("alpha", alpha).into())])
 }
 
 /// `x · sigmoid(alpha · x)`.
-pub fn gate<'b>(x: Term<'b>, alpha: f64) -> Term<'b> {
+pub(crate) fn gate<'b>(x: Term<'b>, alpha: f64) -> Term<'b> {
     x * (x * alpha).sigmoid()
 }
 
 /// Gelu as its attribute says.
-pub fn gelu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn gelu<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     Ok(vec![if site.call.string("approximate", "none") == "tanh" { tanh_gelu(x) } else { exact_gelu(x) }])
 }
 
 /// `x · Φ(x)`, of the normal distribution.
-pub fn exact_gelu(x: Term) -> Term {
+pub(crate) fn exact_gelu(x: Term) -> Term {
     x * ((x * FRAC_1_SQRT_2).erf() + 1.0) * 0.5
 }
 
 /// `x / 2 · (1 + tanh(√(2 / π) · (x + 0.044715 · x³)))`.
-pub fn tanh_gelu(x: Term) -> Term {
+pub(crate) fn tanh_gelu(x: Term) -> Term {
     let inner = (x + x.square() * x * 0.044715) * FRAC_2_PI.sqrt();
     x * (inner.tanh() + 1.0) * 0.5
 }
 
 /// Towards zero by `bias`, and zero within `lambd` of it.
-pub fn shrink<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn shrink<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let (bias, reach) = (f64::from(site.call.float("bias", 0.0)), f64::from(site.call.float("lambd", 0.5)));
     let below = x.less(number(x, -reach)).select(x + bias, number(x, 0.0));
@@ -111,7 +111,7 @@ pub fn shrink<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 }
 
 /// Whether it is infinite, in the ways that are asked for.
-pub fn is_infinite<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn is_infinite<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let is = |value: f64| x.compare(Compare::Equal, number(x, value));
     let wanted = |name: &str| site.call.int(name, 1) != 0;
@@ -124,19 +124,19 @@ pub fn is_infinite<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, Stri
 }
 
 /// Limits that are computed at run time.
-pub fn clip<'b>(at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn clip<'b>(at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.get(1).map_or(Ok(at.at(0)?), |low| at.at(0).map(|x| x.max(low)))?;
     Ok(vec![at.get(2).map_or(x, |high| x.min(high))])
 }
 
 /// In the kind of the result's type. Types of one kind are not told apart: nothing is rounded or wraps around.
-pub fn cast<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn cast<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let kind = site.result(0).dtype.and_then(kind_of).ok_or("its type is no number")?;
     Ok(vec![at.at(0)?.cast(kind)])
 }
 
 /// All that is not dropped in inference: everything.
-pub fn kept<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn kept<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let all = x.builder().literal(Literal::Bools(vec![true]), &vec![1; x.rank()]).expand(&x.shape());
     let kind = site.result(1).dtype.and_then(kind_of).unwrap_or(NumberKind::Bool);

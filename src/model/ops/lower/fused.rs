@@ -6,18 +6,18 @@ use crate::ops::Site;
 use crate::program::{Args, Term};
 
 /// `activation(conv(x, w) + b + z)`.
-pub fn conv<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn conv<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let y = conv::conv(site, at)?[0];
     Ok(vec![activated(site, at.get(3).map_or(y, |z| y + z))?])
 }
 
 /// `activation(alpha · a · b + beta · c)`.
-pub fn gemm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn gemm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![activated(site, product::gemm(site, at)?[0])?])
 }
 
 /// `alpha · aᵀ · bᵀ`, each transposed where asked for.
-pub fn matmul<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn matmul<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let flag = |name: &str| site.call.int(name, 0) != 0;
     let turned = |name: &str, batch: &str, t: Term<'b>| {
         let mut order: Vec<usize> = (0..t.rank()).collect();

@@ -6,7 +6,7 @@ use crate::ops::Site;
 use crate::program::{Args, Term};
 
 /// Slices of an axis, by indices whose axes take its place.
-pub fn gathered<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn gathered<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, indices) = (at.at(0)?, at.at(1)?);
     let axis = site.axis("axis", 0, x.rank())?;
     let flat = indices.reshape(&[indices.count()]);
@@ -14,19 +14,24 @@ pub fn gathered<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String>
 }
 
 /// One element for each index, from the same place along the other axes.
-pub fn gathered_each<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn gathered_each<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, indices) = (at.at(0)?, at.at(1)?);
     let axis = site.axis("axis", 0, x.rank())?;
     Ok(vec![beside(x, &indices.shape(), axis).take_along(axis, indices)])
 }
 
 /// The beginning of every other axis, as long as it is in this shape.
-pub fn beside<'b>(x: Term<'b>, shape: &[usize], axis: usize) -> Term<'b> {
+pub(crate) fn beside<'b>(x: Term<'b>, shape: &[usize], axis: usize) -> Term<'b> {
     (0..x.rank()).filter(|&a| a != axis && a < shape.len()).fold(x, |x, a| x.narrow(a, 0, shape[a]))
 }
 
 /// Slices by tuples of indices; the first `batch` axes are shared.
-pub fn gathered_tuples<'b>(site: &Site, at: &Args<'b>, batch: usize, depth: usize) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn gathered_tuples<'b>(
+    site: &Site,
+    at: &Args<'b>,
+    batch: usize,
+    depth: usize,
+) -> Result<Vec<Term<'b>>, String> {
     let (x, tuples) = (at.at(0)?, at.at(1)?);
     let slices = Slices::of(&x.shape(), batch + depth);
     let mut flat = flattened(tuples, &x.shape()[batch..batch + depth]);
@@ -42,19 +47,19 @@ pub fn gathered_tuples<'b>(site: &Site, at: &Args<'b>, batch: usize, depth: usiz
 }
 
 /// A tensor as a list of slices.
-pub struct Slices {
+pub(crate) struct Slices {
     pub count: usize,
     pub size: usize,
 }
 
 impl Slices {
-    pub fn of(shape: &[usize], axes: usize) -> Slices {
+    pub(crate) fn of(shape: &[usize], axes: usize) -> Slices {
         Slices { count: shape[..axes].iter().product(), size: shape[axes..].iter().product() }
     }
 }
 
 /// Tuples of indices, along the last axis, as single indices into the row-major elements of a shape.
-pub fn flattened<'b>(tuples: Term<'b>, shape: &[usize]) -> Term<'b> {
+pub(crate) fn flattened<'b>(tuples: Term<'b>, shape: &[usize]) -> Term<'b> {
     let count = tuples.count() / shape.len().max(1);
     let rows = tuples.reshape(&[count, shape.len()]);
     let mut flat = rows.builder().ints(vec![0], &[1]).expand(&[count]);

@@ -5,28 +5,28 @@ use crate::ops::Site;
 use crate::program::{Args, NumberKind, Term};
 
 /// LayerNormalization: `x`, a scale, a bias; then the mean and the inverse deviation.
-pub fn layer<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn layer<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let (y, mean, inverse) = standardized(x, &features(site, x)?, epsilon(site, 1e-5));
     Ok(vec![affine(y, Some(at.at(1)?), at.get(2)), mean, inverse])
 }
 
 /// RMSNormalization: `x` and a scale; then the inverse root of the mean square.
-pub fn rms<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn rms<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let inverse = inverse_root(x, &features(site, x)?, epsilon(site, 1e-5));
     Ok(vec![affine(x * inverse, Some(at.at(1)?), None), inverse])
 }
 
 /// The layer normalization of `x + skip + bias`: `x`, skip, gamma, beta, bias. The last result is that sum.
-pub fn skip<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn skip<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let sum = summed(at, 4)?;
     let (y, mean, inverse) = standardized(sum, &last(sum), epsilon(site, 1e-12));
     Ok(vec![affine(y, at.get(2), at.get(3)), mean, inverse, sum])
 }
 
 /// The RMS normalization of `x + skip + bias`: `x`, skip, gamma, bias. The last result is that sum.
-pub fn skip_rms<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn skip_rms<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let sum = summed(at, 3)?;
     let inverse = inverse_root(sum, &last(sum), epsilon(site, 1e-12));
     Ok(vec![affine(sum * inverse, at.get(2), None), sum.mean(&last(sum)), inverse, sum])
@@ -34,7 +34,7 @@ pub fn skip_rms<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String>
 
 /// The layer normalization of sums of embeddings: ids, segments, then tables of words, positions and segments, gamma,
 /// beta, a mask and positions.
-pub fn embedded<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn embedded<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let ids = at.at(0)?;
     let [batch, steps] = ids.shape()[..] else { return Err("its ids are no matrix".into()) };
     let rows = |table: Term<'b>, ids: Term<'b>| {
@@ -56,7 +56,7 @@ pub fn embedded<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String>
 }
 
 /// GroupNormalization: `x`, a scale, a bias, by group or by channel.
-pub fn group<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn group<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, scale, bias) = (at.at(0)?, at.at(1)?, at.at(2)?);
     let groups = site.call.int("num_groups", 1).max(1) as usize;
     let shape = x.shape();

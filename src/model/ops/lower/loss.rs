@@ -4,12 +4,12 @@ use crate::ops::Site;
 use crate::program::{Args, Compare, NumberKind, Term};
 
 /// NegativeLogLikelihoodLoss: logarithms of shares, targets, weights of classes.
-pub fn likelihood<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn likelihood<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![reduced(site, at, at.at(0)?)?])
 }
 
 /// SoftmaxCrossEntropyLoss: scores, targets, weights of classes; then the logarithms of shares.
-pub fn cross_entropy<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn cross_entropy<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let shares = at.at(0)?.log_softmax(&[1]);
     Ok(vec![reduced(site, at, shares)?, shares])
 }

@@ -4,12 +4,12 @@ use crate::ops::Site;
 use crate::program::{Args, Term};
 
 /// numpy's `matmul`: an operand of one axis is a vector.
-pub fn matmul<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn matmul<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![product(at.at(0)?, at.at(1)?)])
 }
 
 /// `alpha · a · b + beta · c`, with `a` or `b` transposed where asked for.
-pub fn gemm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn gemm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let turned = |name: &str, t: Term<'b>| if site.call.int(name, 0) != 0 { t.swap(0, 1) } else { t };
     let sum = turned("transA", at.at(0)?).matmul(turned("transB", at.at(1)?));
     let sum = sum * f64::from(site.call.float("alpha", 1.0));
@@ -20,7 +20,7 @@ pub fn gemm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 }
 
 /// A product of stacks of matrices; an operand of one axis is a row on the left and a column on the right.
-pub fn product<'b>(a: Term<'b>, b: Term<'b>) -> Term<'b> {
+pub(crate) fn product<'b>(a: Term<'b>, b: Term<'b>) -> Term<'b> {
     let (row, column) = (a.rank() == 1, b.rank() == 1);
     let a = if row { a.unsqueeze(0) } else { a };
     let b = if column { b.unsqueeze(1) } else { b };

@@ -5,14 +5,14 @@ use crate::ops::Site;
 use crate::program::{Args, NumberKind, Span, Term};
 
 /// Parts one behind the other; empty ones add nothing.
-pub fn joined<'b>(parts: Vec<Term<'b>>, axis: usize) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn joined<'b>(parts: Vec<Term<'b>>, axis: usize) -> Result<Vec<Term<'b>>, String> {
     let first = *parts.first().ok_or("it joins nothing")?;
     let full: Vec<Term> = parts.into_iter().filter(|t| t.size(axis) > 0).collect();
     Ok(vec![if full.is_empty() { first } else { Term::concat(&full, axis) }])
 }
 
 /// Parts of one axis, as long as the results are.
-pub fn parts<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn parts<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let axis = site.axis("axis", 0, x.rank())?;
     let size = |port| result_shape(site, port).map(|s| s[axis]);
@@ -21,7 +21,7 @@ pub fn parts<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 }
 
 /// So many elements before and behind each axis; negative ones are taken away.
-pub fn padded<'b>(
+pub(crate) fn padded<'b>(
     x: Term<'b>,
     margins: &[(i64, i64)],
     mode: &str,
@@ -70,7 +70,7 @@ fn mirrored<'b>(x: Term<'b>, margins: &[(i64, i64)], mode: &str) -> Result<Term<
 }
 
 /// Blocks of channels to blocks of pixels.
-pub fn depth_to_space<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn depth_to_space<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, to) = (at.at(0)?, result_shape(site, 0)?);
     let &[n, c, h, w] = x.shape().as_slice() else { return Err("it is no image".into()) };
     let b = site.call.int("blocksize", 1).max(1) as usize;
@@ -83,7 +83,7 @@ pub fn depth_to_space<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, S
 }
 
 /// Blocks of pixels to blocks of channels.
-pub fn space_to_depth<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn space_to_depth<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, to) = (at.at(0)?, result_shape(site, 0)?);
     let &[n, c, h, w] = x.shape().as_slice() else { return Err("it is no image".into()) };
     let b = site.call.int("blocksize", 1).max(1) as usize;

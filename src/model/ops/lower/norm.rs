@@ -5,7 +5,7 @@ use crate::ops::norm::{averaged_axes, is_training};
 use crate::program::{Args, Kernel, Term};
 
 /// BatchNormalization: `x`, a scale, a bias, the running mean and variance. The later results are the new ones.
-pub fn batch<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn batch<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let [x, scale, bias, mean, variance] = [at.at(0)?, at.at(1)?, at.at(2)?, at.at(3)?, at.at(4)?];
     let epsilon = f64::from(site.call.float("epsilon", 1e-5));
     let along = Features::of(site, x);
@@ -46,7 +46,7 @@ impl Features {
 }
 
 /// InstanceNormalization: `x`, a scale, a bias; statistics of each plane.
-pub fn instance<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn instance<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, scale, bias) = (at.at(0)?, at.at(1)?, at.at(2)?);
     let space: Vec<usize> = (2..x.rank()).collect();
     let (y, ..) = standardized(x, &space, f64::from(site.call.float("epsilon", 1e-5)));
@@ -54,14 +54,14 @@ pub fn instance<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String>
 }
 
 /// A vector along axis 1 of a tensor of this rank.
-pub fn channels(vector: Term, rank: usize) -> Result<Term, String> {
+pub(crate) fn channels(vector: Term, rank: usize) -> Result<Term, String> {
     let mut shape = vec![1; rank];
     *shape.get_mut(1).ok_or("a tensor of one axis has no channels")? = vector.count();
     Ok(vector.reshape(&shape))
 }
 
 /// `(x - mean) / √(variance + ε)` with statistics over these axes; the mean, and the inverse of the root.
-pub fn standardized<'b>(x: Term<'b>, axes: &[usize], epsilon: f64) -> (Term<'b>, Term<'b>, Term<'b>) {
+pub(crate) fn standardized<'b>(x: Term<'b>, axes: &[usize], epsilon: f64) -> (Term<'b>, Term<'b>, Term<'b>) {
     let mean = x.mean(axes);
     let centered = x - mean;
     let inverse = (centered.square().mean(axes) + epsilon).sqrt().recip();
@@ -69,7 +69,7 @@ pub fn standardized<'b>(x: Term<'b>, axes: &[usize], epsilon: f64) -> (Term<'b>,
 }
 
 /// LRN: the sum of squares over neighbouring channels is a mean over a window that slides over them.
-pub fn neighbours<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn neighbours<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let size = usize::try_from(site.call.int("size", 0)).ok().filter(|n| (1..=1 << 16).contains(n));
     let size = size.ok_or("`size` is not positive, or too large")?;
@@ -84,7 +84,7 @@ pub fn neighbours<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, Strin
 }
 
 /// LpNormalization: divided by the sum of sizes, or by the root of the sum of squares.
-pub fn norm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn norm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let axes = [site.axis("axis", -1, x.rank())?];
     let length = match site.call.int("p", 2) {
@@ -96,7 +96,7 @@ pub fn norm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 }
 
 /// MeanVarianceNormalization. What keeps it from dividing by zero is the standard's.
-pub fn mean_variance<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn mean_variance<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let axes = averaged_axes(site)?.ok_or("its rank is not known")?;
     let centered = x - x.mean(&axes);

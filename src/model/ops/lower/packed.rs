@@ -6,7 +6,7 @@ use crate::program::{Args, Binary, NumberKind, Term};
 
 /// `y[…, n] = Σ a[…, k] · (b[n, k] - zero[n, k]) · scale[n, k] + bias[n]`. The packed weights themselves are integers,
 /// and nothing is learned by them.
-pub fn packed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn packed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     if site.has(4) {
         return Err("columns in an order of their own (`g_idx`) are not supported".into());
     }

@@ -7,7 +7,7 @@ use crate::ops::shared::window;
 use crate::program::{Args, Kernel, Term, Window};
 
 /// AveragePool: what pads counts or not, and what rounding up adds behind the padding never does.
-pub fn average<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn average<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let windows = windows(site, x)?;
     let padding = site.call.int("count_include_pad", 0) != 0;
@@ -25,7 +25,7 @@ pub fn average<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> 
 }
 
 /// MaxPool, without the indices.
-pub fn max<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn max<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     if wants_indices(site) {
         return Err("the indices of its maxima are used, which is not supported".into());
     }
@@ -38,7 +38,7 @@ pub fn max<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 }
 
 /// LpPool: `(Σ |x|^p)^(1/p)` over each window.
-pub fn norm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn norm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let windows = windows(site, x)?;
     let taps: usize = windows.iter().map(|s| s.taps).product();
@@ -47,13 +47,13 @@ pub fn norm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 }
 
 /// The mean of everything behind the channels.
-pub fn global_average<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn global_average<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     Ok(vec![x.mean(&space(x))])
 }
 
 /// The largest of everything behind the channels.
-pub fn global_max<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn global_max<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let flat = [x.size(0), x.size(1), x.shape()[2..].iter().product()];
     let ones = x.shape().into_iter().enumerate().map(|(a, n)| if a < 2 { n } else { 1 }).collect::<Vec<_>>();
@@ -61,7 +61,7 @@ pub fn global_max<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> 
 }
 
 /// The norm of everything behind the channels.
-pub fn global_norm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn global_norm<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, p) = (at.at(0)?, order(site)?);
     Ok(vec![root(power(x, p).sum(&space(x)), p)])
 }

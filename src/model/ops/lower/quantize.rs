@@ -7,7 +7,7 @@ use crate::ops::quantize::Scaling;
 use crate::program::{Args, Map, NumberKind, Term};
 
 /// `saturate(round(x / scale) + zero point)`: whole numbers as floats, since integers have no derivatives.
-pub fn quantized<'b>(site: &Site, at: &Args<'b>, layout: Scaling) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn quantized<'b>(site: &Site, at: &Args<'b>, layout: Scaling) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let ratio = x / spread(site, x, at.at(1)?, &layout)?;
     let rounded = ratio + (ratio.map(Map::Round) - ratio).detach();
@@ -21,7 +21,7 @@ pub fn quantized<'b>(site: &Site, at: &Args<'b>, layout: Scaling) -> Result<Vec<
 }
 
 /// `(x - zero point) · scale`.
-pub fn dequantized<'b>(site: &Site, at: &Args<'b>, layout: Scaling) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn dequantized<'b>(site: &Site, at: &Args<'b>, layout: Scaling) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?.cast(NumberKind::Float);
     let from_zero = match at.get(2) {
         Some(zero) => x - spread(site, x, zero.cast(NumberKind::Float), &layout)?,

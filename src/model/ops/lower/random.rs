@@ -5,7 +5,7 @@ use crate::ops::Site;
 use crate::program::{Args, Literal, Term, kind_of};
 
 /// Ones on a diagonal.
-pub fn eye<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn eye<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let shape = result_shape(site, 0)?;
     let &[rows, columns] = shape.as_slice() else { return Err(format!("a diagonal of shape {shape:?}")) };
     let above = site.call.int("k", 0);

@@ -5,7 +5,7 @@ use crate::ops::recurrent::has_batch_first;
 use crate::program::{Args, Term};
 
 /// A kind of recurrent layer.
-pub struct Cell {
+pub(crate) struct Cell {
     gates: usize,
     /// The functions of gates and state, where the call does not say.
     functions: &'static [&'static str],
@@ -13,11 +13,11 @@ pub struct Cell {
 }
 
 /// Gates `i o f c`.
-pub const LSTM: Cell = Cell { gates: 4, functions: &["Sigmoid", "Tanh", "Tanh"], step: lstm_step };
+pub(crate) const LSTM: Cell = Cell { gates: 4, functions: &["Sigmoid", "Tanh", "Tanh"], step: lstm_step };
 /// Gates `z r h`.
-pub const GRU: Cell = Cell { gates: 3, functions: &["Sigmoid", "Tanh"], step: gru_step };
+pub(crate) const GRU: Cell = Cell { gates: 3, functions: &["Sigmoid", "Tanh"], step: gru_step };
 /// No gates.
-pub const RNN: Cell = Cell { gates: 1, functions: &["Tanh"], step: rnn_step };
+pub(crate) const RNN: Cell = Cell { gates: 1, functions: &["Tanh"], step: rnn_step };
 
 /// What goes from step to step: the hidden units and, of an LSTM, the cells; both `[batch, h]`.
 #[derive(Clone, Copy)]
@@ -40,7 +40,7 @@ struct Layer<'b> {
 }
 
 /// All states `[steps, directions, batch, h]` and the last ones `[directions, batch, h]`, or with the batch in front.
-pub fn unrolled<'b>(site: &Site, at: &Args<'b>, cell: &Cell) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn unrolled<'b>(site: &Site, at: &Args<'b>, cell: &Cell) -> Result<Vec<Term<'b>>, String> {
     check(site, at)?;
     let x = if has_batch_first(site) { at.at(0)?.swap(0, 1) } else { at.at(0)? };
     let directions = at.at(1)?.size(0);

@@ -7,7 +7,7 @@ use crate::ops::Site;
 use crate::program::{Args, Compare, NumberKind, Term};
 
 /// The mean; of integers, rounded towards zero.
-pub fn mean<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
+pub(crate) fn mean<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
     if x.kind() == NumberKind::Float {
         return x.mean(axes);
     }
@@ -16,30 +16,30 @@ pub fn mean<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
 }
 
 /// The smallest.
-pub fn smallest<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
+pub(crate) fn smallest<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
     -(-x).largest(axes)
 }
 
 /// `Σ |x|`
-pub fn l1<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
+pub(crate) fn l1<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
     abs(x).sum(axes)
 }
 
 /// `√Σ x²`, whose derivative at 0 is 0.
-pub fn l2<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
+pub(crate) fn l2<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
     let squares = x.square().sum(axes);
     let none = squares.compare(Compare::Equal, number(squares, 0.0));
     none.select(number(squares, 0.0), none.select(number(squares, 1.0), squares).sqrt())
 }
 
 /// `ln Σ exp(x)`, without overflow.
-pub fn log_sum_exp<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
+pub(crate) fn log_sum_exp<'b>(x: Term<'b>, axes: &[usize]) -> Term<'b> {
     let most = x.largest(axes).detach();
     (x - most).exp().sum(axes).ln() + most
 }
 
 /// Where the largest along an axis is; of the smallest if `negated`.
-pub fn place<'b>(site: &Site, at: &Args<'b>, negated: bool) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn place<'b>(site: &Site, at: &Args<'b>, negated: bool) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?.detach();
     let x = if x.rank() == 0 { x.reshape(&[1]) } else { x };
     let axis = site.axis("axis", 0, x.rank())?;

@@ -5,12 +5,12 @@ use crate::ops::Site;
 use crate::program::{Args, Term};
 
 /// The elements in the shape of the result.
-pub fn reshaped<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn reshaped<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![at.at(0)?.reshape(&result_shape(site, 0)?)])
 }
 
 /// Axes in another order: as told, or the other way round.
-pub fn transposed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn transposed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let order = match site.call.ints("perm") {
         Some(order) => order.iter().map(|&a| usize::try_from(a).map_err(|_| format!("axis {a}"))).collect(),

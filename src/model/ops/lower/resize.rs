@@ -5,7 +5,7 @@ use crate::ops::resize::{AxisTarget, Targets, cropped};
 use crate::program::{Args, Span, Term};
 
 /// Resize and Upsample, axis by axis.
-pub fn resize<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn resize<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let targets = Targets::of(site)?.ok_or("its scales are not known")?;
     let sampling = Sampling::of(site)?;
@@ -30,7 +30,7 @@ pub fn resize<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 }
 
 /// CenterCropPad: cut off, or filled up with zeros, as much at either end.
-pub fn center<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn center<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let mut y = at.at(0)?;
     let shape = site.result_shape(0).ok_or("its shape is not known")?;
     let mut widths = vec![(0, 0); y.rank()];

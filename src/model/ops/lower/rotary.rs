@@ -4,13 +4,13 @@ use crate::ops::Site;
 use crate::program::{Args, Span, Term};
 
 /// The standard's RotaryEmbedding: `x`, cosines, sines, positions.
-pub fn rotary<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn rotary<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, cos, sin) = (at.at(0)?, at.at(1)?, at.at(2)?);
     turned(site, x, at.get(3), cos, sin)
 }
 
 /// ONNX Runtime's: `x`, positions, cosines, sines.
-pub fn own_rotary<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn own_rotary<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let unsupported = site.call.int("is_packed_batching", 0) != 0 || site.call.float("scale", 1.0) != 1.0;
     if unsupported {
         return Err("packed batches (`is_packed_batching`) and a `scale` are not supported".into());
@@ -45,7 +45,7 @@ fn turned<'b>(
 }
 
 /// `[b, s, h·d]` as `[b, h, s, d]`.
-pub fn heads_apart(x: Term, heads: usize) -> Result<Term, String> {
+pub(crate) fn heads_apart(x: Term, heads: usize) -> Result<Term, String> {
     let [b, s, width] = x.shape()[..] else { return Err(format!("an operand of rank {}", x.rank())) };
     if heads == 0 || !width.is_multiple_of(heads) {
         return Err(format!("{width} features do not divide into {heads} heads"));
@@ -54,7 +54,7 @@ pub fn heads_apart(x: Term, heads: usize) -> Result<Term, String> {
 }
 
 /// Cosines and sines of the angles of pairs: a row for each position, or rows that are chosen already.
-pub struct Rotation<'b> {
+pub(crate) struct Rotation<'b> {
     pub cos: Term<'b>,
     pub sin: Term<'b>,
     /// Whether pairs lie side by side, instead of half of the features apart.
@@ -63,7 +63,7 @@ pub struct Rotation<'b> {
 
 impl<'b> Rotation<'b> {
     /// Turns the first features of each head of `[b, h, s, d]`, as many as there are angles for.
-    pub fn turn(&self, x: Term<'b>, positions: Option<Term<'b>>) -> Result<Term<'b>, String> {
+    pub(crate) fn turn(&self, x: Term<'b>, positions: Option<Term<'b>>) -> Result<Term<'b>, String> {
         let [b, h, s, d] = x.shape()[..] else { return Err(format!("an input of rank {}", x.rank())) };
         let half = self.cos.size(self.cos.rank() - 1);
         if 2 * half > d {

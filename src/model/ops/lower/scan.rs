@@ -5,7 +5,7 @@ use crate::ops::{Site, normalize_axis};
 use crate::program::{Args, Literal, NumberKind, Span, Term};
 
 /// Sums of all up to each element, with or without it, from either end.
-pub fn running_sum<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn running_sum<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     if x.kind() == NumberKind::Bool {
         return Err("it sums up booleans, which ONNX has no sum of".into());
@@ -27,7 +27,7 @@ fn shifted(x: Term, axis: usize) -> Term {
 }
 
 /// The beginning of each sequence of a batch turned around.
-pub fn reversed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn reversed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, lengths) = (at.at(0)?, at.at(1)?);
     let (batch, time) = (site.axis("batch_axis", 1, x.rank())?, site.axis("time_axis", 0, x.rank())?);
     let mut shape = vec![1; x.rank()];
@@ -40,7 +40,7 @@ pub fn reversed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String>
 }
 
 /// A triangle of the last two axes, and zeros.
-pub fn triangle<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn triangle<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let shift = match site.has(1) {
         true => {
@@ -62,14 +62,14 @@ pub fn triangle<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String>
 }
 
 /// Integers along an axis.
-pub fn along<'b>(x: Term<'b>, axis: usize, numbers: Vec<i64>) -> Term<'b> {
+pub(crate) fn along<'b>(x: Term<'b>, axis: usize, numbers: Vec<i64>) -> Term<'b> {
     let mut shape = vec![1; x.rank()];
     shape[axis] = numbers.len();
     x.builder().ints(numbers, &shape)
 }
 
 /// An axis from its end to its beginning.
-pub fn turned(x: Term, axis: usize) -> Term {
+pub(crate) fn turned(x: Term, axis: usize) -> Term {
     let mut spans: Vec<Span> = x.shape().into_iter().map(|count| Span { start: 0, count, step: 1 }).collect();
     if spans[axis].count > 0 {
         spans[axis] = Span { start: spans[axis].count - 1, count: spans[axis].count, step: -1 };

@@ -6,14 +6,14 @@ use crate::ops::Site;
 use crate::program::{Args, NumberKind, Term};
 
 /// The data with one element written for each index, at the same place along the other axes.
-pub fn scattered_each<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn scattered_each<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let axis = site.axis("axis", 0, x.rank())?;
     written(site, x, axis, at.at(1)?, at.at(2)?).map(|y| vec![y])
 }
 
 /// The data with slices written at tuples of indices.
-pub fn scattered_tuples<'b>(site: &Site, at: &Args<'b>, depth: usize) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn scattered_tuples<'b>(site: &Site, at: &Args<'b>, depth: usize) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let slices = Slices::of(&x.shape(), depth);
     let flat = flattened(at.at(1)?, &x.shape()[..depth]);

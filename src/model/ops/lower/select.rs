@@ -6,7 +6,7 @@ use crate::ops::Site;
 use crate::program::{Args, Compare, NumberKind, Term};
 
 /// The largest or smallest along an axis, and where they are.
-pub fn top<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn top<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let axis = site.axis("axis", -1, x.rank())?;
     let count = result_shape(site, 0)?[axis];
@@ -16,7 +16,7 @@ pub fn top<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 }
 
 /// One of two numbers along another axis, that tells which index it was.
-pub fn one_hot<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn one_hot<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (indices, values) = (at.at(0)?.cast(NumberKind::Int), at.at(2)?);
     let axis = site.axis("axis", -1, indices.rank() + 1)?;
     let to = result_shape(site, 0)?;

@@ -5,12 +5,12 @@ use crate::ops::Site;
 use crate::program::{Args, Literal, NumberKind, Term, kind_of};
 
 /// Stretched to the shape of the result.
-pub fn expanded<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn expanded<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![at.at(0)?.expand(&result_shape(site, 0)?)])
 }
 
 /// Repeated along its axes, as often as the result is longer.
-pub fn tiled<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn tiled<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, to) = (at.at(0)?, result_shape(site, 0)?);
     let from = x.shape();
     if from.contains(&0) || from.len() != to.len() {
@@ -30,7 +30,7 @@ pub fn tiled<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
 }
 
 /// One number everywhere in the result.
-pub fn filled<'b>(site: &Site, at: &Args<'b>, value: f64) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn filled<'b>(site: &Site, at: &Args<'b>, value: f64) -> Result<Vec<Term<'b>>, String> {
     let shape = result_shape(site, 0)?;
     let literal = match site.result(0).dtype.and_then(kind_of).ok_or("its type is no number")? {
         NumberKind::Float => Literal::Floats(vec![value]),
@@ -41,7 +41,7 @@ pub fn filled<'b>(site: &Site, at: &Args<'b>, value: f64) -> Result<Vec<Term<'b>
 }
 
 /// `start + i · delta`, as often as the result is long.
-pub fn range<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn range<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (start, delta) = (at.at(0)?.reshape(&[1]), at.at(2)?.reshape(&[1]));
     let count = result_shape(site, 0)?.iter().product::<usize>();
     let steps = at.builder.ints((0..count as i64).collect(), &[count]);

@@ -3,7 +3,7 @@
 use crate::program::{Span, Term};
 
 /// Ranges of axes: axis, first index, how many, step.
-pub fn sliced<'b>(x: Term<'b>, ranges: &[(usize, (i64, i64, i64))]) -> Vec<Term<'b>> {
+pub(crate) fn sliced<'b>(x: Term<'b>, ranges: &[(usize, (i64, i64, i64))]) -> Vec<Term<'b>> {
     let mut spans: Vec<Span> = x.shape().into_iter().map(|count| Span { start: 0, count, step: 1 }).collect();
     for &(axis, (start, count, step)) in ranges {
         spans[axis] = Span { start: start.max(0) as usize, count: count as usize, step: step as isize };

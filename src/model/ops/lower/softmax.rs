@@ -5,12 +5,12 @@ use crate::ops::softmax::normalized;
 use crate::program::{Args, Term};
 
 /// `exp(x) / Σ exp(x)`.
-pub fn softmax<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn softmax<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![at.at(0)?.softmax(&axes(site)?)])
 }
 
 /// `x - ln Σ exp(x)`.
-pub fn log_softmax<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn log_softmax<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     Ok(vec![at.at(0)?.log_softmax(&axes(site)?)])
 }
 

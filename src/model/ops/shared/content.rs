@@ -8,13 +8,13 @@ use crate::facts::{CONTENT_LIMIT, Element, Fact, count};
 use crate::ir::{DType, Dim};
 
 /// The lengths of a shape that is small enough to hold elements.
-pub fn small(shape: &[Dim]) -> Option<Vec<usize>> {
+pub(crate) fn small(shape: &[Dim]) -> Option<Vec<usize>> {
     count(shape).filter(|&n| n <= CONTENT_LIMIT)?;
     shape.iter().map(Dim::size).collect()
 }
 
 /// The elements of a small tensor; all unknown where nothing is said of them.
-pub fn elements(fact: &Fact) -> Option<Vec<Element>> {
+pub(crate) fn elements(fact: &Fact) -> Option<Vec<Element>> {
     if let Some(content) = &fact.content {
         return Some(content.0.clone());
     }
@@ -23,7 +23,7 @@ pub fn elements(fact: &Fact) -> Option<Vec<Element>> {
 }
 
 /// The single known element of a scalar or of a tensor of length one.
-pub fn scalar(fact: &Fact) -> Option<Element> {
+pub(crate) fn scalar(fact: &Fact) -> Option<Element> {
     match fact.content.as_ref()?.0.as_slice() {
         [one] if *one != Element::Unknown => Some(one.clone()),
         _ => None,
@@ -31,7 +31,7 @@ pub fn scalar(fact: &Fact) -> Option<Element> {
 }
 
 /// A number out of a known element.
-pub fn number(e: &Element) -> Option<f64> {
+pub(crate) fn number(e: &Element) -> Option<f64> {
     match e {
         Element::Int(d) => d.fixed().map(|n| n as f64),
         Element::Float(x) => Some(*x),
@@ -41,7 +41,7 @@ pub fn number(e: &Element) -> Option<f64> {
 }
 
 /// The fact with these elements, where any of them is known.
-pub fn carry(fact: Fact, elements: Vec<Element>) -> Fact {
+pub(crate) fn carry(fact: Fact, elements: Vec<Element>) -> Fact {
     match elements.iter().all(|e| *e == Element::Unknown) {
         true if !elements.is_empty() => fact,
         _ => fact.with_content(elements),
@@ -49,12 +49,12 @@ pub fn carry(fact: Fact, elements: Vec<Element>) -> Fact {
 }
 
 /// The row-major position of an index.
-pub fn flat(index: &[usize], shape: &[usize]) -> usize {
+pub(crate) fn flat(index: &[usize], shape: &[usize]) -> usize {
     index.iter().zip(shape).fold(0, |at, (i, n)| at * n + i)
 }
 
 /// All indices of a small shape, row-major.
-pub fn indices(shape: &[usize]) -> impl Iterator<Item = Vec<usize>> + use<> {
+pub(crate) fn indices(shape: &[usize]) -> impl Iterator<Item = Vec<usize>> + use<> {
     let shape = shape.to_vec();
     (0..shape.iter().product::<usize>()).map(move |mut at| {
         let mut index = vec![0; shape.len()];
@@ -67,12 +67,12 @@ pub fn indices(shape: &[usize]) -> impl Iterator<Item = Vec<usize>> + use<> {
 }
 
 /// The tensor of shape `out` whose element at each index is the one that `from` says.
-pub fn select(elements: &[Element], out: &[usize], from: impl Fn(&[usize]) -> usize) -> Vec<Element> {
+pub(crate) fn select(elements: &[Element], out: &[usize], from: impl Fn(&[usize]) -> usize) -> Vec<Element> {
     indices(out).map(|i| elements.get(from(&i)).cloned().unwrap_or(Element::Unknown)).collect()
 }
 
 /// Elements broadcast to a larger shape, aligned from the right.
-pub fn spread(elements: &[Element], shape: &[usize], out: &[usize]) -> Vec<Element> {
+pub(crate) fn spread(elements: &[Element], shape: &[usize], out: &[usize]) -> Vec<Element> {
     let skip = out.len().saturating_sub(shape.len());
     select(elements, out, |index| {
         let mine: Vec<usize> = index[skip..].iter().zip(shape).map(|(&i, &n)| if n == 1 { 0 } else { i }).collect();
@@ -81,7 +81,7 @@ pub fn spread(elements: &[Element], shape: &[usize], out: &[usize]) -> Vec<Eleme
 }
 
 /// An element as the run has it: floats rounded to the type, integers unknown where they overflow it.
-pub fn rounded(e: Element, dtype: Option<DType>) -> Element {
+pub(crate) fn rounded(e: Element, dtype: Option<DType>) -> Element {
     match (e, dtype) {
         (Element::Float(x), Some(DType::F32)) => Element::Float(f64::from(x as f32)),
         (Element::Float(x), Some(DType::F16)) => Element::Float(half::f16::from_f64(x).to_f64()),
@@ -106,7 +106,7 @@ fn fits(n: i64, dtype: Option<DType>) -> bool {
 }
 
 /// An element in another type.
-pub fn cast(e: &Element, to: Option<DType>) -> Element {
+pub(crate) fn cast(e: &Element, to: Option<DType>) -> Element {
     let Some(to) = to else { return Element::Unknown };
     let out = match e {
         Element::Int(d) if to == DType::Bool => match (d.fixed(), d.at_least()) {
@@ -128,7 +128,7 @@ pub fn cast(e: &Element, to: Option<DType>) -> Element {
 }
 
 /// A function of two elements.
-pub type BinaryFn = fn(&Element, &Element) -> Element;
+pub(crate) type BinaryFn = fn(&Element, &Element) -> Element;
 
 fn ints(a: &Element, b: &Element, f: impl Fn(&Dim, &Dim) -> Option<Dim>) -> Element {
     match (a, b) {
@@ -144,20 +144,20 @@ fn numbers(a: &Element, b: &Element, int: impl Fn(&Dim, &Dim) -> Option<Dim>, fl
     }
 }
 
-pub fn add(a: &Element, b: &Element) -> Element {
+pub(crate) fn add(a: &Element, b: &Element) -> Element {
     numbers(a, b, |a, b| Some(a.clone() + b.clone()), |a, b| a + b)
 }
 
-pub fn sub(a: &Element, b: &Element) -> Element {
+pub(crate) fn sub(a: &Element, b: &Element) -> Element {
     numbers(a, b, |a, b| Some(a.clone() - b.clone()), |a, b| a - b)
 }
 
-pub fn mul(a: &Element, b: &Element) -> Element {
+pub(crate) fn mul(a: &Element, b: &Element) -> Element {
     numbers(a, b, |a, b| Some(a.clone() * b.clone()), |a, b| a * b)
 }
 
 /// Integers divide as in C: towards zero.
-pub fn div(a: &Element, b: &Element) -> Element {
+pub(crate) fn div(a: &Element, b: &Element) -> Element {
     let int = |a: &Dim, b: &Dim| match (a.fixed(), b.fixed()) {
         (Some(a), Some(b)) => a.checked_div(b).map(Dim::Fixed),
         _ if b.fixed() == Some(0) => None,
@@ -167,7 +167,7 @@ pub fn div(a: &Element, b: &Element) -> Element {
 }
 
 /// The remainder has the sign of the divisor.
-pub fn modulo(a: &Element, b: &Element) -> Element {
+pub(crate) fn modulo(a: &Element, b: &Element) -> Element {
     ints(a, b, |a, b| match (a.fixed(), b.fixed()) {
         (Some(a), Some(b)) => {
             let r = a.checked_rem(b)?;
@@ -182,7 +182,7 @@ pub fn modulo(a: &Element, b: &Element) -> Element {
 }
 
 /// The remainder has the sign of the dividend (`fmod`).
-pub fn remainder(a: &Element, b: &Element) -> Element {
+pub(crate) fn remainder(a: &Element, b: &Element) -> Element {
     let int = |a: &Dim, b: &Dim| match (a.fixed(), b.fixed()) {
         (Some(a), Some(b)) => a.checked_rem(b).map(Dim::Fixed),
         _ => None,
@@ -190,7 +190,7 @@ pub fn remainder(a: &Element, b: &Element) -> Element {
     numbers(a, b, int, |a, b| a % b)
 }
 
-pub fn pow(a: &Element, b: &Element) -> Element {
+pub(crate) fn pow(a: &Element, b: &Element) -> Element {
     match (a, number(b)) {
         (Element::Float(a), Some(b)) => Element::Float(a.powf(b)),
         (Element::Int(a), Some(1.0)) => Element::Int(a.clone()),
@@ -216,14 +216,14 @@ fn at_least(a: &Dim, b: &Dim) -> Option<bool> {
     }
 }
 
-pub fn max(a: &Element, b: &Element) -> Element {
+pub(crate) fn max(a: &Element, b: &Element) -> Element {
     let int = |a: &Dim, b: &Dim| {
         at_least(a, b).map(|y| if y { a } else { b }).or_else(|| (at_least(b, a)?).then_some(b)).cloned()
     };
     numbers(a, b, int, f64::max)
 }
 
-pub fn min(a: &Element, b: &Element) -> Element {
+pub(crate) fn min(a: &Element, b: &Element) -> Element {
     let int = |a: &Dim, b: &Dim| {
         at_least(a, b).map(|y| if y { b } else { a }).or_else(|| (at_least(b, a)?).then_some(a)).cloned()
     };
@@ -242,7 +242,7 @@ fn compare(a: &Element, b: &Element, int: impl Fn(&Dim, &Dim) -> Option<bool>, f
     }
 }
 
-pub fn equal(a: &Element, b: &Element) -> Element {
+pub(crate) fn equal(a: &Element, b: &Element) -> Element {
     if let (Element::Bool(a), Element::Bool(b)) = (a, b) {
         return Element::Bool(a == b);
     }
@@ -254,23 +254,23 @@ pub fn equal(a: &Element, b: &Element) -> Element {
     compare(a, b, int, |a, b| a == b)
 }
 
-pub fn less(a: &Element, b: &Element) -> Element {
+pub(crate) fn less(a: &Element, b: &Element) -> Element {
     compare(a, b, |a, b| at_least(a, b).map(|y| !y), |a, b| a < b)
 }
 
-pub fn less_or_equal(a: &Element, b: &Element) -> Element {
+pub(crate) fn less_or_equal(a: &Element, b: &Element) -> Element {
     compare(a, b, |a, b| at_least(b, a), |a, b| a <= b)
 }
 
-pub fn greater(a: &Element, b: &Element) -> Element {
+pub(crate) fn greater(a: &Element, b: &Element) -> Element {
     less(b, a)
 }
 
-pub fn greater_or_equal(a: &Element, b: &Element) -> Element {
+pub(crate) fn greater_or_equal(a: &Element, b: &Element) -> Element {
     less_or_equal(b, a)
 }
 
-pub fn and(a: &Element, b: &Element) -> Element {
+pub(crate) fn and(a: &Element, b: &Element) -> Element {
     match (a, b) {
         (Element::Bool(false), _) | (_, Element::Bool(false)) => Element::Bool(false),
         (Element::Bool(true), Element::Bool(true)) => Element::Bool(true),
@@ -278,7 +278,7 @@ pub fn and(a: &Element, b: &Element) -> Element {
     }
 }
 
-pub fn or(a: &Element, b: &Element) -> Element {
+pub(crate) fn or(a: &Element, b: &Element) -> Element {
     match (a, b) {
         (Element::Bool(true), _) | (_, Element::Bool(true)) => Element::Bool(true),
         (Element::Bool(false), Element::Bool(false)) => Element::Bool(false),
@@ -286,7 +286,7 @@ pub fn or(a: &Element, b: &Element) -> Element {
     }
 }
 
-pub fn xor(a: &Element, b: &Element) -> Element {
+pub(crate) fn xor(a: &Element, b: &Element) -> Element {
     match (a, b) {
         (Element::Bool(a), Element::Bool(b)) => Element::Bool(a != b),
         _ => Element::Unknown,
@@ -294,7 +294,7 @@ pub fn xor(a: &Element, b: &Element) -> Element {
 }
 
 /// Picks one of two by a condition; where that is not known, they may still be the same.
-pub fn choose(condition: &Element, yes: &Element, no: &Element) -> Element {
+pub(crate) fn choose(condition: &Element, yes: &Element, no: &Element) -> Element {
     match condition {
         Element::Bool(true) => yes.clone(),
         Element::Bool(false) => no.clone(),

@@ -4,7 +4,7 @@ use crate::ir::Dim;
 use crate::ops::Site;
 
 /// Two shapes broadcast against each other, aligned from the right.
-pub fn broadcast(site: &Site, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
+pub(crate) fn broadcast(site: &Site, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
     let (long, short) = if a.len() >= b.len() { (a, b) } else { (b, a) };
     let lead = long.len() - short.len();
     let mut out = long[..lead].to_vec();
@@ -23,7 +23,7 @@ pub fn broadcast(site: &Site, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> 
 }
 
 /// A contradiction where two dimensions that must be the same are known to differ.
-pub fn agree(a: &Dim, b: &Dim, what: impl FnOnce(i64, i64) -> String) -> Result<(), String> {
+pub(crate) fn agree(a: &Dim, b: &Dim, what: impl FnOnce(i64, i64) -> String) -> Result<(), String> {
     match (a.fixed(), b.fixed()) {
         (Some(m), Some(n)) if m != n => Err(what(m, n)),
         _ => Ok(()),
@@ -31,12 +31,12 @@ pub fn agree(a: &Dim, b: &Dim, what: impl FnOnce(i64, i64) -> String) -> Result<
 }
 
 /// How many elements a shape has.
-pub fn elements(shape: &[Dim]) -> Dim {
+pub(crate) fn elements(shape: &[Dim]) -> Dim {
     shape.iter().cloned().product()
 }
 
 /// A vector operand of one element per channel: a contradiction where its shape is known to be another.
-pub fn expect_vector(site: &Site, slot: usize, length: &Dim, name: &str) -> Result<(), String> {
+pub(crate) fn expect_vector(site: &Site, slot: usize, length: &Dim, name: &str) -> Result<(), String> {
     match site.shape(slot) {
         None => Ok(()),
         Some([n]) => agree(n, length, |n, c| format!("the {name} has {n} elements but there are {c} channels")),
@@ -45,7 +45,7 @@ pub fn expect_vector(site: &Site, slot: usize, length: &Dim, name: &str) -> Resu
 }
 
 /// A contradiction where an operand is known to have another rank.
-pub fn expect_rank(site: &Site, slot: usize, rank: usize, name: &str) -> Result<(), String> {
+pub(crate) fn expect_rank(site: &Site, slot: usize, rank: usize, name: &str) -> Result<(), String> {
     match site.rank(slot) {
         Some(r) if r != rank => Err(format!("an operand ({name}) has rank {r}, not {rank}")),
         _ => Ok(()),
@@ -53,6 +53,6 @@ pub fn expect_rank(site: &Site, slot: usize, rank: usize, name: &str) -> Result<
 }
 
 /// A row of labels, one an axis: `a0 a1 a2`, each as `write` wants it.
-pub fn row(rank: usize, write: impl Fn(usize) -> String) -> String {
+pub(crate) fn row(rank: usize, write: impl Fn(usize) -> String) -> String {
     (0..rank).map(write).collect::<Vec<_>>().join(" ")
 }

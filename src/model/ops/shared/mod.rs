@@ -1,5 +1,5 @@
 //! What several families share: arithmetic on known elements, dimensions, sliding windows.
 
-pub mod content;
-pub mod dims;
-pub mod window;
+pub(super) mod content;
+pub(super) mod dims;
+pub(super) mod window;

@@ -4,7 +4,7 @@ use crate::ir::{Call, Dim};
 use crate::ops::Site;
 
 /// The attributes of a sliding window, one entry an axis.
-pub struct WindowAttributes {
+pub(crate) struct WindowAttributes {
     pub strides: Vec<i64>,
     dilations: Vec<i64>,
     pads: Vec<(i64, i64)>,
@@ -16,7 +16,7 @@ pub struct WindowAttributes {
 
 impl WindowAttributes {
     /// Reads `strides`, `dilations`, `pads` and `auto_pad`.
-    pub fn of(call: &Call, axes: usize) -> Result<WindowAttributes, String> {
+    pub(crate) fn of(call: &Call, axes: usize) -> Result<WindowAttributes, String> {
         let positive = |name: &str| {
             let values = list(call, name, axes, 1)?;
             match values.iter().find(|&&v| v < 1) {
@@ -38,13 +38,13 @@ impl WindowAttributes {
     }
 
     /// The extent of a dilated kernel: `(k - 1) d + 1`.
-    pub fn extent(&self, axis: usize, kernel: &Dim) -> Dim {
+    pub(crate) fn extent(&self, axis: usize, kernel: &Dim) -> Dim {
         (kernel.clone() - Dim::Fixed(1)) * Dim::Fixed(self.dilations[axis]) + Dim::Fixed(1)
     }
 
     /// Stride, dilation and the padding before the first element. `None` if the padding follows from an open length,
     /// or cuts elements off.
-    pub fn step(&self, axis: usize, length: &Dim, kernel: &Dim) -> Option<(usize, usize, usize)> {
+    pub(crate) fn step(&self, axis: usize, length: &Dim, kernel: &Dim) -> Option<(usize, usize, usize)> {
         let (stride, dilation) = (self.strides[axis], self.dilations[axis]);
         let before = match self.same {
             false => self.pads[axis].0,
@@ -60,12 +60,19 @@ impl WindowAttributes {
     }
 
     /// Padding before and after together.
-    pub fn padding(&self, axis: usize) -> Dim {
+    pub(crate) fn padding(&self, axis: usize) -> Dim {
         Dim::Fixed(self.pads[axis].0) + Dim::Fixed(self.pads[axis].1)
     }
 
     /// How many positions the window has: `(length + padding - extent) / stride + 1`, rounded down, or up if `ceil`.
-    pub fn positions(&self, site: &Site, axis: usize, length: &Dim, kernel: &Dim, ceil: bool) -> Result<Dim, String> {
+    pub(crate) fn positions(
+        &self,
+        site: &Site,
+        axis: usize,
+        length: &Dim,
+        kernel: &Dim,
+        ceil: bool,
+    ) -> Result<Dim, String> {
         let stride = Dim::Fixed(self.strides[axis]);
         if self.same {
             return Ok(length.div_ceil(&stride));
@@ -96,7 +103,7 @@ impl WindowAttributes {
 }
 
 /// A list attribute with one entry an axis.
-pub fn list(call: &Call, name: &str, length: usize, default: i64) -> Result<Vec<i64>, String> {
+pub(crate) fn list(call: &Call, name: &str, length: usize, default: i64) -> Result<Vec<i64>, String> {
     match call.ints(name) {
         None => Ok(vec![default; length]),
         Some(v) if v.len() == length => Ok(v.to_vec()),

@@ -11,7 +11,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use std::ops::Range;
 
 /// `[n, o, *result]` of images `x [n, c, *image]` and weights `w [o, c / groups, *kernel]`.
-pub fn forward<T: Number>(x: &[T], w: &[T], sizes: &WindowSizes) -> Vec<T> {
+pub(super) fn forward<T: Number>(x: &[T], w: &[T], sizes: &WindowSizes) -> Vec<T> {
     let (results, falls) = (sizes.results(), sizes.stretches());
     let mut y = vec![T::ZERO; sizes.samples * results.of_sample()];
     let (mut patches, mut made) = (vec![], vec![]);
@@ -31,7 +31,7 @@ pub fn forward<T: Number>(x: &[T], w: &[T], sizes: &WindowSizes) -> Vec<T> {
 }
 
 /// The derivatives by the images and by the weights, as far as they are wanted, from that by the result.
-pub fn backward<T: Number>(
+pub(super) fn backward<T: Number>(
     x: &[T],
     w: &[T],
     gradient: &[T],

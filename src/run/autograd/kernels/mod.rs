@@ -16,7 +16,7 @@ use rows::Number;
 use sizes::WindowSizes;
 
 /// A backend that may have better ways than the engine's own to do some operations.
-pub trait Kernels: Backend {
+pub(super) trait Kernels: Backend {
     /// A convolution of `x [n, c, h, w]` and `w [o, c / groups, kh, kw]`.
     fn convolved(_x: &FloatTensor<Self>, _w: &FloatTensor<Self>, _window: &Window) -> Option<FloatTensor<Self>> {
         None

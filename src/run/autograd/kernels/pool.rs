@@ -5,7 +5,7 @@ use super::sizes::{Run, WindowSizes};
 
 /// The largest elements, and their places on their planes; the first where several are. What is no number is larger
 /// than all.
-pub fn forward<T: Number>(x: &[T], sizes: &WindowSizes) -> (Vec<T>, Vec<u32>) {
+pub(super) fn forward<T: Number>(x: &[T], sizes: &WindowSizes) -> (Vec<T>, Vec<u32>) {
     let (images, results) = (sizes.images().size, sizes.results().size);
     let (planes, falls) = (x.len() / images.max(1), sizes.falls());
     let mut largest = vec![T::LEAST; planes * results];
@@ -29,7 +29,7 @@ pub fn forward<T: Number>(x: &[T], sizes: &WindowSizes) -> (Vec<T>, Vec<u32>) {
 }
 
 /// The derivative by the images, from that by the largest elements.
-pub fn backward<T: Number>(gradient: &[T], places: &[u32], sizes: &WindowSizes) -> Vec<T> {
+pub(super) fn backward<T: Number>(gradient: &[T], places: &[u32], sizes: &WindowSizes) -> Vec<T> {
     let (images, results) = (sizes.images().size, sizes.results().size);
     let mut by_x = vec![T::ZERO; gradient.len() / results.max(1) * images];
     let planes = by_x.chunks_exact_mut(images.max(1));

@@ -5,7 +5,7 @@ use pulp::Arch;
 use std::ops::{AddAssign, Mul};
 
 /// A float that the kernels compute with.
-pub trait Number:
+pub(super) trait Number:
     faer::traits::ComplexField + Element + bytemuck::Pod + PartialOrd + Mul<Output = Self> + AddAssign
 {
     const ZERO: Self;
@@ -30,17 +30,17 @@ impl Number for f64 {
 const LANES: usize = 16;
 
 /// `y += x`.
-pub fn add<T: Number>(y: &mut [T], x: &[T]) {
+pub(super) fn add<T: Number>(y: &mut [T], x: &[T]) {
     Arch::new().dispatch(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y += x));
 }
 
 /// `y += a · x`.
-pub fn add_scaled<T: Number>(y: &mut [T], a: T, x: &[T]) {
+pub(super) fn add_scaled<T: Number>(y: &mut [T], a: T, x: &[T]) {
     Arch::new().dispatch(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y += a * x));
 }
 
 /// `x · y`.
-pub fn dot<T: Number>(x: &[T], y: &[T]) -> T {
+pub(super) fn dot<T: Number>(x: &[T], y: &[T]) -> T {
     Arch::new().dispatch(|| {
         let mut sums = [T::ZERO; LANES];
         let (x, y) = (x.chunks(LANES), y.chunks(LANES));
@@ -54,7 +54,7 @@ pub fn dot<T: Number>(x: &[T], y: &[T]) -> T {
 }
 
 /// `min(max(x, low), high)`; what is no number stays none.
-pub fn clamp<T: Number>(x: &[T], low: T, high: T) -> Vec<T> {
+pub(super) fn clamp<T: Number>(x: &[T], low: T, high: T) -> Vec<T> {
     let held = |&x: &T| {
         if x < low {
             low
@@ -68,7 +68,7 @@ pub fn clamp<T: Number>(x: &[T], low: T, high: T) -> Vec<T> {
 }
 
 /// The gradients where `low <= x <= high`, and zeros elsewhere.
-pub fn within<T: Number>(gradient: &[T], x: &[T], low: T, high: T) -> Vec<T> {
+pub(super) fn within<T: Number>(gradient: &[T], x: &[T], low: T, high: T) -> Vec<T> {
     let passed = |(&gradient, &x): (&T, &T)| if x < low || x > high { T::ZERO } else { gradient };
     Arch::new().dispatch(|| gradient.iter().zip(x).map(passed).collect())
 }

@@ -8,7 +8,7 @@ const COLUMNS: usize = 512;
 
 /// The sizes of a convolution over two axes.
 #[derive(Clone, Copy, Debug)]
-pub struct WindowSizes {
+pub(super) struct WindowSizes {
     pub samples: usize,
     pub groups: usize,
     /// Channels that a group reads, and those that it makes.
@@ -24,7 +24,7 @@ pub struct WindowSizes {
 
 /// Planes of samples, `[samples, groups, channels, size]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Planes {
+pub(super) struct Planes {
     groups: usize,
     /// Of a group.
     channels: usize,
@@ -33,7 +33,7 @@ pub struct Planes {
 
 /// The pixels of the result for which a tap of the kernel falls on the image.
 #[derive(Clone, Debug)]
-pub struct Fall {
+pub(super) struct Fall {
     pub runs: Vec<Run>,
     /// Pixels in the runs that fall beside the image after all.
     pub gaps: Vec<Range<usize>>,
@@ -41,7 +41,7 @@ pub struct Fall {
 
 /// Where a run of pixels starts in the result, its length, and where it starts on the image.
 #[derive(Clone, Copy, Debug)]
-pub struct Run {
+pub(super) struct Run {
     pub to: usize,
     pub count: usize,
     pub from: usize,
@@ -49,7 +49,7 @@ pub struct Run {
 
 impl WindowSizes {
     /// Of `x [n, c, h, w]` and `w [o, c / groups, kh, kw]`; none if the window has other axes than two.
-    pub fn new(x: &[usize], w: &[usize], window: &Window) -> Option<WindowSizes> {
+    pub(super) fn new(x: &[usize], w: &[usize], window: &Window) -> Option<WindowSizes> {
         let two = |numbers: &[usize]| <[usize; 2]>::try_from(numbers).ok();
         let (image, kernel) = (two(x.get(2..)?)?, two(w.get(2..)?)?);
         let (stride, padding, dilation) = (two(&window.stride)?, two(&window.padding)?, two(&window.dilation)?);
@@ -59,7 +59,7 @@ impl WindowSizes {
     }
 
     /// Of a pool over `x [n, c, h, w]`: each channel is a group. None if the planes have more elements than are counted.
-    pub fn of_pool(x: &[usize], kernel: &Kernel) -> Option<WindowSizes> {
+    pub(super) fn of_pool(x: &[usize], kernel: &Kernel) -> Option<WindowSizes> {
         let &[samples, groups, height, width] = x else { return None };
         u32::try_from(height * width).ok()?;
         let result = results([height, width], kernel.size, kernel.stride, kernel.padding, kernel.dilation);
@@ -78,40 +78,40 @@ impl WindowSizes {
     }
 
     /// The shape of the images, `[n, c, h, w]`.
-    pub fn image_shape(&self) -> [usize; 4] {
+    pub(super) fn image_shape(&self) -> [usize; 4] {
         [self.samples, self.groups * self.channels, self.image[0], self.image[1]]
     }
 
     /// The shape of the result, `[n, o, h, w]`.
-    pub fn shape(&self) -> [usize; 4] {
+    pub(super) fn shape(&self) -> [usize; 4] {
         [self.samples, self.groups * self.made, self.result[0], self.result[1]]
     }
 
-    pub fn images(&self) -> Planes {
+    pub(super) fn images(&self) -> Planes {
         Planes { groups: self.groups, channels: self.channels, size: self.image.iter().product() }
     }
 
-    pub fn results(&self) -> Planes {
+    pub(super) fn results(&self) -> Planes {
         Planes { groups: self.groups, channels: self.made, size: self.result.iter().product() }
     }
 
     /// Elements of a patch: the rows of a matrix of patches.
-    pub fn taps(&self) -> usize {
+    pub(super) fn taps(&self) -> usize {
         self.channels * self.kernel_size()
     }
 
-    pub fn kernel_size(&self) -> usize {
+    pub(super) fn kernel_size(&self) -> usize {
         self.kernel.iter().product()
     }
 
     /// The samples, as many at a time as are worked on at once.
-    pub fn parts(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+    pub(super) fn parts(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (samples, together) = (self.samples, (COLUMNS / self.results().size.max(1)).max(1));
         (0..samples).step_by(together).map(move |first| first..samples.min(first + together))
     }
 
     /// Where each tap of the kernel falls.
-    pub fn falls(&self) -> Vec<Fall> {
+    pub(super) fn falls(&self) -> Vec<Fall> {
         (0..self.kernel_size()).map(|at| self.fall([at / self.kernel[1], at % self.kernel[1]])).collect()
     }
 
@@ -125,7 +125,7 @@ impl WindowSizes {
     }
 
     /// The same with one run for all rows, gaps and all, where rows lie on the image as they do in the result.
-    pub fn stretches(&self) -> Vec<Fall> {
+    pub(super) fn stretches(&self) -> Vec<Fall> {
         let is_aligned = self.stride == [1, 1] && self.image[1] == self.result[1];
         let joined = |fall: Fall| match &fall.runs[..] {
             [first, .., last] if is_aligned => {
@@ -140,7 +140,7 @@ impl WindowSizes {
     }
 
     /// How far two pixels that lie side by side are apart on the image.
-    pub fn step(&self) -> usize {
+    pub(super) fn step(&self) -> usize {
         self.stride[1]
     }
 
@@ -158,24 +158,24 @@ impl WindowSizes {
 }
 
 impl Planes {
-    pub fn of_sample(&self) -> usize {
+    pub(super) fn of_sample(&self) -> usize {
         self.groups * self.channels * self.size
     }
 
     /// The planes of a group in these samples: sample and channel.
-    pub fn rows(&self, part: &Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
+    pub(super) fn rows(&self, part: &Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
         let channels = self.channels;
         part.clone().flat_map(move |sample| (0..channels).map(move |channel| (sample, channel)))
     }
 
     /// Where a plane lies.
-    pub fn at(&self, sample: usize, group: usize, channel: usize) -> Range<usize> {
+    pub(super) fn at(&self, sample: usize, group: usize, channel: usize) -> Range<usize> {
         let first = ((sample * self.groups + group) * self.channels + channel) * self.size;
         first..first + self.size
     }
 
     /// Where a sample's stretch of a row lies in a matrix that has these samples side by side.
-    pub fn beside(&self, part: &Range<usize>, sample: usize, row: usize) -> Range<usize> {
+    pub(super) fn beside(&self, part: &Range<usize>, sample: usize, row: usize) -> Range<usize> {
         let first = (row * part.len() + sample - part.start) * self.size;
         first..first + self.size
     }

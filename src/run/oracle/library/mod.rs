@@ -6,7 +6,7 @@
 mod search;
 mod sound;
 
-pub use search::{Candidate, Origin};
+pub(super) use search::{Candidate, Origin};
 
 use super::onnxruntime::{self, Loaded};
 use super::{Lookup, OracleError, guarded};
@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// What systems are told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum System {
+pub(super) enum System {
     Linux,
     MacOs,
     Windows,
@@ -46,21 +46,21 @@ impl System {
 }
 
 /// A library that was loaded.
-pub struct Library {
+pub(super) struct Library {
     pub candidate: Candidate,
     pub loaded: Loaded,
 }
 
 /// A file that is no use, and why.
 #[derive(Clone, Debug)]
-pub struct PassedOver {
+pub(super) struct PassedOver {
     pub candidate: Candidate,
     pub why: String,
 }
 
 /// What a search came to.
 #[derive(Clone)]
-pub struct Found {
+pub(super) struct Found {
     pub library: Option<&'static Library>,
     /// What was tried before.
     pub passed_over: Vec<PassedOver>,
@@ -70,7 +70,7 @@ pub struct Found {
 static SEARCHES: Mutex<Vec<(Lookup, Found)>> = Mutex::new(vec![]);
 
 /// Looks for the library, and loads the first one that can be used.
-pub fn find(lookup: &Lookup) -> Found {
+pub(super) fn find(lookup: &Lookup) -> Found {
     let mut searches = SEARCHES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, found)) = searches.iter().find(|(known, _)| known == lookup) {
         return found.clone();
@@ -140,7 +140,7 @@ fn candidates(lookup: &Lookup) -> Vec<Candidate> {
 
 impl Found {
     /// Why there is no library, in a sentence.
-    pub fn why_not(&self) -> String {
+    pub(super) fn why_not(&self) -> String {
         let one = |p: &PassedOver| format!("{} ({}): {}", p.candidate.path.display(), p.candidate.origin, p.why);
         match &self.passed_over[..] {
             [] => "its library is in none of the usual places".into(),

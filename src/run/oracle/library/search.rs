@@ -12,11 +12,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The environment variable that names the library.
-pub const VARIABLE: &str = "ORT_DYLIB_PATH";
+pub(super) const VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// How a library was come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// The caller named it.
     Given,
     /// The environment variable `ORT_DYLIB_PATH` names it.
@@ -46,13 +46,13 @@ impl fmt::Display for Origin {
 
 /// A file that may be the library.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     pub path: PathBuf,
     pub origin: Origin,
 }
 
 /// The machine, as far as the search looks at it.
-pub struct Places<'a> {
+pub(super) struct Places<'a> {
     pub os: System,
     /// Environment variables.
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
@@ -63,7 +63,7 @@ pub struct Places<'a> {
 
 impl Places<'_> {
     /// All files that may be the library, the one to prefer first.
-    pub fn candidates(&self) -> Vec<Candidate> {
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
         // Who names a file there means it, wherever it lies from here.
         let named = (self.variable)(VARIABLE).filter(|v| !v.is_empty()).and_then(|v| std::path::absolute(v).ok());
         let variable = named.map(|path| (Origin::Variable, self.named(&path)));
@@ -81,7 +81,7 @@ impl Places<'_> {
     }
 
     /// The library that a path names: the file, or those in the folder.
-    pub fn named(&self, path: &Path) -> Vec<PathBuf> {
+    pub(super) fn named(&self, path: &Path) -> Vec<PathBuf> {
         if path.is_dir() { self.inside(path) } else { vec![path.to_owned()] }
     }
 

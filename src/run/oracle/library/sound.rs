@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Fails for what can't be a library of this system.
-pub fn check(path: &Path, os: System) -> Result<(), String> {
+pub(super) fn check(path: &Path, os: System) -> Result<(), String> {
     let mut file = File::open(path).map_err(|e| e.to_string())?;
     if !file.metadata().map_err(|e| e.to_string())?.is_file() {
         return Err("it is no file".into());

@@ -8,7 +8,7 @@ use ort::value::{DynValue, TensorElementType, ValueType};
 macro_rules! types {
     ($($ours:ident $theirs:ident $rust:ty;)*) => {
         /// ONNX Runtime's name of an element type.
-        pub fn element_type(dtype: DType, value: &str) -> Result<TensorElementType, OracleError> {
+        pub(crate) fn element_type(dtype: DType, value: &str) -> Result<TensorElementType, OracleError> {
             match dtype {
                 $(DType::$ours => Ok(TensorElementType::$theirs),)*
                 DType::Bool => Ok(TensorElementType::Bool),
@@ -17,12 +17,12 @@ macro_rules! types {
         }
 
         /// Whether values of this type can be taken over.
-        pub fn is_known(dtype: &ValueType) -> bool {
+        pub(crate) fn is_known(dtype: &ValueType) -> bool {
             matches!(dtype.tensor_type(), $(Some(TensorElementType::$theirs))|* | Some(TensorElementType::Bool))
         }
 
         /// A copy for ONNX Runtime. `name` is what errors call it.
-        pub fn to_ort(tensor: &Tensor, name: &str) -> Result<DynValue, OracleError> {
+        pub(crate) fn to_ort(tensor: &Tensor, name: &str) -> Result<DynValue, OracleError> {
             let prepare = |message: String| OracleError::Prepare(format!("{name:?}: {message}"));
             let raw = tensor.raw().map_err(|e| prepare(e.to_string()))?;
             match tensor.dtype {
@@ -43,7 +43,7 @@ macro_rules! types {
         }
 
         /// A copy of what ONNX Runtime computed.
-        pub fn from_ort(value: &DynValue, name: &str) -> Result<Tensor, OracleError> {
+        pub(crate) fn from_ort(value: &DynValue, name: &str) -> Result<Tensor, OracleError> {
             let prepare = |message: String| OracleError::Prepare(format!("{name:?}: {message}"));
             let tensor = |dtype, shape: &[i64], bytes: Vec<u8>| {
                 let shape = shape.iter().map(|&d| d as usize).collect();

@@ -7,7 +7,7 @@ use crate::ops::shared::window::list;
 use crate::program::{Args, Term, Window};
 
 /// ConvTranspose: `x`, `w`, a bias. Of the whole result a part is kept, or zeros are added behind it.
-pub fn transposed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn transposed<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, w) = (at.at(0)?, at.at(1)?);
     let cuts = Cuts::of(site, x, w)?;
     let axes = cuts.all.len();
@@ -75,7 +75,7 @@ impl Cuts {
 }
 
 /// CausalConvWithState: `x`, weights, a bias, what was before; then what is kept for the next part.
-pub fn causal<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn causal<'b>(site: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let (x, w) = (at.at(0)?, at.at(1)?);
     let past = w.size(2) - 1;
     let whole = match at.get(3) {
