@@ -21,10 +21,10 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 /// What is done with the bytes of a file.
-pub type Target = fn(&[u8]);
+pub(crate) type Target = fn(&[u8]);
 
 /// A target by its name, which is that of its folder in `corpus/` too.
-pub const TARGETS: [(&str, Target); 7] = [
+pub(crate) const TARGETS: [(&str, Target); 7] = [
     ("model", model),
     ("text", text),
     ("pipeline", pipeline),
@@ -35,7 +35,7 @@ pub const TARGETS: [(&str, Target); 7] = [
 ];
 
 /// Runs a target; there must be one of that name.
-pub fn run(target: &str, data: &[u8]) {
+pub(crate) fn run(target: &str, data: &[u8]) {
     let found = TARGETS.iter().find(|(name, _)| *name == target);
     found.expect("a target of this name").1(data);
 }

@@ -47,7 +47,7 @@ fn block(folder: &Folder) -> String {
     write(folder, BLOCK, &[&[5, 8], &[8], &[8], &[8, 6], &[6, 8], &[8, 3]])
 }
 
-pub fn write(folder: &Folder, text: &str, shapes: &[&[usize]]) -> String {
+pub(crate) fn write(folder: &Folder, text: &str, shapes: &[&[usize]]) -> String {
     let weight = |hash: u64| {
         let shape: Vec<usize> = shapes.get(hash as usize - 1)?.to_vec();
         let count: usize = shape.iter().product();

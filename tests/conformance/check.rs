@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What was found.
 #[derive(Default)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// What is wrong, each with what was checked.
     pub broken: Vec<String>,
     /// How much of the outputs' types is inferred where all inputs are constants.
@@ -36,7 +36,7 @@ pub struct Finding {
 }
 
 /// Checks all there is to check. What fails, or panics, is in the finding.
-pub fn check(case: &Case) -> Finding {
+pub(crate) fn check(case: &Case) -> Finding {
     let mut finding = Finding::default();
     let mut step = |what: String, test: &mut dyn FnMut(&mut Finding) -> Result<(), String>| {
         if let Err(why) = caught(|| test(&mut finding)) {

@@ -14,7 +14,7 @@ use secateur::verify::Comparison;
 
 /// How far a case can be cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cut {
+pub(crate) enum Cut {
     /// Not at all.
     #[default]
     Nothing,
@@ -25,7 +25,7 @@ pub enum Cut {
 }
 
 /// Cuts a unit of every group. `trusted` says that the oracle is right about the case.
-pub fn cut(case: &Case, trusted: bool) -> Result<Cut, String> {
+pub(crate) fn cut(case: &Case, trusted: bool) -> Result<Cut, String> {
     let mut model = CONSTANTS.of(case);
     let made = undeclare(&mut model);
     for node in model.graph.outputs() {

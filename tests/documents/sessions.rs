@@ -35,7 +35,7 @@ fn steps(block: &Block) -> Vec<Step> {
 }
 
 /// Runs the blocks of a document; the document as it should be.
-pub fn run(text: &str, slow: bool) -> String {
+pub(crate) fn run(text: &str, slow: bool) -> String {
     let blocks = blocks::of(text);
     if !blocks.iter().any(|b| b.is_run(slow)) {
         return text.to_owned();

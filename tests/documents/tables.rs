@@ -8,7 +8,7 @@ use secateur::{cli, job, plan};
 use std::fmt::Write;
 
 /// The document with its generated parts made anew.
-pub fn filled(text: &str) -> Result<String, String> {
+pub(crate) fn filled(text: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("\n<!-- generated: ") {

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 /// What was seen of an operator, to know that its laws were not vacuous.
 #[derive(Default, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub cases: usize,
     /// Cases that the oracle ran.
     pub run: usize,
@@ -42,14 +42,14 @@ struct Trial<'a> {
 }
 
 /// Checks all laws.
-pub fn laws(case: &Case, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
+pub(crate) fn laws(case: &Case, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
     let model = case.model()?;
     let rule = rule_of(&model, model.graph.call(call(&model)).expect("a call"));
     laws_of(rule, case, model, d, seen)
 }
 
 /// Checks the laws that a rule claims of a case. Facts and axes are those of the operator's own rule.
-pub fn laws_of(rule: &Rule, case: &Case, model: Model, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
+pub(crate) fn laws_of(rule: &Rule, case: &Case, model: Model, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
     seen.cases += 1;
     let (slot, fed) = case.first_data().map(|(i, t)| (i, t.clone())).expect("a case has data");
     let node = call(&model);

@@ -3,7 +3,7 @@
 use super::{Criterion, over_slices};
 
 /// Number of weights that are not zero, over all slices of a unit.
-pub const L0: Criterion = Criterion {
+pub(super) const L0: Criterion = Criterion {
     name: "l0",
     aliases: &[],
     about: "number of weights that are not zero, over all slices that go with a unit",

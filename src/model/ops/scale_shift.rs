@@ -5,7 +5,7 @@ use super::{AxisRule, Rule, ZeroLaws, lower, zero};
 use crate::facts::Fact;
 use crate::ir::Dim;
 
-pub const RULES: &[(&str, Rule)] = &[("com.example.ScaleShift", SCALE_SHIFT)];
+pub(super) const RULES: &[(&str, Rule)] = &[("com.example.ScaleShift", SCALE_SHIFT)];
 
 /// `y[n, c, …] = x[n, c, …] · scale[c] + shift[c]`
 const SCALE_SHIFT: Rule = Rule {

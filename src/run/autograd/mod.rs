@@ -38,7 +38,7 @@ mod kernels;
 #[cfg(feature = "gradients")]
 mod numbers;
 #[cfg(all(test, feature = "gradients"))]
-pub mod testing;
+pub(crate) mod testing;
 
 pub(crate) use device::Device;
 

@@ -14,18 +14,18 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
 
 /// What runs programs: on the CPU, or on the device that `SECATEUR_DEVICE` names; see CONTRIBUTING.md.
-pub fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     let device = std::env::var("SECATEUR_DEVICE").map_or(Device::Cpu, |d| d.parse().unwrap_or_else(|e| panic!("{e}")));
     Engine { device, ..Engine::default() }
 }
 
 /// How far numbers of the engine may be from others: GPUs have fewer bits for some operations.
-pub fn tolerance() -> f64 {
+pub(crate) fn tolerance() -> f64 {
     if engine().device == Device::Cpu { 2e-5 } else { 5e-3 }
 }
 
 /// An operator on random operands.
-pub struct Trial {
+pub(crate) struct Trial {
     model: Model,
     feed: Feed,
     statistics: Statistics,
@@ -33,12 +33,12 @@ pub struct Trial {
 
 impl Trial {
     /// A call as for [`Case::new`], of `results` results; floats are drawn from -1 to 1, integers are 0 or 1.
-    pub fn new(op: &str, opset: i64, attributes: &str, operands: &[&str], results: usize) -> Trial {
+    pub(crate) fn new(op: &str, opset: i64, attributes: &str, operands: &[&str], results: usize) -> Trial {
         Trial::within(op, opset, attributes, operands, results, -1.0, 1.0)
     }
 
     /// The same with floats drawn from `low` to `high`.
-    pub fn within(
+    pub(crate) fn within(
         op: &str,
         opset: i64,
         attributes: &str,
@@ -77,7 +77,7 @@ impl Trial {
     }
 
     /// With another tensor for an input (`x0`, `x1`, …) or constant.
-    pub fn with(mut self, name: &str, tensor: Tensor) -> Trial {
+    pub(crate) fn with(mut self, name: &str, tensor: Tensor) -> Trial {
         let mut tensors: Vec<(String, Tensor)> = self.feed.iter().cloned().collect();
         if let Some(entry) = tensors.iter_mut().find(|(n, _)| n == name) {
             entry.1 = tensor;
@@ -91,19 +91,19 @@ impl Trial {
     }
 
     /// Normalized by the batch's own statistics.
-    pub fn by_batch(mut self) -> Trial {
+    pub(crate) fn by_batch(mut self) -> Trial {
         self.statistics = Statistics::Batch;
         self
     }
 
     /// Asserts that the program computes what the oracle does, and that derivatives agree with differences.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         self.check_forward();
         self.check_derivative();
     }
 
     /// Asserts that the program computes what the oracle does.
-    pub fn check_forward(&self) {
+    pub(crate) fn check_forward(&self) {
         let bytes = to_bytes(&self.model).expect("a model that can be written");
         let expected = Runner::new(&bytes, None, &self.signature()).and_then(|r| r.run(&self.feed));
         let expected = expected.unwrap_or_else(|e| panic!("{e}; compare with numbers of your own"));
@@ -113,7 +113,7 @@ impl Trial {
     }
 
     /// What the program computes.
-    pub fn run(&self) -> Vec<(String, Tensor)> {
+    pub(crate) fn run(&self) -> Vec<(String, Tensor)> {
         let builder = Builder::new();
         let lowered =
             lower(&builder, &self.model, &self.signature(), self.statistics).unwrap_or_else(|e| panic!("{e}"));
@@ -124,7 +124,7 @@ impl Trial {
     }
 
     /// Asserts that derivatives of a random sum of all results agree with differences, in double precision.
-    pub fn check_derivative(&self) {
+    pub(crate) fn check_derivative(&self) {
         let builder = Builder::new();
         let lowered =
             lower(&builder, &self.model, &self.signature(), self.statistics).unwrap_or_else(|e| panic!("{e}"));
@@ -136,7 +136,7 @@ impl Trial {
     }
 
     /// The gradient of the sum of the first result by an input (`x0`, `x1`, …).
-    pub fn gradient(&self, name: &str) -> Vec<f64> {
+    pub(crate) fn gradient(&self, name: &str) -> Vec<f64> {
         let builder = Builder::new();
         let lowered =
             lower(&builder, &self.model, &self.signature(), self.statistics).unwrap_or_else(|e| panic!("{e}"));
@@ -252,7 +252,7 @@ fn draw(rng: &mut impl Rng, dtype: DType, shape: Vec<usize>, low: f64, high: f64
 }
 
 /// Asserts that numbers agree, relative to the largest.
-pub fn close(name: &str, expected: &[f64], found: &[f64], tolerance: f64) {
+pub(crate) fn close(name: &str, expected: &[f64], found: &[f64], tolerance: f64) {
     assert_eq!(expected.len(), found.len(), "{name}");
     let scale = expected.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
     for (at, (e, f)) in expected.iter().zip(found).enumerate() {

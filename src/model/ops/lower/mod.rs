@@ -25,7 +25,7 @@ pub(super) mod reshape;
 pub(super) mod resize;
 pub(super) mod rotary;
 #[cfg(test)]
-pub mod scale_shift;
+pub(super) mod scale_shift;
 pub(super) mod scan;
 pub(super) mod scatter;
 pub(super) mod select;

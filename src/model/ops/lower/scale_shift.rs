@@ -5,7 +5,7 @@ use crate::ops::Site;
 use crate::program::{Args, Term};
 
 /// `x · scale + shift`, channel by channel.
-pub fn scale_shift<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
+pub(crate) fn scale_shift<'b>(_: &Site, at: &Args<'b>) -> Result<Vec<Term<'b>>, String> {
     let x = at.at(0)?;
     let (scale, shift) = (channels(at.at(1)?, x.rank())?, channels(at.at(2)?, x.rank())?);
     Ok(vec![x * scale + shift])
