@@ -80,6 +80,7 @@ pub use target::Target;
 
 /// Why not all was made as it should be.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum BuildError {
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -48,6 +48,7 @@ pub struct Applied {
 
 /// Why surgery failed. Each of these is a defect of a rule, not of the model; the output would have been broken.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum ApplyError {
     #[error("constant `{name}`: {error}")]
     Tensor { name: String, error: TensorError },

@@ -103,6 +103,7 @@ pub fn whole(model: &Model, open: &OpenDims) -> Result<Cost, PruneError> {
 
 /// Why a plan could not be carried out.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum PruneError {
     #[error(transparent)]
     Apply(#[from] ApplyError),

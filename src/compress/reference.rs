@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Why there is no reference for a cut.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum ReferenceError {
     #[error(transparent)]
     Apply(#[from] ApplyError),

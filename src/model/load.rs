@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 
 /// Why a model can't be loaded.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum LoadError {
     /// An error in the file at `path`.
     #[error("{}: {cause}", path.display())]

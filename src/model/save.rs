@@ -65,6 +65,7 @@ pub struct Saved {
 
 /// Why a model can't be saved.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum SaveError {
     /// An error in writing the file at `path`.
     #[error("{}: {cause}", path.display())]

@@ -15,6 +15,7 @@ const FLOOR: f64 = 1e-6;
 
 /// Why outputs can't be compared.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum CompareError {
     #[error("there is no output {name:?} on the other side; there are {found:?}")]
     Missing { name: String, found: Vec<String> },

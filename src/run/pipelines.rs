@@ -43,6 +43,7 @@ pub const OPTIMIZE: &str = concat!("fold-if,open-bodies,fold-if,", simplified!()
 
 /// Why a pipeline given as text did not run to its end.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum RunError {
     #[error(transparent)]
     Syntax(#[from] SyntaxError),

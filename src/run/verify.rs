@@ -168,6 +168,7 @@ impl fmt::Display for Role {
 
 /// Why a model was not verified.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum VerifyError {
     #[error("the {which} model: {error}")]
     Oracle { which: Role, error: OracleError },

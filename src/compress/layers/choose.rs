@@ -20,6 +20,7 @@ pub struct Options {
 
 /// Why layers can't be chosen, or a plan's can't be removed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum LayerError {
     #[error(
         "too many layers: {asked} asked for, but only {there} can go; `secateur layers --all` says why others can't"

@@ -249,6 +249,7 @@ impl fmt::Display for Budget {
 
 /// A text that is no budget.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum BudgetError {
     #[error("there is no budget `{0}`; there are {names}", names = names())]
     Unknown(String),

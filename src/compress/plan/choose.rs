@@ -103,6 +103,7 @@ impl Options {
 
 /// Why no plan could be made.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum ChooseError {
     #[error("scoring {group}: {error}")]
     Score { group: GroupId, error: Box<ScoreError> },
@@ -260,6 +261,7 @@ pub fn estimate(analysis: &Analysis, options: &Options, plan: &Plan) -> Result<E
 
 /// Why it can't be said what a plan comes to.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum EstimateError {
     #[error(transparent)]
     Choose(#[from] ChooseError),

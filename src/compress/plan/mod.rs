@@ -88,6 +88,7 @@ pub struct GroupCut {
 
 /// Why a plan does not fit a model.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum PlanError {
     #[error("the plan is for another architecture ({plan}; this model's is {model}); make a new plan for this model")]
     Architecture { plan: String, model: String },

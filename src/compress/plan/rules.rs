@@ -26,6 +26,7 @@ const KEYS: [&str; 4] = ["ratio", "max-ratio", "min-keep", "round-to"];
 
 /// A text that is no rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum GroupRuleError {
     #[error("give a pattern and what holds for it, such as `encoder.*: ratio=0.3` (keys: {})", KEYS.join(", "))]
     Form,

@@ -8,6 +8,7 @@ pub struct Share(pub f64);
 
 /// A text that is no share.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum ShareError {
     #[error("give a share such as 0.5 or 50%")]
     NoNumber,

@@ -24,6 +24,7 @@ pub struct TimedTrial<'a> {
 
 /// Why a plan was not timed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum TrialError {
     #[error(transparent)]
     Prune(#[from] PruneError),

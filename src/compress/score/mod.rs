@@ -86,6 +86,7 @@ pub struct Criterion {
 
 /// Why a group has no scores.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum ScoreError {
     #[error("constant `{name}`: {error}")]
     Tensor { name: String, error: TensorError },

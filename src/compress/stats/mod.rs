@@ -129,6 +129,7 @@ impl Samples for Batches {
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum StatsError {
     #[error("running the model on samples: {0}")]
     Oracle(#[from] OracleError),

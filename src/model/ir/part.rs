@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Why a part can't be taken out.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum PartError {
     #[error("the part needs the input `{0}`, which is not given")]
     NotGiven(String),

@@ -41,6 +41,7 @@ pub enum Store {
 
 /// Why a tensor can't be read as asked.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum TensorError {
     #[error("{dtype}{shape:?} needs {expected} bytes of data but has {found}")]
     Length { dtype: DType, shape: Vec<usize>, expected: usize, found: usize },

@@ -14,6 +14,7 @@ const LARGEST: usize = 1 << 31;
 
 /// What is wrong with a tensor.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum TensorFault {
     #[error("element type {0} is unknown")]
     ElementType(i32),

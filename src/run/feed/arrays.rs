@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 /// Why an array does not serve an input.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum ArrayError {
     #[error("the array {name:?} has the shape {found:?}, but the input is [{expected}]")]
     Shape { name: String, expected: String, found: Vec<usize> },

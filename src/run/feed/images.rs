@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 /// Why a folder holds no images for a model.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum ImageError {
     #[error("{}: {cause}", path.display())]
     Io { path: PathBuf, cause: io::Error },

@@ -16,6 +16,7 @@ pub struct Labels {
 
 /// Why labels can't be read.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum LabelError {
     #[error(transparent)]
     Npz(#[from] NpzError),

@@ -76,6 +76,7 @@ pub struct Feed(Vec<(String, Tensor)>);
 
 /// Why a feed can't be made.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum FeedError {
     #[error("the input {0:?} has elements of type {1}, for which no random samples can be made")]
     ElementType(String, DType),

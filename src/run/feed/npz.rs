@@ -10,6 +10,7 @@ use zip::ZipArchive;
 
 /// Why an array can't be had from a file.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum NpzError {
     #[error("{path}: {source}")]
     Open { path: PathBuf, source: std::io::Error },

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 /// Why a folder holds no samples for a model.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum PbError {
     #[error("{}: {cause}", path.display())]
     Io { path: PathBuf, cause: io::Error },

@@ -43,6 +43,7 @@ enum Channels {
 
 /// What is wrong with a text, or does not follow from the input.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum PreprocessError {
     #[error("the input {name:?} is [{shape}]; images need an axis for samples, height, width and channels each")]
     Rank { name: String, shape: String },

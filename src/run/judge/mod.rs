@@ -62,6 +62,7 @@ pub struct Figure {
 
 /// Why outputs can't be judged by labels.
 #[derive(Debug, thiserror::Error, PartialEq)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum JudgeError {
     #[error("an output of the shape {0:?} holds no scores of classes, which have the axes sample and class")]
     NotScores(Vec<usize>),

@@ -20,6 +20,7 @@ pub struct Options {
 
 /// Why a model was not judged.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum EvalError {
     #[error(transparent)]
     Feed(#[from] FeedError),

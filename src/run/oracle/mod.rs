@@ -94,6 +94,7 @@ impl fmt::Display for Plan {
 
 /// Why the oracle gives no answer.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum OracleError {
     #[error("this build has no runtime to run models with (feature tract)")]
     Absent,
