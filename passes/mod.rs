@@ -97,6 +97,7 @@ impl Change {
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct PassError {
+    /// What keeps the pass from its work, in words.
     pub what: String,
 }
 
@@ -164,6 +165,7 @@ impl<'a> Context<'a> {
 /// A pass that pipelines can name.
 #[derive(Clone, Copy)]
 pub struct Entry {
+    /// The name by which pipelines call it.
     pub name: &'static str,
     /// One line of help, with the options where there are any.
     pub doc: &'static str,

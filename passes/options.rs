@@ -24,6 +24,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct OptionError {
+    /// What is wrong with the option, in words.
     pub what: String,
     /// Where the option stands in the pipeline's text, in bytes.
     pub at: usize,

@@ -25,9 +25,13 @@ enum Step {
 pub struct Execution {
     /// Counted from 1 over the whole pipeline: the number that `bisect_limit` counts to.
     pub number: usize,
+    /// The pass' name.
     pub pass: &'static str,
+    /// What the pass does to outputs.
     pub effect: Effect,
+    /// How many things it changed.
     pub change: Change,
+    /// How long it took.
     pub time: Duration,
     /// What the pass had to say.
     pub notes: Vec<String>,
@@ -36,6 +40,7 @@ pub struct Execution {
 /// What a pipeline did.
 #[derive(Clone, Debug, Default)]
 pub struct PipelineReport {
+    /// The runs of passes, in the order in which they happened.
     pub executions: Vec<Execution>,
     /// Whether the bisect limit kept passes from running.
     pub limited: bool,
@@ -71,6 +76,7 @@ pub struct Settings<'a> {
     pub evaluator: Option<&'a dyn Evaluate>,
     /// Only this many runs of passes happen, for finding the one that breaks a model.
     pub bisect_limit: Option<usize>,
+    /// Called after each run of a pass; an error from it stops the pipeline.
     pub after_each: Option<Hook<'a>>,
 }
 

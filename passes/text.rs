@@ -17,6 +17,7 @@ use std::fmt;
 pub struct SyntaxError {
     /// Counted from 1, in characters.
     pub column: usize,
+    /// What is wrong there, in words.
     pub what: String,
 }
 

@@ -48,7 +48,9 @@ pub enum State {
 /// A target with what became of it.
 #[derive(Debug)]
 pub struct Built {
+    /// What was asked for.
     pub target: Target,
+    /// What became of it.
     pub state: State,
     /// What the gates say, where anything was run.
     pub verdicts: Vec<Verdict>,
@@ -56,6 +58,7 @@ pub struct Built {
     pub errors: Vec<String>,
     /// What should be known of a target that was made all the same.
     pub warning: Option<String>,
+    /// What `--report` would write of it; `None` where nothing was made.
     pub report: Option<Box<Report>>,
 }
 

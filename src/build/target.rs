@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 pub struct Target {
     /// The model's name, and the profile's: `net` or `net/edge`.
     pub name: String,
+    /// The model's name in the build file.
     pub model: String,
+    /// The profile's name; `None` for a model as it stands.
     pub profile: Option<String>,
     /// The model to prune.
     pub input: PathBuf,

@@ -17,6 +17,7 @@ const NUMBERS: usize = 1 << 28;
 
 /// A model, ready to be planned on.
 pub struct Analysis {
+    /// The prepared model.
     pub model: Model,
     /// Element type, shape and content of every value.
     pub facts: Facts,

@@ -25,6 +25,7 @@ pub struct Removed {
     /// The constant's name in the input file. Where several graphs of the file have constants of that name, the way to
     /// the graph comes first: `loop.body/w`.
     pub tensor: String,
+    /// The axis of the constant that lost slices, counted from 0.
     pub axis: usize,
     /// The indices that are gone, ascending.
     pub indices: Vec<usize>,
@@ -39,6 +40,7 @@ pub(crate) type Uses = Vec<(u32, u16)>;
 
 /// A model after surgery.
 pub struct Applied {
+    /// The model without the units.
     pub model: Model,
     /// What inference finds in it.
     pub facts: Facts,

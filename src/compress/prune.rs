@@ -41,6 +41,7 @@ pub const SIGNATURE: &str = "secateur.";
 
 /// A pruned model and what was done to it.
 pub struct Pruned {
+    /// The pruned model.
     pub model: Model,
     /// The same before it was repaired, which is what the proof is about; `None` where nothing was repaired.
     pub cut: Option<Model>,
@@ -154,7 +155,9 @@ fn run_passes(pipeline: &str, model: &mut Model) -> Result<(), RunError> {
 /// What a repair goes by.
 #[derive(Clone, Copy)]
 pub struct Repair<'a> {
+    /// What was measured of the prepared model before its cut.
     pub measured: &'a Measured,
+    /// The samples that both models are run on.
     pub samples: &'a dyn Samples,
     /// By what both models are run.
     pub execution: RunOptions<'a>,
@@ -165,6 +168,7 @@ pub struct Repair<'a> {
 /// How single weights are set to zero.
 #[derive(Clone, Copy)]
 pub struct Sparsify<'a> {
+    /// What becomes zero, and by which method.
     pub options: &'a sparsity::Options,
     /// What is measured on.
     pub samples: Option<&'a dyn Samples>,
@@ -177,14 +181,17 @@ pub struct Sparsify<'a> {
 pub struct After<'a> {
     /// The pipeline in the end.
     pub simplify: &'a str,
+    /// How what is left is refitted; `None` to leave the weights as they are.
     pub repair: Option<Repair<'a>>,
     /// The same cut with weights that were trained: it takes the place of what is repaired.
     pub trained: Option<&'a Model>,
+    /// How single weights become zero in the end, if they do.
     pub sparsify: Option<Sparsify<'a>>,
 }
 
 /// A prepared model after surgery and repair, before it is simplified: its nodes are those of the analyzed model.
 pub struct CutModel {
+    /// The model after the repair, if there was one.
     pub model: Model,
     /// The same before it was repaired.
     pub bare: Model,

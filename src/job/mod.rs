@@ -108,6 +108,7 @@ fn pruned(model: &Model, options: &Options, choice: &Choice, mut stages: Stages)
 
 /// What [`plan`] found.
 pub struct Planned {
+    /// Which units and layers go.
     pub plan: Plan,
     /// Why nothing goes, where that is so.
     pub nothing: Option<String>,

@@ -10,7 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[non_exhaustive]
 pub enum Event<'a> {
     /// Some work begins, within that which is going on.
-    Begin { what: &'a str, steps: Steps },
+    Begin {
+        /// What is done, as in "repairing".
+        what: &'a str,
+        /// How many steps it takes.
+        steps: Steps,
+    },
     /// So many more steps of the innermost work are done.
     Step(usize),
     /// So many steps of so many are done.
@@ -26,6 +31,7 @@ pub enum Event<'a> {
 /// How many steps some work takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Steps {
+    /// So many.
     Of(usize),
     /// Nobody knows how many there will be.
     Open,

@@ -33,6 +33,7 @@ pub struct Options {
     pub simplify: String,
     /// Whether the result is proved by running it.
     pub proof: bool,
+    /// How the proof and the timing run the models.
     pub verification: VerifyOptions,
     /// What the result must keep, or it is refused.
     pub gates: Vec<Gate>,
@@ -40,7 +41,9 @@ pub struct Options {
     pub reference: Option<PathBuf>,
     /// Where the result goes, unless it is refused.
     pub output: Option<Output>,
+    /// The options in words, for the files that are written.
     pub record: Record,
+    /// What is told of the job's progress, and can stop it.
     pub monitor: Monitor,
 }
 
@@ -81,8 +84,11 @@ pub struct Choice {
     pub layers: Option<usize>,
     /// Under a ratio, cut even where that saves next to nothing and changes the outputs much.
     pub allow_tiny: bool,
+    /// How units are chosen.
     pub selection: Selection,
+    /// Where costs of nodes come from.
     pub tables: Tables,
+    /// What is tried before a model is made.
     pub search: Search,
 }
 
@@ -91,7 +97,9 @@ pub struct Choice {
 pub struct Selection {
     /// What tells units that matter from those that don't. Where absent, the best that the samples allow for.
     pub criterion: Option<Formula>,
+    /// Seed of whatever is drawn at random in the choice.
     pub seed: u64,
+    /// What the lengths of the cut axes are rounded to.
     pub round: Rounding,
     /// The largest share of its units that a group may lose under a budget over the whole model.
     pub max_ratio: f64,
@@ -109,6 +117,7 @@ pub struct Selection {
     pub lossless: Option<Ranges>,
     /// Where gradients are computed.
     pub device: Device,
+    /// Samples to choose and to repair by.
     pub calibration: Calibration,
     /// Sizes of dimensions that the model leaves open.
     pub sizes: Given,
@@ -175,7 +184,9 @@ pub struct Search {
     pub rounds: Option<usize>,
     /// So many parts of the samples are left out in turn, to tell how much of it all is chance.
     pub folds: Option<usize>,
+    /// What is learned after each round.
     pub training: Training,
+    /// Samples to judge trials by.
     pub held_out: HeldOut,
 }
 
@@ -197,12 +208,14 @@ pub struct HeldOut {
     pub source: Option<String>,
     /// Their labels, or else those of the samples to choose by.
     pub labels: Option<PathBuf>,
+    /// What the model is for; classification where absent.
     pub task: Option<Task>,
 }
 
 /// Zeros among the weights. Alone, no units are cut.
 #[derive(Clone, Debug, Default)]
 pub struct Zeros {
+    /// Which weights become zero; none where absent.
     pub pattern: Option<Pattern>,
     /// What tells weights apart; where absent, the best that the samples allow for.
     pub method: Option<Method>,
@@ -215,11 +228,13 @@ pub struct VerifyOptions {
     pub inputs: Option<String>,
     /// How images among them become tensors.
     pub preprocess: Option<String>,
+    /// What outputs are judged by, where there are labels.
     pub judging: Judging,
     /// How many different inputs are run.
     pub samples: usize,
     /// The largest relative difference that counts as equal.
     pub tolerance: Option<f64>,
+    /// What runs the models.
     pub setup: Setup,
     /// Runs of each model before the first that is timed.
     pub warmup: usize,
@@ -249,13 +264,16 @@ impl Default for VerifyOptions {
 /// What outputs are judged by.
 #[derive(Clone, Debug, Default)]
 pub struct Judging {
+    /// The file of labels, one for each sample.
     pub labels: Option<PathBuf>,
+    /// What the model is for; classification where absent.
     pub task: Option<Task>,
 }
 
 /// Where a model is written.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
+    /// The ONNX file to write.
     pub path: PathBuf,
     /// Whether weights go into a file beside it.
     pub external: ExternalData,

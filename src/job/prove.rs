@@ -86,10 +86,14 @@ impl<'a> Prover<'a> {
 /// A group that stays whole because a proof failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Left {
+    /// The group's label, as in `c3`.
     pub label: String,
+    /// How many units it has.
     pub size: usize,
+    /// The axes of constants that it reaches, as in `conv1.weight[0]`.
     #[serde(rename = "where")]
     pub places: Vec<String>,
+    /// Why it stays whole.
     pub reason: LeftReason,
 }
 
@@ -150,9 +154,13 @@ impl Failed {
 
 /// The plan that a failed one leaves, which holds; one without any cut where that fails too.
 pub struct Settled {
+    /// The plan that holds.
     pub plan: Plan,
+    /// The groups that stay whole; none where the model is wrong with no group cut at all.
     pub groups: Vec<Left>,
+    /// How many plans were carried out and proved.
     pub runs: usize,
+    /// Whether the plan cuts other groups in place of those that stay whole.
     pub replanned: bool,
 }
 

@@ -26,9 +26,13 @@ use std::collections::BTreeMap;
 pub struct Report {
     /// The version of secateur that made it.
     pub secateur: &'static str,
+    /// The path of the model that was read.
     pub input: String,
+    /// The path that the result goes to.
     pub output: String,
+    /// The original's size.
     pub before: Size,
+    /// The result's size.
     pub after: Size,
     /// What each call costs that costs anything, before and after.
     pub calls: Vec<CallReport>,
@@ -55,6 +59,7 @@ pub struct Report {
     /// The matrices that have single weights at zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<SparsityReport>,
+    /// Which units and layers went.
     pub plan: Plan,
     /// What was tried before, where something was.
     #[serde(rename = "driven", skip_serializing_if = "Option::is_none")]
@@ -62,12 +67,14 @@ pub struct Report {
     /// What the machine takes for the model, where a budget or a table asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineReport>,
+    /// What running the models found.
     pub verification: Outcome,
     /// How good both models are, where there are labels.
     pub metrics: Option<Metrics>,
     /// What the gates say, where some were given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Verdict>,
+    /// The seconds of each stage, in the order in which they ran.
     pub stages: Vec<StageReport>,
     /// What the repair took, where there were samples.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +86,7 @@ pub struct Report {
 pub struct RepairReport {
     /// Running both models, and preparing their parts for the runtime.
     pub running: f64,
+    /// What the runtime does before it can run a part, and taking parts out.
     pub preparing: f64,
     /// Finding weights and writing them.
     pub solving: f64,
@@ -86,6 +94,7 @@ pub struct RepairReport {
     pub summing: f64,
     /// Activations at most, in memory and in a temporary file.
     pub in_memory: u64,
+    /// Bytes of activations in the temporary file, at most.
     pub in_file: u64,
 }
 
@@ -102,8 +111,11 @@ impl RepairReport {
 /// What people look at first: one row of the table of sizes.
 #[derive(Clone, Copy, Debug)]
 pub struct SizeRow {
+    /// What the row counts.
     pub name: &'static str,
+    /// The original's figure.
     pub before: u64,
+    /// The result's figure.
     pub after: u64,
     show: fn(u64) -> String,
 }
@@ -211,9 +223,11 @@ impl Report {
 /// What a machine takes for the model.
 #[derive(Clone, Debug, Serialize)]
 pub struct MachineReport {
+    /// Whether it is time or energy.
     pub quantity: Quantity,
     /// Where the figures are from: a file, this machine, or a model of energies.
     pub source: String,
+    /// The machine that the table is of; `None` where there is no table.
     pub host: Option<Host>,
     /// A hash of the table.
     pub table: Option<String>,
@@ -223,6 +237,7 @@ pub struct MachineReport {
     pub predicted: Estimate,
     /// What share of the original's time was measured, and the plans that were tried for it.
     pub measured: Option<MeasuredShare>,
+    /// The plans that were tried and timed, in order.
     pub rounds: Vec<CorrectionRound>,
     /// Whether the share asked for was met, by the measured share where there is one.
     pub met: Option<bool>,
@@ -238,11 +253,14 @@ pub struct SparsityReport {
     pub asked: String,
     /// The weights of these matrices, and how many are zero.
     pub weights: usize,
+    /// How many of these weights are zero.
     pub zeros: usize,
+    /// The share of weights that are not zero, from 0 to 1.
     pub density: f64,
     /// Whether the verification's equivalence is about the zeros too. Where the weights that stayed were refitted it is
     /// about the model before, and the drift alone tells the rest.
     pub proved: bool,
+    /// The matrices one by one.
     pub layers: Vec<Thinned>,
 }
 
@@ -258,6 +276,7 @@ impl SparsityReport {
 /// The size of a model.
 #[derive(Clone, Debug, Serialize)]
 pub struct Size {
+    /// What the model costs.
     #[serde(flatten)]
     pub cost: Cost,
     /// Bytes of the file, external data included.
@@ -273,13 +292,21 @@ pub enum Outcome {
     Ran(Box<Verification>),
     /// The models were run, but there is nothing to compare the pruned one with; only the drift was measured.
     NoReference {
+        /// Why there is nothing to compare with.
         why: String,
+        /// Pruned against original.
         drift: Difference,
+        /// The times of both; `None` where nothing was timed.
         #[serde(serialize_with = "latency_in_ms")]
         latency: Option<Latency>,
     },
     /// The oracle could not run them; types and invariants of the result were checked instead.
-    Unable { why: String, instead: String },
+    Unable {
+        /// What kept the oracle from it.
+        why: String,
+        /// What was checked instead, in words.
+        instead: String,
+    },
     /// Not asked for.
     Skipped,
 }
@@ -307,13 +334,16 @@ impl Outcome {
 /// How good the model was and is, by labels.
 #[derive(Clone, Debug, Serialize)]
 pub struct Metrics {
+    /// The original's.
     pub before: Judgement,
+    /// The result's.
     pub after: Judgement,
     /// What the figures after are above those before.
     pub change: BTreeMap<&'static str, f64>,
 }
 
 impl Metrics {
+    /// The judgements of the original and of the result, with the changes from one to the other.
     pub fn new(before: Judgement, after: Judgement) -> Metrics {
         Metrics { change: after.change(&before), before, after }
     }
@@ -322,6 +352,8 @@ impl Metrics {
 /// The time of a stage.
 #[derive(Debug, Serialize)]
 pub struct StageReport {
+    /// What the stage is called.
     pub name: String,
+    /// How long it took, in seconds.
     pub seconds: f64,
 }

@@ -29,7 +29,9 @@ pub struct Options {
     pub folder: PathBuf,
     /// The shares of multiply-accumulates to keep, in whatever order.
     pub shares: Vec<f64>,
+    /// How units are chosen, for all models alike.
     pub selection: Selection,
+    /// Samples to judge the models by.
     pub held_out: HeldOut,
     /// Timed runs of each model; 0 to skip timing.
     pub repeats: usize,
@@ -39,6 +41,7 @@ pub struct Options {
     pub setup: Setup,
     /// What the weights depend on beside the plan, in words: each model's metadata records it where it was refitted.
     pub record: String,
+    /// What is told of the progress, and can stop it.
     pub monitor: Monitor,
 }
 
@@ -77,12 +80,17 @@ impl Options {
 /// A family of models, as `sweep.json` tells of it.
 #[derive(Serialize)]
 pub struct Family {
+    /// The version of secateur that made it.
     pub secateur: &'static str,
+    /// The path of the model that was read.
     pub input: String,
+    /// The criterion by which units were chosen.
     pub criterion: String,
     /// How many samples all were judged on.
     pub held_out: usize,
+    /// What the original costs.
     pub whole: Cost,
+    /// The models that were made.
     pub models: Vec<Sibling>,
     /// Budgets that can't be met.
     pub beyond: Vec<Budget>,
@@ -96,11 +104,14 @@ pub struct Family {
 pub struct Sibling {
     /// File names in the folder.
     pub model: String,
+    /// The file name of the plan that it was made by.
     pub plan: String,
+    /// What it costs, and how good it is.
     #[serde(flatten)]
     pub trial: Trial,
     /// Whether the cut computes what the original with zeros does; `None` where the models could not be run.
     pub proved: Option<bool>,
+    /// Its time beside the original's, in milliseconds; `None` where nothing was timed.
     pub latency: Option<LatencyMs>,
 }
 

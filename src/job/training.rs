@@ -38,6 +38,7 @@ pub struct Options {
     pub plan: Option<PathBuf>,
     /// Samples: a file, a folder, or `random:N`; see [`Samples::open`].
     pub data: String,
+    /// The file of labels, one for each sample, where there is one.
     pub labels: Option<PathBuf>,
     /// What the labels are.
     pub task: Task,
@@ -55,6 +56,7 @@ pub struct Options {
     pub setup: Setup,
     /// Where the result goes.
     pub output: Output,
+    /// What is told of the progress, and can stop it.
     pub monitor: Monitor,
 }
 
@@ -115,17 +117,23 @@ impl Options {
 /// How a training went.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// The path of the model that was trained.
     pub model: String,
+    /// The path of the model that was distilled, if any.
     pub teacher: Option<String>,
     /// How many samples there were.
     pub samples: usize,
     /// How many weights were trained, and in how many tensors.
     pub weights: usize,
+    /// How many tensors they are in.
     pub tensors: usize,
     /// Steps that were made, of so many that were planned.
     pub steps: usize,
+    /// Steps that were planned.
     pub of: usize,
+    /// The time of an epoch, in seconds.
     pub seconds_per_epoch: f64,
+    /// The losses, epoch by epoch.
     #[serde(flatten)]
     pub curve: Curve,
 }

@@ -179,7 +179,9 @@ pub fn per_node(model: &Model, facts: &Facts, open: &OpenDims) -> Vec<(NodeId, C
 /// A call with what it costs: its own, and the cost of the constants that it is the first to read.
 #[derive(Clone, Debug)]
 pub struct CallCost {
+    /// The call.
     pub node: NodeId,
+    /// What it costs in one run.
     pub cost: Cost,
 }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 /// What is known of a value before the run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fact {
+    /// The element type; `None` where it is not known.
     pub dtype: Option<DType>,
+    /// The dimensions; `None` where not even the rank is known.
     pub shape: Option<Vec<Dim>>,
     /// The elements, for small tensors of integers, booleans and single floats.
     pub content: Option<Arc<Content>>,
@@ -23,9 +25,13 @@ pub struct Content(pub Vec<Element>);
 /// An element that is known before the run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Element {
+    /// An integer, which may depend on open dimensions.
     Int(Dim),
+    /// A floating-point number.
     Float(f64),
+    /// A boolean.
     Bool(bool),
+    /// Nothing is known of it.
     Unknown,
 }
 
@@ -114,7 +120,9 @@ pub(crate) fn count(shape: &[Dim]) -> Option<usize> {
 /// An operator that contradicts its operands: it is treated as opaque, and this says why.
 #[derive(Clone, Debug)]
 pub struct Contradiction {
+    /// The call that contradicts its operands.
     pub node: NodeId,
+    /// What contradicts what, in words.
     pub what: String,
 }
 
@@ -122,6 +130,7 @@ pub struct Contradiction {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     table: HashMap<ValueId, Fact>,
+    /// The operators whose operands contradict them.
     pub contradictions: Vec<Contradiction>,
 }
 

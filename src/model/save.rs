@@ -38,13 +38,16 @@ pub enum ExternalData {
     /// If the input had external data, or if the model would be bigger than protobuf allows (2 GiB).
     #[default]
     Auto,
+    /// Never: a model that is bigger than protobuf allows is an error.
     Never,
+    /// Always, but for tensors that are small.
     Always,
 }
 
 /// How to save.
 #[derive(Clone, Debug, Default)]
 pub struct SaveOptions {
+    /// Whether big tensors go into a file of their own.
     pub external: ExternalData,
     /// The file that the model was loaded from, if any: neither it nor its data files are overwritten.
     pub input: Option<PathBuf>,

@@ -30,6 +30,7 @@ pub enum CompareError {
 /// How far one output is from its reference, over all feeds so far.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct OutputDifference {
+    /// The output's name.
     pub name: String,
     /// The largest |a−b|. Infinite where one side alone is not a number or infinite.
     pub max_abs: f64,
@@ -53,6 +54,7 @@ pub(crate) fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
 /// How far the outputs of a model are from those of its reference.
 #[derive(Clone, Debug, PartialEq, Default, serde::Serialize)]
 pub struct Difference {
+    /// Each output, in the order of the model.
     pub outputs: Vec<OutputDifference>,
 }
 

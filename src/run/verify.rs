@@ -47,6 +47,7 @@ pub struct Options {
     pub inputs: Option<(String, feed::Options)>,
     /// How many different inputs are run.
     pub samples: usize,
+    /// Seed of the first random input; the next one has the next number.
     pub seed: u64,
     /// Sizes of open dimensions.
     pub sizes: Given,
@@ -98,6 +99,7 @@ pub struct Verification {
     pub drift: Difference,
     /// The largest relative change of the original's outputs from one input to another.
     pub sensitivity: f64,
+    /// The largest relative difference that counted as equal.
     pub tolerance: f64,
     /// Where the models compute in 16 bits, the largest relative difference that this makes of the pruned one's outputs. All
     /// other figures are of the same models in 32 bits.
@@ -112,6 +114,7 @@ pub struct Verification {
     pub meaningful: bool,
     /// How many inputs were run.
     pub samples: usize,
+    /// The times of the original and of the pruned model; `None` where nothing was timed.
     #[serde(serialize_with = "latency_in_ms")]
     pub latency: Option<Latency>,
     /// Why no latency was measured, where one was asked for.
@@ -141,6 +144,7 @@ pub enum Doubled {
 /// Which model something is said of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
+    /// The model that was pruned.
     Original,
     /// The original with zeros where units are gone: what the pruned model must equal.
     Reference,
@@ -148,6 +152,7 @@ pub enum Role {
     Pruned,
     /// One of two models that are compared or timed.
     First,
+    /// The other one of the two.
     Second,
     /// A model that is looked at by itself.
     Alone,
@@ -355,11 +360,13 @@ fn encoded(model: &Model, which: Role) -> Result<Vec<u8>, VerifyError> {
 
 /// The models that verification runs.
 pub struct Subjects<'a> {
+    /// The model that was pruned.
     pub original: &'a Model,
     /// What the cut model must equal; the original itself where absent.
     pub reference: Option<&'a Model>,
     /// The pruned model before it was repaired; as it is where absent.
     pub cut: Option<&'a Model>,
+    /// The pruned model as it is written, repaired or not.
     pub pruned: &'a Model,
 }
 

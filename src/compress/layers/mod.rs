@@ -80,7 +80,9 @@ pub struct Layer {
 /// A call that looks like the end of a branch.
 #[derive(Clone, Debug)]
 pub struct Refused {
+    /// The call that joins the branch with what bypasses it.
     pub merge: NodeId,
+    /// Why the branch may not go.
     pub why: String,
 }
 
@@ -101,6 +103,7 @@ impl Layer {
 /// A layer that went, or can.
 #[derive(Clone, Debug, Serialize)]
 pub struct LayerReport {
+    /// The layer as plans name it.
     #[serde(flatten)]
     pub cut: LayerCut,
     /// The value that bypasses the branch, and takes its sum's place.
@@ -109,7 +112,9 @@ pub struct LayerReport {
     pub exit: String,
     /// Calls that go.
     pub calls: u64,
+    /// Multiply-accumulates of these calls in one run.
     pub macs: u64,
+    /// Elements of the constants that only these calls read.
     pub params: u64,
     /// Whether `removed` has constants that make the branch's result zero. It has none where the branch shares them, or
     /// where no constant does so.

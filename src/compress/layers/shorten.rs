@@ -12,6 +12,7 @@ use crate::plan::LayerCut;
 
 /// A prepared model without some layers: what channels are planned on.
 pub struct Shortened {
+    /// What was found of the model without the layers.
     pub analysis: Analysis,
     /// The layers that went.
     pub layers: Vec<LayerReport>,

@@ -90,7 +90,12 @@ pub enum Goal {
 #[derive(Clone, Copy, Debug)]
 pub enum Measure {
     /// A figure of costs, and what the nodes' figures come to together.
-    Count { figure: fn(&Cost) -> u64, total: Total },
+    Count {
+        /// The figure, of a node or of a whole model.
+        figure: fn(&Cost) -> u64,
+        /// What the nodes' figures come to together.
+        total: Total,
+    },
     /// What the nodes take on a machine, by a table or a model of it.
     Machine(Quantity),
 }

@@ -35,9 +35,13 @@ pub struct Rounding {
 /// How units are chosen.
 #[derive(Clone)]
 pub struct Options {
+    /// How much goes, or how much may stay.
     pub budget: Budget,
+    /// What tells units that matter from those that don't.
     pub criterion: Formula,
+    /// Seed of whatever the criterion draws at random.
     pub seed: u64,
+    /// What the lengths of the cut axes are rounded to.
     pub round: Rounding,
     /// The largest share of its units that a group may lose under a budget over the whole model.
     pub max_ratio: f64,
@@ -55,6 +59,7 @@ pub struct Options {
     pub inexact: bool,
     /// What shares are shares of; the model's own cost if not given.
     pub whole: Option<Cost>,
+    /// Numbers for dimensions that the model leaves open, for counting costs.
     pub open: OpenDims,
     /// Whether units that go without loss go first, and between which numbers inputs lie then.
     pub lossless: Option<Ranges>,

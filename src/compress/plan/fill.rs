@@ -59,6 +59,7 @@ pub(super) fn fill(
 pub struct Estimate {
     /// Of the model with all units.
     pub before: f64,
+    /// Of the model after the cut.
     pub after: f64,
     /// Of the model with every group cut as far as it may be.
     pub floor: f64,
@@ -73,7 +74,9 @@ pub struct Estimate {
 pub struct PieceCost {
     /// The name of its first call.
     pub name: String,
+    /// In microseconds or microjoules, with all units.
     pub before: f64,
+    /// In microseconds or microjoules, after the cut.
     pub after: f64,
 }
 

@@ -11,7 +11,9 @@ use std::collections::HashMap;
 pub struct CallReport {
     /// Its name, or that of its first result.
     pub name: String,
+    /// The operator's name.
     pub op: String,
+    /// With all units.
     pub before: CallSize,
     /// `None` if the call is gone.
     pub after: Option<CallSize>,
@@ -20,7 +22,9 @@ pub struct CallReport {
 /// What a call costs, with the constants that it is the first to read.
 #[derive(Clone, Debug, Serialize)]
 pub struct CallSize {
+    /// Multiply-accumulates of one run.
     pub macs: u64,
+    /// Elements of these constants.
     pub params: u64,
     /// The dimensions of its first result, open ones by name; `None` where the rank is not known.
     pub shape: Option<Vec<String>>,

@@ -9,11 +9,15 @@ use serde::Serialize;
 /// A group that lost units.
 #[derive(Clone, Debug, Serialize)]
 pub struct GroupReport {
+    /// The group's label, as in `c3`.
     pub label: String,
+    /// How many units it had.
     pub before: usize,
+    /// How many units it has left.
     pub after: usize,
     /// Whether what survives is as it was.
     pub exact: bool,
+    /// The axes of constants that it reaches, as in `conv1.weight[0]`.
     #[serde(rename = "where")]
     pub places: Vec<String>,
 }
@@ -21,10 +25,14 @@ pub struct GroupReport {
 /// A group that stays whole.
 #[derive(Clone, Debug, Serialize)]
 pub struct PinReport {
+    /// The group's label, as in `c3`.
     pub label: String,
+    /// How many units it has.
     pub size: usize,
+    /// The axes of constants that it reaches, as in `conv1.weight[0]`.
     #[serde(rename = "where")]
     pub places: Vec<String>,
+    /// Why it stays whole.
     pub why: String,
 }
 

@@ -25,7 +25,9 @@ use std::time::Instant;
 pub struct Mark {
     /// Its place among all feeds.
     pub at: usize,
+    /// The half of the samples that its moments are added to.
     pub half: Half,
+    /// How many samples it holds.
     pub samples: usize,
 }
 

@@ -50,6 +50,7 @@ struct Spread {
 
 /// What the weights imply of a model.
 pub struct Implied {
+    /// The contractions with moments that follow from the weights, without any samples.
     pub measured: Measured,
     /// Whether statistics could be followed to all contractions, and normalizations said on the way how large they are.
     /// Where they can't be followed guesses begin anew, and fit to the others badly.

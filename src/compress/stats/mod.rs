@@ -72,7 +72,9 @@ impl Samples for Vec<Feed> {
 /// Which half of the samples the rows of a feed belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
+    /// The first half.
     First,
+    /// The second half.
     Second,
     /// There is but one feed: the rows that come first in it are the first half's, the others the second's.
     Both,
@@ -108,7 +110,9 @@ pub fn halved(samples: &dyn Samples) -> impl Iterator<Item = Result<(Feed, Half)
 
 /// Samples that are read in batches; a smaller last one is left out.
 pub struct Batches {
+    /// The samples to read.
     pub samples: feed::Samples,
+    /// How many samples make a feed.
     pub batch: usize,
 }
 
@@ -240,7 +244,9 @@ impl Stats {
 /// The contractions of a model, and what was measured of them.
 #[derive(Default)]
 pub struct Measured {
+    /// The contractions in question.
     pub contractions: Vec<Contraction>,
+    /// Moments of what they read.
     pub stats: Stats,
     /// The first of the samples, for what has to be tried.
     pub few: Vec<Feed>,

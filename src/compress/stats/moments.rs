@@ -12,6 +12,7 @@ use faer::{Accum, Mat, Par};
 /// Sums over samples of pairs of vectors: `x` with `m` elements, `y` with `n`.
 #[derive(Clone, Debug)]
 pub struct Moments {
+    /// How many pairs were added up.
     pub count: f64,
     /// `Σ x` and `Σ y`.
     pub sum: (Vec<f64>, Vec<f64>),
@@ -111,6 +112,7 @@ impl Centred {
 
 /// A tensor's numbers in 32 bits, read where they lie.
 pub struct Floats<'a> {
+    /// The tensor's dimensions.
     pub shape: &'a [usize],
     bytes: std::borrow::Cow<'a, [u8]>,
 }

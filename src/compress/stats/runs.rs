@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 /// By what samples are run, and how much of what they compute is kept in memory.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions<'a> {
+    /// What runs the model.
     pub setup: &'a Setup,
     /// How many bytes of activations; what is more goes into a temporary file.
     pub memory: u64,
@@ -34,6 +35,7 @@ impl Default for RunOptions<'_> {
 pub struct Times {
     /// Taking parts out, encoding them, and what the runtime does before it can run them.
     pub prepare: Duration,
+    /// The runs themselves.
     pub run: Duration,
 }
 

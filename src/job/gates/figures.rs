@@ -19,6 +19,7 @@ pub struct Figures {
     pub latency: Result<(f64, f64), String>,
     /// Bytes of the files.
     pub size: (u64, u64),
+    /// Calls in the main graph, before and after.
     pub nodes: (u64, u64),
     /// Whether the proof holds.
     pub equal: Result<bool, String>,
@@ -33,6 +34,7 @@ pub struct Verdict {
     pub bound: f64,
     /// `None` where it was not measured.
     pub figure: Option<f64>,
+    /// Whether the figure keeps the bound; `false` where it was not measured.
     pub met: bool,
     /// Both in a sentence.
     pub says: String,

@@ -10,6 +10,7 @@ pub struct Suite {
     pub name: String,
     /// Its file.
     pub file: String,
+    /// What each gate says: one test case each.
     pub verdicts: Vec<Verdict>,
     /// Why there is no result, where that is so.
     pub error: Option<String>,

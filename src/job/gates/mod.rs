@@ -177,7 +177,9 @@ impl Ord for GateKind {
 /// A bound on a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gate {
+    /// The row of the table that says what is bounded.
     pub kind: &'static GateKind,
+    /// The number that the figure may have at most, or must have at least.
     pub bound: Bound,
 }
 

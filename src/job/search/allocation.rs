@@ -23,6 +23,7 @@ pub struct AllocationSearch {
     pub best: usize,
     /// The loss before and after.
     pub from: f64,
+    /// The loss of the best trial.
     pub to: f64,
 }
 

@@ -133,6 +133,7 @@ pub struct ConstrainedSearch {
     /// The constraint, as the command line says it.
     #[serde(rename = "promised")]
     pub constraint: String,
+    /// The plans that were tried, in order; a share at which nothing would go has none.
     pub trials: Vec<Trial>,
     /// The trial whose model is the smallest that satisfies it; `None` where the mildest cut violates it.
     pub chosen: Option<usize>,

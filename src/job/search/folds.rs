@@ -18,6 +18,7 @@ use std::sync::Arc;
 /// What became of all folds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Folds {
+    /// Each part of the samples, left out in turn.
     pub folds: Vec<Fold>,
     /// The figures over the folds.
     pub spread: Vec<Spread>,
@@ -31,6 +32,7 @@ pub struct Folds {
 pub struct Fold {
     /// How many samples were left out.
     pub samples: usize,
+    /// The plan chosen by the other samples, judged on these.
     #[serde(flatten)]
     pub trial: Trial,
 }
@@ -38,7 +40,9 @@ pub struct Fold {
 /// A figure over all folds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Spread {
+    /// The figure's name.
     pub name: &'static str,
+    /// The mean over all folds.
     pub mean: f64,
     /// The standard deviation, of a sample.
     pub deviation: f64,

@@ -58,10 +58,13 @@ use serde::Serialize;
 pub struct SearchReport {
     /// How many samples the trials were evaluated on.
     pub held_out: usize,
+    /// The search for the smallest model that keeps a constraint.
     #[serde(rename = "promise", skip_serializing_if = "Option::is_none")]
     pub constraint: Option<ConstrainedSearch>,
+    /// The search for a better spread of the budget over the groups.
     #[serde(rename = "search", skip_serializing_if = "Option::is_none")]
     pub allocation: Option<AllocationSearch>,
+    /// How much the figures depend on the samples that were drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folds: Option<Folds>,
     /// How each round's training went.

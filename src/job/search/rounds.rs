@@ -40,6 +40,7 @@ pub struct Iterated {
     pub plan: Plan,
     /// The prepared model that the last training left, and how each training went.
     pub trained: Option<Model>,
+    /// How the training of each round went; empty without training.
     pub rounds: Vec<RoundTraining>,
 }
 

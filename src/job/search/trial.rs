@@ -22,6 +22,7 @@ pub struct Subject<'a> {
     pub original: &'a Model,
     /// The prepared model, without the layers that go: what plans speak of.
     pub analysis: &'a Analysis,
+    /// Numbers for dimensions that the model leaves open, for counting costs.
     pub open: &'a OpenDims,
     /// The pipeline after the cut.
     pub simplify: &'a str,
@@ -34,11 +35,15 @@ pub struct Subject<'a> {
 /// What became of a plan.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trial {
+    /// The budget that the plan was made for.
     pub budget: Budget,
+    /// What the result costs.
     #[serde(flatten)]
     pub after: Cost,
+    /// How good the result is, beside the original.
     #[serde(flatten)]
     pub score: Score,
+    /// The plan that was tried.
     #[serde(skip)]
     pub plan: Plan,
 }
@@ -70,8 +75,11 @@ pub struct Score {
 /// The figure that matters most, by labels.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Metric {
+    /// The figure's name in JSON.
     pub name: &'static str,
+    /// The original's figure.
     pub before: f64,
+    /// The result's figure.
     pub after: f64,
     /// What was lost: of a share its points, of an error by how much it grew, as a share of what it was.
     pub drop: f64,

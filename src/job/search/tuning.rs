@@ -13,6 +13,7 @@ pub struct RoundTrainer<'a> {
     pub teacher: &'a Teacher,
     /// What is learned from, with labels where there are some.
     pub samples: &'a Samples,
+    /// How the training goes: rates, steps, losses.
     pub options: Options,
     /// Told of every step.
     pub progress: &'a dyn Fn(Tick),
@@ -27,6 +28,7 @@ pub struct RoundTraining {
     pub before: f64,
     /// The loss of the weights that were kept.
     pub after: f64,
+    /// The losses, epoch by epoch.
     pub curve: Curve,
 }
 

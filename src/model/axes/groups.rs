@@ -21,19 +21,24 @@ impl std::fmt::Display for GroupId {
 /// An axis of a constant that a group reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
+    /// The constant.
     pub constant: ValueId,
+    /// Its axis, counted from 0.
     pub axis: usize,
 }
 
 /// A set of units that stay or go together in every tensor that the label touches.
 #[derive(Clone, Debug)]
 pub struct Group {
+    /// The group's number, which `c3` and the like are made of.
     pub id: GroupId,
+    /// The variable that all the axes come down to.
     pub leaf: Var,
     /// How many units there are.
     pub size: usize,
     /// How many must stay at least (a TopK takes so many, say).
     pub floor: usize,
+    /// What kind of units they are.
     pub kind: Granularity,
     /// The axes of constants that the label is part of.
     pub members: Vec<Member>,
@@ -58,6 +63,7 @@ impl Group {
 /// All groups of a graph, pinned ones included, numbered in the order of the constants that they reach.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
+    /// The groups, each at the place of its number.
     pub all: Vec<Group>,
     by_leaf: HashMap<Var, GroupId>,
 }

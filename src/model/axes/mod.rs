@@ -36,9 +36,11 @@ use std::collections::{HashMap, HashSet};
 /// Why an axis is pinned, or not exact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pin {
+    /// What kind of reason it is.
     pub kind: PinKind,
     /// The node that asks for it.
     pub node: NodeId,
+    /// The reason in words.
     pub why: Cow<'static, str>,
 }
 
@@ -60,7 +62,9 @@ pub enum PinKind {
 /// A label of a call's rule, bound to a variable.
 #[derive(Clone, Debug)]
 pub struct Binding {
+    /// The label, as the rule writes it.
     pub name: String,
+    /// The variable that it is bound to.
     pub var: Var,
     /// The operand slots that carry it.
     pub operands: Vec<u16>,
@@ -73,6 +77,7 @@ pub struct Binding {
     pub in_result: bool,
     /// Whether a result lacks it that others carry: it is contracted on the way there.
     pub missed: bool,
+    /// Whether no result reads it, as the mark `~c` says: its units may go, and nothing changes.
     pub unread: bool,
 }
 

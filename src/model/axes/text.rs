@@ -37,6 +37,7 @@ pub(crate) enum Expr {
 /// A label with its marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
+    /// The label itself, without marks.
     pub name: String,
     /// `c!`
     pub inexact: bool,

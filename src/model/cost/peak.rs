@@ -25,6 +25,7 @@ pub struct Life {
 pub struct Walk {
     /// The calls in the order in which they run.
     pub steps: Vec<NodeId>,
+    /// The tensors of the run, and when each is alive.
     pub lives: Vec<Life>,
 }
 

@@ -21,18 +21,24 @@ use std::fmt;
 pub struct ModelDiff {
     /// Versions, operator sets, functions, and the order of inputs and outputs.
     pub model: Vec<Change>,
+    /// Entries of `metadata_props`.
     pub metadata: Vec<Change>,
     /// Inputs and outputs.
     pub interface: Vec<Change>,
+    /// Nodes, those in bodies included.
     pub nodes: Vec<NodeDiff>,
+    /// Constants, those in bodies included.
     pub weights: Vec<WeightDiff>,
 }
 
 /// Something that one model says otherwise than the other; `None` where one says nothing of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
+    /// What is said of: a key, a name, or an attribute.
     pub what: String,
+    /// What the first model says.
     pub before: Option<String>,
+    /// What the second model says.
     pub after: Option<String>,
 }
 
@@ -43,6 +49,7 @@ pub struct NodeDiff {
     pub name: String,
     /// The node as text, where the model has it.
     pub before: Option<String>,
+    /// The same of the second model.
     pub after: Option<String>,
     /// What is different, where both have it.
     pub changes: Vec<Change>,
@@ -51,8 +58,11 @@ pub struct NodeDiff {
 /// A weight that one model alone has, or that is another one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WeightDiff {
+    /// The constant's name, the first model's if they differ. In a body, the way there comes first.
     pub name: String,
+    /// The first model's, where it has one.
     pub before: Option<Weight>,
+    /// The second model's, where it has one.
     pub after: Option<Weight>,
     /// The largest |a−b| where both are numbers in one shape; infinite where one side alone is not finite.
     pub max_abs: Option<f64>,
@@ -63,8 +73,11 @@ pub struct WeightDiff {
 /// A constant, in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Weight {
+    /// The constant's name in its own model.
     pub name: String,
+    /// The element type's short name, as in `f32`.
     pub dtype: String,
+    /// Its dimensions.
     pub shape: Vec<usize>,
     /// Of type, shape and content, 16 hexadecimal digits.
     pub hash: String,

@@ -6,19 +6,31 @@ use bytes::Bytes;
 /// The value of an attribute.
 #[derive(Clone, Debug)]
 pub enum Attribute {
+    /// `FLOAT`: one 32-bit float.
     Float(f32),
+    /// `INT`: one integer.
     Int(i64),
+    /// `STRING`: bytes, most often UTF-8.
     String(Bytes),
+    /// `TENSOR`: one tensor.
     Tensor(Tensor),
+    /// `GRAPH`: a subgraph, as `If` and `Loop` have.
     Graph(Box<Graph>),
+    /// `FLOATS`: a list of 32-bit floats.
     Floats(Vec<f32>),
+    /// `INTS`: a list of integers.
     Ints(Vec<i64>),
+    /// `STRINGS`: a list of byte strings.
     Strings(Vec<Bytes>),
+    /// `TENSORS`: a list of tensors.
     Tensors(Vec<Tensor>),
+    /// `GRAPHS`: a list of subgraphs.
     Graphs(Vec<Graph>),
     /// What the attribute of this name is in a call of the enclosing function, as it was encoded.
     Reference {
+        /// The name of the function's attribute (`ref_attr_name`).
         to: String,
+        /// The whole attribute, encoded.
         encoded: Extra,
     },
     /// A sparse tensor or a type, as it was encoded.

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 /// An operator that is made of others.
 #[derive(Clone, Debug, Default)]
 pub struct Function {
+    /// The domain that calls name it by.
     pub domain: String,
+    /// The operator's name, as calls have it.
     pub name: String,
     /// Tells functions of one domain and name apart; mostly empty.
     pub overload: String,

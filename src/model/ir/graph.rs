@@ -17,21 +17,27 @@ pub type NodeId = NodeIndex<u32>;
 /// A wire: from a result of one node to an operand slot of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wire {
+    /// The number of the result.
     pub from: u16,
+    /// The operand slot that reads it.
     pub to: u16,
 }
 
 /// A value: one result of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId {
+    /// The node that makes it.
     pub node: NodeId,
+    /// The number of the result.
     pub port: u16,
 }
 
 /// A use of a value: an operand slot of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Use {
+    /// The node that uses it.
     pub node: NodeId,
+    /// The operand slot that it is in.
     pub slot: u16,
 }
 
@@ -79,6 +85,7 @@ impl Far {
 /// A graph of nodes and wires.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
+    /// The graph's name in the file; may be empty.
     pub name: String,
     /// Declared types of inner values, as in the file. They are refreshed after a change, never trusted blindly.
     pub value_info: Vec<ValueInfo>,

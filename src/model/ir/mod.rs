@@ -55,6 +55,7 @@ pub struct Model {
     pub metadata: Vec<(String, String)>,
     /// Local functions. Calls of them are opaque.
     pub functions: Vec<Function>,
+    /// The main graph.
     pub graph: Graph,
     /// Producer, doc string, training info and whatever else the file says.
     pub extra: Extra,

@@ -19,6 +19,7 @@ pub enum Node {
 /// A graph input.
 #[derive(Clone, Debug)]
 pub struct Input {
+    /// The declared name and type.
     pub info: ValueInfo,
     /// Whether it is a value of an enclosing graph, used here by its name. It is not declared in the file then.
     pub captured: bool,
@@ -29,14 +30,18 @@ pub struct Input {
 /// A graph output. Its value keeps the name that the output has.
 #[derive(Clone, Debug)]
 pub struct Output {
+    /// The declared name and type.
     pub info: ValueInfo,
 }
 
 /// A constant tensor.
 #[derive(Clone, Debug)]
 pub struct Constant {
+    /// The name of its value in the file.
     pub name: String,
+    /// The numbers.
     pub tensor: Tensor,
+    /// How the constant stands in the file.
     pub form: Form,
     /// Where the numbers are from.
     pub origin: Origin,
@@ -52,7 +57,12 @@ pub enum Origin {
     File(String),
     /// From the constant of this name in the input file, as these uses of it see it: node position there and operand
     /// slot. What those nodes hold inside (a function's body) may use it in several places.
-    Passed { source: String, uses: Vec<(u32, u16)> },
+    Passed {
+        /// The constant's name in the input file.
+        source: String,
+        /// Node position and operand slot of each use.
+        uses: Vec<(u32, u16)>,
+    },
     /// Computed from constants of the input file. The traces tell which of its axes are axes of theirs.
     Computed(Vec<AxisTrace>),
 }
@@ -61,9 +71,11 @@ pub enum Origin {
 /// so are the same slices of the computed one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AxisTrace {
+    /// The axis of the computed constant, counted from 0.
     pub axis: usize,
     /// The constant's name in the input file, and its axis.
     pub source: String,
+    /// The axis of the source that it is.
     pub source_axis: usize,
     /// Its uses on the way: node position in the input file and operand slot.
     pub uses: Vec<(u32, u16)>,
@@ -90,13 +102,26 @@ pub enum Form {
     /// An initializer.
     Initializer,
     /// An initializer that is declared as the graph input at this position too (ONNX IR 3 and earlier).
-    InputInitializer { position: u32, info: ValueInfo },
+    InputInitializer {
+        /// The graph input's place among all inputs, from 0.
+        position: u32,
+        /// What the graph input declares.
+        info: ValueInfo,
+    },
     /// A node `Constant` with its encoded remainder (name, doc string) and the attribute that holds the value.
     /// `original` is that attribute as it was encoded, written again while the tensor is untouched.
-    Node { extra: Extra, original: Option<Extra> },
+    Node {
+        /// The encoded rest of the node.
+        extra: Extra,
+        /// The encoded attribute; `None` where it has to be encoded anew.
+        original: Option<Extra>,
+    },
     /// A sparse initializer. `original` is how it was encoded, written again while the tensor is untouched; it is empty
     /// where that is not known. If it can't be made dense, the tensor holds its type, and no data.
-    Sparse { original: Extra },
+    Sparse {
+        /// The encoded `SparseTensorProto`.
+        original: Extra,
+    },
 }
 
 /// An operator applied to operands.
@@ -106,9 +131,11 @@ pub struct Call {
     pub name: String,
     /// The operator's domain; `""` is the standard one.
     pub domain: String,
+    /// The operator's name, as in `Conv`.
     pub op: String,
     /// Which of several local functions of that name is meant; mostly empty.
     pub overload: String,
+    /// The attributes by name, in file order.
     pub attributes: IndexMap<String, Attribute>,
     /// Names of the results; an empty one is a result that the file leaves out.
     pub results: Vec<String>,
@@ -122,6 +149,7 @@ pub struct Call {
 /// Where a node stands in the file's order: new nodes go just before an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
+    /// The position in the file's list of nodes.
     pub position: u32,
     /// `u32::MAX` for a node of the file, counted up from 0 for those put before it.
     pub before: u32,

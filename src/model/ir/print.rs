@@ -35,7 +35,9 @@ use std::fmt;
 ///
 /// Only values of the main graph are asked about: a value's id means something else in a subgraph.
 pub struct Printer<'a> {
+    /// The model to print.
     pub model: &'a Model,
+    /// The comment on a value of the main graph; `None` for no comment.
     pub notes: &'a dyn Fn(ValueId) -> Option<String>,
 }
 

@@ -7,8 +7,11 @@ use std::borrow::Cow;
 /// A constant tensor. Data is row-major and little-endian, as ONNX's `raw_data`.
 #[derive(Clone, Debug)]
 pub struct Tensor {
+    /// The element type.
     pub dtype: DType,
+    /// The dimensions; empty for a scalar.
     pub shape: Vec<usize>,
+    /// The elements.
     pub payload: Payload,
     /// How the file stores it, so that it is stored the same way again.
     pub store: Store,

@@ -7,7 +7,9 @@ macro_rules! dtypes {
     ($($variant:ident = $code:literal, $text:literal, $bits:literal;)*) => {
         /// The element type of a tensor, with ONNX's codes (`TensorProto.DataType`).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum DType { $($variant = $code,)* }
+        pub enum DType {
+            $(#[doc = concat!("`", $text, "` in the text form.")] $variant = $code,)*
+        }
 
         impl DType {
             /// The type with ONNX's code, if there is one.
@@ -87,7 +89,9 @@ impl fmt::Display for DType {
 /// The type of a tensor value: element type and, where the rank is known, the dimensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorType {
+    /// The element type.
     pub dtype: DType,
+    /// The dimensions; `None` where the rank is not known.
     pub shape: Option<Vec<Dim>>,
 }
 
@@ -116,6 +120,7 @@ impl fmt::Display for TensorType {
 /// The declared type of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Type {
+    /// A dense tensor.
     Tensor(TensorType),
     /// A sequence, map, optional or sparse tensor, or none: nothing here looks inside.
     Other,
@@ -134,7 +139,9 @@ impl Type {
 /// A declared value: an entry of a graph's inputs, outputs or `value_info`.
 #[derive(Clone, Debug)]
 pub struct ValueInfo {
+    /// The value's name.
     pub name: String,
+    /// Its declared type.
     pub ty: Type,
     /// The encoded `ValueInfoProto`. It is written as it is while `ty` still says the same.
     pub extra: Extra,

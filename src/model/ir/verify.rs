@@ -30,6 +30,7 @@ use std::fmt;
 pub struct Violation {
     /// The line of the node, with a mark under the operand that is meant. In a subgraph, the way to it comes first.
     pub at: String,
+    /// What is broken, in words.
     pub what: String,
 }
 

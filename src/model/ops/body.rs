@@ -57,15 +57,19 @@ use std::ops::Range;
 /// The operator that makes what a body gets.
 pub const ENTER: &str = "Enter";
 
-/// Attributes of boundaries: of `Enter`, how many values are carried, and where slices are taken; and which axes of
-/// which carried values change their length, as pairs (all axes where the second is -1). Of the call, the numbers of
-/// its bodies' regions, and which of its branches runs wherever the model runs at all.
+/// An attribute of `Enter`: how many values are carried.
 pub const STATES: &str = "states";
+/// An attribute of `Enter`: the axes along which slices are taken.
 pub const AXES: &str = "axes";
+/// An attribute of `Enter`: which axes of which carried values change their length, as pairs (all axes where the
+/// second is -1).
 pub const CHANGING: &str = "changing";
+/// An attribute of the call: the numbers of its bodies' regions.
 pub const REGIONS: &str = "regions";
+/// An attribute of the call: which of its branches runs wherever the model runs at all, by number.
 pub const ASSUMED: &str = "assumed";
 
+/// The rules of the boundaries, by domain and operator.
 pub const RULES: &[(&str, Rule)] = &[
     ("secateur.body.Enter", Rule { infer: infer_enter, axes: enter_axes, zeros: PASSED, ..Rule::OPAQUE }),
     ("secateur.body.If", Rule { infer: infer_if, axes: if_axes, zeros: PASSED, ..Rule::OPAQUE }),

@@ -33,11 +33,15 @@ use std::collections::BTreeMap;
 /// An input: what the model declares of it, and what is fed where there are no samples.
 #[derive(Clone, Debug)]
 pub struct InputSpec {
+    /// The input's name.
     pub name: String,
+    /// The element type.
     pub dtype: DType,
+    /// The declared dimensions, open ones included.
     pub shape: Vec<Dim>,
     /// How long each axis is in what is made up.
     pub lengths: Vec<Length>,
+    /// What made-up tensors are filled with.
     pub values: Values,
     /// The axis that counts samples.
     pub batch: usize,
@@ -48,6 +52,7 @@ pub struct InputSpec {
 /// How long an axis is in what is made up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Length {
+    /// How many elements along the axis.
     pub size: i64,
     /// Whether the user said so.
     pub given: bool,

@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub struct Options {
     /// How images become tensors; see [`Preprocess`](super::Preprocess).
     pub preprocess: Option<String>,
+    /// The labels of the samples, where there are any.
     pub labels: Option<Labels>,
     /// No more than the first so many samples.
     pub limit: Option<usize>,

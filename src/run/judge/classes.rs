@@ -31,10 +31,13 @@ pub struct ClassesReport {
     pub top5: Option<f64>,
     /// The means of the classes' figures, over classes that occur (as a label or as an answer).
     pub precision: f64,
+    /// The mean recall, from 0 to 1.
     pub recall: f64,
+    /// The mean F1, from 0 to 1.
     pub f1: f64,
     /// Samples with a score that is not a number.
     pub no_class: u64,
+    /// Each class that occurs, in ascending order.
     pub classes: Vec<Class>,
     /// Label, answer, and how many samples there are of both; pairs that do not occur are left out.
     pub confusion: Vec<(usize, usize, u64)>,
@@ -43,6 +46,7 @@ pub struct ClassesReport {
 /// What was found of a class that occurs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Class {
+    /// The class's number, as labels give it.
     pub class: usize,
     /// Samples with this label.
     pub samples: u64,

@@ -36,8 +36,11 @@ pub enum Task {
 /// Gathers what outputs are worth.
 #[derive(Clone, Debug)]
 pub enum Judge {
+    /// A class for each sample.
     Classification(Classes),
+    /// Numbers for each sample.
     Regression(Regression),
+    /// The next token for each token.
     Perplexity(Tokens),
 }
 
@@ -45,8 +48,11 @@ pub enum Judge {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "task", rename_all = "snake_case")]
 pub enum Judgement {
+    /// Of answers that are classes.
     Classification(ClassesReport),
+    /// Of answers that are numbers.
     Regression(RegressionReport),
+    /// Of answers that are tokens.
     Perplexity(TokensReport),
 }
 
@@ -55,6 +61,7 @@ pub enum Judgement {
 pub struct Figure {
     /// Its name in JSON.
     pub name: &'static str,
+    /// The figure itself, in the unit that its name implies.
     pub value: f64,
     /// Whether it is a share, from 0 to 1.
     pub share: bool,

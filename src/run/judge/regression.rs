@@ -25,9 +25,11 @@ struct Column {
 /// What was found of a regression.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RegressionReport {
+    /// How many samples were judged.
     pub samples: u64,
     /// The mean squared error, and its root.
     pub mse: f64,
+    /// The root of the mean squared error, in the targets' unit.
     pub rmse: f64,
     /// The mean absolute error.
     pub mae: f64,

@@ -9,6 +9,7 @@ use crate::verify::{Role, Series, VerifyError};
 /// How to judge.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What the model is for.
     pub task: Task,
     /// The output to judge; the first one without it.
     pub output: Option<String>,

@@ -16,11 +16,13 @@ pub struct Tokens {
 /// What was found of a language model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TokensReport {
+    /// How many samples were judged.
     pub samples: u64,
     /// How many tokens were judged.
     pub tokens: u64,
     /// The mean cross entropy of a token, in nats, and e to that power.
     pub cross_entropy: f64,
+    /// e to the power of the cross entropy: 1 for a model that is always sure and right.
     pub perplexity: f64,
     /// The share of tokens that have the largest score.
     pub accuracy: f64,

@@ -51,10 +51,12 @@ pub enum Lookup {
 /// How models are run. The default is what needs nothing but this crate: tract.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Setup {
+    /// Which runtime runs the models.
     pub runtime: Runtime,
     /// How many threads are used. Where it is not said, all cores where many samples are run, and one where a run is
     /// timed.
     pub threads: Option<NonZeroUsize>,
+    /// Where the library of ONNX Runtime is looked for.
     pub library: Lookup,
 }
 
@@ -63,6 +65,7 @@ pub struct Setup {
 pub struct Ran {
     /// tract or ONNX Runtime.
     pub runtime: Runtime,
+    /// Its version, as the runtime itself gives it.
     pub version: &'static str,
 }
 

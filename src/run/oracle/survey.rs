@@ -9,6 +9,7 @@ use std::path::PathBuf;
 /// The runtimes that a setup may mean, the best first.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Survey {
+    /// Those that can run models here.
     pub available: Vec<Available>,
     /// Files that might have been a runtime's library.
     pub passed_over: Vec<PassedOver>,
@@ -20,10 +21,12 @@ pub struct Survey {
 /// A runtime that is there.
 #[derive(Clone, Debug, Serialize)]
 pub struct Available {
+    /// The runtime and its version.
     pub runtime: Ran,
     /// Its library, and how that was come by; nothing of what is built in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub library: Option<PathBuf>,
+    /// How the library was found, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found_by: Option<String>,
 }
@@ -31,8 +34,11 @@ pub struct Available {
 /// A file that is no use, and why.
 #[derive(Clone, Debug, Serialize)]
 pub struct PassedOver {
+    /// The file that was looked at.
     pub library: PathBuf,
+    /// How it was found, in words.
     pub found_by: String,
+    /// Why it is no use.
     pub why: String,
 }
 

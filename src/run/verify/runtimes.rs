@@ -16,6 +16,7 @@ const PROBES: usize = 32;
 /// What two runtimes make of one model.
 #[derive(Clone, Debug, Serialize)]
 pub struct Runtimes {
+    /// The two runtimes: ONNX Runtime, then tract.
     pub between: [Ran; 2],
     /// The largest relative difference of any output.
     pub difference: f64,

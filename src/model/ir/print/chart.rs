@@ -19,8 +19,11 @@ pub enum Language {
 
 /// The main graph of a model as a chart, with a note on each value where the caller has one.
 pub struct Diagram<'a> {
+    /// The model to draw.
     pub model: &'a Model,
+    /// The note on a value of the main graph; `None` for no note.
     pub notes: &'a dyn Fn(ValueId) -> Option<String>,
+    /// What the chart is written in.
     pub language: Language,
 }
 

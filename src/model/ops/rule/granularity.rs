@@ -7,11 +7,17 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Granularity {
+    /// Channels: axes of a convolution's kernel, and of what goes with one.
     Channel,
+    /// Neurons, and all else that is none of the others.
     Neuron,
+    /// Attention heads.
     Head,
+    /// Dimensions inside attention heads.
     HeadDim,
+    /// The width of a residual stream under norms, mostly: what survives changes when units go.
     Width,
+    /// Experts: matrices of a stack, each looked up by number or multiplied on its own.
     Expert,
     /// Whole residual branches; no group is one.
     Layer,

@@ -7,7 +7,9 @@ use super::Site;
 /// The numbers from `lo` to `hi`, both included; infinite where nothing is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
+    /// The least number.
     pub lo: f64,
+    /// The greatest number.
     pub hi: f64,
 }
 

@@ -83,7 +83,9 @@ impl Rule {
 /// A tensor at a call: one that it reads, by slot, or one that it makes, by port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
+    /// The operand at this slot.
     Operand(usize),
+    /// The result at this port.
     Result(usize),
 }
 

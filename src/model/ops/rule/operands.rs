@@ -30,9 +30,13 @@ impl Operands {
 pub struct SlidingWindow {
     /// The axes of data, constant and result.
     pub data: usize,
+    /// The axis of the constant along which its taps lie.
     pub taps: usize,
+    /// The axis of the result.
     pub result: usize,
+    /// How far the window moves from one position to the next, in elements.
     pub stride: usize,
+    /// The distance from one tap to the next, in elements.
     pub dilation: usize,
     /// Zeros before the first element.
     pub before: usize,
@@ -63,5 +67,10 @@ pub enum Bias {
     Behind,
     /// In the operand at this slot: a number for each row of the constant (its axes but the summed one), in the first of
     /// so many equal parts of the last axis.
-    Rows { slot: u16, parts: usize },
+    Rows {
+        /// The operand slot.
+        slot: u16,
+        /// How many equal parts the last axis has.
+        parts: usize,
+    },
 }

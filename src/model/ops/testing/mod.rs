@@ -19,6 +19,7 @@ use crate::ops::{CutSizes, Refit, Rule, Site, SlidingWindow, rule_of};
 
 /// A model of one call.
 pub struct Case {
+    /// The call with its operands: inputs and constants.
     pub model: Model,
     call: NodeId,
 }
@@ -92,14 +93,17 @@ impl Case {
         self.ask(|rule, site| (rule.zeros.results)(site, operands))
     }
 
+    /// Multiply-accumulates of the call, as text: `128*N`.
     pub fn cost(&self) -> String {
         self.ask(|rule, site| (rule.cost)(site).to_string())
     }
 
+    /// The axes along which constants slide.
     pub fn windows(&self) -> Vec<SlidingWindow> {
         self.ask(|rule, site| (rule.operands.windows)(site))
     }
 
+    /// Whether the call returns its operand as it is.
     pub fn is_identity(&self) -> bool {
         self.ask(|rule, site| (rule.values.identity)(site))
     }

@@ -12,11 +12,13 @@ use crate::ops::{CutSizes, Refit, rule_of};
 
 /// A model in the making.
 pub struct Net {
+    /// The model so far.
     pub model: Model,
     count: usize,
 }
 
 impl Net {
+    /// An empty model of this version of the standard operators.
     pub fn new(opset: i64) -> Net {
         let mut model = Model::default();
         model.opsets.insert(String::new(), opset);
@@ -45,6 +47,7 @@ impl Net {
         ValueId { node, port: 0 }
     }
 
+    /// An initializer with these numbers.
     pub fn constant(&mut self, tensor: Tensor) -> ValueId {
         let name = self.name();
         self.model.graph.add_constant(Constant { name, tensor, form: Form::Initializer, origin: Origin::Here })
@@ -55,10 +58,12 @@ impl Net {
         self.constant(Tensor::from_f32(shape.to_vec(), &vec![1.0; shape.iter().product()]))
     }
 
+    /// A constant vector.
     pub fn ints(&mut self, values: &[i64]) -> ValueId {
         self.constant(Tensor::from_i64(vec![values.len()], values))
     }
 
+    /// A constant scalar.
     pub fn int(&mut self, value: i64) -> ValueId {
         self.constant(Tensor::from_i64(vec![], &[value]))
     }
@@ -95,6 +100,7 @@ impl Net {
         (0..results as u16).map(|port| ValueId { node, port }).collect()
     }
 
+    /// What inference finds.
     pub fn facts(&self) -> Facts {
         infer(&self.model)
     }
@@ -121,6 +127,7 @@ impl Net {
         self.facts().contradictions.into_iter().map(|c| c.what).collect()
     }
 
+    /// What the analysis of axes finds.
     pub fn axes(&self) -> Axes {
         analyze(&self.model, &self.facts())
     }
@@ -183,6 +190,7 @@ impl Net {
         operands.chain(attributes).chain(gone).collect::<Vec<_>>().join(" ")
     }
 
+    /// Whether the call that makes the value returns its operand as it is.
     pub fn is_identity(&self, value: ValueId) -> bool {
         let facts = self.facts();
         let unknowns = crate::facts::Unknowns::of_questions();
@@ -209,14 +217,17 @@ fn anonymous(text: &str) -> String {
     out
 }
 
+/// An attribute that is a list of integers.
 pub fn ints(values: &[i64]) -> Attribute {
     Attribute::Ints(values.to_vec())
 }
 
+/// An attribute that is an integer.
 pub fn int(value: i64) -> Attribute {
     Attribute::Int(value)
 }
 
+/// An attribute that is a string.
 pub fn text(value: &'static str) -> Attribute {
     Attribute::String(value.into())
 }
