@@ -81,6 +81,8 @@ pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod compress;
+// Charts and some pages are drawn for the command line alone.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod draw;
 pub mod job;
 mod model;

@@ -75,6 +75,7 @@ fn run(model: &Model, feeds: &[Feed], setup: &Setup) -> Result<Vec<Outputs>, Abl
 
 /// What becomes of the outputs as a group loses units, those with the lowest scores first: pairs of the share that is
 /// gone and the error. Shares that the group can't lose are left out.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 pub(crate) fn curve(ablation: &Ablation, group: &Group, scores: &[f64]) -> Result<Vec<(f64, f64)>, AblationError> {
     let order = ascending(scores);
     let most = group.size - group.floor.clamp(1, group.size);

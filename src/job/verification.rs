@@ -114,6 +114,7 @@ pub(crate) fn checked(setup: &Setup) -> Result<Setup, Error> {
 }
 
 /// The same for models that are timed.
+#[cfg(feature = "cli")]
 pub(crate) fn checked_timed(setup: &Setup) -> Result<Setup, Error> {
     setup.check_timed().map(|()| setup.clone()).map_err(unusable)
 }

@@ -83,6 +83,7 @@ impl LoadError {
 }
 
 /// An encoded `SparseTensorProto` with its zeros, where it has one; data in files beside a model is not read.
+#[cfg_attr(not(feature = "tract"), allow(dead_code))]
 pub(crate) fn sparse_tensor(bytes: &[u8]) -> Option<Tensor> {
     sparse(&SparseTensorProto::decode(bytes).ok()?).ok().filter(|t| t.raw().is_ok())
 }

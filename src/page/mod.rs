@@ -8,8 +8,10 @@ mod layers;
 mod lists;
 mod proof;
 mod summary;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod training;
 
+#[cfg(feature = "cli")]
 pub(crate) use training::TrainingPage;
 
 use crate::job::report::Report;

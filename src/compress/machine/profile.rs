@@ -39,6 +39,7 @@ pub(crate) enum Meter {
     Clock,
     /// The energy that the processor says it took.
     Rapl(Rapl),
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
     /// The energy that a model says it takes; nothing is run.
     Model(EnergyModel),
 }

@@ -7,22 +7,28 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
-pub struct Engine(Infallible);
+pub(crate) struct Engine(Infallible);
 
 impl Engine {
-    pub fn new(_: &[u8], _: Option<&Path>, _: &[Signature], _: bool, _: &[String]) -> Result<Engine, OracleError> {
+    pub(crate) fn new(
+        _: &[u8],
+        _: Option<&Path>,
+        _: &[Signature],
+        _: bool,
+        _: &[String],
+    ) -> Result<Engine, OracleError> {
         Err(OracleError::Absent)
     }
 
-    pub fn run(&self, _: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
+    pub(crate) fn run(&self, _: &Feed) -> Result<Vec<(String, Tensor)>, OracleError> {
         match self.0 {}
     }
 
-    pub fn time(&self, _: &Feed) -> Result<Duration, OracleError> {
+    pub(crate) fn time(&self, _: &Feed) -> Result<Duration, OracleError> {
         match self.0 {}
     }
 
-    pub fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         match self.0 {}
     }
 }

@@ -46,6 +46,7 @@ impl Runner {
     }
 
     /// For the one runtime that the setup names. tract runs on one thread.
+    #[cfg_attr(not(feature = "ort"), allow(unused_variables))]
     fn prepared(
         setup: &Setup,
         threads: usize,
