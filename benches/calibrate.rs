@@ -7,11 +7,11 @@
 
 use secateur::feed::{Options as Reading, Samples};
 use secateur::oracle::{Runner, Setup};
+use secateur::plan::Criterion;
 use secateur::plan::{self, Budget};
+use secateur::prune::stats::{Batches, Measured, RunOptions, Samples as _};
 use secateur::prune::{self, Repair};
-use secateur::score::Criterion;
-use secateur::stats::{Batches, Measured, RunOptions, Samples as _};
-use secateur::{load, save, sizes, verify};
+use secateur::{onnx, verify};
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
@@ -34,20 +34,21 @@ const HEAD: &str = "net                   samples  forward  statistics  choice |
                     solving   whole | all but solving and choice, in forwards";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut execution, mut nets) = (RunOptions::default(), vec![]);
+    let (mut setup, mut nets) = (Setup::default(), vec![]);
     let mut args = std::env::args().skip(1).filter(|a| a != "--bench");
     while let Some(arg) = args.next() {
         let next = args.next().ok_or_else(|| format!("{arg}: give samples for it, or a runtime"))?;
         match arg.as_str() {
-            "--runtime" => execution.setup = Setup { runtime: next.parse()?, ..execution.setup },
+            "--runtime" => setup = Setup { runtime: next.parse()?, ..setup },
             _ => nets.push((arg, next)),
         }
     }
     if nets.is_empty() {
         nets.extend(NETS.iter().map(|(net, samples)| ((*net).to_owned(), (*samples).to_owned())));
     }
+    let execution = RunOptions { setup: &setup, ..RunOptions::default() };
     let mut out = std::io::stdout();
-    writeln!(out, "{} on one thread, times in seconds\n{HEAD}", execution.setup.runtime_and_build())?;
+    writeln!(out, "{} on one thread, times in seconds\n{HEAD}", setup.ran()?)?;
     for (net, samples) in nets {
         writeln!(out, "{}", measure(Path::new(&net), &samples, &execution)?)?;
     }
@@ -56,8 +57,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Where the time of one net goes, as a row.
 fn measure(path: &Path, samples: &str, execution: &RunOptions) -> Result<String, Box<dyn Error>> {
-    let model = load::load(path)?;
-    let specs = verify::sized_specs(&model, &sizes::Given::default())?;
+    let model = onnx::load(path)?;
+    let specs = verify::sized_specs(&model, &verify::Given::default())?;
     let reading = Reading { limit: Some(SAMPLES), ..Reading::default() };
     let samples = Batches { samples: Samples::open(samples, &specs, &reading)?, batch: BATCH };
     let forward = forward(&model, path, &samples, execution)?;
@@ -99,12 +100,12 @@ fn forward(
     samples: &Batches,
     execution: &RunOptions,
 ) -> Result<Duration, Box<dyn Error>> {
-    let (bytes, mut runner, mut time) = (save::to_bytes(model)?, None, Duration::ZERO);
+    let (bytes, mut runner, mut time) = (onnx::to_bytes(model)?, None, Duration::ZERO);
     for feed in samples.feeds() {
         let feed = feed?;
         let signature = feed.signature();
         if runner.as_ref().is_none_or(|(other, _)| *other != signature) {
-            let new = Runner::on(&execution.setup, &bytes, path.parent(), &signature)?;
+            let new = Runner::on(execution.setup, &bytes, path.parent(), &signature)?;
             // What is done once belongs to no sample.
             new.run(&feed)?;
             runner = Some((signature, new));

@@ -4,7 +4,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use secateur::ir::{DType, Tensor, parse};
-use secateur::{load, plan, prune, save, score};
+use secateur::{onnx, plan, prune};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -29,17 +29,17 @@ fn write_model(path: &Path) {
             c.tensor = Tensor::new(DType::F32, c.tensor.shape.clone(), data).expect("as long as it says");
         }
     }
-    save::save(&model, path, &save::SaveOptions::default()).expect("the model can be written");
+    onnx::save(&model, path, &onnx::SaveOptions::default()).expect("the model can be written");
 }
 
 fn prune_file(input: &Path, output: &Path) {
-    let model = load::load(input).expect("the model can be read");
+    let model = onnx::load(input).expect("the model can be read");
     let analysis = prune::prepare(&model).expect("the model can be analyzed");
-    let l2 = score::Criterion::named("l2").expect("there is l2");
+    let l2 = plan::Criterion::named("l2").expect("there is l2");
     let options = plan::Options::new(plan::Budget::ratio(0.5), l2);
     let plan = plan::choose(&analysis, &options).expect("a plan can be made");
     let pruned = prune::execute(&model, &analysis, &plan, prune::SIMPLIFY, &options.open, None).expect("it can be cut");
-    save::save(&pruned.model, output, &save::SaveOptions::default()).expect("the model can be written");
+    onnx::save(&pruned.model, output, &onnx::SaveOptions::default()).expect("the model can be written");
 }
 
 fn file(c: &mut Criterion) {

@@ -4,11 +4,11 @@
 
 use criterion::{BenchmarkId, Criterion as Bench, Throughput, criterion_group, criterion_main};
 use secateur::analysis::Analysis;
-use secateur::cost::OpenDims;
+use secateur::analysis::OpenDims;
 use secateur::ir::{Model, Tensor, parse};
+use secateur::plan::Criterion;
 use secateur::plan::{self, Budget, Plan};
 use secateur::prune;
-use secateur::score::Criterion;
 use std::collections::HashMap;
 use std::fmt::Write;
 

@@ -6,23 +6,25 @@
 
 use bytes::Bytes;
 use secateur::analysis::Analysis;
+use secateur::analysis::OpenDims;
+use secateur::analysis::infer;
 use secateur::build::Config;
-use secateur::cost::OpenDims;
 use secateur::feed::{Options as Sampling, Samples};
 use secateur::ir::{Model, parse, print, verify};
+use secateur::plan::Criterion;
 use secateur::plan::{Budget, Options, Plan, choose};
-use secateur::score::Criterion;
+use secateur::prune::pipelines;
 use secateur::verify::input_specs;
-use secateur::{diff, infer, load, pipelines, prune, pruning, save};
+use secateur::{diff, job, onnx, prune};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
 /// What is done with the bytes of a file.
-pub type Target = fn(&[u8]);
+pub(crate) type Target = fn(&[u8]);
 
 /// A target by its name, which is that of its folder in `corpus/` too.
-pub const TARGETS: [(&str, Target); 7] = [
+pub(crate) const TARGETS: [(&str, Target); 7] = [
     ("model", model),
     ("text", text),
     ("pipeline", pipeline),
@@ -33,7 +35,7 @@ pub const TARGETS: [(&str, Target); 7] = [
 ];
 
 /// Runs a target; there must be one of that name.
-pub fn run(target: &str, data: &[u8]) {
+pub(crate) fn run(target: &str, data: &[u8]) {
     let found = TARGETS.iter().find(|(name, _)| *name == target);
     found.expect("a target of this name").1(data);
 }
@@ -59,7 +61,7 @@ fn text(data: &[u8]) {
 /// A pipeline's text: it prints as it reads, and runs on a small net.
 fn pipeline(data: &[u8]) {
     let Some(text) = std::str::from_utf8(data).ok() else { return };
-    let registry = pruning::registry();
+    let registry = job::registry();
     let Ok(pipeline) = registry.parse(text) else { return };
     let printed = pipeline.to_string();
     assert_eq!(registry.parse(&printed).expect("what is printed can be read").to_string(), printed);
@@ -114,7 +116,7 @@ fn diff_of_two(data: &[u8]) {
 }
 
 fn loaded(data: &[u8]) -> Option<Model> {
-    let model = load::from_bytes(Bytes::copy_from_slice(data), None).ok()?;
+    let model = onnx::from_bytes(Bytes::copy_from_slice(data), None).ok()?;
     let wrong = verify(&model);
     assert!(wrong.is_empty(), "the loader let this in: {}", wrong[0]);
     readable(&model);
@@ -123,14 +125,14 @@ fn loaded(data: &[u8]) -> Option<Model> {
 
 /// What can be written can be read.
 fn readable(model: &Model) {
-    if let Ok(bytes) = save::to_bytes(model) {
-        load::from_bytes(bytes.into(), None).expect("what is written can be read");
+    if let Ok(bytes) = onnx::to_bytes(model) {
+        onnx::from_bytes(bytes.into(), None).expect("what is written can be read");
     }
 }
 
 /// Facts, sizes for runs, axes, groups, a plan, and surgery.
 fn whole_way(model: &Model) {
-    _ = infer::infer(model);
+    _ = infer(model);
     _ = input_specs(model);
     let Ok(analysis) = prune::prepare(model) else { return };
     let criterion = Criterion::named("l2").expect("a criterion of this name");

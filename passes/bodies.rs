@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 pub(super) struct Names(HashMap<String, usize>);
 
 impl Names {
-    pub fn of(model: &Model) -> Names {
+    pub(super) fn of(model: &Model) -> Names {
         let mut names = Names(HashMap::new());
         names.count(&model.graph, &mut |n| *n += 1);
         names
@@ -26,12 +26,12 @@ impl Names {
     }
 
     /// The values of a call's bodies are about to be called anew.
-    pub fn release(&mut self, call: &Call) {
+    pub(super) fn release(&mut self, call: &Call) {
         call.graphs().for_each(|g| self.count(g, &mut |n| *n = n.saturating_sub(1)));
     }
 
     /// This name, if nothing has it, or one like it.
-    pub fn fresh(&mut self, name: &str) -> String {
+    pub(super) fn fresh(&mut self, name: &str) -> String {
         let is_free = |n: &String| self.0.get(n).is_none_or(|count| *count == 0);
         let others = (0..).map(|i| format!("{name}_{i}"));
         let free = std::iter::once(name.to_owned()).chain(others).find(is_free).unwrap_or_default();

@@ -23,7 +23,7 @@ use crate::ops;
 use crate::ops::body::{self, ASSUMED, ENTER, REGIONS};
 use std::collections::{HashMap, HashSet};
 
-pub struct CloseBodies;
+pub(super) struct CloseBodies;
 
 /// The model as it can be written: bodies closed.
 pub fn closed(model: &Model) -> Result<Model, PassError> {

@@ -20,7 +20,7 @@ use crate::ops;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-pub struct Cse;
+pub(super) struct Cse;
 
 impl Pass for Cse {
     fn name(&self) -> &'static str {

@@ -15,7 +15,7 @@ use super::{Change, Context, Pass, PassError};
 use crate::ir::{Graph, Model, Node, NodeId};
 use std::collections::HashSet;
 
-pub struct Dce;
+pub(crate) struct Dce;
 
 impl Pass for Dce {
     fn name(&self) -> &'static str {

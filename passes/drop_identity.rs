@@ -20,7 +20,7 @@ use crate::facts::Facts;
 use crate::ir::{Graph, Model, NodeId, Use, ValueId};
 use crate::ops;
 
-pub struct DropIdentity;
+pub(super) struct DropIdentity;
 
 impl Pass for DropIdentity {
     fn name(&self) -> &'static str {

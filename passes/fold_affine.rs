@@ -19,7 +19,7 @@ use crate::axes::{Expr, RuleText};
 use crate::ir::{Model, Tensor};
 use crate::ops::{self, Homogeneity, Interval, Rule, Site};
 
-pub struct FoldAffine;
+pub(super) struct FoldAffine;
 
 impl Pass for FoldAffine {
     fn name(&self) -> &'static str {

@@ -18,7 +18,7 @@ use super::{Change, Context, Pass, PassError};
 use crate::ir::{Call, Model};
 use crate::ops::Site;
 
-pub struct FoldBn;
+pub(super) struct FoldBn;
 
 impl Pass for FoldBn {
     fn name(&self) -> &'static str {

@@ -24,14 +24,14 @@ use crate::ir::{AxisTrace, Extra, Graph, Model, Node, NodeId, Origin, Tensor, Ty
 use std::collections::HashSet;
 
 /// Computes calls whose operands are all constant.
-pub struct FoldConstants {
+pub(super) struct FoldConstants {
     /// Results of at most so many bytes are computed, whatever they are made of.
     max_bytes: usize,
 }
 
 impl FoldConstants {
     /// Options: `max-bytes`.
-    pub fn new(options: &mut Options) -> Result<FoldConstants, OptionError> {
+    pub(super) fn new(options: &mut Options) -> Result<FoldConstants, OptionError> {
         Ok(FoldConstants { max_bytes: options.take_or("max-bytes", SMALL)? })
     }
 }

@@ -19,7 +19,7 @@ use crate::ir::{Call, Graph, Model, NodeId, ValueId};
 use crate::ops::body;
 use std::collections::HashSet;
 
-pub struct FoldIf;
+pub(super) struct FoldIf;
 
 impl Pass for FoldIf {
     fn name(&self) -> &'static str {

@@ -16,7 +16,7 @@ use crate::facts::Facts;
 use crate::ir::{Attribute, Call, Model, NodeId, Use, ValueId};
 use crate::ops::{self, Interval, Site};
 
-pub struct FoldPad;
+pub(super) struct FoldPad;
 
 /// A margin, and the call that takes it in.
 struct Fold {

@@ -33,14 +33,14 @@ use crate::ops::{self, CutSizes};
 use std::collections::{HashMap, HashSet};
 
 /// Replaces run-time shape arithmetic.
-pub struct FoldShapes {
+pub(super) struct FoldShapes {
     /// Whether open targets are only changed where fewer calls are left.
     shorter: bool,
 }
 
 impl FoldShapes {
     /// Options: `shorter`.
-    pub fn new(options: &mut Options) -> Result<FoldShapes, OptionError> {
+    pub(super) fn new(options: &mut Options) -> Result<FoldShapes, OptionError> {
         Ok(FoldShapes { shorter: options.take_or("shorter", false)? })
     }
 }

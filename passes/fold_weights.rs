@@ -31,7 +31,7 @@ use crate::infer;
 use crate::ir::{AxisTrace, DType, Graph, Model, NodeId, Origin, Tensor, Use, ValueId};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-pub struct FoldWeights;
+pub(super) struct FoldWeights;
 
 impl Pass for FoldWeights {
     fn name(&self) -> &'static str {

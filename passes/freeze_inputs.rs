@@ -12,7 +12,7 @@
 use super::{Change, Context, Effect, Pass, PassError};
 use crate::ir::{Constant, Form, Graph, Input, Model, Node, NodeId, Origin, Tensor, ValueId};
 
-pub struct FreezeInputs;
+pub(super) struct FreezeInputs;
 
 impl Pass for FreezeInputs {
     fn name(&self) -> &'static str {

@@ -26,7 +26,7 @@ use petgraph::graph::DiGraph;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-pub struct InlineFunctions;
+pub(super) struct InlineFunctions;
 
 /// The model grows by no more nodes than this, or than so many times what it has. Nodes with long names count more.
 const MOST: usize = 1 << 16;

@@ -178,7 +178,7 @@ impl Island {
     }
 
     /// Turns the calls to the order of axes that their operands had before.
-    pub fn turn(self, model: &mut Model, taken: &mut HashSet<String>) {
+    pub(super) fn turn(self, model: &mut Model, taken: &mut HashSet<String>) {
         let back = inverse(&self.perm);
         let graph = &mut model.graph;
         let mut stale: HashSet<String> =

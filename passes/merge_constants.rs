@@ -22,7 +22,7 @@ use indexmap::IndexMap;
 use std::hash::Hash;
 use xxhash_rust::xxh3::xxh3_64;
 
-pub struct MergeConstants;
+pub(crate) struct MergeConstants;
 
 impl Pass for MergeConstants {
     fn name(&self) -> &'static str {

@@ -19,7 +19,7 @@ use crate::ir::{Dim, Model, NodeId, Tensor, Use, ValueId};
 use crate::ops;
 use std::collections::HashSet;
 
-pub struct MergeReshapes;
+pub(super) struct MergeReshapes;
 
 /// A call that something else stands for.
 enum Merge {

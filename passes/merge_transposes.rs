@@ -23,7 +23,7 @@ use crate::ir::{Attribute, Graph, Model, NodeId, Use, ValueId};
 use crate::ops;
 use std::collections::HashMap;
 
-pub struct MergeTransposes;
+pub(super) struct MergeTransposes;
 
 impl Pass for MergeTransposes {
     fn name(&self) -> &'static str {

@@ -234,7 +234,7 @@ macro_rules! entries {
 pub(crate) use entries;
 
 /// Every exact pass. A new file is added here and nowhere else; passes that remove something stand in
-/// [`crate::pruning`].
+/// `passes/pruning`.
 pub const EXACT: &[Entry] = entries! {
     "close-bodies", plain(close_bodies::CloseBodies), "puts back what open-bodies took out";
     "cse", plain(cse::Cse), "merges calls that compute the same";

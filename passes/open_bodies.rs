@@ -31,7 +31,7 @@ use crate::ops::body::{self, AXES, BodyLayout, CHANGING, ENTER, REGIONS, STATES}
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-pub struct OpenBodies;
+pub(super) struct OpenBodies;
 
 impl Pass for OpenBodies {
     fn name(&self) -> &'static str {

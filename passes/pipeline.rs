@@ -76,6 +76,7 @@ pub struct Settings<'a> {
 
 /// Why a pipeline stopped.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum PipelineError {
     #[error("pass {number}, {pass}: {cause}")]
     Pass { number: usize, pass: &'static str, cause: PassError },

@@ -21,7 +21,7 @@ pub(super) struct Shorter<'a> {
 }
 
 impl<'a> Shorter<'a> {
-    pub fn new(model: &'a Model, facts: &'a Facts) -> Shorter<'a> {
+    pub(super) fn new(model: &'a Model, facts: &'a Facts) -> Shorter<'a> {
         let graph = &model.graph;
         let order = graph.topological();
         let mut shaped = HashMap::new();
@@ -37,7 +37,7 @@ impl<'a> Shorter<'a> {
     }
 
     /// Leaves the targets that make the model shorter, each said in the shortest way. Targets that hold numbers do.
-    pub fn choose(&self, targets: &mut Vec<(Use, ValueId, Target)>) {
+    pub(super) fn choose(&self, targets: &mut Vec<(Use, ValueId, Target)>) {
         let mut uses: HashMap<ValueId, HashSet<Use>> = HashMap::new();
         targets.iter().for_each(|(at, value, _)| _ = uses.entry(*value).or_default().insert(*at));
         targets.retain_mut(|(at, value, target)| {

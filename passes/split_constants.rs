@@ -20,7 +20,7 @@ use crate::axes::Axes;
 use crate::ir::{Constant, Form, Graph, Model, Node, NodeId, Origin, Use, ValueId};
 use std::collections::HashSet;
 
-pub struct SplitConstants;
+pub(crate) struct SplitConstants;
 
 impl Pass for SplitConstants {
     fn name(&self) -> &'static str {

@@ -20,7 +20,7 @@ fn run(pipeline: &str, model: &mut Model) -> PipelineReport {
 }
 
 /// What a pipeline of exact passes makes of a model, in text. In builds with an oracle the outputs are compared.
-pub fn after(pipeline: &str, text: &str) -> String {
+pub(crate) fn after(pipeline: &str, text: &str) -> String {
     let mut model = read(text);
     let before = outputs(&model);
     let report = run(pipeline, &mut model);
@@ -53,7 +53,7 @@ fn outputs(model: &Model) -> Result<Vec<(String, Tensor)>, OracleError> {
 }
 
 /// Asserts that a pipeline leaves a model as it is.
-pub fn nothing_to_do(pipeline: &str, text: &str) {
+pub(crate) fn nothing_to_do(pipeline: &str, text: &str) {
     let mut model = read(text);
     let before = ir::print(&model);
     run(pipeline, &mut model);

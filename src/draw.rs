@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// A chart of lines over one pair of axes that begin at zero.
 #[derive(Clone, Debug, Default)]
-pub struct Chart {
+pub(crate) struct Chart {
     pub title: String,
     /// What the axes show.
     pub x: String,
@@ -14,7 +14,7 @@ pub struct Chart {
 
 /// A line with its name.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub(crate) struct Line {
     pub name: String,
     pub points: Vec<(f64, f64)>,
 }
@@ -33,7 +33,7 @@ const STYLE: &str = "\
 
 impl Chart {
     /// The chart as the text of an SVG file.
-    pub fn svg(&self) -> String {
+    pub(crate) fn svg(&self) -> String {
         let (left, top, width, height) = PLOT;
         let names = top + NAMES.1 * self.lines.len() as f64;
         let size = (left + width + NAMES.0, (top + height + 56.0).max(names + 16.0));

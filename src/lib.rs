@@ -31,68 +31,45 @@
 //! A **layer** is a residual branch: all that lies between a value and a sum with that value. It goes as a whole, and
 //! what bypasses it takes the sum's place. Its reference is the original with zero for the branch's result.
 //!
-//! # The rooms
+//! # Where to begin
 //!
-//! Each floor uses only what is on it or below, and no modules use one another in a circle.
-//!
-//! **The job**, which is all that most callers need:
-//!
-//! | module | what it does |
+//! | module | what it is for |
 //! |---|---|
-//! | [`job`] | options in; choose, cut, repair, prove, refuse or write; searches, gates, the report |
+//! | [`job`] | the whole job: options in; choose, cut, repair, prove, refuse or write; searches, gates, the report |
 //! | [`mod@build`] | what a build file asks for, made if it is stale |
-//! | [`page`], [`draw`] | a report as a page to look at, and charts |
-//! | `cli` | the command line: arguments in, tables and sentences out (feature `cli`) |
 //! | `testing` | assertions about rewrites, for other crates (feature `testing`) |
+//! | `cli` | the command line (feature `cli`) |
 //!
-//! **What it is made of**, from a model that is ready to be cut to one that is:
+//! What a job is made of, for those who want one step of it:
 //!
-//! | module | what it does |
+//! | module | what it is for |
 //! |---|---|
-//! | [`analysis`], [`weights`] | a model with its facts, axes and groups, and what its calls make of constants |
-//! | [`score`], [`sensitivity`], [`mod@gradients`] | who matters: criteria, what outputs say to a cut, derivatives |
-//! | [`plan`] | how much goes: budgets and plans |
-//! | [`machine`] | times and energies of nodes by width, on the machine that counts |
-//! | [`apply`] | surgery: slices, refits, and the check that prediction and inference agree |
-//! | [`layers`], [`sparsity`], [`lossless`] | branches that go as a whole, weights that become zero, units that nothing misses |
-//! | [`contraction`], [`stats`], [`mod@repair`] | products with a constant, what they read on samples, and their refit |
-//! | [`reference`](mod@reference) | the model that a pruned one must equal |
-//! | [`pruning`] | the passes that remove something, and all passes by name |
-//! | [`prune`] | a plan carried out: cut, repaired, simplified |
-//! | [`mod@tune`] | training on the file |
-//!
-//! **Running models:**
-//!
-//! | module | what it does |
-//! |---|---|
-//! | [`oracle`], [`feed`], [`compare`], [`latency`] | running models, and comparing what comes out |
-//! | [`pipelines`] | passes by name, with the oracle to compute constants |
-//! | [`verify`], [`judge`], [`figures`] | masked equivalence and drift; accuracy by labels; how figures read |
-//! | [`autograd`], [`widen`] | programs run and differentiated (feature `gradients`); models in 32 bits |
-//!
-//! **Models:**
-//!
-//! | module | what it does |
-//! |---|---|
-//! | [`load`], [`save`] | ONNX files to models and back; the only users of the protobuf |
+//! | [`onnx`] | ONNX files to models and back |
 //! | [`ir`] | the model: graph, tensors, types, text form, invariants |
-//! | [`facts`], [`infer`] | types, and the content of shape arithmetic, with symbolic dimensions |
+//! | [`passes`] | exact rewrites, and how to write one |
 //! | [`ops`] | all that is known about operators, a rule each |
-//! | [`axes`] | the notation of rules, the solver, groups, keep-sets, exactness |
-//! | [`program`], [`lowering`] | models in a small language of operations |
-//! | [`sizes`], [`cost`] | how long open axes are; multiply-accumulates, parameters, bytes |
-//! | [`passes`] | exact rewrites and the pipeline that runs them |
 //! | [`mod@diff`] | what is different between two models |
-//! | [`files`], [`content`] | writing files whole or not at all, and telling by hashes whether they changed |
+//! | [`analysis`] | a model's facts, axes and groups: what can be cut |
+//! | [`plan`] | criteria, budgets, plans: what is cut, and how much |
+//! | [`mod@prune`] | a plan carried out, and the model that the result must equal |
+//! | [`feed`], [`oracle`] | samples, and running models on them |
+//! | [`mod@verify`], [`judge`] | whether two models compute the same, and accuracy by labels |
+//!
+//! # The floors
+//!
+//! The folders of `src/` are the floors of the house, from the top down: `cli`; the job (`job`, `build`, and what shows a
+//! report); `compress`, which makes models smaller; `run`, which runs them; `model`, which is what they are. Each floor
+//! uses only what is on it or below, and no rooms use one another in a circle. A floor's page says which rooms it has and
+//! why in this order.
 //!
 //! # Example
 //!
 //! ```
-//! use secateur::{job, load};
+//! use secateur::{job, onnx};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("small.onnx");
-//! let model = load::load("fixtures/digits_mlp.onnx".as_ref())?;
+//! let model = onnx::load("fixtures/digits_mlp.onnx".as_ref())?;
 //! let done = job::prune(&model, &job::Options::default())?;
 //! done.save(&path)?;
 //! # assert!(path.metadata()?.len() < done.report.before.file);
@@ -100,68 +77,31 @@
 //! # }
 //! ```
 
-pub mod analysis;
-pub mod apply;
-pub mod autograd;
-pub mod axes;
 pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod compare;
-pub mod content;
-pub mod contraction;
-pub mod cost;
-pub mod diff;
-pub mod draw;
-pub mod facts;
-pub mod feed;
-pub mod figures;
-pub mod files;
-pub mod gradients;
-pub mod infer;
-pub mod ir;
+mod compress;
+mod draw;
 pub mod job;
-pub mod judge;
-pub mod latency;
-pub mod layers;
-pub mod load;
-pub mod lossless;
-pub mod lowering;
-pub mod machine;
-pub mod ops;
-pub mod oracle;
-pub mod page;
-pub mod pipelines;
-pub mod plan;
-pub mod program;
-pub mod prune;
-pub mod reference;
-pub mod repair;
-pub mod save;
-pub mod score;
-pub mod sensitivity;
-pub mod sizes;
-pub mod sparsity;
-pub mod stats;
+mod model;
+mod page;
+mod run;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod tune;
-pub mod verify;
-pub mod weights;
-pub mod widen;
 
-#[path = "../passes/pruning/mod.rs"]
-pub mod pruning;
-
-#[path = "../passes/mod.rs"]
-pub mod passes;
+pub use compress::{analysis, plan, prune};
+pub(crate) use compress::{
+    apply, contraction, gradients, layers, lossless, machine, pruning, reference, repair, score, sensitivity, sparsity,
+    stats, tune, weights,
+};
+pub(crate) use model::{
+    axes, content, cost, facts, files, infer, load, lowering, panics, parallel, program, proto, save, sizes,
+};
+pub use model::{diff, ir, onnx, ops, passes};
+pub(crate) use run::{autograd, compare, figures, latency, pipelines, widen};
+pub use run::{feed, judge, oracle, verify};
 
 /// The README's example is one of the documentation's tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-mod panics;
-mod parallel;
-#[allow(clippy::all, missing_docs, dead_code)]
-mod proto;

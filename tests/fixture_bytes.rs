@@ -4,9 +4,9 @@
 //! hashes (`cargo insta accept`, or by hand) and says in its message why they are others. The options are those that
 //! depend on no runtime and no processor: norms of weights choose, nothing is refitted.
 
-use secateur::content;
+use secateur::build::content;
 use secateur::job::{self, Options};
-use secateur::load;
+use secateur::onnx;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ fn line(path: &Path, folder: &Path) -> String {
     options.choice.selection.calibration.repair = false;
     options.choice.selection.lossless = None;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let made = load::load(path).map_err(|e| e.to_string()).and_then(|model| {
+    let made = onnx::load(path).map_err(|e| e.to_string()).and_then(|model| {
         let done = job::prune(&model, &options).map_err(|e| e.to_string())?;
         let small = folder.join("small.onnx");
         done.save(&small).map_err(|e| e.to_string())?;

@@ -1,7 +1,7 @@
 //! Every model of `fixtures/` comes out as it went in, byte for byte.
 
-use secateur::load::load;
-use secateur::save::{ExternalData, SaveOptions, Saved, save, to_bytes};
+use secateur::onnx::load;
+use secateur::onnx::{ExternalData, SaveOptions, Saved, save, to_bytes};
 use std::path::{Path, PathBuf};
 
 fn fixtures() -> Vec<PathBuf> {
@@ -39,7 +39,7 @@ fn external_data_comes_back_in() {
         assert!(data(&saved) == data(&copied), "{}", path.display());
         // Typed data comes back raw, so the files may differ where the tensors do not.
         let tensors = |bytes: Vec<u8>| {
-            let model = secateur::load::from_bytes(bytes.into(), None).unwrap();
+            let model = secateur::onnx::from_bytes(bytes.into(), None).unwrap();
             let hash = |&n| model.graph.constant(n).unwrap().tensor.hash();
             model.graph.constants().iter().map(hash).collect::<Vec<u64>>()
         };

@@ -26,7 +26,7 @@ use crate::passes::{Entry, Registry, entries};
 use std::sync::LazyLock;
 
 /// Every pass that removes something. A new file is added here and nowhere else.
-pub static PASSES: LazyLock<Vec<Entry>> = LazyLock::new(|| [&[prune_channels()], OTHERS].concat());
+pub(crate) static PASSES: LazyLock<Vec<Entry>> = LazyLock::new(|| [&[prune_channels()], OTHERS].concat());
 
 /// What the documents say of this one follows from the table of budgets.
 fn prune_channels() -> Entry {

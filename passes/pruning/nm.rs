@@ -14,7 +14,7 @@ use crate::sparsity::{self, Method, Pattern};
 use std::path::PathBuf;
 
 /// Leaves n of every m weights.
-pub struct Nm {
+pub(super) struct Nm {
     n: usize,
     m: usize,
     method: Method,
@@ -23,7 +23,7 @@ pub struct Nm {
 
 impl Nm {
     /// Options: `n`, `m`, `method`, `calib` (an `.npz` file).
-    pub fn new(options: &mut Options) -> Result<Nm, OptionError> {
+    pub(super) fn new(options: &mut Options) -> Result<Nm, OptionError> {
         let (n, m) = (options.take_or("n", 2)?, options.take_or("m", 4)?);
         Ok(Nm { n, m, method: options.take_or("method", Method::Magnitude)?, samples: options.take("calib")? })
     }

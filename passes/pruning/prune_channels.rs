@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 /// Cuts units until a budget is met.
-pub struct PruneChannels {
+pub(super) struct PruneChannels {
     budget: Budget,
     /// The file that tells what nodes take on a machine.
     table: Option<PathBuf>,
@@ -39,7 +39,7 @@ pub struct PruneChannels {
 impl PruneChannels {
     /// Options: the name of a budget that takes a share (`ratio`, `macs`, …), `table` (a file of `secateur profile`), `score` (a criterion, or several combined), `seed`, `round-to`, `min-keep`, `max-ratio`,
     /// `rule` (rules of some groups, with `;` between), `granularity` (sorts, joined by `+`), `inexact`.
-    pub fn new(options: &mut Options) -> Result<PruneChannels, OptionError> {
+    pub(super) fn new(options: &mut Options) -> Result<PruneChannels, OptionError> {
         Ok(PruneChannels {
             budget: budget(options)?,
             table: options.take("table")?,

@@ -11,18 +11,19 @@
 
 use crate::ir::Model;
 use crate::layers::{self, Layer, score::score};
+use crate::oracle::Setup;
 use crate::passes::Dce;
 use crate::passes::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 
 /// Removes layers.
-pub struct RemoveLayers {
+pub(super) struct RemoveLayers {
     layers: layers::Options,
     samples: Option<String>,
 }
 
 impl RemoveLayers {
     /// Options: `count`, `include` and `exclude` (a glob), `calib` (an `.npz` file).
-    pub fn new(options: &mut Options) -> Result<RemoveLayers, OptionError> {
+    pub(super) fn new(options: &mut Options) -> Result<RemoveLayers, OptionError> {
         let count = options.take_or("count", 1)?;
         let include = options.take::<String>("include")?.into_iter().collect();
         let exclude = options.take::<String>("exclude")?.into_iter().collect();
@@ -44,7 +45,7 @@ impl Pass for RemoveLayers {
             return Ok(Change(0));
         }
         let found = layers::find(model, &cx.facts(model)).layers;
-        let scores = score(model, &found, self.samples.as_deref()).map_err(PassError::new)?;
+        let scores = score(model, &found, self.samples.as_deref(), &Setup::default()).map_err(PassError::new)?;
         let chosen = layers::choose(&model.graph, &found, &scores, &self.layers).map_err(PassError::new)?;
         let chosen: Vec<&Layer> = chosen.into_iter().map(|i| &found[i]).collect();
         layers::bypass(model, &cx.facts(model), &chosen);

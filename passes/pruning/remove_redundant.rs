@@ -21,7 +21,7 @@ use crate::repair;
 use crate::score::Formula;
 
 /// Removes units without which the model computes the same.
-pub struct RemoveRedundant {
+pub(super) struct RemoveRedundant {
     ranges: Ranges,
 }
 
@@ -38,7 +38,7 @@ impl std::str::FromStr for Given {
 
 impl RemoveRedundant {
     /// Options: `input-range` (joined by `+`).
-    pub fn new(options: &mut Options) -> Result<RemoveRedundant, OptionError> {
+    pub(super) fn new(options: &mut Options) -> Result<RemoveRedundant, OptionError> {
         Ok(RemoveRedundant { ranges: options.take_or("input-range", Given(Ranges::default()))?.0 })
     }
 }

@@ -21,14 +21,14 @@ use std::path::{Path, PathBuf};
 const BATCH: usize = 8;
 
 /// Sets a share of the weights to zero.
-pub struct Sparsify {
+pub(super) struct Sparsify {
     options: sparsity::Options,
     samples: Option<PathBuf>,
 }
 
 impl Sparsify {
     /// Options: `ratio` (the share that goes), `scope`, `method`, `calib` (an `.npz` file).
-    pub fn new(options: &mut Options) -> Result<Sparsify, OptionError> {
+    pub(super) fn new(options: &mut Options) -> Result<Sparsify, OptionError> {
         let share = options.take_or("ratio", Share(0.5))?.0;
         let pattern = Pattern::Share(share, options.take_or("scope", Scope::Layer)?);
         let method = options.take_or("method", Method::Magnitude)?;

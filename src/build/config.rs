@@ -35,6 +35,7 @@ struct Profile {
 
 /// What is wrong with a build file.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum ConfigError {
     #[error("{}: {cause}", path.display())]
     Read { path: PathBuf, cause: io::Error },

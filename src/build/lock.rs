@@ -6,6 +6,7 @@
 use super::memo::Memo;
 use super::target::Target;
 use crate::files;
+use crate::oracle::Setup;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,9 @@ const VERSION: u32 = 1;
 pub(super) struct Lock {
     version: u32,
     secateur: String,
+    /// What ran models while it was made.
+    #[serde(default)]
+    runtime: String,
     /// The options, in the words of the command line.
     options: Vec<String>,
     gates: Vec<String>,
@@ -40,6 +44,8 @@ pub enum Why {
     Forced,
     /// By another version of secateur.
     Version(String),
+    /// With another runtime, or another version of it.
+    Runtime(String),
     /// Its options are others.
     Options,
     /// It must keep other bounds.
@@ -57,6 +63,7 @@ impl fmt::Display for Why {
             Why::Unreadable => f.write_str("its lock file is damaged, or of another version"),
             Why::Forced => f.write_str("forced"),
             Why::Version(v) => write!(f, "it was made by secateur {v}"),
+            Why::Runtime(name) => write!(f, "it was made with {name}"),
             Why::Options => f.write_str("its options changed"),
             Why::Gates => f.write_str("its gates changed"),
             Why::Input(name) => write!(f, "{name} changed"),
@@ -73,8 +80,14 @@ impl Lock {
         if lock.version == VERSION { Ok(lock) } else { Err(Why::Unreadable) }
     }
 
-    /// Records a target that was just made of these data files beside the model, and is these files.
-    pub(super) fn new(target: &Target, data: &[String], outputs: &[PathBuf], memo: &mut Memo) -> io::Result<Lock> {
+    /// Records a target that was just made of these data files beside the model, and is these files. The setup is what is
+    /// usual where the target does not say how models are run.
+    pub(super) fn new(
+        target: &Target,
+        data: &[String],
+        outputs: &[PathBuf],
+        (setup, memo): (&Setup, &mut Memo),
+    ) -> io::Result<Lock> {
         let mut inputs = BTreeMap::from([(target.shown.0.clone(), memo.hash(&target.input)?)]);
         for name in data {
             let path = files::folder(&target.input).join(name);
@@ -88,7 +101,8 @@ impl Lock {
         let outputs = outputs.iter().map(|path| Ok((name(path), memo.hash(path)?)));
         let outputs = outputs.collect::<io::Result<_>>()?;
         let (secateur, options) = (env!("CARGO_PKG_VERSION").to_owned(), target.options.clone());
-        Ok(Lock { version: VERSION, secateur, options, gates: gates(target), inputs, outputs })
+        let (runtime, gates) = (runtime(target, setup), gates(target));
+        Ok(Lock { version: VERSION, secateur, runtime, options, gates, inputs, outputs })
     }
 
     pub(super) fn write(&self, target: &Target) -> io::Result<()> {
@@ -116,12 +130,19 @@ impl Lock {
     }
 
     /// Why the target has to be made again.
-    pub(super) fn stale(&self, target: &Target, memo: &mut Memo) -> Option<Why> {
+    pub(super) fn stale(&self, target: &Target, setup: &Setup, memo: &mut Memo) -> Option<Why> {
         let other = self.secateur != env!("CARGO_PKG_VERSION");
         let why = other.then(|| Why::Version(self.secateur.clone()));
         let why = why.or_else(|| (self.gates != gates(target)).then_some(Why::Gates));
-        why.or_else(|| self.differs(target, memo))
+        // Locks of earlier versions do not tell.
+        let is_other = || !self.runtime.is_empty() && self.runtime != runtime(target, setup);
+        why.or_else(|| self.differs(target, memo)).or_else(|| is_other().then(|| Why::Runtime(self.runtime.clone())))
     }
+}
+
+/// What runs models for a target, by name and version.
+fn runtime(target: &Target, usual: &Setup) -> String {
+    target.setup(usual).ran().map_or_else(|_| String::new(), |ran| ran.id())
 }
 
 fn gates(target: &Target) -> Vec<String> {

@@ -71,6 +71,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::content;
 pub use config::{Config, ConfigError, FILE};
 pub use lock::Why;
 pub use run::{Built, Options, State, check as check_target, make};
@@ -79,6 +80,7 @@ pub use target::Target;
 
 /// Why not all was made as it should be.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum BuildError {
     #[error(transparent)]
     Config(#[from] ConfigError),

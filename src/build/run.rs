@@ -10,6 +10,7 @@ use crate::job::prove::Failed;
 use crate::job::report::Report;
 use crate::job::{self, Done, Error, ErrorKind, Monitor};
 use crate::load;
+use crate::oracle::Setup;
 use crate::page;
 use crate::plan::Plan;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub struct Options {
     pub force: bool,
     /// Say what is stale and make nothing.
     pub dry_run: bool,
+    /// What runs models, as far as a target does not say.
+    pub setup: Setup,
     /// Who hears of the jobs, and may stop them.
     pub monitor: Monitor,
 }
@@ -82,7 +85,7 @@ pub fn make(target: &Target, options: &Options) -> Built {
     let mut memo = Memo::open();
     let stale = match Lock::read(target) {
         _ if options.force => Some(Why::Forced),
-        Ok(lock) => lock.stale(target, &mut memo),
+        Ok(lock) => lock.stale(target, &options.setup, &mut memo),
         Err(why) => Some(why),
     };
     let Some(why) = stale else { return Built::new(target, State::Fresh) };
@@ -92,21 +95,21 @@ pub fn make(target: &Target, options: &Options) -> Built {
     if let Err(e) = std::fs::create_dir_all(files::folder(&target.output)) {
         return Built::because(target, State::Broken, format!("{}: {e}", files::folder(&target.output).display()));
     }
-    match pruned(target, &options.monitor) {
+    match pruned(target, options) {
         Err(e) if e.kind() == ErrorKind::Check => Built::because(target, State::Failed, e.in_a_line()),
         Err(e) => Built::because(target, State::Broken, e.in_a_line()),
-        Ok(done) => finish(target, why, done, &mut memo),
+        Ok(done) => finish(target, why, done, (&options.setup, &mut memo)),
     }
 }
 
-fn pruned(target: &Target, monitor: &Monitor) -> Result<Done, Error> {
-    let options = job::Options { monitor: monitor.clone(), ..target.job().map_err(Error::new)? };
+fn pruned(target: &Target, options: &Options) -> Result<Done, Error> {
+    let options = job::Options { monitor: options.monitor.clone(), ..target.job(&options.setup).map_err(Error::new)? };
     Paths { more: target.documents(), ..options.paths() }.check()?;
     job::prune_file(&target.input, &options)
 }
 
 /// Writes what belongs to a model that was made, the lock last: what was cut off is made again.
-fn finish(target: &Target, why: Why, done: Done, memo: &mut Memo) -> Built {
+fn finish(target: &Target, why: Why, done: Done, how: (&Setup, &mut Memo)) -> Built {
     let failed = done.is_wrong();
     let Done { mut report, nothing, data, written, .. } = done;
     (report.input, report.output) = target.shown.clone();
@@ -118,7 +121,7 @@ fn finish(target: &Target, why: Why, done: Done, memo: &mut Memo) -> Built {
     let warnings: Vec<String> = report.unproved.as_ref().map(Failed::in_a_line).into_iter().chain(nothing).collect();
     built.warning = (!warnings.is_empty()).then(|| warnings.join("; "));
     if built.wrongs().is_empty() {
-        match documents(target, &report).and_then(|more| record(target, &data, [written, more].concat(), memo)) {
+        match documents(target, &report).and_then(|more| record(target, &data, [written, more].concat(), how)) {
             Ok(()) => built.state = State::Made(why),
             Err(e) => built.errors.push(e),
         }
@@ -138,8 +141,8 @@ fn documents(target: &Target, report: &Report) -> Result<Vec<PathBuf>, String> {
     target.documents().into_iter().zip(texts).map(write).collect()
 }
 
-fn record(target: &Target, data: &[String], outputs: Vec<PathBuf>, memo: &mut Memo) -> Result<(), String> {
-    let lock = Lock::new(target, data, &outputs, memo).and_then(|lock| lock.write(target));
+fn record(target: &Target, data: &[String], outputs: Vec<PathBuf>, how: (&Setup, &mut Memo)) -> Result<(), String> {
+    let lock = Lock::new(target, data, &outputs, how).and_then(|lock| lock.write(target));
     lock.map_err(|e| format!("{}: {e}", target.beside("lock.json").display()))
 }
 
@@ -156,7 +159,7 @@ pub fn check(target: &Target, options: &Options) -> Built {
         built.errors.push(format!("{why}; run `secateur build`"));
     }
     // A model that is not the one recorded may be anything; what its gates say matters all the same.
-    match again(target, &options.monitor) {
+    match again(target, options) {
         Err(e) => built.errors.push(e),
         Ok(done) => {
             built.errors.extend(done.is_wrong().then(|| job::NOT_EQUAL_NOW.to_owned()));
@@ -171,11 +174,11 @@ pub fn check(target: &Target, options: &Options) -> Built {
 }
 
 /// Carries out the plan once more, and compares.
-fn again(target: &Target, monitor: &Monitor) -> Result<Done, String> {
+fn again(target: &Target, options: &Options) -> Result<Done, String> {
     let path = target.beside("plan.json");
     let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let plan: Plan = serde_json::from_slice(&text).map_err(|e| format!("{}: not a plan: {e}", path.display()))?;
-    let options = job::Options { monitor: monitor.clone(), ..target.job()? };
+    let options = job::Options { monitor: options.monitor.clone(), ..target.job(&options.setup)? };
     let model = load::load(&target.input).map_err(|e| e.to_string())?;
     job::check(&model, plan, &options).map_err(|e| e.in_a_line())
 }

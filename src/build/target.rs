@@ -6,6 +6,7 @@ use crate::files;
 use crate::job::gates::{Gate, GateKind};
 use crate::job::keys::{Key, Takes};
 use crate::job::{Options, Output, Record};
+use crate::oracle::Setup;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -105,9 +106,10 @@ impl Target {
         self.gates.values().copied().collect()
     }
 
-    /// What is asked of the job that makes it.
-    pub(super) fn job(&self) -> Result<Options, String> {
+    /// What is asked of the job that makes it. What it does not say of how models are run, this setup does.
+    pub(super) fn job(&self, setup: &Setup) -> Result<Options, String> {
         let mut options = self.asked().map_err(|(_, why)| why)?;
+        options.verification.setup = self.setup(setup);
         let recorded = |is: fn(&Key) -> bool| {
             let texts = self.settings.iter().filter(|(key, _)| is(key)).map(|(key, value)| key.recorded(value));
             texts.collect::<Vec<_>>().join(" ")
@@ -117,6 +119,17 @@ impl Target {
             result: recorded(|key| key.recorded.is_of_result()),
         };
         Ok(options)
+    }
+
+    /// What runs models for it, where this setup is the usual one.
+    pub(super) fn setup(&self, usual: &Setup) -> Setup {
+        let asked = self.asked().map(|options| options.verification.setup).unwrap_or_default();
+        let is_said = |name: &str| self.settings.iter().any(|(key, _)| key.name == name);
+        Setup {
+            runtime: if is_said("runtime") { asked.runtime } else { usual.runtime },
+            threads: if is_said("threads") { asked.threads } else { usual.threads },
+            library: usual.library.clone(),
+        }
     }
 
     /// The same without a record of it; or the option that is wrong, and why.

@@ -1,6 +1,7 @@
 //! What build files say, and what is wrong with them.
 
 use super::{Config, Target};
+use crate::oracle::Setup;
 use std::path::Path;
 
 fn config(text: &str) -> Result<Config, String> {
@@ -74,7 +75,7 @@ fn paths_are_relative_to_the_file() {
     assert_eq!(target.name, "net");
     assert_eq!(target.inputs(), ["at/secateur.toml", "at/in/net.onnx", "at/samples"].map(Path::new));
     assert_eq!(target.beside("lock.json"), Path::new("at/net.small.lock.json"));
-    let asked = target.job().unwrap();
+    let asked = target.job(&Setup::default()).unwrap();
     assert_eq!((asked.verification.inputs.as_deref(), asked.verification.repeats), (Some("random:4"), 0));
     let calib = asked.choice.selection.calibration.source.unwrap();
     assert_eq!(Path::new(&calib), Path::new("at").join("samples"));
@@ -85,7 +86,7 @@ fn paths_are_relative_to_the_file() {
 #[test]
 fn models_are_timed_where_a_gate_asks() {
     let text = "input = 'a.onnx'\noutput = 'b.onnx'\ngates.min_speedup = 1.5";
-    assert!(targets(text, None)[0].job().unwrap().verification.repeats > 0);
+    assert!(targets(text, None)[0].job(&Setup::default()).unwrap().verification.repeats > 0);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur apply finetuned.onnx --plan plan.json -o small.onnx")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// The plan
@@ -36,7 +36,7 @@ struct Shared {
     sizes: Keyed<SizesSet>,
 }
 
-pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
+pub(super) fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let options = args.options(given)?;
     args.finish.report(&job::apply_file(&args.model, files::plan(&args.plan)?, &options)?)
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur bench model.onnx small.onnx --repeats 50")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     a: PathBuf,
     /// A second one; both run in turns, so that a busy machine slows both down
@@ -39,7 +39,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let a = source::load(&args.a)?;
     let b = args.b.as_ref().map(|b| source::load(b)).transpose()?;
     args.dims.check(&a)?;
@@ -49,7 +49,7 @@ pub fn run(args: Args) -> super::Outcome {
         seed: 0,
         sizes: args.dims.given()?,
         tolerance: None,
-        setup: args.running.setup()?,
+        setup: args.running.timed()?,
         warmup: args.warmup,
         repeats: args.repeats as usize,
         time_budget: args.time_budget.0,
@@ -57,9 +57,9 @@ pub fn run(args: Args) -> super::Outcome {
     let feeds = verify::feeds(&a, &options)?;
     let feed = feeds.first().ok_or_else(|| Failure::new("there is no input to run"))?;
     let blame = |path: &std::path::Path, e: verify::VerifyError| Failure::new(e.of_file(path));
-    let first = verify::runner_on(&options.setup, &a, Role::First, feed).map_err(|e| blame(&args.a, e))?;
+    let first = verify::timed_runner(&options.setup, &a, Role::First, feed).map_err(|e| blame(&args.a, e))?;
     let runner = |(model, path): (_, &PathBuf)| {
-        verify::runner_on(&options.setup, model, Role::Second, feed).map_err(|e| blame(path, e))
+        verify::timed_runner(&options.setup, model, Role::Second, feed).map_err(|e| blame(path, e))
     };
     let second = b.as_ref().zip(args.b.as_ref()).map(runner).transpose()?;
     let progress = Progress::new("timing", options.warmup + options.repeats);

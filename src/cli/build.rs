@@ -1,6 +1,7 @@
 //! `secateur build`: make what a build file asks for, if it is stale.
 
 use super::gates::GateArgs;
+use super::running::Running;
 use super::{Exit, Failure, progress, show};
 use crate::build::{self, Built, Config, Options, State, Target};
 use crate::files;
@@ -16,7 +17,7 @@ Examples:
   secateur build edge --dry-run
   secateur build --file models/secateur.toml --gate equivalence=true --junit gates.xml
   secateur build --schema")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     which: Which,
     /// Make everything, also what is up to date
@@ -32,7 +33,7 @@ pub struct Args {
 
 /// What is built or checked, and how that is told.
 #[derive(clap::Args)]
-pub struct Which {
+pub(super) struct Which {
     /// A profile of the build file; all of them if not given
     profile: Option<String>,
     /// The build file
@@ -58,17 +59,18 @@ struct Row {
     warning: Option<String>,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     if args.schema {
         return show::print_json(&build::schema()).map(|()| Exit::Done);
     }
-    let options = Options { force: args.force, dry_run: args.dry_run, monitor: progress::monitor() };
+    let setup = Running::default().unchecked()?;
+    let options = Options { force: args.force, dry_run: args.dry_run, setup, monitor: progress::monitor() };
     args.which.each(|target| build::make(target, &options))
 }
 
 impl Which {
     /// Does something with each target, and tells what came of it.
-    pub fn each(&self, work: impl Fn(&Target) -> Built) -> super::Outcome {
+    pub(super) fn each(&self, work: impl Fn(&Target) -> Built) -> super::Outcome {
         let mut all = vec![];
         let targets = self.targets()?;
         if let Some(path) = self.gating.junit() {

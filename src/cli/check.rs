@@ -2,6 +2,7 @@
 
 use super::build::Which;
 use super::progress;
+use super::running::Running;
 use crate::build::{self, Options};
 
 /// Check the models that a build made: hashes, proof and gates; changes nothing, exit code 4 if something is wrong
@@ -10,12 +11,13 @@ use crate::build::{self, Options};
 Examples:
   secateur check
   secateur check edge --format github --junit gates.xml")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     which: Which,
 }
 
-pub fn run(args: Args) -> super::Outcome {
-    let options = Options { monitor: progress::monitor(), ..Options::default() };
+pub(super) fn run(args: Args) -> super::Outcome {
+    let setup = Running::default().unchecked()?;
+    let options = Options { setup, monitor: progress::monitor(), ..Options::default() };
     args.which.each(|target| build::check_target(target, &options))
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 #[command(after_help = "\
 Example:
   secateur completions bash > ~/.local/share/bash-completion/completions/secateur")]
-pub struct Args {
+pub(super) struct Args {
     /// The shell
     shell: Shell,
     /// Print a JSON object with the script
@@ -23,7 +23,7 @@ struct Script {
     script: String,
 }
 
-pub fn run(args: Args, mut command: Command) -> super::Outcome {
+pub(super) fn run(args: Args, mut command: Command) -> super::Outcome {
     let mut script = vec![];
     clap_complete::generate(args.shell, &mut command, "secateur", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();

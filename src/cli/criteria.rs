@@ -10,7 +10,7 @@ use serde::Serialize;
 #[command(after_help = "\
 Example:
   secateur criteria --json")]
-pub struct Args {
+pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -31,7 +31,7 @@ struct Row {
     source: &'static str,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let row = |c: &Criterion| Row {
         name: c.name,
         aliases: c.aliases,

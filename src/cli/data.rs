@@ -12,14 +12,14 @@ use clap::{Args, ValueEnum};
 
 /// Inputs to run; without any, random ones.
 #[derive(Args)]
-pub struct InputArgs {
+pub(super) struct InputArgs {
     #[command(flatten)]
     given: Keyed<InputsSet>,
 }
 
 impl InputArgs {
     /// Where samples come from, and how they are read.
-    pub fn source(&self, seed: u64) -> Result<Option<(String, feed::Options)>, Failure> {
+    pub(super) fn source(&self, seed: u64) -> Result<Option<(String, feed::Options)>, Failure> {
         let given = self.given.options()?.verification;
         let how = feed::Options { preprocess: given.preprocess, seed, ..feed::Options::default() };
         Ok(given.inputs.map(|inputs| (inputs, how)))
@@ -27,13 +27,13 @@ impl InputArgs {
 }
 
 /// Samples for a model whose open dimensions are so long; what is left out of them is told.
-pub fn opened(spec: &str, model: &Model, given: &Given, how: &feed::Options) -> Result<Samples, Failure> {
+pub(super) fn opened(spec: &str, model: &Model, given: &Given, how: &feed::Options) -> Result<Samples, Failure> {
     Ok(samples::opened(spec, model, given, how, &progress::monitor())?)
 }
 
 /// What outputs are judged by.
 #[derive(Args)]
-pub struct JudgingArgs {
+pub(super) struct JudgingArgs {
     #[command(flatten)]
     given: Keyed<JudgingSet>,
 }
@@ -43,25 +43,25 @@ impl JudgingArgs {
         Ok(self.given.options()?.verification.judging)
     }
 
-    pub fn task(&self) -> Result<Task, Failure> {
+    pub(super) fn task(&self) -> Result<Task, Failure> {
         Ok(self.options()?.task.unwrap_or_default())
     }
 
-    pub fn labels(&self) -> Result<Option<Labels>, Failure> {
+    pub(super) fn labels(&self) -> Result<Option<Labels>, Failure> {
         let task = self.task()?;
         Ok(self.options()?.labels.map(|path| labels(path, task)))
     }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum TaskName {
+pub(super) enum TaskName {
     Classification,
     Regression,
     Perplexity,
 }
 
 impl TaskName {
-    pub fn task(self) -> Task {
+    pub(super) fn task(self) -> Task {
         match self {
             TaskName::Classification => Task::Classification,
             TaskName::Regression => Task::Regression,

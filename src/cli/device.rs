@@ -8,19 +8,19 @@ use clap::Args;
 
 /// Where gradients are computed.
 #[derive(Args)]
-pub struct DeviceArgs {
+pub(super) struct DeviceArgs {
     #[command(flatten)]
     given: Keyed<DeviceSet>,
 }
 
 impl DeviceArgs {
     /// The device, which need not be there.
-    pub fn unchecked(&self) -> Result<Device, Failure> {
+    pub(super) fn unchecked(&self) -> Result<Device, Failure> {
         Ok(self.given.options()?.choice.selection.device)
     }
 
     /// The device, once it is sure that build and machine have it.
-    pub fn device(&self) -> Result<Device, Failure> {
+    pub(super) fn device(&self) -> Result<Device, Failure> {
         let device = self.unchecked()?;
         check_device(device)?;
         Ok(device)

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 Examples:
   secateur diff model.onnx small.onnx
   secateur diff model.onnx finetuned.onnx --no-weights --json")]
-pub struct Args {
+pub(super) struct Args {
     /// The first model
     a: PathBuf,
     /// The second one
@@ -35,7 +35,7 @@ struct Found<'a> {
     diff: &'a ModelDiff,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let load = |path: &Path| source::load(path).map_err(|e: Failure| Failure { code: 2, ..e });
     let (a, b): (Model, Model) = (load(&args.a)?, load(&args.b)?);
     let found = diff::diff(&a, &b, diff::Options { weights: !args.no_weights });

@@ -23,7 +23,7 @@ Examples:
   secateur eval model.onnx small.onnx --inputs test.npz --labels test.npz
   secateur eval model.onnx --inputs images --preprocess 'resize=256 mean=0.5 std=0.5'
   secateur eval gpt.onnx --inputs tokens.npz --task perplexity")]
-pub struct Args {
+pub(super) struct Args {
     /// The model; several are compared with the first
     #[arg(required = true)]
     models: Vec<PathBuf>,
@@ -74,7 +74,7 @@ struct Found {
     spread: Vec<Spread>,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let mut all: Vec<Found> = vec![];
     for path in &args.models {
         let (judgement, spread) = args.judged(path)?;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur explain model.onnx conv1.weight")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// A node, a tensor or a group (`c3`), by its name; everything that is pinned if not given
@@ -37,7 +37,7 @@ struct Axis {
     reasons: Vec<String>,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let analysis = source::prepare(&source::load(&args.model)?)?;
     let Some(name) = &args.name else { return all_pins(&analysis, args.json) };
     let values = values_of(&analysis, name).ok_or_else(|| {

@@ -4,10 +4,10 @@ use super::show;
 use crate::job::report::Metrics;
 use crate::judge::Figure;
 
-pub use crate::figures::{percent, signed, title, value};
+pub(super) use crate::figures::{percent, signed, title, value};
 
 /// The figures before and after.
-pub fn metrics(metrics: &Metrics) -> String {
+pub(super) fn metrics(metrics: &Metrics) -> String {
     let row = |(before, after): (Figure, Figure)| {
         let change = signed(&after, metrics.change[after.name]);
         vec![title(&after), value(&before), value(&after), change]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Bounds that a result must keep.
 #[derive(Args)]
-pub struct GateArgs {
+pub(super) struct GateArgs {
     #[arg(long = "gate", value_name = "NAME=BOUND", help = help())]
     gates: Vec<Gate>,
     /// Write the gates' results as JUnit XML
@@ -36,22 +36,22 @@ enum Format {
 
 impl GateArgs {
     /// Where the XML goes, if anywhere.
-    pub fn junit(&self) -> Option<&Path> {
+    pub(super) fn junit(&self) -> Option<&Path> {
         self.junit.as_deref()
     }
 
     /// The bounds as they were given.
-    pub fn gates(&self) -> &[Gate] {
+    pub(super) fn gates(&self) -> &[Gate] {
         &self.gates
     }
 
     /// What the gates say to a result.
-    pub fn judge(&self, figures: &Figures) -> Vec<Verdict> {
+    pub(super) fn judge(&self, figures: &Figures) -> Vec<Verdict> {
         figures.judge(&self.gates)
     }
 
     /// Reports what was missed, a line each, and writes the XML. Whether anything was missed.
-    pub fn report(&self, suites: &[Suite]) -> Result<bool, Failure> {
+    pub(super) fn report(&self, suites: &[Suite]) -> Result<bool, Failure> {
         for suite in suites {
             for verdict in suite.verdicts.iter().filter(|v| !v.met) {
                 match self.format {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur groups model.onnx --all")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// Also list groups that can't be cut
@@ -35,7 +35,7 @@ struct Row {
     why: Vec<String>,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let analysis = source::prepare(&source::load(&args.model)?)?;
     let graph = &analysis.model.graph;
     let row = |group: &Group| Row {

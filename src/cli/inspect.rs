@@ -16,7 +16,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur inspect model.onnx --layers")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// One line per call that costs something
@@ -54,7 +54,7 @@ struct TypeRow {
     shape: Option<Vec<String>>,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let model = source::load(&args.model)?;
     let model = prune::unfolded(&model)?;
     let facts = infer::infer(&model);

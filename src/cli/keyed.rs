@@ -9,14 +9,14 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Args, Command, FromArgMatches, 
 use std::marker::PhantomData;
 
 /// Options that a verb takes.
-pub trait OptionSet {
+pub(super) trait OptionSet {
     const TOPICS: &'static [Topic];
 }
 
 /// Sets of options, as verbs take them.
 macro_rules! sets {
     ($($(#[$about:meta])* $name:ident: $($topic:ident)*;)*) => {
-        $($(#[$about])* pub struct $name;
+        $($(#[$about])* pub(super) struct $name;
 
         impl OptionSet for $name {
             const TOPICS: &'static [Topic] = &[$(Topic::$topic),*];
@@ -44,7 +44,7 @@ sets! {
 }
 
 /// The options of a set that were given.
-pub struct Keyed<S> {
+pub(super) struct Keyed<S> {
     /// In alphabetical order; those that may be repeated in the order in which they were given.
     given: Vec<(&'static Key, String)>,
     set: PhantomData<S>,
@@ -56,14 +56,14 @@ impl<S: OptionSet> Keyed<S> {
     }
 
     /// The options with what was given; all others are as usual.
-    pub fn options(&self) -> Result<Options, Failure> {
+    pub(super) fn options(&self) -> Result<Options, Failure> {
         let mut options = Options::default();
         self.set(&mut options)?;
         Ok(options)
     }
 
     /// Sets what was given.
-    pub fn set(&self, options: &mut Options) -> Result<(), Failure> {
+    pub(super) fn set(&self, options: &mut Options) -> Result<(), Failure> {
         self.given.iter().try_for_each(|(key, value)| key.set(options, value)).map_err(Failure::usage)
     }
 }
@@ -128,7 +128,7 @@ fn given(keys: impl IntoIterator<Item = &'static Key>, matches: &ArgMatches) -> 
 
 /// The options that were given of those that are recorded, as text: `--exclude=head.* --macs=50%`. Files are named by
 /// their hashes.
-pub fn recorded(is_recorded: impl Fn(&Key) -> bool, matches: &ArgMatches) -> String {
+pub(super) fn recorded(is_recorded: impl Fn(&Key) -> bool, matches: &ArgMatches) -> String {
     let mut keys: Vec<&Key> = crate::job::keys::KEYS.iter().filter(|key| is_recorded(key)).collect();
     keys.sort_by_key(|key| key.name);
     given(keys, matches).into_iter().map(|(key, value)| key.recorded(&value)).collect::<Vec<_>>().join(" ")
@@ -140,10 +140,11 @@ mod tests {
     use super::*;
     use crate::job::keys::KEYS;
     use crate::job::{Output, Record};
+    use crate::oracle::Setup;
 
     /// Flags that are about the command line, or that a build sees to.
-    const NOT_KEYS: [&str; 9] =
-        ["output", "overwrite", "json", "gate", "junit", "format", "report", "html", "reference"];
+    const NOT_KEYS: [&str; 10] =
+        ["output", "overwrite", "json", "gate", "junit", "format", "report", "html", "reference", "ort-library"];
 
     /// A value for each option that takes one.
     const VALUES: &str = "batch-axis=x=1 calib=c.npz calib-preprocess=size=8 criterion=wanda device=cuda:1 dim=n=3 \
@@ -168,7 +169,10 @@ mod tests {
     }
 
     fn usual() -> Options {
-        Options { output: Some(Output::to("out.onnx")), ..Options::default() }
+        let mut usual = Options { output: Some(Output::to("out.onnx")), ..Options::default() };
+        // The command line looks for ONNX Runtime where nobody says otherwise.
+        usual.verification.setup = Setup::best();
+        usual
     }
 
     fn value(key: &Key) -> &'static str {

@@ -1,6 +1,7 @@
 //! `secateur layers`: which residual branches can go as a whole?
 
 use super::progress::Progress;
+use super::running::Running;
 use super::source::{self, DimArgs};
 use super::{Exit, show};
 use crate::job::report::LayerReport;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur layers model.onnx --calib samples.npz")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// Also list sums that end no removable branch, with the reason
@@ -23,6 +24,8 @@ pub struct Args {
     /// Score layers on these samples, in any form that `prune --calib` takes; else by their weights
     #[arg(long, value_name = "SAMPLES")]
     calib: Option<String>,
+    #[command(flatten)]
+    running: Running,
     #[command(flatten)]
     dims: DimArgs,
     /// Print JSON
@@ -43,14 +46,14 @@ struct Refused {
     why: String,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let model = source::load(&args.model)?;
     let open = args.dims.open(&model)?;
     let analysis = source::prepare(&model)?;
     let graph = &analysis.model.graph;
     let found = layers::find(&analysis.model, &analysis.facts);
     let progress = Progress::waiting("scoring layers");
-    let scores = layers::score::score(&analysis.model, &found.layers, args.calib.as_deref())?;
+    let scores = layers::score::score(&analysis.model, &found.layers, args.calib.as_deref(), &args.running.setup()?)?;
     drop(progress);
     let cut = |(layer, score): (&layers::Layer, f64)| Some((layer.clone(), layer.cut(graph, Some(score))?));
     let cuts: Vec<(layers::Layer, LayerCut)> = found.layers.iter().zip(scores).filter_map(cut).collect();

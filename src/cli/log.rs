@@ -13,7 +13,7 @@ use tracing::Level;
 
 /// How much is said, and how; flags of every verb.
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
-pub struct LogArgs {
+pub(super) struct LogArgs {
     /// Write nothing but errors to stderr, and show no progress
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
@@ -46,7 +46,7 @@ fn is_command_line() -> bool {
 
 impl LogArgs {
     /// Listens from now on. The first one in a process counts.
-    pub fn init(self) {
+    pub(super) fn init(self) {
         let level = match self.verbose {
             _ if self.quiet => Level::ERROR,
             0 => Level::WARN,
@@ -65,7 +65,7 @@ impl LogArgs {
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shows {
+pub(super) enum Shows {
     /// As bars: on a terminal where nothing else is written.
     Bars,
     /// As a line now and then.
@@ -75,7 +75,7 @@ pub enum Shows {
 }
 
 /// How progress is shown.
-pub fn shows() -> Shows {
+pub(super) fn shows() -> Shows {
     let LogArgs { quiet, verbose, log_format } = args();
     let bars = verbose == 0 && log_format == Format::Text && stderr().is_terminal();
     match is_command_line() && !quiet {
@@ -94,17 +94,17 @@ fn clock() -> Duration {
 }
 
 /// Notes that something was written just now.
-pub fn written() {
+pub(super) fn written() {
     LAST.store(clock().as_millis() as u64, Ordering::Relaxed);
 }
 
 /// How long nothing was said.
-pub fn silence() -> Duration {
+pub(super) fn silence() -> Duration {
     clock().saturating_sub(Duration::from_millis(LAST.load(Ordering::Relaxed)))
 }
 
 /// Says that the verb failed, and what can be done about it.
-pub fn failure(message: &str, hint: Option<&str>) {
+pub(super) fn failure(message: &str, hint: Option<&str>) {
     match args().log_format {
         Format::Json => tracing::error!(hint, "{message}"),
         Format::Text => {
@@ -115,7 +115,7 @@ pub fn failure(message: &str, hint: Option<&str>) {
 }
 
 /// Says something to a person. Nobody listening is no error.
-pub fn note(text: &str) {
+pub(super) fn note(text: &str) {
     match args() {
         LogArgs { quiet: true, .. } => {}
         _ if !is_command_line() => tracing::warn!("{text}"),

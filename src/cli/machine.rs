@@ -6,7 +6,7 @@ use crate::machine::Quantity;
 use std::fmt::Write;
 
 /// What the summary says.
-pub fn summary(report: &MachineReport) -> String {
+pub(super) fn summary(report: &MachineReport) -> String {
     let predicted = &report.predicted;
     let share = |x: f64| format!("{:.1} %", 100.0 * x / predicted.before.max(f64::MIN_POSITIVE));
     let mut out = format!("\n{} ({})\n", report.quantity, report.source);

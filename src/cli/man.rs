@@ -12,7 +12,7 @@ use std::path::PathBuf;
 Examples:
   secateur man > secateur.1
   secateur man -o man1")]
-pub struct Args {
+pub(super) struct Args {
     /// The folder for the pages; created if it does not exist
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -28,7 +28,7 @@ struct Page {
     text: String,
 }
 
-pub fn run(args: Args, command: Command) -> super::Outcome {
+pub(super) fn run(args: Args, command: Command) -> super::Outcome {
     let pages = pages(command)?;
     match &args.output {
         _ if args.json => show::print_json(&pages)?,

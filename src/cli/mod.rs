@@ -11,6 +11,7 @@ mod criteria;
 mod data;
 mod device;
 mod diff;
+mod doctor;
 mod eval;
 mod explain;
 mod figures;
@@ -79,6 +80,7 @@ enum Verb {
     Opt(opt::Args),
     Print(print::Args),
     Criteria(criteria::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -218,6 +220,7 @@ fn run(verb: Verb, given: &ArgMatches) -> Outcome {
         Verb::Opt(a) => opt::run(a),
         Verb::Print(a) => print::run(a),
         Verb::Criteria(a) => criteria::run(a),
+        Verb::Doctor(a) => doctor::run(a),
         Verb::Completions(a) => completions::run(a, Cli::command()),
         Verb::Man(a) => man::run(a, Cli::command()),
     }

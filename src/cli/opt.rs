@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 Examples:
   secateur opt model.onnx -o folded.onnx --passes 'fold-constants,fold-bn,fix(drop-identity,dce)'
   secateur opt --list")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     #[arg(required_unless_present = "list")]
     model: Option<PathBuf>,
@@ -68,7 +68,7 @@ struct Step {
     notes: Vec<String>,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     if args.list {
         return list(args.json);
     }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur plan model.onnx --macs 50% -o plan.json")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// Where the plan is written; stdout if not given
@@ -30,7 +30,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
+pub(super) fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     let options = args.options(given)?;
     options.choice.check()?;
     let Planned { plan, nothing, searched, machine } = job::plan(&source::load(&args.model)?, &options)?;
@@ -57,7 +57,7 @@ impl Args {
         let choice = keyed::recorded(|key| key.recorded.is_of_choice(), given);
         Ok(Options {
             choice: self.choice.options()?.choice,
-            verification: VerifyOptions { setup: self.running.unchecked(), ..VerifyOptions::default() },
+            verification: VerifyOptions { setup: self.running.unchecked()?, ..VerifyOptions::default() },
             record: Record { choice, ..Record::default() },
             monitor: progress::monitor(),
             ..Options::default()

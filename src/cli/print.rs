@@ -13,7 +13,7 @@ Examples:
   secateur print model.onnx
   secateur print model.onnx --mermaid > model.mmd
   secateur print model.onnx --dot > model.dot")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// Leave out the axes
@@ -35,7 +35,7 @@ struct Text {
     text: String,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let analysis = Analysis::new(source::load(&args.model)?);
     let note = |value: ValueId| analysis.groups.show_value(&analysis.axes, value);
     let none = |_: ValueId| None;

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 Example:
   secateur profile model.onnx -o phone.json
   secateur prune model.onnx -o small.onnx --latency 60% --latency-table phone.json")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// Where the table is written
@@ -48,9 +48,9 @@ pub struct Args {
 /// How many nodes are shown.
 const LINES: usize = 20;
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let settings =
-        ProfileSettings { setup: args.running.setup()?, warmup: args.warmup, repeats: args.repeats as usize };
+        ProfileSettings { setup: args.running.timed()?, warmup: args.warmup, repeats: args.repeats as usize };
     let model = source::load(&args.model)?;
     let analysis = source::prepare(&model)?;
     let open = args.dims.open(&model)?.at(&analysis.model, &analysis.facts);

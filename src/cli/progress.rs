@@ -27,13 +27,13 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(|| MultiProgress::with_draw
 static DEPTH: AtomicUsize = AtomicUsize::new(0);
 
 /// Shows that something goes on, until it is dropped.
-pub struct Progress {
+pub(super) struct Progress {
     bar: ProgressBar,
     waits: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 /// Writes to stdout or stderr without bars in between.
-pub fn without_bars<T>(write: impl FnOnce() -> T) -> T {
+pub(super) fn without_bars<T>(write: impl FnOnce() -> T) -> T {
     match log::shows() {
         Shows::Bars => BARS.suspend(write),
         Shows::Lines | Shows::Nothing => write(),
@@ -41,7 +41,7 @@ pub fn without_bars<T>(write: impl FnOnce() -> T) -> T {
 }
 
 /// Shows what a job tells.
-pub fn monitor() -> Monitor {
+pub(super) fn monitor() -> Monitor {
     let work = Mutex::new(Vec::<Progress>::new());
     Monitor::new(move |event| {
         let Ok(mut work) = work.lock() else { return };
@@ -59,22 +59,22 @@ pub fn monitor() -> Monitor {
 
 impl Progress {
     /// Nothing is done yet of `total` steps of `what`.
-    pub fn new(what: &str, total: usize) -> Progress {
+    pub(super) fn new(what: &str, total: usize) -> Progress {
         Progress::styled(what, Some(total as u64), "{spinner} {msg} [{bar:30}] {pos}/{len}, {left}")
     }
 
     /// Steps of which nobody knows how many there will be.
-    pub fn open(what: &str) -> Progress {
+    pub(super) fn open(what: &str) -> Progress {
         Progress::styled(what, None, "{spinner} {msg}: {pos} runs, {elapsed}")
     }
 
     /// Steps of a training, with its loss.
-    pub fn training() -> Progress {
+    pub(super) fn training() -> Progress {
         Progress::styled("training", Some(1), "training [{bar:30}] {pos}/{len}, {eta} left, {msg}")
     }
 
     /// Another step of a training.
-    pub fn tick(&self, tick: Tick) {
+    pub(super) fn tick(&self, tick: Tick) {
         self.bar.set_length(tick.of as u64);
         let metric = tick.metric.map_or(String::new(), |m| format!(" ({:.1} %)", 100.0 * m));
         let held_out = tick.held_out.map_or(String::new(), |l| format!(", held out {l:.4}{metric}"));
@@ -83,7 +83,7 @@ impl Progress {
     }
 
     /// Something that tells no steps.
-    pub fn waiting(what: &str) -> Progress {
+    pub(super) fn waiting(what: &str) -> Progress {
         Progress::styled(what, None, "{spinner} {msg}, {elapsed}")
     }
 
@@ -121,12 +121,12 @@ impl Progress {
     }
 
     /// So many steps more are done.
-    pub fn step(&self, steps: usize) {
+    pub(super) fn step(&self, steps: usize) {
         self.bar.inc(steps as u64);
     }
 
     /// So many steps of so many are done.
-    pub fn at(&self, done: usize, total: usize) {
+    pub(super) fn at(&self, done: usize, total: usize) {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
     }

@@ -19,7 +19,7 @@ Examples:
   secateur prune model.onnx -o small.onnx --macs 50% --round-to 8 --exclude 'head.*'
   secateur prune model.onnx -o small.onnx --layers 2 --calib samples.npz
   secateur prune model.onnx -o sparse.onnx --nm 2:4 --calib samples.npz --sparsity-method sparsegpt")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub struct Args {
 
 /// What happens once there is a plan; shared with `apply`.
 #[derive(clap::Args)]
-pub struct Finish {
+pub(super) struct Finish {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -57,14 +57,14 @@ pub struct Finish {
     json: bool,
 }
 
-pub fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
+pub(super) fn run(args: &Args, given: &ArgMatches) -> super::Outcome {
     let options = Options { monitor: progress::monitor(), ..args.options(given)? };
     args.finish.report(&job::prune_file(&args.model, &options)?)
 }
 
 impl Args {
     /// What is asked for; `given` says which of the arguments were given.
-    pub fn options(&self, given: &ArgMatches) -> Result<Options, Failure> {
+    pub(super) fn options(&self, given: &ArgMatches) -> Result<Options, Failure> {
         let recorded = |is: fn(Recorded) -> bool| keyed::recorded(|key| is(key.recorded), given);
         let (choice, result) = (recorded(Recorded::is_of_choice), recorded(Recorded::is_of_result));
         let mut options = Options { record: Record { choice, result }, ..self.finish.options()? };
@@ -76,7 +76,7 @@ impl Args {
 
 impl Finish {
     /// What is asked for once there is a plan.
-    pub fn options(&self) -> Result<Options, Failure> {
+    pub(super) fn options(&self) -> Result<Options, Failure> {
         let mut options = Options {
             verification: self.verification.options()?,
             gates: self.gating.gates().to_vec(),
@@ -90,7 +90,7 @@ impl Finish {
     }
 
     /// Writes and prints what was found and done.
-    pub fn report(&self, done: &Done) -> super::Outcome {
+    pub(super) fn report(&self, done: &Done) -> super::Outcome {
         let report = &done.report;
         if let Some(path) = &self.report {
             show::write_json(path, report)?;

@@ -3,6 +3,7 @@
 use super::data::opened;
 use super::device::DeviceArgs;
 use super::progress::{self, Progress};
+use super::running::Running;
 use super::{Exit, Failure, show, source};
 use crate::axes::Group;
 use crate::axes::places;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Example:
   secateur sensitivity model.onnx --calib samples.npz --svg sensitivity.svg")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// Samples to run, as `prune --calib` takes them
@@ -44,6 +45,8 @@ pub struct Args {
     seed: u64,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    running: Running,
     /// Also groups that are not exact (units under a softmax, a norm or a mean)
     #[arg(long)]
     inexact: bool,
@@ -73,8 +76,9 @@ struct Point {
     error: f64,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let device = args.device.device()?;
+    let setup = args.running.setup()?;
     let formula: Formula = args.criterion.parse().map_err(Failure::usage)?;
     check_criterion(&formula)?;
     let model = source::load(&args.model)?;
@@ -91,8 +95,8 @@ pub fn run(args: Args) -> super::Outcome {
     };
     let gradients = gradients(&formula, &analysis, Some(&samples), (args.seed, device), &progress::monitor())?;
     let (measured, gradients) = (measured.as_ref(), gradients.as_deref());
-    let context = Context { analysis: &analysis, seed: args.seed, measured, gradients };
-    let ablation = Ablation::new(&analysis, &few)?;
+    let context = Context { analysis: &analysis, seed: args.seed, measured, gradients, setup: &setup };
+    let ablation = Ablation::new(&analysis, &few, &setup)?;
     let mut rows = vec![];
     let groups: Vec<&Group> = analysis.groups.free().filter(|g| args.inexact || g.is_exact()).collect();
     let progress = Progress::new("cutting each group", groups.len());

@@ -9,7 +9,7 @@ use crate::job::prove::Failed;
 use crate::job::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
 use crate::latency::{Latency, Timing};
 use crate::lossless::{Certificate, Proof};
-use crate::oracle::{Plan, Setup};
+use crate::oracle::Plan;
 use crate::repair::Repaired;
 use crate::sparsity::Thinned;
 use crate::verify::{Doubled, Verification};
@@ -20,8 +20,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-pub use super::log::note;
-pub use crate::figures::{bytes, count, duration, list};
+pub(super) use super::log::note;
+pub(super) use crate::figures::{bytes, count, duration, list};
 
 /// How many lines a list in the summary has at most.
 const LINES: usize = 20;
@@ -30,7 +30,7 @@ const LINES: usize = 20;
 const WIDTH: usize = 100;
 
 /// Prints text to stdout. A reader that has gone away is no error.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     log::written();
     match progress::without_bars(|| std::io::stdout().write_all(text.as_bytes())) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format!("stdout: {e}"))),
@@ -38,22 +38,22 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
 /// Writes JSON to a file: whole, or not at all.
-pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
     Ok(files::write_json(path, value)?)
 }
 
 /// Writes text to a file: whole, or not at all.
-pub fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
     Ok(files::write_text(path, text)?)
 }
 
 /// A table without frames; all columns but the first `left` are numbers, set to the right.
-pub fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(super) fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16);
@@ -69,7 +69,7 @@ pub fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<St
 }
 
 /// The whole summary of a run of `prune`.
-pub fn summary(report: &Report) -> String {
+pub(super) fn summary(report: &Report) -> String {
     let failed = matches!(&report.verification, Outcome::Ran(v) if !v.equal);
     let written = if failed || report.gates.iter().any(|g| !g.met) { " (not written)" } else { "" };
     let mut out = format!("{} → {}{written}\n\n", report.input, report.output);
@@ -107,7 +107,7 @@ pub fn summary(report: &Report) -> String {
 }
 
 /// What the gates say, a line each.
-pub fn gates(verdicts: &[Verdict]) -> String {
+pub(super) fn gates(verdicts: &[Verdict]) -> String {
     if verdicts.is_empty() {
         return String::new();
     }
@@ -149,7 +149,7 @@ fn layers(layers: &[LayerReport]) -> String {
 }
 
 /// Layers, a line each.
-pub fn layer_table(layers: &[LayerReport]) -> String {
+pub(super) fn layer_table(layers: &[LayerReport]) -> String {
     let line = |l: &LayerReport| {
         let name = format!("{} (node {})", l.cut.name, l.cut.node);
         let score = l.cut.score.map_or_else(|| "–".to_owned(), |s| format!("{s:.4}"));
@@ -247,7 +247,7 @@ fn sparsity(found: &SparsityReport) -> String {
 }
 
 /// A paragraph, broken at spaces; all lines but the first are indented by `indent`.
-pub fn wrap(text: &str, indent: usize) -> String {
+pub(super) fn wrap(text: &str, indent: usize) -> String {
     let mut lines = vec![String::new()];
     // The spaces in front belong to the first line.
     let lead: String = text.chars().take_while(|c| *c == ' ').collect();
@@ -284,20 +284,22 @@ fn pinned(pins: &[PinReport]) -> String {
 }
 
 /// A group that stays whole, and why.
-pub fn pin_line(pin: &PinReport) -> String {
+pub(super) fn pin_line(pin: &PinReport) -> String {
     format!("  {}, {} units ({}): {}", pin.label, pin.size, list(&pin.places), pin.why)
 }
 
 /// What verification found, in sentences.
-pub fn verification(v: &Verification, against: &str) -> String {
+pub(super) fn verification(v: &Verification, against: &str) -> String {
     let mut out = String::new();
     let verdict = if v.equal { "holds" } else { "FAILS" };
     let (worst_abs, worst_rel) = (v.equivalence.worst_abs(), v.equivalence.worst());
     _ = writeln!(
         out,
         "  {against} {verdict}: largest difference {worst_abs:.1e} absolute, {worst_rel:.1e} relative \
-         (tolerance {:.0e}, {} inputs)",
-        v.tolerance, v.samples
+         (tolerance {:.0e}, {} inputs{})",
+        v.tolerance,
+        v.samples,
+        v.runtime.map_or_else(String::new, |ran| format!(", {ran}"))
     );
     if let Some(rounding) = v.rounding {
         _ = writeln!(out, "  that is in 32 bits; the 16 of the model change its outputs by {rounding:.1e} (relative)");
@@ -374,7 +376,7 @@ fn unmoved(report: &Report) -> String {
 }
 
 /// How far outputs are from the original's, a line each.
-pub fn drift(d: &Difference) -> String {
+pub(super) fn drift(d: &Difference) -> String {
     let line = |o: &OutputDifference| match o.differing {
         Some(share) => {
             format!("  drift of `{}` from the original: {:.1} % of the elements differ\n", o.name, share * 100.0)
@@ -389,12 +391,17 @@ pub fn drift(d: &Difference) -> String {
 }
 
 /// Latencies, with the spread of the runs.
-pub fn latency(l: &Latency, first: &str, second: &str) -> String {
+pub(super) fn latency(l: &Latency, first: &str, second: &str) -> String {
     let timing = |t: &Timing| {
         let (low, high) = t.quartiles;
         format!("{} (half of {} runs in {} – {})", duration(t.median), t.runs(), duration(low), duration(high))
     };
     let mut out = format!("  latency {first}: {}\n", timing(&l.first));
+    let threads = if l.threads > 1 { format!(" on {} threads", l.threads) } else { String::new() };
+    let place = format!("in {}{threads} on this machine", l.ran);
+    if l.second.is_none() {
+        _ = writeln!(out, "  {place}");
+    }
     if let Some((t, ratio)) = &l.second {
         _ = writeln!(out, "  latency {second}: {}", timing(t));
         let ((low, high), sure) = (ratio.interval, 100.0 * ratio.confidence);
@@ -402,9 +409,7 @@ pub fn latency(l: &Latency, first: &str, second: &str) -> String {
             true => format!("{low:.2} – {high:.2} with {sure:.0} % confidence"),
             false => format!("{low:.2} – {high:.2}, of too few runs to be sure"),
         };
-        let Setup { runtime, threads } = l.setup;
-        let threads = if threads > 1 { format!(" on {threads} threads") } else { String::new() };
-        _ = writeln!(out, "  {:.2} times as fast ({sure}), in {runtime}{threads} on this machine", ratio.median);
+        _ = writeln!(out, "  {:.2} times as fast ({sure}), {place}", ratio.median);
     }
     out
 }

@@ -15,41 +15,41 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// Loads a model.
-pub fn load(path: &Path) -> Result<Model, Failure> {
+pub(super) fn load(path: &Path) -> Result<Model, Failure> {
     Ok(files::load(path)?)
 }
 
 /// Prepares a model and derives its groups.
-pub fn prepare(model: &Model) -> Result<Analysis, Failure> {
+pub(super) fn prepare(model: &Model) -> Result<Analysis, Failure> {
     Ok(job::prepare(model, &progress::monitor())?)
 }
 
 /// Sizes of dimensions that the model leaves open.
 #[derive(Args)]
-pub struct DimArgs {
+pub(super) struct DimArgs {
     #[command(flatten)]
     given: Keyed<SizesSet>,
 }
 
 impl DimArgs {
-    pub fn given(&self) -> Result<Given, Failure> {
+    pub(super) fn given(&self) -> Result<Given, Failure> {
         Ok(self.given.options()?.choice.selection.sizes)
     }
 
     /// The sizes for counting costs; one that the model does not have is a mistake.
-    pub fn open(&self, model: &Model) -> Result<OpenDims, Failure> {
+    pub(super) fn open(&self, model: &Model) -> Result<OpenDims, Failure> {
         OpenDims::given(&passes::opened(model), &self.given()?).map_err(Failure::usage)
     }
 
     /// Fails if something is no size of the model.
-    pub fn check(&self, model: &Model) -> Result<(), Failure> {
+    pub(super) fn check(&self, model: &Model) -> Result<(), Failure> {
         sizes::check(model, &self.given()?).map_err(Failure::usage)
     }
 }
 
 /// Where a model is written.
 #[derive(Args)]
-pub struct OutputArgs {
+pub(super) struct OutputArgs {
     /// Where the model is written
     #[arg(short, long, value_name = "FILE", required = true)]
     output: Option<PathBuf>,
@@ -62,11 +62,11 @@ pub struct OutputArgs {
 
 impl OutputArgs {
     /// Whether there is a place: a verb that needs none may leave it out.
-    pub fn is_given(&self) -> bool {
+    pub(super) fn is_given(&self) -> bool {
         self.output.is_some()
     }
 
-    pub fn options(&self) -> Result<job::Output, Failure> {
+    pub(super) fn options(&self) -> Result<job::Output, Failure> {
         let path = self.output.clone().unwrap_or_default();
         let output = job::Output { overwrite: self.overwrite, ..job::Output::to(path) };
         let mut options = job::Options { output: Some(output), ..job::Options::default() };
@@ -75,19 +75,19 @@ impl OutputArgs {
     }
 
     /// Writes the model.
-    pub fn save(&self, model: &Model, input: &Path) -> Result<Saved, Failure> {
+    pub(super) fn save(&self, model: &Model, input: &Path) -> Result<Saved, Failure> {
         Ok(self.options()?.save(model, Some(input), &progress::monitor())?)
     }
 
     /// How many bytes [`save`](OutputArgs::save) would write.
-    pub fn size(&self, model: &Model, input: &Path) -> Result<u64, Failure> {
+    pub(super) fn size(&self, model: &Model, input: &Path) -> Result<u64, Failure> {
         Ok(self.options()?.size(model, Some(input))?)
     }
 }
 
 /// How models are verified.
 #[derive(Args)]
-pub struct VerificationArgs {
+pub(super) struct VerificationArgs {
     #[command(flatten)]
     inputs: Keyed<InputsSet>,
     #[command(flatten)]
@@ -101,12 +101,17 @@ pub struct VerificationArgs {
 }
 
 impl VerificationArgs {
-    pub fn options(&self) -> Result<job::VerifyOptions, Failure> {
+    /// Whether both runtimes are to be compared; then models are run by the best one from here on.
+    pub(super) fn take_both(&mut self) -> bool {
+        self.running.take_both()
+    }
+
+    pub(super) fn options(&self) -> Result<job::VerifyOptions, Failure> {
         let mut options = job::Options::default();
         self.inputs.set(&mut options)?;
         self.judging.set(&mut options)?;
         self.comparison.set(&mut options)?;
         self.timing.set(&mut options)?;
-        Ok(job::VerifyOptions { setup: self.running.unchecked(), ..options.verification })
+        Ok(job::VerifyOptions { setup: self.running.unchecked()?, ..options.verification })
     }
 }

@@ -1,7 +1,7 @@
 //! `secateur sweep`: a family of models of many sizes, from one calibration.
 
 use super::keyed::{self, HeldOutSet, Keyed, SelectionSet};
-use super::running::Seconds;
+use super::running::{Running, Seconds};
 use super::{Exit, Failure, paths, progress, show};
 use crate::draw::{Chart, Line};
 use crate::job::keys::Topic;
@@ -21,7 +21,7 @@ sweep.json and sweep.svg.
 
 Example:
   secateur sweep model.onnx --calib samples.npz --sizes 75%,50%,25% -o family")]
-pub struct Args {
+pub(super) struct Args {
     /// The model
     model: PathBuf,
     /// The folder that the models are written to; created if it does not exist
@@ -43,12 +43,14 @@ pub struct Args {
     /// Seconds that timing takes at most for each model
     #[arg(long, default_value = "10", value_name = "SECONDS")]
     time_budget: Seconds,
+    #[command(flatten)]
+    running: Running,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(args: Args, given: &ArgMatches) -> super::Outcome {
+pub(super) fn run(args: Args, given: &ArgMatches) -> super::Outcome {
     let options = args.options(given)?;
     let documents = ["sweep.json", "sweep.svg"].map(|name| args.output.join(name));
     let files = [options.files(&args.model), documents.to_vec()].concat();
@@ -68,6 +70,7 @@ impl Args {
             held_out: self.held_out.options()?.choice.search.held_out,
             repeats: self.repeats,
             time_budget: self.time_budget.0,
+            setup: self.running.unchecked()?,
             record: keyed::recorded(|key| key.topic == Topic::Calibration, given),
             monitor: progress::monitor(),
             ..Options::new(&self.output)

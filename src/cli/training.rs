@@ -9,7 +9,7 @@ use globset::Glob;
 
 /// How to train.
 #[derive(Args)]
-pub struct TrainingArgs {
+pub(super) struct TrainingArgs {
     /// Passes over all samples
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
@@ -111,7 +111,7 @@ enum LossName {
 
 impl TrainingArgs {
     /// The options that the arguments say.
-    pub fn options(&self, seed: u64) -> Result<Options, Failure> {
+    pub(super) fn options(&self, seed: u64) -> Result<Options, Failure> {
         let optimizer = match self.optimizer {
             OptimizerName::Adamw => Optimizer::ADAMW,
             OptimizerName::Sgd => Optimizer::SGD,

@@ -4,7 +4,7 @@ use super::{figures, show};
 use crate::job::search::{AllocationSearch, ConstrainedSearch, Folds, RoundTraining, SearchReport, Spread, Trial};
 
 /// All that was tried.
-pub fn summary(report: &SearchReport) -> String {
+pub(super) fn summary(report: &SearchReport) -> String {
     let mut out = report.constraint.as_ref().map_or_else(String::new, |found| constraint(found, report.held_out));
     out += &report.allocation.as_ref().map_or_else(String::new, |found| allocation(found, report.held_out));
     out += &report.folds.as_ref().map_or_else(String::new, folds);
@@ -52,7 +52,7 @@ fn folds(folds: &Folds) -> String {
 }
 
 /// Trials, a line each; the one that was taken has a mark.
-pub fn table(trials: &[Trial], chosen: Option<usize>) -> String {
+pub(super) fn table(trials: &[Trial], chosen: Option<usize>) -> String {
     let metric = trials.first().and_then(|t| t.score.metric.as_ref()).map(|m| m.name);
     let header = ["", "budget", "MACs", "parameters", "drift"].into_iter().chain(metric).collect::<Vec<_>>();
     let line = |(i, t): (usize, &Trial)| {
@@ -66,7 +66,7 @@ pub fn table(trials: &[Trial], chosen: Option<usize>) -> String {
 }
 
 /// A budget without digits that say nothing.
-pub fn budget(trial: &Trial) -> String {
+pub(super) fn budget(trial: &Trial) -> String {
     let text = trial.budget.to_string();
     let kind = text.split(' ').next().unwrap_or_default();
     trial.budget.share().map_or_else(|| text.clone(), |share| format!("{kind} {:.1} %", 100.0 * share))

@@ -1,6 +1,7 @@
 //! `secateur tune`: train a model on the file.
 
 use super::data::TaskName;
+use super::running::Running;
 use super::source::{DimArgs, OutputArgs};
 use super::training::TrainingArgs;
 use super::{Exit, Failure, figures, progress, show};
@@ -18,7 +19,7 @@ Examples:
   secateur tune small.onnx --teacher model.onnx --data test.npz --labels test.npz -o tuned.onnx
   secateur tune model.onnx --data test.npz --labels test.npz --lr 0.0001 -o tuned.onnx
   secateur tune gpt.onnx --data tokens.npz --task perplexity --hold-out 2 -o tuned.onnx")]
-pub struct Args {
+pub(super) struct Args {
     /// The model to train
     model: PathBuf,
     /// The model to distill: the one that this one was pruned from, or any other of the same inputs and outputs
@@ -70,13 +71,15 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
+    running: Running,
+    #[command(flatten)]
     dims: DimArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(args: Args) -> super::Outcome {
+pub(super) fn run(args: Args) -> super::Outcome {
     let options = args.options()?;
     let report = train(&args.model, &options)?;
     args.finish(&report, options.is_labelled())?;
@@ -101,6 +104,7 @@ impl Args {
                 resume: self.resume,
             },
             sizes: self.dims.given()?,
+            setup: self.running.unchecked()?,
             output: self.output.options()?,
             monitor: progress::monitor(),
         })

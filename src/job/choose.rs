@@ -16,6 +16,7 @@ use crate::figures::plural;
 use crate::ir::Model;
 use crate::layers::{self, LayerError};
 use crate::machine::ProfileSettings;
+use crate::oracle::Setup;
 use crate::plan::LayerCut;
 use crate::plan::{Budget, Options, Plan};
 use crate::prune::{self, Shortened};
@@ -43,7 +44,7 @@ impl Chosen {
     }
 
     /// Nothing at all.
-    pub fn nothing(analysis: Analysis, open: &OpenDims) -> Result<Chosen, Error> {
+    pub(super) fn nothing(analysis: Analysis, open: &OpenDims) -> Result<Chosen, Error> {
         let shortened = prune::shorten(analysis, &[], open)?;
         let plan = Plan::of_layers(&shortened.analysis, vec![], "none");
         Ok(Chosen::of(shortened, plan))
@@ -61,8 +62,13 @@ pub(super) struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
+    /// What runs models.
+    pub(super) fn setup(&self) -> &Setup {
+        &self.settings.setup
+    }
+
     /// Chooses the layers that go and removes them, measures what is left, and chooses the units that go from it.
-    pub fn choose(&self, analysis: Analysis, open: OpenDims) -> Result<Chosen, Error> {
+    pub(super) fn choose(&self, analysis: Analysis, open: OpenDims) -> Result<Chosen, Error> {
         let open = open.at(&analysis.model, &analysis.facts);
         let Some(count) = self.choice.layers else {
             let shortened = prune::shorten(analysis, &[], &open)?;
@@ -73,7 +79,7 @@ impl Chooser<'_> {
         let (include, exclude) = (selection.include.clone(), selection.exclude.clone());
         let options = layers::Options { count, include, exclude };
         let work = self.monitor.begin("scoring layers", Steps::None)?;
-        let chosen = layers::select(&analysis, &options, samples).map_err(|e| match e {
+        let chosen = layers::select(&analysis, &options, samples, self.setup()).map_err(|e| match e {
             LayerError::Pattern(e) => failure(e),
             e => Error::new(e),
         })?;
@@ -97,7 +103,7 @@ impl Chooser<'_> {
         layers: Vec<LayerCut>,
     ) -> Result<Chosen, Error> {
         let Choice { selection, search, constraint, tables, .. } = self.choice;
-        let reader = selection.reader(self.monitor);
+        let reader = selection.reader(self.setup(), self.monitor);
         let (samples, held_out) = match search.judges(*constraint) {
             true => search.held_out.samples(&reader, self.model).map(|(rest, held_out)| (rest, Some(held_out)))?,
             false => {
@@ -108,7 +114,8 @@ impl Chooser<'_> {
         let analysis = &shortened.analysis;
         let calibrated = samples.map(|s| reader.measured(s, analysis)).transpose()?;
         let budget = self.choice.budget_or_usual();
-        let (calibrated, options) = selection.options(budget, open, analysis, calibrated, self.monitor)?;
+        let (calibrated, options) =
+            selection.options(budget, open, analysis, calibrated, (self.setup(), self.monitor))?;
         let open = options.open.at(&analysis.model, &analysis.facts);
         let options = Options { whole, open, ..options };
         let searched = constraint.is_some() || search.is_given();

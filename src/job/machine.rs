@@ -34,7 +34,7 @@ pub(super) fn plan(
     analysis: &Analysis,
     options: Options,
 ) -> Result<(Plan, Option<MachineReport>), Error> {
-    let settings = ProfileSettings { repeats: chooser.settings.repeats.max(TURNS), ..*chooser.settings };
+    let settings = ProfileSettings { repeats: chooser.settings.repeats.max(TURNS), ..chooser.settings.clone() };
     let (options, source) = costed(&chooser.choice.tables, analysis, options, &settings, chooser.monitor)?;
     let choose = |options: &Options| {
         let _work = chooser.monitor.begin("planning", Steps::None)?;
@@ -63,7 +63,7 @@ fn correct(
     asked: f64,
 ) -> Result<Corrected<Plan>, Error> {
     let monitor = chooser.monitor;
-    let trial = TimedTrial::new(chooser.model, analysis, &options.open, *settings)?;
+    let trial = TimedTrial::new(chooser.model, analysis, &options.open, settings.clone())?;
     let choose = |share: f64| {
         monitor.check()?;
         let planned =

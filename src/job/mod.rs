@@ -7,11 +7,11 @@
 //! the options a [`Monitor`].
 //!
 //! ```
-//! use secateur::{job, load};
+//! use secateur::{job, onnx};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("small.onnx");
-//! let model = load::load("fixtures/digits_mlp.onnx".as_ref())?;
+//! let model = onnx::load("fixtures/digits_mlp.onnx".as_ref())?;
 //! let done = job::prune(&model, &job::Options::default())?;
 //! done.save(path)?;
 //! # assert!(done.report.after.cost.macs < done.report.before.cost.macs);
@@ -57,6 +57,8 @@ pub use options::{
     Zeros,
 };
 
+pub use crate::pruning::registry;
+
 use self::report::MachineReport;
 use crate::analysis::Analysis;
 use crate::ir::Model;
@@ -98,7 +100,7 @@ fn pruned(model: &Model, options: &Options, choice: &Choice, mut stages: Stages)
         }
     };
     let sparsify = match sparsify {
-        Some(zeros) => Some((zeros, choice.selection.reader(monitor).samples(model)?)),
+        Some(zeros) => Some((zeros, choice.selection.reader(&options.verification.setup, monitor).samples(model)?)),
         None => None,
     };
     Run { sparsify, ..Run::chosen(options, model, chosen)? }.finish(stages)
@@ -156,7 +158,7 @@ pub fn apply_file(path: &Path, plan: Plan, options: &Options) -> Result<Done, Er
 
 fn applied(model: &Model, plan: Plan, options: &Options, mut stages: Stages) -> Result<Done, Error> {
     let shortened = shortened(model, &plan, options, &mut stages)?;
-    let reader = options.choice.selection.reader(&options.monitor);
+    let reader = options.choice.selection.reader(&options.verification.setup, &options.monitor);
     let calibrated = stages.time("calibrate", || reader.measure(model, &shortened.analysis))?;
     // A plan of folds folds.
     let implied = plan.criterion.parse::<Formula>().is_ok_and(|f| f.implies()) && !plan.cuts.is_empty();

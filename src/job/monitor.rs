@@ -110,17 +110,17 @@ pub(crate) struct Work<'a>(&'a Monitor);
 
 impl Work<'_> {
     /// So many steps more are done.
-    pub fn step(&self, steps: usize) {
+    pub(crate) fn step(&self, steps: usize) {
         self.0.emit(Event::Step(steps));
     }
 
     /// So many steps of so many are done.
-    pub fn at(&self, done: usize, total: usize) {
+    pub(crate) fn at(&self, done: usize, total: usize) {
         self.0.emit(Event::At(done, total));
     }
 
     /// A step of a training is done.
-    pub fn trained(&self, tick: Tick) {
+    pub(crate) fn trained(&self, tick: Tick) {
         self.0.emit(Event::Trained(tick));
     }
 }

@@ -14,7 +14,7 @@ use crate::save::ExternalData;
 use crate::score::Formula;
 use crate::sizes::Given;
 use crate::sparsity::{Method, Pattern};
-use crate::stats::RunOptions;
+use crate::stats;
 use crate::verify;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -145,20 +145,20 @@ pub struct Calibration {
     pub samples: usize,
     /// Whether what is left of the model is refitted.
     pub repair: bool,
-    /// By what models are run on them, and how much of what they compute is kept in memory.
-    pub execution: RunOptions,
+    /// How many bytes of what the models compute are kept in memory; what is more goes into a temporary file.
+    pub memory: u64,
 }
 
 impl Default for Calibration {
     fn default() -> Calibration {
-        Calibration { source: None, preprocess: None, samples: 256, repair: true, execution: RunOptions::default() }
+        Calibration { source: None, preprocess: None, samples: 256, repair: true, memory: stats::MEMORY }
     }
 }
 
 /// Where costs of nodes come from.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
-    /// What nodes take by width, as [`Table`](crate::machine::Table) writes it.
+    /// What nodes take by width, as `machine::Table` writes it.
     pub latency: Option<PathBuf>,
     /// The same of energies, or a model of them.
     pub energy: Option<PathBuf>,

@@ -70,7 +70,7 @@ impl Options {
 impl Paths {
     /// Fails where an output is one of the inputs, where two outputs are one file, and where an output can't be
     /// written.
-    pub fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let Paths { inputs, outputs, models, more, overwrite } = self;
         outputs.iter().try_for_each(|out| check_folder(&out.path))?;
         let beside: Vec<Named> = outputs.iter().filter(|o| models.contains(&o.id.as_str())).map(data_beside).collect();

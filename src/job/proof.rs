@@ -4,6 +4,7 @@ use super::Error;
 use super::check::{self, Checked};
 use super::files;
 use super::monitor::Steps;
+use super::options::{Choice, Selection};
 use super::prove::{self, Failed, ProveError, Prover, Settled};
 use super::report::{self, Metrics};
 use super::run::Run;
@@ -29,7 +30,7 @@ enum Attempt {
 impl Run<'_> {
     /// Carries out the job's plan. If the proof fails, the groups to blame are found and stay whole, and the job's plan
     /// is what is left of it.
-    pub fn proved(&mut self, stages: &mut Stages) -> Result<Proved, Error> {
+    pub(super) fn proved(&mut self, stages: &mut Stages) -> Result<Proved, Error> {
         let (why, wrong) = match self.attempt(stages)? {
             Attempt::Proved(proved) => return Ok(proved),
             Attempt::Wrong(why, wrong) => (why, wrong),
@@ -80,7 +81,14 @@ impl Run<'_> {
         if !self.is_nothing() {
             let input = self.options.input.as_ref().map(|path| files::hash(path, self.model)).transpose()?;
             let options = self.options.record.result.clone();
-            prune::sign(&mut pruned.model, &[("input", input.unwrap_or_default()), ("options", options)]);
+            let Choice { selection: Selection { calibration, .. }, search, .. } = &self.options.choice;
+            // What weights that were refitted to samples, or trained, depend on beside the plan.
+            let refitted = calibration.is_given() && (calibration.repair || self.sparsify.is_some());
+            let ran =
+                (refitted || search.training.is_given()).then(|| self.options.verification.setup.ran().ok()).flatten();
+            let runtime = ran.map_or_else(String::new, |ran| ran.id());
+            let entries = [("input", input.unwrap_or_default()), ("options", options), ("runtime", runtime)];
+            prune::sign(&mut pruned.model, &entries);
             let tuned = self.searched.as_ref().and_then(SearchReport::training);
             tuned.iter().for_each(|text| prune::sign(&mut pruned.model, &[("tuned", text.clone())]));
         }
@@ -142,7 +150,7 @@ impl Run<'_> {
     }
 
     /// Runs a result and what it is compared with.
-    pub fn check_result(&self, pruned: &Pruned, stages: &mut Stages) -> Result<Checked, Error> {
+    pub(super) fn check_result(&self, pruned: &Pruned, stages: &mut Stages) -> Result<Checked, Error> {
         let reference = self.reference(pruned)?;
         let Some(reference) = reference else { return Ok(Checked::Right(report::Outcome::Skipped)) };
         let expected = reference.as_ref().map_err(String::as_str);
@@ -151,7 +159,7 @@ impl Run<'_> {
     }
 
     /// How good both models are, where there are labels and the models could be run.
-    pub fn metrics(&self, proved: &Proved, stages: &mut Stages) -> Result<Option<Metrics>, Error> {
+    pub(super) fn metrics(&self, proved: &Proved, stages: &mut Stages) -> Result<Option<Metrics>, Error> {
         let ran = matches!(&proved.verification, report::Outcome::Ran(_) | report::Outcome::NoReference { .. });
         if !ran || !self.options.verification.judging.is_asked() {
             return Ok(None);

@@ -22,6 +22,7 @@ pub const RUNS: usize = 40;
 
 /// Why the groups to blame can't be found out.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum ProveError {
     #[error(transparent)]
     Cancelled(#[from] Cancelled),

@@ -52,7 +52,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// What was chosen for a model.
-    pub fn chosen(options: &'a Options, model: &'a Model, chosen: Chosen) -> Result<Run<'a>, Error> {
+    pub(super) fn chosen(options: &'a Options, model: &'a Model, chosen: Chosen) -> Result<Run<'a>, Error> {
         let Chosen { shortened, plan, calibrated, searched, trained, machine, replan } = chosen;
         let open = options.choice.selection.open(model)?;
         let (inexact, weighed) = (options.choice.selection.inexact, options.choice.weighs());
@@ -77,7 +77,7 @@ impl<'a> Run<'a> {
     }
 
     /// A plan that somebody made before.
-    pub fn given(
+    pub(super) fn given(
         options: &'a Options,
         model: &'a Model,
         (shortened, plan): (Shortened, Plan),
@@ -102,22 +102,23 @@ impl<'a> Run<'a> {
         })
     }
 
-    pub fn monitor(&self) -> &'a Monitor {
+    pub(super) fn monitor(&self) -> &'a Monitor {
         &self.options.monitor
     }
 
     /// Whether the model stays as it is.
-    pub fn is_nothing(&self) -> bool {
+    pub(super) fn is_nothing(&self) -> bool {
         self.plan.is_empty() && self.sparsify.is_none()
     }
 
-    pub fn sparsify(&self) -> Option<Sparsify<'_>> {
+    pub(super) fn sparsify(&self) -> Option<Sparsify<'_>> {
         let (options, samples) = self.sparsify.as_ref()?;
-        Some(Sparsify { options, samples: samples.as_ref().map(|s| s as &dyn Samples) })
+        let (samples, setup) = (samples.as_ref().map(|s| s as &dyn Samples), &self.options.verification.setup);
+        Some(Sparsify { options, samples, setup })
     }
 
     /// Carries out the plan, proves the result, judges it, and writes it unless it is refused.
-    pub fn finish(mut self, mut stages: Stages) -> Result<Done, Error> {
+    pub(super) fn finish(mut self, mut stages: Stages) -> Result<Done, Error> {
         let mut proved = self.proved(&mut stages)?;
         let unworthy = self.unworthy(&proved);
         if unworthy.is_some() {
@@ -164,7 +165,7 @@ impl<'a> Run<'a> {
     }
 
     /// What is told of a result that takes so many bytes.
-    pub fn report(&self, pruned: &Pruned, verification: report::Outcome, file: u64) -> Result<Report, Error> {
+    pub(super) fn report(&self, pruned: &Pruned, verification: report::Outcome, file: u64) -> Result<Report, Error> {
         let input = self.options.input.as_deref();
         let before = Size { cost: pruned.before.clone(), file: files::size_of(self.model, input)? };
         let after = if self.is_nothing() { before.clone() } else { Size { cost: pruned.after.clone(), file } };

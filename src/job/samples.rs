@@ -7,6 +7,7 @@ use crate::analysis::Analysis;
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
+use crate::oracle::Setup;
 use crate::prune::Repair;
 use crate::sizes::Given;
 use crate::stats::{self, Batches, Implied, Measured, RunOptions};
@@ -24,8 +25,9 @@ const FEEDS: usize = 4;
 pub(super) struct Calibrated {
     samples: Box<dyn stats::Samples>,
     pub measured: Arc<Measured>,
+    setup: Setup,
+    memory: u64,
     repair: bool,
-    execution: RunOptions,
 }
 
 impl Calibration {
@@ -40,60 +42,70 @@ impl Calibration {
 pub(super) struct Reader<'a> {
     pub calibration: &'a Calibration,
     pub sizes: &'a Given,
+    /// What runs models on the samples.
+    pub setup: &'a Setup,
     pub monitor: &'a Monitor,
 }
 
 impl Reader<'_> {
     /// The samples, if there are any.
-    pub fn samples(&self, model: &Model) -> Result<Option<Batches>, Error> {
+    pub(super) fn samples(&self, model: &Model) -> Result<Option<Batches>, Error> {
         Ok(self.labelled(model, None)?.map(batches))
     }
 
     /// The samples with these labels.
-    pub fn labelled(&self, model: &Model, labels: Option<Labels>) -> Result<Option<Samples>, Error> {
+    pub(super) fn labelled(&self, model: &Model, labels: Option<Labels>) -> Result<Option<Samples>, Error> {
         self.calibration.source.as_deref().map(|spec| self.open(spec, model, labels)).transpose()
     }
 
     /// As many samples of another source, read in the same way.
-    pub fn open(&self, spec: &str, model: &Model, labels: Option<Labels>) -> Result<Samples, Error> {
+    pub(super) fn open(&self, spec: &str, model: &Model, labels: Option<Labels>) -> Result<Samples, Error> {
         let (preprocess, limit) = (self.calibration.preprocess.clone(), Some(self.calibration.samples));
         let options = feed::Options { preprocess, labels, limit, ..feed::Options::default() };
         opened(spec, model, self.sizes, &options, self.monitor)
     }
 
     /// Runs the model on the samples, if there are any.
-    pub fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Error> {
+    pub(super) fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Error> {
         self.samples(model)?.map(|samples| self.measured(samples, analysis)).transpose()
     }
 
     /// Runs the model on these samples.
-    pub fn measured(&self, samples: Batches, analysis: &Analysis) -> Result<Calibrated, Error> {
+    pub(super) fn measured(&self, samples: Batches, analysis: &Analysis) -> Result<Calibrated, Error> {
         let feeds = samples.samples.len() / samples.samples.per_feed(samples.batch).max(1);
         let work = self.monitor.begin("calibrating", Steps::Of(feeds))?;
-        let Calibration { repair, execution, .. } = *self.calibration;
-        let measured = Arc::new(Measured::new(analysis, &samples, &execution, &|| work.step(1))?);
-        Ok(Calibrated { samples: Box::new(samples), measured, repair, execution })
+        let measured = Arc::new(Measured::new(analysis, &samples, &self.execution(), &|| work.step(1))?);
+        Ok(self.calibrated(Box::new(samples), measured))
     }
 
     /// What the weights imply, where there are no samples; and whether that is more than a guess.
-    pub fn imply(&self, analysis: &Analysis) -> Result<(Calibrated, bool), Error> {
+    pub(super) fn imply(&self, analysis: &Analysis) -> Result<(Calibrated, bool), Error> {
         let _work = self.monitor.begin("propagating the weights' statistics", Steps::None)?;
         let Implied { measured, grounded } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
-        let Calibration { repair, execution, .. } = *self.calibration;
-        Ok((Calibrated { samples, measured: Arc::new(measured), repair, execution }, grounded))
+        Ok((self.calibrated(samples, Arc::new(measured)), grounded))
+    }
+
+    fn execution(&self) -> RunOptions<'_> {
+        RunOptions { setup: self.setup, memory: self.calibration.memory }
+    }
+
+    fn calibrated(&self, samples: Box<dyn stats::Samples>, measured: Arc<Measured>) -> Calibrated {
+        let Calibration { repair, memory, .. } = *self.calibration;
+        Calibrated { samples, measured, setup: self.setup.clone(), memory, repair }
     }
 }
 
 impl Calibrated {
     /// The samples that were measured.
-    pub fn samples(&self) -> &dyn stats::Samples {
+    pub(super) fn samples(&self) -> &dyn stats::Samples {
         &*self.samples
     }
 
     /// What a repair goes by, if one is wanted; `done` is told of every feed that was run.
-    pub fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
-        let (measured, samples, execution) = (&*self.measured, &*self.samples, self.execution);
+    pub(super) fn repair<'a>(&'a self, done: &'a dyn Fn()) -> Option<Repair<'a>> {
+        let (measured, samples) = (&*self.measured, &*self.samples);
+        let execution = RunOptions { setup: &self.setup, memory: self.memory };
         self.repair.then_some(Repair { measured, samples, execution, done })
     }
 }

@@ -15,10 +15,11 @@ use crate::autograd::Device;
 use crate::feed::{Labels, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
+use crate::oracle::Setup;
 use crate::passes::inlined;
 use crate::plan::{Budget, Options, Plan, Ranking};
 use crate::prune;
-use crate::stats;
+use crate::stats::{self, RunOptions};
 use crate::tune::{self, Teacher, Tick};
 use std::cell::Cell;
 
@@ -67,8 +68,13 @@ impl HeldOut {
     }
 
     /// What evaluates models on these samples.
-    pub(super) fn evaluator<'a>(&self, model: &'a Model, samples: &'a Samples) -> Result<Evaluator<'a>, Error> {
-        Ok(Evaluator::new(model, samples, self.judged())?)
+    pub(super) fn evaluator<'a>(
+        &self,
+        model: &'a Model,
+        samples: &'a Samples,
+        setup: &'a Setup,
+    ) -> Result<Evaluator<'a>, Error> {
+        Ok(Evaluator::new(model, samples, self.judged(), setup)?)
     }
 }
 
@@ -122,11 +128,11 @@ impl Training {
 
 impl SearchRun<'_> {
     /// The plan, what was tried on the way to it, and the prepared model that was trained meanwhile.
-    pub fn run(&self) -> Result<(Plan, SearchReport, Option<Model>), Error> {
+    pub(super) fn run(&self) -> Result<(Plan, SearchReport, Option<Model>), Error> {
         let ranking = Ranking::new(self.analysis, self.options).map_err(failure)?;
         let mut searched = SearchReport { held_out: self.held_out.map_or(0, Samples::len), ..SearchReport::default() };
-        let evaluator =
-            self.held_out.map(|samples| self.search().held_out.evaluator(self.chooser.model, samples)).transpose()?;
+        let evaluator = |samples| self.search().held_out.evaluator(self.chooser.model, samples, self.chooser.setup());
+        let evaluator = self.held_out.map(evaluator).transpose()?;
         let (plan, trained) = match &evaluator {
             Some(evaluator) => (self.tried(&ranking, evaluator, &mut searched)?, None),
             None if self.search().training.is_given() => {
@@ -153,7 +159,7 @@ impl SearchRun<'_> {
     fn subject(&self) -> Subject<'_> {
         let repair = self.calibrated.and_then(|c| c.repair(&|| {}));
         let (original, analysis, open) = (self.chooser.model, self.analysis, &self.options.open);
-        let execution = self.reader.calibration.execution;
+        let execution = RunOptions { setup: self.chooser.setup(), memory: self.reader.calibration.memory };
         Subject { original, analysis, open, simplify: prune::SIMPLIFY, repair, execution }
     }
 
@@ -172,7 +178,7 @@ impl SearchRun<'_> {
         let count = self.search().rounds.unwrap_or(1);
         let labels = self.search().held_out.calib_labels();
         let samples = self.reader.labelled(self.chooser.model, labels)?.ok_or(SearchError::NoSamples)?;
-        let teacher = Teacher::new(&inlined(self.chooser.model), None, vec![])?;
+        let teacher = Teacher::new(&inlined(self.chooser.model), None, vec![], self.chooser.setup().clone())?;
         note_untrained(self.chooser.model, self.monitor());
         let (work, steps) = (self.monitor().begin("training", Steps::Training)?, Cell::new(0));
         let progress = |tick: Tick| {

@@ -11,6 +11,7 @@ use crate::gradients::{GradientError, Gradients, Want};
 use crate::ir::Model;
 use crate::machine::{EnergyModel, TableError};
 use crate::ops::Granularity;
+use crate::oracle::Setup;
 use crate::passes;
 use crate::plan::{Budget, ChooseError, Options};
 use crate::score::Formula;
@@ -27,11 +28,11 @@ impl Selection {
         open: OpenDims,
         analysis: &Analysis,
         mut calibrated: Option<Calibrated>,
-        monitor: &Monitor,
+        (setup, monitor): (&Setup, &Monitor),
     ) -> Result<(Option<Calibrated>, Options), Error> {
         let mut criterion = self.formula()?;
         if calibrated.is_none() && !budget.is_lossless() && criterion.implies() {
-            let (implied, grounded) = self.reader(monitor).imply(analysis)?;
+            let (implied, grounded) = self.reader(setup, monitor).imply(analysis)?;
             match grounded || self.criterion.is_some() {
                 true => calibrated = Some(implied),
                 // Guesses that nothing is known against do harm to some models.
@@ -65,6 +66,7 @@ impl Selection {
             device: self.device,
             table: None,
             energy: EnergyModel::default(),
+            setup: setup.clone(),
         };
         Ok((calibrated, options))
     }
@@ -90,8 +92,8 @@ impl Selection {
     }
 
     /// Who reads the samples.
-    pub(super) fn reader<'a>(&'a self, monitor: &'a Monitor) -> Reader<'a> {
-        Reader { calibration: &self.calibration, sizes: &self.sizes, monitor }
+    pub(super) fn reader<'a>(&'a self, setup: &'a Setup, monitor: &'a Monitor) -> Reader<'a> {
+        Reader { calibration: &self.calibration, sizes: &self.sizes, setup, monitor }
     }
 
     /// The sizes for counting costs; one that the model does not have is a mistake.

@@ -7,12 +7,15 @@ use super::prove::{self, Left, Prover, Settled};
 use super::report::Outcome;
 use super::search::{self, Evaluator, POINTS, Subject, Trial};
 use super::selection::failure;
+use super::verification::checked;
 use super::{Error, files, prepare};
 use crate::cost::Cost;
 use crate::latency::LatencyMs;
+use crate::oracle::Setup;
 use crate::plan::{Budget, Plan, Ranking};
 use crate::prune::{self, Pruned};
 use crate::save::{self, SaveOptions};
+use crate::stats::RunOptions;
 use crate::verify;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -32,6 +35,8 @@ pub struct Options {
     pub repeats: usize,
     /// How long timing takes at most for each model.
     pub time_budget: Duration,
+    /// What runs the models.
+    pub setup: Setup,
     /// What the weights depend on beside the plan, in words: each model's metadata records it where it was refitted.
     pub record: String,
     pub monitor: Monitor,
@@ -47,6 +52,7 @@ impl Options {
             held_out: HeldOut::default(),
             repeats: 10,
             time_budget: verify::TIME_BUDGET,
+            setup: Setup::default(),
             record: String::new(),
             monitor: Monitor::default(),
         }
@@ -102,22 +108,24 @@ pub struct Sibling {
 /// those to come.
 pub fn sweep(input: &Path, options: &Options) -> Result<Family, Error> {
     options.selection.check()?;
+    checked(&options.setup)?;
     let (model, monitor) = (files::load(input)?, &options.monitor);
     let analysis = prepare(&model, monitor)?;
     let (selection, held_out) = (&options.selection, &options.held_out);
     let open = selection.open(&model)?.at(&analysis.model, &analysis.facts);
-    let reader = selection.reader(monitor);
+    let reader = selection.reader(&options.setup, monitor);
     let (samples, held_out_samples) = held_out.samples(&reader, &model)?;
     let folder = &options.folder;
     std::fs::create_dir_all(folder).map_err(|e| Error::new(format!("{}: {e}", folder.display())))?;
     let calibrated = samples.map(|s| reader.measured(s, &analysis)).transpose()?;
-    let (calibrated, chosen) = selection.options(Budget::macs(0.5), open, &analysis, calibrated, monitor)?;
+    let (calibrated, chosen) =
+        selection.options(Budget::macs(0.5), open, &analysis, calibrated, (&options.setup, monitor))?;
     let repair = calibrated.as_ref().and_then(|c| c.repair(&|| {}));
     let (original, analysis, open, simplify) = (&model, &analysis, &chosen.open, prune::SIMPLIFY);
-    let execution = selection.calibration.execution;
+    let execution = RunOptions { setup: &options.setup, memory: selection.calibration.memory };
     let subject = Subject { original, analysis, open, simplify, repair, execution };
     let ranking = Ranking::new(analysis, &chosen).map_err(failure)?;
-    let evaluator = held_out.evaluator(&model, &held_out_samples)?;
+    let evaluator = held_out.evaluator(&model, &held_out_samples, &options.setup)?;
     let budgets = options.budgets();
     let work = monitor.begin("sweeping", Steps::Of(budgets.len()))?;
     let record = if subject.repair.is_some() { options.record.as_str() } else { "" };
@@ -185,7 +193,10 @@ impl Maker<'_> {
         let options = SaveOptions { input: Some(self.input.to_owned()), ..SaveOptions::default() };
         let mut signed = pruned.model;
         let hash = files::hash(self.input, self.subject.original)?;
-        prune::sign(&mut signed, &[("input", hash), ("options", self.record.to_owned())]);
+        let refitted = self.subject.repair.is_some() && self.options.selection.calibration.is_given();
+        let ran = refitted.then(|| self.options.setup.ran().ok()).flatten();
+        let runtime = ran.map_or_else(String::new, |ran| ran.id());
+        prune::sign(&mut signed, &[("input", hash), ("options", self.record.to_owned()), ("runtime", runtime)]);
         save::save(&signed, &folder.join(&file), &options)?;
         files::write_json(&folder.join(&plan), &trial.plan)?;
         let proved = matches!(found, Outcome::Ran(_)).then_some(true);
@@ -194,11 +205,12 @@ impl Maker<'_> {
     }
 
     fn verify(&self) -> verify::Options {
-        let Options { selection, repeats, time_budget, .. } = self.options;
+        let Options { selection, repeats, time_budget, setup, .. } = self.options;
         verify::Options {
             samples: 2,
             seed: selection.seed,
             sizes: selection.sizes.clone(),
+            setup: setup.clone(),
             repeats: *repeats,
             time_budget: *time_budget,
             ..verify::Options::default()

@@ -13,12 +13,14 @@ use super::monitor::{Monitor, Steps};
 use super::options::Output;
 use super::samples::{labels, opened};
 use super::selection::{check_device, check_gradients};
+use super::verification::checked;
 use super::{Error, files};
 use crate::feed::{self, Samples};
 use crate::files::folder;
 use crate::ir::Model;
 use crate::judge::Task;
 use crate::lowering::LowerError;
+use crate::oracle::Setup;
 use crate::prune;
 use crate::sizes::{self, Given};
 use crate::tune::{self, Curve, Keeping, Loss, Quantized, StateError, Teacher, TuneError, Tuned, Wanted};
@@ -49,6 +51,8 @@ pub struct Options {
     pub keeping: Keeping,
     /// Sizes of dimensions that the model leaves open.
     pub sizes: Given,
+    /// What runs the teacher where the engine that trains can't.
+    pub setup: Setup,
     /// Where the result goes.
     pub output: Output,
     pub monitor: Monitor,
@@ -69,6 +73,7 @@ impl Options {
             training: tune::Options::default(),
             keeping: Keeping::default(),
             sizes: Given::default(),
+            setup: Setup::default(),
             output: Output::to(output),
             monitor: Monitor::default(),
         }
@@ -92,7 +97,8 @@ impl Options {
         let plan = self.plan.as_deref().map(files::plan).transpose()?;
         let features = |wanted| tune::features(student, &model, plan.as_ref(), wanted).map_err(no_features);
         let inner = self.features.as_ref().map(features).transpose()?.unwrap_or_default();
-        Teacher::new(&model, Some(folder(path).to_owned()), inner).map_err(Error::new)
+        let setup = checked(&self.setup)?;
+        Teacher::new(&model, Some(folder(path).to_owned()), inner, setup).map_err(Error::new)
     }
 
     fn read(&self, model: &Model) -> Result<Samples, Error> {

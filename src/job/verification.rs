@@ -9,7 +9,7 @@ use crate::feed::{self, Labels};
 use crate::ir::Model;
 use crate::judge;
 use crate::machine::ProfileSettings;
-use crate::oracle::{OracleError, Setup};
+use crate::oracle::{Lookup, OracleError, Runtime, Setup};
 use crate::sizes::Given;
 use crate::verify;
 
@@ -51,7 +51,7 @@ impl VerifyOptions {
             seed,
             sizes: sizes.clone(),
             tolerance: self.tolerance,
-            setup: checked(self.setup)?,
+            setup: checked(&self.setup)?,
             warmup: self.warmup,
             repeats: self.repeats,
             time_budget: self.time_budget,
@@ -60,7 +60,7 @@ impl VerifyOptions {
 
     /// How a machine is measured for a budget.
     pub(super) fn settings(&self) -> Result<ProfileSettings, Error> {
-        Ok(ProfileSettings { setup: checked(self.setup)?, warmup: self.warmup, repeats: self.repeats })
+        Ok(ProfileSettings { setup: checked(&self.setup)?, warmup: self.warmup, repeats: self.repeats })
     }
 
     /// Where samples come from, and how they are read.
@@ -79,7 +79,7 @@ impl VerifyOptions {
         let Some((spec, how)) = self.source(seed).filter(|_| self.judging.is_asked()) else { return Ok(None) };
         let how = feed::Options { labels: self.judging.read_labels(), ..how };
         let samples = opened(&spec, before, sizes, &how, monitor)?;
-        let (task, setup) = (self.judging.task.unwrap_or_default(), checked(self.setup)?);
+        let (task, setup) = (self.judging.task.unwrap_or_default(), checked(&self.setup)?);
         let options = judge::Options { task, output: None, batch: BATCH as usize, setup };
         let work = monitor.begin("judging", Steps::Of(2 * samples.len()))?;
         let judged = |model| judge::evaluate(model, &samples, &options, &|n| work.step(n));
@@ -106,16 +106,29 @@ impl HeldOut {
     }
 }
 
-/// A runtime, once it is sure that it is there.
-pub(crate) fn checked(setup: Setup) -> Result<Setup, Error> {
-    setup.check().map(|()| setup).map_err(|e| match e {
-        OracleError::Threads(_) => Error::options("--threads: tract runs on one thread")
+/// A setup, once it is sure that what it asks for by name is there. What is left open is looked for where it is needed.
+pub(crate) fn checked(setup: &Setup) -> Result<Setup, Error> {
+    let is_open = setup.runtime != Runtime::Ort && !matches!(setup.library, Lookup::At(_));
+    let found = if is_open { Ok(()) } else { setup.check() };
+    found.map(|()| setup.clone()).map_err(unusable)
+}
+
+/// The same for models that are timed.
+pub(crate) fn checked_timed(setup: &Setup) -> Result<Setup, Error> {
+    setup.check_timed().map(|()| setup.clone()).map_err(unusable)
+}
+
+/// Why a setup is no use, and what can be done about it.
+fn unusable(error: OracleError) -> Error {
+    match error {
+        OracleError::Threads(_) => Error::options(format!("--threads: {error}"))
             .with_hint("take --threads 1, or ONNX Runtime with --runtime ort"),
         OracleError::NoOrt => Error::options("--runtime ort: this build has no ONNX Runtime")
             .with_hint("build secateur with `--features ort`"),
         OracleError::NoLibrary(why) => Error::new(format!("--runtime ort: {why}")).with_hint(
-            "set ORT_DYLIB_PATH to ONNX Runtime's library (libonnxruntime.so, libonnxruntime.dylib or onnxruntime.dll)",
+            "install it (`pip install onnxruntime`), or name its library with --ort-library or ORT_DYLIB_PATH; \
+             `secateur doctor` says what is found",
         ),
-        e => Error::new(e),
-    })
+        error => Error::new(error),
+    }
 }

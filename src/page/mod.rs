@@ -10,7 +10,7 @@ mod proof;
 mod summary;
 mod training;
 
-pub use training::TrainingPage;
+pub(crate) use training::TrainingPage;
 
 use crate::job::report::Report;
 use crate::job::search::Trial as Tried;
@@ -39,7 +39,7 @@ const NAME: usize = 120;
 const STYLE: &str = include_str!("style.css");
 
 /// The page of a report, as HTML.
-pub fn html(report: &Report) -> String {
+pub(crate) fn html(report: &Report) -> String {
     page(report, &trials(report))
 }
 

@@ -32,7 +32,9 @@ fn ran(report: &Report, v: &Verification) -> Markup {
             "The " (report.equivalence()) " " strong.(class) { (mark) } ": on " (v.samples)
             " inputs, the cut model and the original with zeros where units are gone differ by "
             (format!("{:.1e}", v.equivalence.worst())) " of the largest output at most (tolerance "
-            (format!("{:.0e}", v.tolerance)) ")."
+            (format!("{:.0e}", v.tolerance)) ")"
+            @if let Some(ran) = v.runtime { ", run in " (ran) }
+            "."
         }
         @if let Some(Doubled::Apart(apart)) = &v.double {
             p { "In double precision, which decides, they differ by " (format!("{:.1e}", apart.worst())) "." }
@@ -85,7 +87,7 @@ pub(super) fn latency(report: &Report) -> Markup {
     let about = summary::latency(report).and_then(|l| l.second.as_ref()).map_or_else(String::new, |(after, ratio)| {
         let (low, high) = ratio.quartiles;
         let setup = summary::latency(report).map_or_else(String::new, |l| {
-            format!("in {} on {} of this machine", l.setup.runtime, figures::plural(l.setup.threads, "thread"))
+            format!("in {} on {} of this machine", l.ran, figures::plural(l.threads, "thread"))
         });
         format!(
             "{} runs of each model in turns, {setup}: {:.2} times as fast (half of the turns {low:.2} – {high:.2}). \

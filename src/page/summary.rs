@@ -46,7 +46,7 @@ fn speed(report: &Report) -> Markup {
     let second = latency(report).and_then(|l| Some((l, l.second.as_ref()?)));
     html! {
         @if let Some((all, (after, ratio))) = second {
-            @let detail = format!("{} → {}, median in tract", figures::duration(all.first.median), figures::duration(after.median));
+            @let detail = format!("{} → {}, median in {}", figures::duration(all.first.median), figures::duration(after.median), all.ran);
             (tile("speed", &format!("{:.2} ×", ratio.median), &detail, None, ""))
         }
     }

@@ -14,6 +14,8 @@ use std::time::Duration;
 /// What a name must not do to the page.
 const HOSTILE: &str = "<script>alert('x')</script>\"&amp;</td>";
 
+const RAN: oracle::Ran = oracle::Ran { runtime: oracle::Runtime::Tract, version: "1.2.3" };
+
 fn timing(first: u64) -> Timing {
     let sorted: Vec<Duration> = (0..40).map(|i| Duration::from_micros(first + i * 7)).collect();
     Timing { median: sorted[20], quartiles: (sorted[10], sorted[30]), sorted }
@@ -44,13 +46,15 @@ fn verification() -> Verification {
         meaningful: true,
         samples: 3,
         latency: Some(Latency {
-            setup: oracle::Setup::default(),
+            ran: RAN,
+            threads: 1,
             first: timing(900),
             second: Some((
                 timing(500),
                 Ratio { median: 1.8, quartiles: (1.7, 1.9), interval: (1.7, 1.9), confidence: 0.95 },
             )),
         }),
+        runtime: Some(RAN),
         plan: oracle::Plan::Optimized,
     }
 }

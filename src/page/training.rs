@@ -7,7 +7,7 @@ use crate::tune::Curve;
 use maud::{Markup, PreEscaped, html};
 
 /// A training, told on one page.
-pub struct TrainingPage<'a> {
+pub(crate) struct TrainingPage<'a> {
     /// The model that was trained.
     pub model: &'a str,
     /// What it learned from, in a sentence.
@@ -19,7 +19,7 @@ pub struct TrainingPage<'a> {
 
 impl TrainingPage<'_> {
     /// The page, as HTML: one file that needs nothing else.
-    pub fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let curve = self.curve;
         let best = curve.held_out.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map(|(epoch, _)| epoch);
         let learned = curve.training.iter().enumerate().map(|(i, &loss)| ((i + 1) as f64, loss));

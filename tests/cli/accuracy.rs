@@ -12,7 +12,7 @@ const BATCH: usize = 50;
 /// Images that are run: enough for a floor, few enough for a debug build.
 const IMAGES: usize = 200;
 
-pub fn accuracy(model: &Model) -> f64 {
+pub(crate) fn accuracy(model: &Model) -> f64 {
     let images = fixture("digits_test.npz");
     let labels = Some(Labels { path: images.clone().into(), array: "labels".into() });
     let how = feed::Options { labels, limit: Some(IMAGES), ..feed::Options::default() };

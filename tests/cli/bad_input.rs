@@ -4,7 +4,7 @@ use crate::{Folder, fixture, secateur, text};
 use predicates::prelude::*;
 
 /// Runs what must fail with this code and these words, and must not write anything into the folder.
-pub fn fails(folder: &Folder, code: i32, words: &[&str], args: &[&str]) {
+pub(crate) fn fails(folder: &Folder, code: i32, words: &[&str], args: &[&str]) {
     let before = folder.files();
     let assert = secateur(args).code(code);
     let stderr = text(&assert.get_output().stderr);

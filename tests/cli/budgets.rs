@@ -1,9 +1,9 @@
 //! Budgets are met, options are obeyed, and the same command gives the same bytes.
 
 use crate::{Folder, fixture, json, left, load, prune, read};
-use secateur::cost;
+use secateur::analysis::cost;
+use secateur::plan::Criterion;
 use secateur::plan::{self, Budget, Plan};
-use secateur::score::Criterion;
 use serde_json::Value;
 
 fn share(report: &Value, key: &str) -> f64 {
@@ -84,9 +84,9 @@ fn the_same_command_gives_the_same_bytes() {
     let bytes = |options: &[&str]| read(prune(&folder, &input, "o.onnx", options).0);
     // The metadata say which options were given.
     let bare = |bytes: &[u8]| {
-        let mut model = secateur::load::from_bytes(bytes.to_vec().into(), None).unwrap();
+        let mut model = secateur::onnx::from_bytes(bytes.to_vec().into(), None).unwrap();
         model.metadata.retain(|(key, _)| key != "secateur.options");
-        secateur::save::to_bytes(&model).unwrap()
+        secateur::onnx::to_bytes(&model).unwrap()
     };
     let mut seen = vec![];
     for options in [
@@ -127,7 +127,7 @@ fn the_output_says_how_it_was_made() {
     assert_eq!(get("secateur.version"), env!("CARGO_PKG_VERSION"));
     let plan: secateur::plan::Plan = serde_json::from_value(report["plan"].clone()).unwrap();
     assert_eq!(get("secateur.plan"), plan.hash().unwrap());
-    let passes = secateur::pruning::registry().parse(&get("secateur.passes")).unwrap();
+    let passes = secateur::job::registry().parse(&get("secateur.passes")).unwrap();
     assert!(passes.to_string().contains("ratio=0.25"), "{passes}");
     assert_eq!(get("secateur.input").len(), 16);
     assert_eq!(plan.options, "--ratio=0.25");
@@ -195,10 +195,10 @@ fn what_the_output_says_is_the_same_everywhere() {
     assert!(make(&there) == (bytes, chosen.clone()));
     let metadata = load(here.path("o.onnx")).metadata;
     let options = &metadata.iter().find(|(k, _)| k == "secateur.options").unwrap().1;
-    let samples = secateur::content::hash(fixture("digits_calib.npz").as_ref()).unwrap();
+    let samples = secateur::build::content::hash(fixture("digits_calib.npz").as_ref()).unwrap();
     let expected = format!("--calib=xxh3:{samples} --passes=dce,fold-bn --samples=8");
     assert_eq!(*options, expected);
     assert!(chosen.ends_with(" --exclude='{7.weight,a b}' --macs=50% --samples=8"), "{chosen}");
-    let model = secateur::content::hash(fixture("digits_mlp").as_ref()).unwrap();
+    let model = secateur::build::content::hash(fixture("digits_mlp").as_ref()).unwrap();
     assert!(metadata.contains(&("secateur.input".into(), model)), "{metadata:?}");
 }

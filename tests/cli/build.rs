@@ -1,7 +1,7 @@
 //! Build files: what is stale is made, what was made can be checked, and both by the binary.
 
 use crate::{Folder, fixture, json, read, secateur, text};
-use secateur::load;
+use secateur::onnx;
 use serde_json::Value;
 use std::path::Path;
 
@@ -38,7 +38,7 @@ fn state(rows: &Value) -> (&str, Option<&str>) {
 
 /// All files in the output folder and their bytes.
 fn outputs(folder: &Folder) -> Vec<(String, Vec<u8>)> {
-    let files = secateur::content::files(Path::new(&folder.path("out"))).unwrap();
+    let files = secateur::build::content::files(Path::new(&folder.path("out"))).unwrap();
     files.iter().map(|f| (f.file_name().unwrap().to_str().unwrap().to_owned(), read(f))).collect()
 }
 
@@ -153,7 +153,7 @@ fn an_unrepaired_model_is_proved_as_it_lies_there() {
 fn data_beside_the_model_is_an_input_and_an_output() {
     let folder = Folder::new();
     std::fs::copy(fixture("odd/external"), folder.path("external.onnx")).unwrap();
-    let data = secateur::save::data_files(&load::load(fixture("odd/external").as_ref()).unwrap()).unwrap();
+    let data = secateur::onnx::data_files(&onnx::load(fixture("odd/external").as_ref()).unwrap()).unwrap();
     for name in &data {
         std::fs::copy(fixture(&format!("odd/{name}")), folder.path(name)).unwrap();
     }

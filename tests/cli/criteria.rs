@@ -143,7 +143,7 @@ fn untrained(name: &str) -> secateur::ir::Model {
 fn nets_are_cut_before_any_training() {
     let (folder, test) = (Folder::new(), fixture("digits_test.npz"));
     let (input, output) = (folder.path("i.onnx"), folder.path("o.onnx"));
-    secateur::save::save(&untrained("digits_vgg"), input.as_ref(), &Default::default()).unwrap();
+    secateur::onnx::save(&untrained("digits_vgg"), input.as_ref(), &Default::default()).unwrap();
     let by_labels = ["--calib", &test, "--labels", &test, "--samples", "64", "--no-compensate"];
     for (name, more) in [("snip", &by_labels[..]), ("grasp", &by_labels), ("synflow", &["--iterative", "5"])] {
         let args =
@@ -165,11 +165,7 @@ fn relevance_does_not_depend_on_threads() {
         let usual =
             ["--macs", "50%", "--calib", &calib, "--samples", "40", "--criterion", criterion, "--no-compensate"];
         let args = [&["plan", &net, "-o", &output], &usual[..]].concat();
-        let done = std::process::Command::new(env!("CARGO_BIN_EXE_secateur"))
-            .args(args)
-            .env("RAYON_NUM_THREADS", threads)
-            .output()
-            .unwrap();
+        let done = crate::binary().args(args).env("RAYON_NUM_THREADS", threads).output().unwrap();
         assert!(done.status.success(), "{}", text(&done.stderr));
         std::fs::read(output).unwrap()
     };

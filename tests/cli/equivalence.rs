@@ -2,10 +2,10 @@
 //! computes. Done here from the JSON alone, as anybody could do it, and not by `secateur::apply`.
 
 use crate::{Folder, NETS, ODD, fixture, load, prune};
-use secateur::compare::Comparison;
 use secateur::feed::Feed;
 use secateur::ir::{Model, Node, NodeId, Tensor, Use, ValueId};
 use secateur::verify;
+use secateur::verify::Comparison;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn zero(tensor: &mut Tensor, axis: usize, indices: &[usize]) {
 }
 
 /// The input model without what `removed` lists.
-pub fn zeroed(input: &str, removed: &Value) -> Model {
+pub(crate) fn zeroed(input: &str, removed: &Value) -> Model {
     let mut model = load(input);
     let graph = &mut model.graph;
     // Entries of one tensor and the same uses belong to one constant.
@@ -67,7 +67,7 @@ fn feeds(model: &Model, seeds: std::ops::Range<u64>) -> Vec<Feed> {
 }
 
 /// The largest difference of two models, relative to the largest output.
-pub fn difference(a: &Model, b: &Model) -> f64 {
+pub(crate) fn difference(a: &Model, b: &Model) -> f64 {
     let feeds = feeds(a, 5..7);
     let run = |model| verify::runner(model, verify::Role::Alone, &feeds[0]).unwrap();
     let (a, b) = (run(a), run(b));

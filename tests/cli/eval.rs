@@ -98,7 +98,7 @@ fn images_are_read_like_arrays_of_the_same_numbers() {
 fn model(folder: &Folder, text: &str) -> String {
     let model = parse(text, &|_| None).unwrap_or_else(|e| panic!("{e}"));
     let path = folder.path("model.onnx");
-    fs::write(&path, secateur::save::to_bytes(&model).unwrap()).unwrap();
+    fs::write(&path, secateur::onnx::to_bytes(&model).unwrap()).unwrap();
     path
 }
 

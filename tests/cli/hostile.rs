@@ -2,7 +2,7 @@
 
 use crate::{Folder, secateur, text};
 use secateur::ir::parse;
-use secateur::save;
+use secateur::onnx;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn answered(body: &str) -> String {
     let folder = Folder::new();
     let (input, output) = (folder.path("m.onnx"), folder.path("o.onnx"));
     let model = parse(body, &|_| None).unwrap_or_else(|e| panic!("{e}"));
-    std::fs::write(&input, save::to_bytes(&model).unwrap()).unwrap();
+    std::fs::write(&input, onnx::to_bytes(&model).unwrap()).unwrap();
     let mut groups = String::new();
     for args in
         [&["inspect", &input][..], &["groups", "--all", &input], &["print", &input], &["opt", &input, "-o", &output]]

@@ -3,7 +3,7 @@
 use super::{Folder, json, secateur};
 use predicates::prelude::*;
 use secateur::ir::{self, Tensor};
-use secateur::save::to_bytes;
+use secateur::onnx::to_bytes;
 
 /// A pre-norm block with a residual stream of 8 units, and a gate that sums to one over the hidden units.
 const BLOCK: &str = "net (f32[N,5] x) => (f32[N,3] y) {
@@ -47,7 +47,7 @@ fn block(folder: &Folder) -> String {
     write(folder, BLOCK, &[&[5, 8], &[8], &[8], &[8, 6], &[6, 8], &[8, 3]])
 }
 
-pub fn write(folder: &Folder, text: &str, shapes: &[&[usize]]) -> String {
+pub(crate) fn write(folder: &Folder, text: &str, shapes: &[&[usize]]) -> String {
     let weight = |hash: u64| {
         let shape: Vec<usize> = shapes.get(hash as usize - 1)?.to_vec();
         let count: usize = shape.iter().product();

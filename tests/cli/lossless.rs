@@ -1,7 +1,7 @@
 //! What goes without loss.
 
 use crate::{Folder, fixture, json, secateur};
-use secateur::{ir, save};
+use secateur::{ir, onnx};
 use serde_json::Value;
 
 /// Four hidden units: one that matters, its double, one that is dead between -1 and 1, and one that nothing reads.
@@ -17,7 +17,7 @@ const NET: &str = "g (f32[N,2] x) => (f32[N,1] y) {
 fn net(folder: &Folder) -> String {
     let path = folder.path("net.onnx");
     let model = ir::parse(NET, &|_| None).unwrap();
-    std::fs::write(&path, save::to_bytes(&model).unwrap()).unwrap();
+    std::fs::write(&path, onnx::to_bytes(&model).unwrap()).unwrap();
     path
 }
 

@@ -1,7 +1,6 @@
 //! Budgets of time and energy, by tables that are made up: no test asks how fast this machine is.
 
 use crate::{Folder, fixture, json, left, prune, read, secateur, stdout};
-use assert_cmd::Command;
 use predicates::prelude::*;
 use serde_json::{Value, json as value};
 
@@ -152,7 +151,7 @@ fn a_pass_counts_by_a_table_too() {
 /// Runs the binary with a cache folder of its own.
 fn with_cache(folder: &Folder, args: &[&str]) -> assert_cmd::assert::Assert {
     let variables = ["XDG_CACHE_HOME", "LOCALAPPDATA"].map(|name| (name, folder.path("cache")));
-    Command::new(env!("CARGO_BIN_EXE_secateur")).args(args).envs(variables).assert()
+    crate::binary().args(args).envs(variables).assert()
 }
 
 #[test]
@@ -186,20 +185,6 @@ fn this_machine_is_measured_once() {
 }
 
 #[test]
-fn threads_and_runtimes_that_are_not_there() {
-    let input = fixture("digits_mlp");
-    let threads = secateur(&["bench", &input, "--threads", "2"]).code(2);
-    threads.stderr(predicate::str::contains("tract runs on one thread").and(predicate::str::contains("--runtime ort")));
-    secateur(&["bench", &input, "--runtime", "abacus"]).code(2).stderr(predicate::str::contains("tract and ort"));
-    let mut ort = Command::new(env!("CARGO_BIN_EXE_secateur"));
-    let ort = ort.args(["bench", &input, "--runtime", "ort"]).env_remove("ORT_DYLIB_PATH").assert();
-    match cfg!(feature = "ort") {
-        true => ort.code(1).stderr(predicate::str::contains("hint: set ORT_DYLIB_PATH")),
-        false => ort.code(2).stderr(predicate::str::contains("--features ort")),
-    };
-}
-
-#[test]
 fn ratios_have_a_confidence_interval() {
     let (a, b) = (fixture("digits_mlp"), fixture("digits_vgg"));
     let found = json(&["bench", &a, &b, "--repeats", "7", "--warmup", "0", "--json"], 0);
@@ -208,25 +193,4 @@ fn ratios_have_a_confidence_interval() {
     assert!(low.as_f64().unwrap() <= ratio && ratio <= high.as_f64().unwrap(), "{found}");
     assert_eq!((&found["runtime"], &found["threads"]), (&value!("tract"), &value!(1)));
     assert!(found["confidence"].as_f64().unwrap() >= 0.95);
-}
-
-/// Runs only where ONNX Runtime is at hand.
-#[test]
-#[cfg(feature = "ort")]
-fn onnx_runtime_agrees_with_tract() {
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        return;
-    }
-    let folder = Folder::new();
-    let (input, output) = (fixture("digits_resnet"), folder.path("o.onnx"));
-    let args = ["prune", &input, "-o", &output, "--runtime", "ort", "--threads", "2", "--json"];
-    let report = json(&args, 0);
-    assert_eq!(report["verification"]["equal"], true);
-    assert_eq!(report["verification"]["latency"]["runtime"], "ort");
-    let images = fixture("digits_test.npz");
-    let judged = ["eval", &input, "--inputs", &images, "--labels", &images, "--samples", "64", "--json"];
-    let (ort, tract) = (json(&[&judged[..], &["--runtime", "ort"]].concat(), 0), json(&judged, 0));
-    assert_eq!(ort[0]["accuracy"], tract[0]["accuracy"]);
-    let table = json(&["profile", &fixture("digits_mlp"), "--runtime", "ort", "--no-cache", "--json"], 0);
-    assert!(table["host"]["runtime"].as_str().unwrap().starts_with("ort "), "{}", table["host"]);
 }

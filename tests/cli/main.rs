@@ -25,6 +25,7 @@ mod plans;
 mod proof;
 mod ready;
 mod repair;
+mod runtime;
 mod search;
 mod sizes;
 mod small;
@@ -76,13 +77,26 @@ fn fixture(name: &str) -> String {
 
 fn load(path: impl AsRef<Path>) -> Model {
     let path = path.as_ref();
-    secateur::load::load(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    secateur::onnx::load(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Where the binary is.
+const BINARY: &str = env!("CARGO_BIN_EXE_secateur");
+
+/// What makes results the same on every machine, whether or not ONNX Runtime is there.
+const TRACT: (&str, &str) = ("SECATEUR_RUNTIME", "tract");
+
+/// The binary, with models run in tract.
+fn binary() -> Command {
+    let mut command = Command::new(BINARY);
+    command.env(TRACT.0, TRACT.1);
+    command
 }
 
 /// Runs the binary. Whatever it was given, it does not panic.
 fn secateur(args: &[&str]) -> Assert {
     let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    let assert = Command::new(env!("CARGO_BIN_EXE_secateur")).args(args).env("SECATEUR_CACHE", cache).assert();
+    let assert = binary().args(args).env("SECATEUR_CACHE", cache).assert();
     let stderr = text(&assert.get_output().stderr);
     assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
     assert

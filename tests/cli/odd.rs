@@ -128,7 +128,7 @@ fn every_part_of_a_model_survives_a_prune() {
     let gate = model.graph.calls().into_iter().find(|&n| model.graph.label(n) == "gate").unwrap();
     let call = model.graph.call_mut(gate).unwrap();
     (call.op, call.domain) = ("Sigmoid".into(), String::new());
-    secateur::save::save(&model, input.as_ref(), &Default::default()).unwrap();
+    secateur::onnx::save(&model, input.as_ref(), &Default::default()).unwrap();
     let (output, report) = prune(&folder, &input, "o.onnx", &["--keep-bn"]);
     assert_eq!(report["groups"].as_array().unwrap().len(), 2);
     let bytes = read(&output);

@@ -27,7 +27,7 @@ fn all(folder: &Folder) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 fn outputs_spare_inputs() {
     let folder = folder();
     let at = |name: &str| folder.path(name);
-    let data = secateur::save::data_files(&crate::load(at("m.onnx"))).unwrap().into_iter().next().unwrap();
+    let data = secateur::onnx::data_files(&crate::load(at("m.onnx"))).unwrap().into_iter().next().unwrap();
     let (m, n, s, o, plan, data) = (at("m.onnx"), at("n.onnx"), at("s.npz"), at("o.onnx"), at("plan.json"), at(&data));
     let image = at("images/1.png");
     let before = all(&folder);
@@ -128,7 +128,7 @@ fn a_full_disk_leaves_what_was_there() {
     let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";
     let run = |more: &[&str]| {
         let mut command = assert_cmd::Command::new("sh");
-        command.args(["-c", script, env!("CARGO_BIN_EXE_secateur"), "prune", &n, "-o", &o, "--no-verify"]).args(more);
+        command.args(["-c", script, crate::BINARY, "prune", &n, "-o", &o, "--no-verify"]).args(more);
         command.assert().code(1).stderr(predicate::str::contains(o.as_str()).or(predicate::str::contains(r.as_str())));
     };
     run(&[]);

@@ -38,7 +38,7 @@ fn a_plan_fits_other_weights() {
             constant.tensor = Tensor::from_f64(t.dtype, t.shape.clone(), &numbers).unwrap();
         }
     }
-    secateur::save::save(&model, tuned.as_ref(), &Default::default()).unwrap();
+    secateur::onnx::save(&model, tuned.as_ref(), &Default::default()).unwrap();
     stdout(&["plan", &fixture("digits_vgg"), "-o", &plan], 0);
     let report = json(&["apply", &tuned, "--plan", &plan, "-o", &output, "--json", "--repeats", "0"], 0);
     assert_eq!(report["verification"]["equal"], true);

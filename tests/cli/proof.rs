@@ -59,7 +59,7 @@ fn what_helps_is_said_where_nothing_is_cut() {
         y = MatMul(b, w)
     }";
     let model = secateur::ir::parse(text, &|_| None).unwrap();
-    std::fs::write(&input, secateur::save::to_bytes(&model).unwrap()).unwrap();
+    std::fs::write(&input, secateur::onnx::to_bytes(&model).unwrap()).unwrap();
     let shown = secateur(&["prune", &input, "-o", &output, "--ratio", "0.5"]).code(3);
     shown.stderr(predicate::str::contains("--inexact"));
     assert!(read(&input) == read(&output));
@@ -97,7 +97,7 @@ fn a_cut_that_saves_nearly_nothing_is_not_made_unasked() {
         y = MatMul(i, d)
     }";
     let model = secateur::ir::parse(text, &tensor).unwrap();
-    std::fs::write(&input, secateur::save::to_bytes(&model).unwrap()).unwrap();
+    std::fs::write(&input, secateur::onnx::to_bytes(&model).unwrap()).unwrap();
     let args = ["prune", &*input, "-o", &output, "--ratio", "0.5", "--no-compensate", "--no-merge", "--repeats", "0"];
     let shown = secateur(&args).code(3);
     shown.stderr(predicate::str::contains("nothing worth pruning").and(predicate::str::contains("--allow-tiny")));

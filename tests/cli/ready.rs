@@ -19,12 +19,16 @@ fn project() -> Folder {
 
 /// A command in a folder, with the binary on its path; what it writes, if it is there at all.
 fn run(folder: &Folder, program: &str, args: &[&str], env: &[(&str, &str)], code: i32) -> Option<String> {
-    let binary = Path::new(env!("CARGO_BIN_EXE_secateur"));
+    let binary = Path::new(crate::BINARY);
     let mut path = vec![binary.parent().unwrap().to_owned()];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let mut command = Command::new(program);
     command.args(args).current_dir(folder.path("")).env("PATH", std::env::join_paths(path).unwrap());
-    command.env("SECATEUR_CACHE", folder.path("cache")).envs(env.iter().copied()).env_remove("MAKEFLAGS");
+    command
+        .env("SECATEUR_CACHE", folder.path("cache"))
+        .env(crate::TRACT.0, crate::TRACT.1)
+        .envs(env.iter().copied())
+        .env_remove("MAKEFLAGS");
     let Ok(output) = command.output() else {
         eprintln!("skipped: there is no {program}");
         return None;

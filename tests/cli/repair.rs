@@ -3,7 +3,7 @@
 use crate::accuracy::accuracy;
 use crate::{Folder, fixture, json, load, prune, read, stdout};
 use secateur::ir::{Attribute, Call, Constant, DType, Form, Model, Node, Origin, Tensor, Use, ValueId};
-use secateur::save;
+use secateur::onnx;
 
 /// The model with its matrices and kernels in eight bits, a scale for each first index: Cast(q) · s.
 fn in_eight_bits(mut model: Model) -> Model {
@@ -45,7 +45,7 @@ fn in_eight_bits(mut model: Model) -> Model {
 fn weights_stored_in_eight_bits_are_repaired_and_stay_in_eight_bits() {
     let folder = Folder::new();
     let (whole, calib) = (folder.path("whole.onnx"), fixture("digits_calib.npz"));
-    std::fs::write(&whole, save::to_bytes(&in_eight_bits(load(fixture("digits_mlp")))).unwrap()).unwrap();
+    std::fs::write(&whole, onnx::to_bytes(&in_eight_bits(load(fixture("digits_mlp")))).unwrap()).unwrap();
     let options = ["--macs", "25%", "--calib", &calib, "--samples", "128"];
     let (float, _) = prune(&folder, &fixture("digits_mlp"), "float.onnx", &options);
     let (small, report) = prune(&folder, &whole, "small.onnx", &options);
@@ -94,7 +94,7 @@ fn what_is_not_repaired_is_told() {
     let folder = Folder::new();
     let (whole, output) = (folder.path("whole.onnx"), folder.path("o.onnx"));
     let model = secateur::ir::parse(text, &numbers).unwrap();
-    std::fs::write(&whole, save::to_bytes(&model).unwrap()).unwrap();
+    std::fs::write(&whole, onnx::to_bytes(&model).unwrap()).unwrap();
     let args = ["prune", &whole, "-o", &output, "--ratio", "0.5", "--calib", "random:64", "--no-verify"];
     let told = stdout(&args, 0);
     assert!(told.contains("not repaired: 3 calls") && told.contains("other calls read its weight too"), "{told}");

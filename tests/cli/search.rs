@@ -2,9 +2,9 @@
 
 use crate::bad_input::fails;
 use crate::{Folder, fixture, json, load, prune, read, secateur, stdout, text};
-use secateur::compare::Comparison;
 use secateur::feed::{self, Samples};
 use secateur::verify;
+use secateur::verify::Comparison;
 use serde_json::Value;
 
 /// Quick to choose by, and no repair, which takes its time in a debug build.

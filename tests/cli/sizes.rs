@@ -21,7 +21,7 @@ fn sound(folder: &Folder) -> String {
     };
     let model = ir::parse(text, &|n| tensor(if n == 0 { [16, 1, 64] } else { [8, 16, 1] })).unwrap();
     let path = folder.path("in.onnx");
-    secateur::save::save(&model, path.as_ref(), &Default::default()).unwrap();
+    secateur::onnx::save(&model, path.as_ref(), &Default::default()).unwrap();
     path
 }
 

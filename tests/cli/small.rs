@@ -10,7 +10,7 @@ fn model(folder: &Folder, text: &str, tensors: &[Tensor]) -> String {
     let path = folder.path("in.onnx");
     let tensor = |n: u64| tensors.get(usize::try_from(n).unwrap()).cloned();
     let model = ir::parse(text, &tensor).unwrap_or_else(|e| panic!("{e}\n{text}"));
-    secateur::save::save(&model, path.as_ref(), &Default::default()).unwrap();
+    secateur::onnx::save(&model, path.as_ref(), &Default::default()).unwrap();
     path
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{Folder, fixture, json, load, prune, read, secateur, text};
 use secateur::ir::{DType, Model, Tensor, parse};
-use secateur::save;
+use secateur::onnx;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -44,7 +44,7 @@ fn net(batch: &str, flat: &str) -> Model {
 
 fn written(folder: &Folder, name: &str, model: &Model) -> String {
     let path = folder.path(name);
-    std::fs::write(&path, save::to_bytes(model).unwrap()).unwrap();
+    std::fs::write(&path, onnx::to_bytes(model).unwrap()).unwrap();
     path
 }
 
@@ -106,7 +106,8 @@ fn a_training_that_was_killed_ends_as_one_that_was_not() {
     let (whole, _) = tune(&folder, &net, "whole.onnx", &options);
     let (state, output) = (folder.path("state.npz"), folder.path("resumed.onnx"));
     let kept = ["--checkpoint", &state, "--checkpoint-every", "3"];
-    let mut child = Command::new(env!("CARGO_BIN_EXE_secateur"))
+    let mut child = Command::new(crate::BINARY)
+        .env(crate::TRACT.0, crate::TRACT.1)
         .args(["tune", &net, "-o", &output])
         .args(options)
         .args(kept)
@@ -143,7 +144,7 @@ fn the_seed_decides() {
     // The number of threads does not.
     let alone = folder.path("d.onnx");
     let args = [&["tune", &net, "-o", &alone, "--seed", "1"], &options[..]].concat();
-    Command::new(env!("CARGO_BIN_EXE_secateur")).args(args).env("RAYON_NUM_THREADS", "1").output().unwrap();
+    crate::binary().args(args).env("RAYON_NUM_THREADS", "1").output().unwrap();
     assert!(first == read(alone));
 }
 

@@ -35,7 +35,7 @@ fn what_can_not_be_cut_is_not() {
     model.functions.clear();
     let other = model.graph.calls().into_iter().find(|&n| model.graph.call(n).unwrap().results[0] == "b.relu").unwrap();
     model.graph.call_mut(other).unwrap().domain = "org.example".into();
-    secateur::save::save(&model, input.as_ref(), &Default::default()).unwrap();
+    secateur::onnx::save(&model, input.as_ref(), &Default::default()).unwrap();
     let report = crate::json(&["prune", &input, "-o", &output, "--json"], 3);
     assert!(read(&output) == read(&input));
     assert_eq!(report["verification"]["status"], "skipped");

@@ -189,7 +189,7 @@ fn every_net_is_listed_and_cut_the_same_way() {
 #[cfg(unix)]
 fn a_reader_that_goes_away_is_no_error() {
     use std::process::{Command, Stdio};
-    let binary = env!("CARGO_BIN_EXE_secateur");
+    let binary = crate::BINARY;
     for args in [vec!["print", "digits_densenet"], vec!["groups", "digits_densenet"], vec!["explain", "nothing"]] {
         let mut child = Command::new(binary)
             .args([args[0], &fixture(args[1])])

@@ -2,10 +2,10 @@
 
 use secateur::feed::{Feed, InputSpec};
 use secateur::ir::{Call, Model, Node, NodeId, Tensor, Type, ValueInfo};
-use secateur::load::{from_bytes, tensor_from_bytes};
+use secateur::onnx::{from_bytes, tensor_from_bytes};
 use std::path::{Path, PathBuf};
 
-pub struct Case {
+pub(crate) struct Case {
     /// The folder's name.
     pub name: String,
     pub bytes: Vec<u8>,
@@ -18,7 +18,7 @@ pub struct Case {
 
 impl Case {
     /// Reads the case in a folder.
-    pub fn read(dir: &Path) -> Result<Case, String> {
+    pub(crate) fn read(dir: &Path) -> Result<Case, String> {
         let bytes = std::fs::read(dir.join("model.onnx")).map_err(|e| e.to_string())?;
         let model = from_bytes(bytes.clone().into(), Some(dir)).map_err(|e| format!("load: {e}"))?;
         let data = dir.join("test_data_set_0");
@@ -36,7 +36,7 @@ impl Case {
     }
 
     /// The only call, where there is one: the case is about its operator.
-    pub fn call(&self) -> Option<&Call> {
+    pub(crate) fn call(&self) -> Option<&Call> {
         match self.model.graph.calls()[..] {
             [only] => self.model.graph.call(only),
             _ => None,
@@ -45,7 +45,7 @@ impl Case {
 }
 
 /// Every folder below `dir` that holds a case, sorted.
-pub fn folders(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn folders(dir: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     let mut open = vec![dir.to_owned()];
     while let Some(dir) = open.pop() {
@@ -61,7 +61,7 @@ pub fn folders(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The nodes of the inputs that have to be fed.
-pub fn inputs(model: &Model) -> impl Iterator<Item = (NodeId, &ValueInfo)> {
+pub(crate) fn inputs(model: &Model) -> impl Iterator<Item = (NodeId, &ValueInfo)> {
     model.graph.inputs().into_iter().filter_map(|n| match model.graph.node(n) {
         Node::Input(i) if i.default.is_none() => Some((n, &i.info)),
         _ => None,
@@ -69,7 +69,7 @@ pub fn inputs(model: &Model) -> impl Iterator<Item = (NodeId, &ValueInfo)> {
 }
 
 /// The declarations of the outputs.
-pub fn outputs(model: &Model) -> impl Iterator<Item = &ValueInfo> {
+pub(crate) fn outputs(model: &Model) -> impl Iterator<Item = &ValueInfo> {
     model.graph.outputs().into_iter().filter_map(|n| match model.graph.node(n) {
         Node::Output(o) => Some(&o.info),
         _ => None,

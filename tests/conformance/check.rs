@@ -5,21 +5,21 @@ use super::cut::{Cut, cut};
 use super::form::{CONSTANTS, Form, Inputs, RUN};
 use super::run::{Run, run};
 use super::types::{Known, types};
-use secateur::facts::Unknowns;
-use secateur::infer::infer;
+use secateur::analysis::Unknowns;
+use secateur::analysis::infer;
 use secateur::ir::{self, Attribute, Dim, Graph, Model, Tensor};
-use secateur::load::from_bytes;
+use secateur::job;
+use secateur::onnx::from_bytes;
+use secateur::onnx::to_bytes;
 use secateur::ops::{Site, rule_of};
 use secateur::passes::{self, Effect, Options};
-use secateur::pipelines::{self, FOLD, PREPARE, SIMPLIFY};
-use secateur::pruning;
-use secateur::save::to_bytes;
+use secateur::prune::pipelines::{self, FOLD, PREPARE, SIMPLIFY};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What was found.
 #[derive(Default)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// What is wrong, each with what was checked.
     pub broken: Vec<String>,
     /// How much of the outputs' types is inferred where all inputs are constants.
@@ -36,7 +36,7 @@ pub struct Finding {
 }
 
 /// Checks all there is to check. What fails, or panics, is in the finding.
-pub fn check(case: &Case) -> Finding {
+pub(crate) fn check(case: &Case) -> Finding {
     let mut finding = Finding::default();
     let mut step = |what: String, test: &mut dyn FnMut(&mut Finding) -> Result<(), String>| {
         if let Err(why) = caught(|| test(&mut finding)) {
@@ -150,13 +150,13 @@ fn reloaded(model: &Model) -> Result<Model, String> {
 /// another one then.
 fn optimized(mut model: Model) -> Result<(Model, bool), String> {
     let exact = |e: &&passes::Entry| (e.make)(&mut Options::default()).is_ok_and(|p| p.effect() == Effect::Exact);
-    let registry = pruning::registry();
+    let registry = job::registry();
     let others: Vec<&str> = registry.entries().filter(exact).map(|e| e.name).collect();
     let pipeline = format!("{PREPARE},{},{SIMPLIFY},{FOLD}", others.join(","));
     let pipeline = registry.parse(&pipeline).map_err(|e| format!("{e}"))?;
     let report = pipeline.run(&mut model, pipelines::settings()).map_err(|e| e.to_string())?;
     let facts = infer(&model);
-    secateur::apply::refresh_declarations(&mut model.graph, &facts);
+    secateur::prune::refresh_declarations(&mut model.graph, &facts);
     if let Some(violation) = ir::verify(&model).first() {
         return Err(violation.to_string());
     }

@@ -4,17 +4,17 @@ use super::case::Case;
 use super::form::CONSTANTS;
 use super::types::undeclare;
 use secateur::analysis::Analysis;
-use secateur::apply::apply;
-use secateur::axes::{Group, KeepSets, Kept};
-use secateur::compare::Comparison;
+use secateur::analysis::{Group, KeepSets, Kept};
 use secateur::feed::Feed;
 use secateur::ir::{Dim, Input, Model, Node, NodeId, Tensor, TensorType, Type, ValueId, ValueInfo};
+use secateur::onnx::to_bytes;
 use secateur::oracle::{OracleError, Runner};
-use secateur::save::to_bytes;
+use secateur::prune::apply;
+use secateur::verify::Comparison;
 
 /// How far a case can be cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cut {
+pub(crate) enum Cut {
     /// Not at all.
     #[default]
     Nothing,
@@ -25,7 +25,7 @@ pub enum Cut {
 }
 
 /// Cuts a unit of every group. `trusted` says that the oracle is right about the case.
-pub fn cut(case: &Case, trusted: bool) -> Result<Cut, String> {
+pub(crate) fn cut(case: &Case, trusted: bool) -> Result<Cut, String> {
     let mut model = CONSTANTS.of(case);
     let made = undeclare(&mut model);
     for node in model.graph.outputs() {

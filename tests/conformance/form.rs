@@ -4,7 +4,7 @@ use super::case::{Case, inputs};
 use secateur::ir::{Constant, Dim, Form as Stored, Model, Node, NodeId, Origin, Type};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Form {
+pub(crate) struct Form {
     pub inputs: Inputs,
     /// Dimensions of what is still an input are symbols, and outputs of any shape.
     pub open: bool,
@@ -12,7 +12,7 @@ pub struct Form {
 
 /// Which inputs stay inputs; the others are constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inputs {
+pub(crate) enum Inputs {
     All,
     /// The first one, as weights and shapes mostly are constants.
     First,
@@ -20,13 +20,13 @@ pub enum Inputs {
 }
 
 /// As the case is written.
-pub const GIVEN: Form = Form { inputs: Inputs::All, open: false };
+pub(crate) const GIVEN: Form = Form { inputs: Inputs::All, open: false };
 
 /// All inputs are constants.
-pub const CONSTANTS: Form = Form { inputs: Inputs::Nothing, open: false };
+pub(crate) const CONSTANTS: Form = Form { inputs: Inputs::Nothing, open: false };
 
 /// The forms that can be run.
-pub const RUN: &[Form] = &[
+pub(crate) const RUN: &[Form] = &[
     GIVEN,
     Form { inputs: Inputs::First, open: false },
     Form { inputs: Inputs::All, open: true },
@@ -35,7 +35,7 @@ pub const RUN: &[Form] = &[
 
 impl Form {
     /// The case's model in this form.
-    pub fn of(self, case: &Case) -> Model {
+    pub(crate) fn of(self, case: &Case) -> Model {
         let mut model = case.model.clone();
         let kept = match self.inputs {
             Inputs::All => usize::MAX,
@@ -83,7 +83,7 @@ fn forget_shapes(model: &mut Model) {
 }
 
 /// The length that a symbol of an open form stands for.
-pub fn length(case: &Case, symbol: &str) -> Option<i64> {
+pub(crate) fn length(case: &Case, symbol: &str) -> Option<i64> {
     let (input, axis) = symbol.strip_prefix('d')?.split_once('_')?;
     let (input, axis): (usize, usize) = (input.parse().ok()?, axis.parse().ok()?);
     let (_, info) = inputs(&case.model).nth(input)?;

@@ -1,15 +1,15 @@
 //! Running a case in the oracle.
 
 use super::case::{Case, inputs};
-use secateur::compare::Comparison;
 use secateur::feed::Feed;
 use secateur::ir::{Model, Tensor};
+use secateur::onnx::to_bytes;
 use secateur::oracle::Runner;
-use secateur::save::to_bytes;
+use secateur::verify::Comparison;
 
 /// What comes out, beside what has to.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Run {
+pub(crate) enum Run {
     Right,
     Wrong(String),
     /// Nothing does.
@@ -23,7 +23,7 @@ impl Default for Run {
 }
 
 /// Runs a form of the case's model on what the case feeds.
-pub fn run(case: &Case, model: &Model) -> Run {
+pub(crate) fn run(case: &Case, model: &Model) -> Run {
     let Some(feed) = &case.feed else { return Run::Silent("inputs that are no tensors".into()) };
     let wanted = inputs(model).filter_map(|(_, info)| Some((info.name.clone(), feed.get(&info.name)?.clone())));
     let feed = Feed::new(wanted.collect());

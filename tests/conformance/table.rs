@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 #[derive(Default)]
-pub struct Table {
+pub(crate) struct Table {
     about: String,
     /// By operator and version of its operator set.
     rows: BTreeMap<(String, i64), Row>,
@@ -42,11 +42,11 @@ struct Row {
 }
 
 impl Table {
-    pub fn new(about: &str) -> Table {
+    pub(crate) fn new(about: &str) -> Table {
         Table { about: about.to_owned(), ..Table::default() }
     }
 
-    pub fn add(&mut self, case: &Case, finding: &Finding) {
+    pub(crate) fn add(&mut self, case: &Case, finding: &Finding) {
         self.total.add(finding);
         match case.call() {
             None => self.graphs += 1,

@@ -2,13 +2,13 @@
 
 use super::case::Case;
 use super::form::length;
-use secateur::facts::{Element, Fact};
-use secateur::infer::infer;
+use secateur::analysis::infer;
+use secateur::analysis::{Element, Fact};
 use secateur::ir::{Atom, Dim, Model, Node, Tensor, Type, ValueId};
 
 /// How much is known of something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Known {
+pub(crate) enum Known {
     #[default]
     Nothing,
     Partly,
@@ -16,7 +16,7 @@ pub enum Known {
 }
 
 /// Checks what is inferred of the outputs without a look at how they are declared.
-pub fn types(case: &Case, model: &Model) -> Result<Known, String> {
+pub(crate) fn types(case: &Case, model: &Model) -> Result<Known, String> {
     let mut model = model.clone();
     let made = undeclare(&mut model);
     let facts = infer(&model);
@@ -35,7 +35,7 @@ pub fn types(case: &Case, model: &Model) -> Result<Known, String> {
 }
 
 /// Takes away the declared types of all values but the inputs; returns what the outputs are made by.
-pub fn undeclare(model: &mut Model) -> Vec<ValueId> {
+pub(crate) fn undeclare(model: &mut Model) -> Vec<ValueId> {
     model.graph.value_info.clear();
     let mut made = vec![];
     for node in model.graph.outputs() {

@@ -2,7 +2,7 @@
 
 /// A block between fences.
 #[derive(Debug)]
-pub struct Block {
+pub(crate) struct Block {
     /// The line of the opening fence, from 0.
     pub line: usize,
     pub language: String,
@@ -12,7 +12,7 @@ pub struct Block {
 }
 
 /// All blocks of a document. An indented one has the language `indented`.
-pub fn of(text: &str) -> Vec<Block> {
+pub(crate) fn of(text: &str) -> Vec<Block> {
     let lines: Vec<&str> = text.lines().collect();
     let mut blocks: Vec<Block> = vec![];
     let mut open = false;
@@ -43,12 +43,12 @@ impl Block {
     }
 
     /// Whether its commands are run, by the slow test or by the other.
-    pub fn is_run(&self, slow: bool) -> bool {
+    pub(crate) fn is_run(&self, slow: bool) -> bool {
         self.language == "console" && !self.is_excused() && self.mark.starts_with("slow: ") == slow
     }
 
     /// What keeps a test from telling what this block is, with its line from 1.
-    pub fn unclear(&self) -> Option<(usize, String)> {
+    pub(crate) fn unclear(&self) -> Option<(usize, String)> {
         let commands = self.lines.iter().any(|l| l.starts_with("$ "));
         let why = match &self.language[..] {
             "console" if !commands => "a console block without a command",

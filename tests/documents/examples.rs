@@ -2,12 +2,12 @@
 
 use ndarray_npy::NpzWriter;
 use secateur::ir::{Model, Tensor, parse};
-use secateur::save;
+use secateur::onnx;
 use std::fs::{File, copy, create_dir};
 use std::path::Path;
 
 /// The exit code of an example of the help texts.
-pub fn exit_code(command: &str) -> i32 {
+pub(crate) fn exit_code(command: &str) -> i32 {
     match command {
         // Two models that differ; others do in their weights alone.
         _ if command.starts_with("secateur diff ") && !command.contains("--no-weights") => 1,
@@ -58,9 +58,9 @@ fn net(seed: u32) -> Model {
 }
 
 /// The files that examples name, and the fixtures.
-pub fn prepare(dir: &Path) {
+pub(crate) fn prepare(dir: &Path) {
     link(&crate::root().join("fixtures"), &dir.join("fixtures"));
-    let write = |name: &str, model: &Model| std::fs::write(dir.join(name), save::to_bytes(model).unwrap()).unwrap();
+    let write = |name: &str, model: &Model| std::fs::write(dir.join(name), onnx::to_bytes(model).unwrap()).unwrap();
     write("model.onnx", &net(1));
     write("rewritten.onnx", &net(1));
     write("finetuned.onnx", &net(2));

@@ -4,7 +4,7 @@ use crate::{REPOSITORY, name, read, root};
 use std::path::Path;
 
 /// The links of a document that lead nowhere.
-pub fn broken(path: &Path) -> Vec<String> {
+pub(crate) fn broken(path: &Path) -> Vec<String> {
     let text = read(path);
     let mut code = false;
     let mut broken = vec![];

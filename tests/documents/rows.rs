@@ -7,7 +7,7 @@ use secateur::build::Config;
 use secateur::job::gates::{GATES, Unit};
 use secateur::job::search::{BoundUnit, CONSTRAINTS};
 use secateur::plan::{BUDGETS, Budget, Goal};
-use secateur::{cli, pruning};
+use secateur::{cli, job};
 use std::path::Path;
 
 /// Every budget and every constraint, with a value where it takes one.
@@ -59,7 +59,7 @@ fn every_budget_and_constraint_is_a_flag_a_key_and_in_the_documents() {
 
 #[test]
 fn every_budget_with_a_share_is_an_option_of_the_pass() {
-    let registry = pruning::registry();
+    let registry = job::registry();
     let doc = registry.entries().find(|entry| entry.name == "prune-channels").unwrap().doc;
     for kind in &BUDGETS {
         let budget = Budget::new(kind.name, 0.25).unwrap();

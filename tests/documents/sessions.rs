@@ -35,7 +35,7 @@ fn steps(block: &Block) -> Vec<Step> {
 }
 
 /// Runs the blocks of a document; the document as it should be.
-pub fn run(text: &str, slow: bool) -> String {
+pub(crate) fn run(text: &str, slow: bool) -> String {
     let blocks = blocks::of(text);
     if !blocks.iter().any(|b| b.is_run(slow)) {
         return text.to_owned();
@@ -97,6 +97,7 @@ fn execute(lines: &[String], folder: &Path) -> (i32, String) {
     );
     let mut bash = Command::new("bash");
     bash.args(["-c", &format!("exec 2>&1\n{command}")]).current_dir(folder).env("PATH", path.unwrap());
+    let bash = bash.env("SECATEUR_RUNTIME", "tract").env_remove("ORT_DYLIB_PATH");
     let out = bash.env("HOME", folder).env("SECATEUR_CACHE", folder.join("cache")).output().unwrap();
     let printed = String::from_utf8(out.stdout).expect("UTF-8");
     assert!(!printed.contains("panicked"), "{command}: {printed}");

@@ -4,11 +4,11 @@ use crate::{examples, root};
 use clap::{Arg, ArgAction, Command};
 use secateur::job::gates;
 use secateur::job::search::CONSTRAINTS;
-use secateur::{cli, plan, pruning, score};
+use secateur::{cli, job, plan};
 use std::fmt::Write;
 
 /// The document with its generated parts made anew.
-pub fn filled(text: &str) -> Result<String, String> {
+pub(crate) fn filled(text: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("\n<!-- generated: ") {
@@ -50,7 +50,7 @@ fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
 }
 
 fn criteria() -> String {
-    let rows = score::CRITERIA.iter().map(|c| {
+    let rows = plan::CRITERIA.iter().map(|c| {
         let names = [&[c.name], c.aliases].concat().iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
         let needs = match (c.needs_data, c.gradient.is_some()) {
             (true, true) => "samples, gradients",
@@ -64,7 +64,7 @@ fn criteria() -> String {
 }
 
 fn pass_table() -> String {
-    let registry = pruning::registry();
+    let registry = job::registry();
     let rows = registry.entries().map(|e| {
         let (does, options) = e.doc.split_once(" {").unwrap_or((e.doc, ""));
         let options = options.trim_end_matches('}').split_whitespace().map(|o| format!("`{o}`"));

@@ -118,7 +118,7 @@ impl Case {
 }
 
 /// A scalar integer.
-pub fn number(n: i64) -> Tensor {
+pub(crate) fn number(n: i64) -> Tensor {
     Tensor::from_i64(vec![], &[n])
 }
 
@@ -132,6 +132,6 @@ fn elements(tensor: &Tensor) -> String {
 }
 
 /// The only call of a model.
-pub fn call(model: &Model) -> NodeId {
+pub(crate) fn call(model: &Model) -> NodeId {
     model.graph.calls()[0]
 }

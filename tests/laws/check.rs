@@ -5,17 +5,17 @@ use super::draw::Draw;
 use super::eval::{make_input, masked, results, same, select};
 use super::ops::LIMITED;
 use secateur::analysis::Analysis;
-use secateur::apply;
-use secateur::axes::{Binding, Group, KeepSets, Var};
-use secateur::facts::{Element, Facts};
+use secateur::analysis::{Binding, Group, KeepSets, Var};
+use secateur::analysis::{Element, Facts};
 use secateur::ir::{Atom, DType, Dim, Model, NodeId, Tensor, ValueId};
 use secateur::ops::{End, Rule, Site, rule_of};
 use secateur::oracle::OracleError;
+use secateur::prune;
 use std::collections::BTreeSet;
 
 /// What was seen of an operator, to know that its laws were not vacuous.
 #[derive(Default, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub cases: usize,
     /// Cases that the oracle ran.
     pub run: usize,
@@ -42,14 +42,14 @@ struct Trial<'a> {
 }
 
 /// Checks all laws.
-pub fn laws(case: &Case, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
+pub(crate) fn laws(case: &Case, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
     let model = case.model()?;
     let rule = rule_of(&model, model.graph.call(call(&model)).expect("a call"));
     laws_of(rule, case, model, d, seen)
 }
 
 /// Checks the laws that a rule claims of a case. Facts and axes are those of the operator's own rule.
-pub fn laws_of(rule: &Rule, case: &Case, model: Model, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
+pub(crate) fn laws_of(rule: &Rule, case: &Case, model: Model, d: &mut Draw, seen: &mut Seen) -> Result<(), String> {
     seen.cases += 1;
     let (slot, fed) = case.first_data().map(|(i, t)| (i, t.clone())).expect("a case has data");
     let node = call(&model);
@@ -167,7 +167,7 @@ impl Trial<'_> {
     }
 
     fn site<T>(&self, facts: &Facts, see: impl FnOnce(&Site) -> T) -> T {
-        let unknowns = secateur::facts::Unknowns::of_questions();
+        let unknowns = secateur::analysis::Unknowns::of_questions();
         let graph = &self.analysis.model.graph;
         let call = graph.call(self.call).expect("a call");
         see(&Site::new(&self.analysis.model, graph, self.call, call, facts, &unknowns))
@@ -211,7 +211,7 @@ impl Trial<'_> {
     }
 
     fn drop(&self, keep: &KeepSets) -> Result<Model, String> {
-        apply::apply(&self.analysis, keep).map(|a| a.model).map_err(|e| format!("{keep:?}: {e}"))
+        prune::apply(&self.analysis, keep).map(|a| a.model).map_err(|e| format!("{keep:?}: {e}"))
     }
 
     fn results(&self, model: &Model) -> Result<Vec<Tensor>, OracleError> {

@@ -110,6 +110,6 @@ fn split_mix(state: &mut u64) -> u64 {
 }
 
 /// The index of an axis that may be counted from the end.
-pub fn index(axis: i64, rank: usize) -> usize {
+pub(crate) fn index(axis: i64, rank: usize) -> usize {
     axis.rem_euclid(rank as i64) as usize
 }

@@ -1,19 +1,19 @@
 //! Running a case's model, and comparing what comes out.
 
 use secateur::analysis::Analysis;
-use secateur::axes::{KeepSets, Kept};
+use secateur::analysis::infer;
+use secateur::analysis::{KeepSets, Kept};
 use secateur::feed::Feed;
-use secateur::infer::infer;
 use secateur::ir::{Dim, Input, Model, Node, NodeId, Tensor, TensorType, Type, ValueId, ValueInfo};
+use secateur::onnx::to_bytes;
 use secateur::oracle::{OracleError, Runner};
-use secateur::save::to_bytes;
 
 /// Two numbers this far apart, relative to the largest one, count as the same: kernels sum in different orders.
 const TOLERANCE: f64 = 1e-4;
 
 /// The results of the first call. The constant at `input`, if it still is one, is fed as an input instead:
 /// the oracle takes no model without one.
-pub fn results(model: &Model, call: NodeId, input: usize, fed: &Tensor) -> Result<Vec<Tensor>, OracleError> {
+pub(crate) fn results(model: &Model, call: NodeId, input: usize, fed: &Tensor) -> Result<Vec<Tensor>, OracleError> {
     let mut model = model.clone();
     let value = model.graph.operand(call, input).expect("an operand");
     let mut fed = fed.clone();
@@ -36,7 +36,7 @@ pub fn results(model: &Model, call: NodeId, input: usize, fed: &Tensor) -> Resul
 }
 
 /// Turns a constant into an input of these dimensions.
-pub fn make_input(model: &mut Model, node: NodeId, dims: Vec<Dim>) {
+pub(crate) fn make_input(model: &mut Model, node: NodeId, dims: Vec<Dim>) {
     let Some(constant) = model.graph.constant(node).cloned() else { return };
     let ty = Type::Tensor(TensorType::new(constant.tensor.dtype, dims));
     let info = ValueInfo::new(constant.name, ty);
@@ -44,7 +44,7 @@ pub fn make_input(model: &mut Model, node: NodeId, dims: Vec<Dim>) {
 }
 
 /// What is kept of a tensor that has the axes of a value; `None` where that is not known before the run.
-pub fn select(analysis: &Analysis, keep: &KeepSets, value: ValueId, whole: &Tensor) -> Option<Tensor> {
+pub(crate) fn select(analysis: &Analysis, keep: &KeepSets, value: ValueId, whole: &Tensor) -> Option<Tensor> {
     let mut tensor = whole.clone();
     for (axis, &var) in analysis.axes.of(value).into_iter().flatten().enumerate() {
         match keep.of(&analysis.axes, var) {
@@ -57,7 +57,7 @@ pub fn select(analysis: &Analysis, keep: &KeepSets, value: ValueId, whole: &Tens
 }
 
 /// The model with all slices of constants that are not kept set to zero.
-pub fn masked(analysis: &Analysis, keep: &KeepSets) -> Model {
+pub(crate) fn masked(analysis: &Analysis, keep: &KeepSets) -> Model {
     let mut model = analysis.model.clone();
     for node in model.graph.constants() {
         for (axis, &var) in analysis.axes.of(ValueId { node, port: 0 }).into_iter().flatten().enumerate() {
@@ -71,7 +71,7 @@ pub fn masked(analysis: &Analysis, keep: &KeepSets) -> Model {
 }
 
 /// Asserts that two tensors are the same, as far as floats go.
-pub fn same(a: &Tensor, b: &Tensor) -> Result<(), String> {
+pub(crate) fn same(a: &Tensor, b: &Tensor) -> Result<(), String> {
     if a.shape != b.shape || a.dtype != b.dtype {
         return Err(format!("{}{:?} is not {}{:?}", a.dtype, a.shape, b.dtype, b.shape));
     }

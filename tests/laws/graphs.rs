@@ -6,14 +6,14 @@ use super::draw::Draw;
 use super::net::{Net, net, residual_net};
 use super::property;
 use secateur::analysis::Analysis;
-use secateur::cost::OpenDims;
+use secateur::analysis::OpenDims;
 use secateur::ir::{self, Model, Node, Type};
-use secateur::layers;
-use secateur::load::from_bytes;
+use secateur::onnx::from_bytes;
+use secateur::onnx::to_bytes;
 use secateur::plan::{GroupCut, Plan, VERSION, architecture};
+use secateur::prune::layers;
 use secateur::prune::{self, SIMPLIFY, SIMPLIFY_KEEP_BN};
-use secateur::reference::{masked, reference};
-use secateur::save::to_bytes;
+use secateur::prune::{masked, reference};
 use secateur::verify::{self, Options, Subjects};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -55,7 +55,7 @@ fn the_net_without_layers_is_the_silenced_net() {
 }
 
 /// A net as a file that was read.
-pub fn original(net: &Net) -> Result<Model, String> {
+pub(crate) fn original(net: &Net) -> Result<Model, String> {
     let parsed = ir::parse(&net.text, &|hash| net.weights.get(&hash).cloned()).map_err(|e| e.to_string())?;
     let bytes = to_bytes(&parsed).map_err(|e| e.to_string())?;
     from_bytes(bytes.into(), None).map_err(|e| e.to_string())
@@ -114,7 +114,12 @@ fn shorten_and_verify(net: &Net, d: &mut Draw) -> Result<(bool, bool), String> {
 }
 
 /// Carries out a plan; the result is sound, and has the original's interface.
-pub fn execute(original: &Model, analysis: &Analysis, plan: &Plan, d: &mut Draw) -> Result<prune::Pruned, String> {
+pub(crate) fn execute(
+    original: &Model,
+    analysis: &Analysis,
+    plan: &Plan,
+    d: &mut Draw,
+) -> Result<prune::Pruned, String> {
     let simplify = if d.flip() { SIMPLIFY_KEEP_BN } else { SIMPLIFY };
     let open = OpenDims::of(original, HashMap::new());
     let pruned = prune::execute(original, analysis, plan, simplify, &open, None);
@@ -130,7 +135,7 @@ pub fn execute(original: &Model, analysis: &Analysis, plan: &Plan, d: &mut Draw)
 }
 
 /// Whether the outputs depend on the input; an error if a model is not what its reference is.
-pub fn equal(original: &Model, reference: &Model, pruned: &Model) -> Result<bool, String> {
+pub(crate) fn equal(original: &Model, reference: &Model, pruned: &Model) -> Result<bool, String> {
     let options = Options { samples: 3, seed: 1, tolerance: Some(1e-4), repeats: 0, ..Options::default() };
     let subjects = Subjects { original, reference: Some(reference), cut: None, pruned };
     let found = verify::verify(&subjects, &options, &|_, _| {}).map_err(|e| e.to_string())?;
@@ -139,7 +144,7 @@ pub fn equal(original: &Model, reference: &Model, pruned: &Model) -> Result<bool
 
 /// Loses random units of every exact group, and maybe of the others that are free. Within a body there is no reference
 /// for these.
-pub fn random_plan(analysis: &Analysis, d: &mut Draw, net: &Net) -> Plan {
+pub(crate) fn random_plan(analysis: &Analysis, d: &mut Draw, net: &Net) -> Plan {
     let bodies = ["If<", "Scan<"].iter().any(|op| net.text.contains(op));
     let inexact = d.flip() && !bodies;
     let groups = analysis.groups.free().filter(|g| inexact || g.is_exact());

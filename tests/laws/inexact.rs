@@ -13,7 +13,8 @@ fn axes(case: Case) -> Vec<Option<bool>> {
     let analysis = Analysis::new(case.model().unwrap());
     let operand = analysis.model.graph.constants()[0];
     let of = |axis: usize| {
-        let has = |g: &&secateur::axes::Group| g.members.iter().any(|m| m.constant.node == operand && m.axis == axis);
+        let has =
+            |g: &&secateur::analysis::Group| g.members.iter().any(|m| m.constant.node == operand && m.axis == axis);
         let group = analysis.groups.all.iter().find(has).expect("a group");
         group.is_free().then(|| group.is_exact())
     };

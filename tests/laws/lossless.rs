@@ -5,16 +5,16 @@ use super::graphs::{equal, execute, original, random_plan};
 use super::net::net;
 use super::property;
 use secateur::analysis::Analysis;
-use secateur::axes::{Axes, Group, Member};
+use secateur::analysis::{Axes, Group, Member};
 use secateur::ir::{Model, Tensor};
-use secateur::load::from_bytes;
-use secateur::lossless::Ranges;
+use secateur::onnx::from_bytes;
+use secateur::onnx::to_bytes;
 use secateur::passes::closed;
+use secateur::plan::Formula;
 use secateur::plan::{self, Budget};
 use secateur::prune;
-use secateur::reference::reference;
-use secateur::save::to_bytes;
-use secateur::score::Formula;
+use secateur::prune::Ranges;
+use secateur::prune::reference;
 use std::cell::Cell;
 
 #[test]

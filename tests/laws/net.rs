@@ -5,7 +5,7 @@ use secateur::ir::{DType, Tensor};
 use std::collections::HashMap;
 use std::fmt::Write;
 
-pub struct Net {
+pub(crate) struct Net {
     pub text: String,
     pub weights: HashMap<u64, Tensor>,
 }
@@ -29,7 +29,7 @@ struct Builder<'a, 'b> {
 }
 
 /// A net of a few layers with forks and joins, and a head of one or two dense layers.
-pub fn net(d: &mut Draw) -> Net {
+pub(crate) fn net(d: &mut Draw) -> Net {
     built(d, |b| {
         for _ in 0..b.d.range(2, 9) {
             b.layer();
@@ -38,7 +38,7 @@ pub fn net(d: &mut Draw) -> Net {
 }
 
 /// A net with residual branches, which may lie within one another and be read from outside.
-pub fn residual_net(d: &mut Draw) -> Net {
+pub(crate) fn residual_net(d: &mut Draw) -> Net {
     built(d, |b| {
         for _ in 0..b.d.range(1, 3) {
             b.residual(1);

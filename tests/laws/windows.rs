@@ -3,12 +3,12 @@
 use crate::draw::Draw;
 
 /// Lengths of axes on which windows of these extents fit.
-pub fn fitting(d: &mut Draw, extents: &[usize]) -> Vec<usize> {
+pub(crate) fn fitting(d: &mut Draw, extents: &[usize]) -> Vec<usize> {
     extents.iter().map(|&e| e + d.range(0, 3)).collect()
 }
 
 /// A space of rank 1 or 2, a kernel, and the attributes of a window over it.
-pub fn window(d: &mut Draw, dilated: bool) -> (Vec<usize>, Vec<usize>, Vec<String>) {
+pub(crate) fn window(d: &mut Draw, dilated: bool) -> (Vec<usize>, Vec<usize>, Vec<String>) {
     let rank = d.range(1, 2);
     let kernel: Vec<usize> = (0..rank).map(|_| d.range(1, 3)).collect();
     let mut attributes = vec![format!("kernel_shape={kernel:?}")];

@@ -9,7 +9,7 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, Item, Meta};
 
 /// A file of the crate that is compiled without `cfg(test)`.
-pub struct File {
+pub(crate) struct File {
     /// From the crate's root, with `/`.
     pub path: String,
     /// The module that it is, from the crate on.
@@ -24,7 +24,7 @@ pub struct File {
 
 /// Something that code names, with its line.
 #[derive(Clone)]
-pub struct Named {
+pub(crate) struct Named {
     pub line: usize,
     /// The segments of a path from its crate (`crate` for this one), or one literal.
     pub segments: Vec<String>,
@@ -35,7 +35,7 @@ fn root() -> &'static Path {
 }
 
 /// Every file that `lib.rs` and `main.rs` lead to.
-pub fn files() -> &'static [File] {
+pub(crate) fn files() -> &'static [File] {
     static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         let mut files = vec![];
         for start in ["src/lib.rs", "src/main.rs"] {
@@ -53,7 +53,13 @@ fn read(file: &Path, folder: &Path, module: &[String], files: &mut Vec<File>) {
     if parsed.attrs.iter().any(is_test) {
         return;
     }
-    let path = file.strip_prefix(root()).unwrap_or(file).to_string_lossy().replace('\\', "/").replace("src/../", "");
+    let path = file
+        .strip_prefix(root())
+        .unwrap_or(file)
+        .to_string_lossy()
+        .replace('\\', "/")
+        .replace("src/model/../../", "")
+        .replace("src/compress/../../", "");
     files.push(named(path, module, &parsed, text));
     for item in &parsed.items {
         let Item::Mod(child) = item else { continue };

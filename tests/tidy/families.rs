@@ -4,7 +4,7 @@ use crate::code;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const ROOMS: [&str; 3] = ["src/ops", "src/ops/lower", "tests/laws/ops"];
+const ROOMS: [&str; 3] = ["src/model/ops", "src/model/ops/lower", "tests/laws/ops"];
 
 /// The modules that lie in a folder, but for the folder's own.
 fn modules(folder: &str) -> BTreeSet<String> {
@@ -18,7 +18,10 @@ fn modules(folder: &str) -> BTreeSet<String> {
 /// Families that only the tests compile.
 fn examples() -> BTreeSet<String> {
     let compiled: BTreeSet<&str> = code::files().iter().map(|f| f.path.as_str()).collect();
-    modules("src/ops").into_iter().filter(|name| !compiled.contains(format!("src/ops/{name}.rs").as_str())).collect()
+    modules("src/model/ops")
+        .into_iter()
+        .filter(|name| !compiled.contains(format!("src/model/ops/{name}.rs").as_str()))
+        .collect()
 }
 
 #[test]
@@ -33,7 +36,7 @@ fn a_family_has_one_name() {
     }
     let here = modules(ROOMS[0]);
     wrong.extend(
-        families.iter().filter(|name| !here.contains(*name)).map(|name| format!("src/ops/{name}.rs is missing")),
+        families.iter().filter(|name| !here.contains(*name)).map(|name| format!("src/model/ops/{name}.rs is missing")),
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -44,7 +47,7 @@ fn a_rule_is_lowered_under_its_name() {
     let lowered = modules(ROOMS[1]);
     let mut wrong = vec![];
     for file in code::files() {
-        let Some(name) = file.path.strip_prefix("src/ops/").and_then(|p| p.strip_suffix(".rs")) else { continue };
+        let Some(name) = file.path.strip_prefix("src/model/ops/").and_then(|p| p.strip_suffix(".rs")) else { continue };
         let others = file.paths.iter().filter(|n| match n.segments.as_slice() {
             [first, module, ..] => first == "lower" && module != name && lowered.contains(module),
             _ => false,

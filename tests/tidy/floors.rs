@@ -1,64 +1,63 @@
-//! The floors of the house: a module uses what is on its own floor or below, and no modules use one another in a circle.
+//! The floors of the house: a room uses what is on its own floor or below, and no rooms use one another in a circle.
 
 use crate::code::{self, Named};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All top-level modules by floor, from the top down.
-const FLOORS: &[(&str, &[&str])] = &[
-    ("cli", &["cli"]),
-    ("job", &["build", "draw", "job", "page", "testing"]),
-    (
-        "prune",
-        &[
-            "analysis",
-            "apply",
-            "contraction",
-            "gradients",
-            "layers",
-            "lossless",
-            "machine",
-            "plan",
-            "prune",
-            "pruning",
-            "reference",
-            "repair",
-            "score",
-            "sensitivity",
-            "sparsity",
-            "stats",
-            "tune",
-            "weights",
-        ],
-    ),
-    ("run", &["autograd", "compare", "feed", "figures", "judge", "latency", "oracle", "pipelines", "verify", "widen"]),
-    (
-        "model",
-        &[
-            "axes", "content", "cost", "diff", "facts", "files", "infer", "ir", "load", "lowering", "ops", "panics",
-            "parallel", "passes", "program", "proto", "save", "sizes",
-        ],
-    ),
-];
+/// The floors from the top down. The last three are folders of rooms, which the crate's root gives short names.
+const FLOORS: [&str; 5] = ["cli", "job", "compress", "run", "model"];
 
-/// Where one module uses another: the file, the line and the path.
+/// The rooms of the job, beside which there is only the command line.
+const JOB: [&str; 5] = ["build", "draw", "job", "page", "testing"];
+
+/// Where one room uses another: the file, the line and the path.
 type Uses = BTreeMap<(String, String), Vec<String>>;
 
-/// Every use of one top-level module by another, also by a name that the crate's root gives it.
+/// Whether a top-level module is a floor of many rooms.
+fn is_folder(module: &str) -> bool {
+    FLOORS[2..].contains(&module)
+}
+
+/// The room that a module is in, from its path (`crate::model::ir::dim` is in `ir`).
+fn room(module: &[String]) -> Option<&String> {
+    let first = module.get(1)?;
+    if is_folder(first) { module.get(2) } else { Some(first) }
+}
+
+/// Every room, with the place of its floor from the top.
+fn rooms() -> BTreeMap<&'static str, usize> {
+    let mut rooms = BTreeMap::new();
+    for file in code::files() {
+        let Some(name) = room(&file.module) else { continue };
+        let floor = match file.module[1].as_str() {
+            folder if is_folder(folder) => folder,
+            "cli" => "cli",
+            other if JOB.contains(&other) => "job",
+            other => {
+                panic!("the module `{other}` has no floor: it belongs in a folder of one, or in tests/tidy/floors.rs")
+            }
+        };
+        let floor = FLOORS.iter().position(|f| *f == floor).expect("it is one of them");
+        let before = rooms.insert(name.as_str(), floor);
+        assert!(before.is_none_or(|b| b == floor), "there is a room `{name}` on two floors");
+    }
+    rooms
+}
+
+/// Every use of one room by another.
 fn uses() -> Uses {
-    let files = code::files();
-    let modules: BTreeSet<&String> = files.iter().filter_map(|f| f.module.get(1)).collect();
-    let root = files.iter().filter(|f| f.path == "src/lib.rs").flat_map(|f| &f.exports);
-    let renamed: BTreeMap<&String, &String> = root.filter_map(|(name, path)| Some((name, path.first()?))).collect();
+    let rooms = rooms();
     let mut uses = Uses::new();
-    for file in files {
-        let Some(own) = file.module.get(1) else { continue };
+    for file in code::files() {
+        let Some(own) = room(&file.module) else { continue };
         for Named { line, segments } in &file.paths {
-            let Some(first) = segments.get(1).filter(|_| segments[0] == "crate") else { continue };
+            if segments[0] != "crate" || segments.len() < 2 {
+                continue;
+            }
             let at = format!("{}:{line} uses {}", file.path, segments.join("::"));
-            let other = *renamed.get(first).unwrap_or(&first);
-            assert!(modules.contains(other), "{at}, and `{first}` is no module of the crate");
+            let Some(other) = room(segments) else { continue };
+            assert!(rooms.contains_key(other.as_str()), "{at}, and `{other}` is no room");
             if other != own {
                 uses.entry((own.clone(), other.clone())).or_default().push(at);
             }
@@ -67,51 +66,37 @@ fn uses() -> Uses {
     uses
 }
 
-fn floor(module: &str) -> usize {
-    let floor = FLOORS.iter().position(|(_, modules)| modules.contains(&module));
-    floor.unwrap_or_else(|| panic!("the module `{module}` has no floor: give it one in tests/tidy/floors.rs"))
-}
-
 #[test]
-fn a_module_uses_its_floor_and_those_below() {
-    let uses = uses();
-    let up = uses.iter().filter(|((from, to), _)| floor(from) > floor(to));
+fn a_room_uses_its_floor_and_those_below() {
+    let (uses, rooms) = (uses(), rooms());
+    let up = uses.iter().filter(|((from, to), _)| rooms[from.as_str()] > rooms[to.as_str()]);
     let up: Vec<String> = up.map(|((from, to), at)| told(from, to, at)).collect();
     assert!(up.is_empty(), "{} uses lead to a floor above:\n{}", up.len(), up.join("\n"));
 }
 
 #[test]
-fn every_module_has_one_floor() {
-    let listed: Vec<&str> = FLOORS.iter().flat_map(|(_, modules)| modules.iter().copied()).collect();
-    let files = code::files();
-    let there: BTreeSet<&str> = files.iter().filter_map(|f| f.module.get(1)).map(String::as_str).collect();
-    assert_eq!(listed.iter().copied().collect::<BTreeSet<_>>(), there);
-    assert_eq!(listed.len(), there.len(), "a module stands on two floors");
-}
-
-#[test]
-fn no_modules_use_one_another_in_a_circle() {
+fn no_rooms_use_one_another_in_a_circle() {
     let uses = uses();
-    let modules: BTreeSet<&str> = uses.keys().flat_map(|(a, b)| [a.as_str(), b.as_str()]).collect();
+    let names: BTreeSet<&str> = uses.keys().flat_map(|(a, b)| [a.as_str(), b.as_str()]).collect();
     let mut graph = DiGraph::new();
-    let nodes: BTreeMap<&str, _> = modules.into_iter().map(|m| (m, graph.add_node(m))).collect();
+    let nodes: BTreeMap<&str, _> = names.into_iter().map(|m| (m, graph.add_node(m))).collect();
     uses.keys().for_each(|(a, b)| {
         graph.add_edge(nodes[a.as_str()], nodes[b.as_str()], ());
     });
     let circles = tarjan_scc(&graph).into_iter().filter(|c| c.len() > 1);
     let circles: Vec<String> =
         circles.map(|c| circle(&c.into_iter().map(|n| graph[n]).collect::<Vec<&str>>(), &uses)).collect();
-    assert!(circles.is_empty(), "modules use one another in a circle:\n\n{}", circles.join("\n\n"));
+    assert!(circles.is_empty(), "rooms use one another in a circle:\n\n{}", circles.join("\n\n"));
 }
 
-/// A circle in words: its modules, and few uses without which it would be none.
+/// A circle in words: its rooms, and few uses without which it would be none.
 fn circle(members: &[&str], uses: &Uses) -> String {
     let order = in_order(members, uses);
     let place = |m: &str| order.iter().position(|o| *o == m);
     let back = uses.iter().filter(|((a, b), _)| place(a).zip(place(b)).is_some_and(|(a, b)| a > b));
     let back: Vec<String> = back.map(|((a, b), at)| told(a, b, at)).collect();
     format!(
-        "{} modules: {}; without these uses there would be none:\n{}",
+        "{} rooms: {}; without these uses there would be none:\n{}",
         order.len(),
         order.join(" → "),
         back.join("\n")

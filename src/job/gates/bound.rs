@@ -28,6 +28,7 @@ pub enum Unit {
 
 /// A text that is no bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum BoundError {
     #[error("`{text}` is neither {what}")]
     NotA { text: String, what: &'static str },

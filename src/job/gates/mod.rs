@@ -191,6 +191,7 @@ impl Gate {
 
 /// A text that is no gate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum GateError {
     #[error("give NAME=BOUND, such as max_drift=0.02")]
     NoBound,

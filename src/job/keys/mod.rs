@@ -106,11 +106,11 @@ pub(crate) enum Recorded {
 }
 
 impl Recorded {
-    pub fn is_of_choice(self) -> bool {
+    pub(crate) fn is_of_choice(self) -> bool {
         matches!(self, Recorded::Choice | Recorded::Both)
     }
 
-    pub fn is_of_result(self) -> bool {
+    pub(crate) fn is_of_result(self) -> bool {
         matches!(self, Recorded::Result | Recorded::Both)
     }
 }
@@ -155,31 +155,31 @@ impl Key {
     }
 
     /// The option of a name, if there is one; `_` and `-` are alike.
-    pub fn named(name: &str) -> Option<&'static Key> {
+    pub(crate) fn named(name: &str) -> Option<&'static Key> {
         let name = name.replace('_', "-");
         KEYS.iter().find(|key| key.name == name || key.alias == Some(&*name))
     }
 
     /// The options of a topic.
     #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only flags ask"))]
-    pub fn of(topic: Topic) -> impl Iterator<Item = &'static Key> {
+    pub(crate) fn of(topic: Topic) -> impl Iterator<Item = &'static Key> {
         KEYS.iter().filter(move |key| key.topic == topic)
     }
 
     /// All that must be given beside it, and beside these; what others need comes first.
-    pub fn all_needs(&self) -> Vec<&'static Key> {
+    pub(crate) fn all_needs(&self) -> Vec<&'static Key> {
         let needs = self.needs.iter().filter_map(|name| Key::named(name));
         needs.flat_map(|key| [key.all_needs(), vec![key]].concat()).collect()
     }
 
     /// The names of those that may not be given beside it, where it is not those that name this one.
-    pub fn conflicts_with(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn conflicts_with(&self) -> impl Iterator<Item = &'static str> {
         let constraints = CONSTRAINTS.iter().filter(|_| self.conflicts_with_constraints).map(|kind| kind.name);
         self.conflicts.iter().copied().chain(constraints)
     }
 
     /// Whether this option and another one may not be given together.
-    pub fn excludes(&self, other: &Key) -> bool {
+    pub(crate) fn excludes(&self, other: &Key) -> bool {
         let budgets = self.name != other.name && self.topic == Topic::Budget && other.topic == Topic::Budget;
         budgets
             || self.conflicts_with().any(|name| name == other.name)
@@ -187,7 +187,7 @@ impl Key {
     }
 
     /// Sets it to a value; a switch has none.
-    pub fn set(&self, options: &mut Options, value: &str) -> Result<(), String> {
+    pub(crate) fn set(&self, options: &mut Options, value: &str) -> Result<(), String> {
         if !self.choices.is_empty() && !self.choices.contains(&value) {
             let choices = self.choices.join(", ");
             return Err(format!("invalid value '{value}' for '{self}' [possible values: {choices}]"));
@@ -197,7 +197,7 @@ impl Key {
 
     /// Whether it can be set to a value; else why not.
     #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only flags ask"))]
-    pub fn check(&self, value: &str) -> Result<(), String> {
+    pub(crate) fn check(&self, value: &str) -> Result<(), String> {
         self.set_to(&mut Options::default(), value)
     }
 
@@ -210,7 +210,7 @@ impl Key {
     }
 
     /// What is recorded of a value: `--exclude=head.*`, files by their hashes.
-    pub fn recorded(&self, value: &str) -> String {
+    pub(crate) fn recorded(&self, value: &str) -> String {
         let hash = || content::hash(Path::new(value)).ok().map(|h| format!("xxh3:{h}"));
         let value = (self.takes == Takes::Path).then(hash).flatten().unwrap_or_else(|| value.to_owned());
         match self.takes {

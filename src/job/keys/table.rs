@@ -12,6 +12,7 @@ use crate::prune;
 use crate::save::ExternalData;
 use crate::sparsity::{Pattern, Scope};
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 const TASKS: &[&str] = &["classification", "regression", "perplexity"];
@@ -115,7 +116,7 @@ const CALIBRATION: &[Key] = &[
     ),
     one(Both, "calib-preprocess", "SPEC", |o, v| some(&mut o.choice.selection.calibration.preprocess, v))
         .about("How images among them become tensors; see --preprocess"),
-    one(Neither, "memory", "BYTES", |o, v| set(&mut o.choice.selection.calibration.execution.memory, memory(v)?))
+    one(Neither, "memory", "BYTES", |o, v| set(&mut o.choice.selection.calibration.memory, memory(v)?))
         .default("2GB")
         .about("How much memory activations may take while samples are run; what is more goes into a temporary file"),
     one(Both, "samples", "N", |o, v| set(&mut o.choice.selection.calibration.samples, whole(v, 1, u32::MAX.into())?))
@@ -306,13 +307,14 @@ const COMPARISON: &[Key] = &[
 
 /// What runs models.
 const RUNTIME: &[Key] = &[
-    one(Neither, "runtime", "NAME", |o, v| parsed(&mut o.verification.setup.runtime, v)).default("tract").about(
-        "The runtime: tract, or ort (ONNX Runtime, in builds with the feature `ort`; ORT_DYLIB_PATH says \
-     where its library is)",
+    one(Neither, "runtime", "NAME", |o, v| parsed(&mut o.verification.setup.runtime, v)).about(
+        "What runs models: auto (ONNX Runtime where its library is found, else tract), tract or ort (ONNX Runtime) \
+     [default: SECATEUR_RUNTIME, else auto]",
     ),
-    one(Neither, "threads", "N", |o, v| set(&mut o.verification.setup.threads, whole(v, 1, u16::MAX.into())?))
-        .default("1")
-        .about("Threads for running one model; tract uses one"),
+    one(Neither, "threads", "N", |o, v| {
+        set(&mut o.verification.setup.threads, NonZeroUsize::new(whole(v, 1, u16::MAX.into())?))
+    })
+    .about("Threads [default: all cores where many samples are run, and one where a model is timed]"),
 ];
 
 /// How models are timed.

@@ -77,7 +77,7 @@ pub fn folds(
         let plan = plan::choose(subject.analysis, &options)?;
         let (measured, samples, execution) = (&*measured, &batches, subject.execution);
         let repair = repairs.then_some(Repair { measured, samples, execution, done: &|| () });
-        let evaluator = Evaluator::new(subject.original, &left_out, task)?;
+        let evaluator = Evaluator::new(subject.original, &left_out, task, execution.setup)?;
         let trial = Subject { repair, ..*subject }.tried(options.budget, plan, &evaluator)?;
         folds.push(Fold { samples: left_out.len(), trial });
         done();

@@ -97,6 +97,7 @@ impl SearchReport {
 
 /// Why nothing could be tried.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say what each is.
 pub enum SearchError {
     #[error(transparent)]
     Cancelled(#[from] Cancelled),

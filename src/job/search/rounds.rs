@@ -128,7 +128,7 @@ impl Rounds<'_> {
     }
 
     /// What the cut of a round before its training is repaired by.
-    fn repair<'a>(&'a self, subject: &Subject, options: &'a Options) -> Option<Repair<'a>> {
+    fn repair<'a>(&'a self, subject: &Subject<'a>, options: &'a Options) -> Option<Repair<'a>> {
         let (measured, samples) = (options.measured.as_deref()?, self.samples?);
         let (execution, done) = (subject.execution, self.done);
         subject.repair.map(|_| Repair { measured, samples, execution, done })

@@ -14,7 +14,7 @@ use faer::{Mat, Side};
 const NOISE: f64 = 1e-2;
 
 /// A Gaussian process over the points so far.
-pub struct Surrogate {
+pub(super) struct Surrogate {
     points: Vec<Vec<f64>>,
     length: f64,
     /// Values are scaled to mean 0 and deviation 1.
@@ -27,7 +27,7 @@ pub struct Surrogate {
 
 impl Surrogate {
     /// Learns from points and their values. `None` where they say nothing: fewer than two, or all alike.
-    pub fn new(points: &[Vec<f64>], values: &[f64]) -> Option<Surrogate> {
+    pub(super) fn new(points: &[Vec<f64>], values: &[f64]) -> Option<Surrogate> {
         let n = points.len();
         let mean = values.iter().sum::<f64>() / n.max(1) as f64;
         let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n.max(1) as f64).sqrt();
@@ -48,7 +48,7 @@ impl Surrogate {
     }
 
     /// The expected value at a point, and its standard deviation.
-    pub fn predicted(&self, point: &[f64]) -> (f64, f64) {
+    pub(super) fn predicted(&self, point: &[f64]) -> (f64, f64) {
         let near = Mat::from_fn(self.points.len(), 1, |i, _| kernel(&self.points[i], point, self.length));
         let solved: Mat<f64> = self.factor.solve(&near);
         let dot = |a: &Mat<f64>, b: &Mat<f64>| (0..a.nrows()).map(|i| a[(i, 0)] * b[(i, 0)]).sum::<f64>();
@@ -57,7 +57,7 @@ impl Surrogate {
     }
 
     /// By how much a point is expected to be below the best value so far.
-    pub fn improvement(&self, point: &[f64]) -> f64 {
+    pub(super) fn improvement(&self, point: &[f64]) -> f64 {
         let (mean, deviation) = self.predicted(point);
         let gain = self.best - mean;
         if deviation <= 0.0 {

@@ -4,15 +4,14 @@ use super::SearchError;
 use crate::analysis::Analysis;
 use crate::compare::Comparison;
 use crate::cost::{Cost, OpenDims};
-use crate::feed::{Feed, Samples};
-use crate::ir::Signature;
-use crate::ir::{Model, Tensor};
+use crate::feed::{Feed, FeedError, Samples};
+use crate::ir::Model;
 use crate::judge::{self, Figure, Judgement, Task};
-use crate::oracle::{Runner, Setup};
+use crate::oracle::{Outputs, Setup};
 use crate::plan::{Budget, Plan};
 use crate::prune::{self, Pruned, Repair};
 use crate::stats::RunOptions;
-use crate::verify::{self, Role};
+use crate::verify::{Role, Series};
 use serde::Serialize;
 use std::fmt;
 
@@ -28,8 +27,8 @@ pub struct Subject<'a> {
     pub simplify: &'a str,
     /// What results are repaired by, if they are.
     pub repair: Option<Repair<'a>>,
-    /// By what it is measured.
-    pub execution: RunOptions,
+    /// By what models are run.
+    pub execution: RunOptions<'a>,
 }
 
 /// What became of a plan.
@@ -113,8 +112,10 @@ impl Metric {
 pub struct Evaluator<'a> {
     samples: &'a Samples,
     original: &'a Model,
+    /// What runs the models.
+    setup: &'a Setup,
     /// The original's outputs of the first feeds; beyond [`REMEMBERED`] they are computed again.
-    known: Vec<Vec<(String, Tensor)>>,
+    known: Vec<Outputs>,
     /// What the model is for, and how good the original is at it.
     by_labels: Option<(judge::Options, Judgement)>,
 }
@@ -131,29 +132,31 @@ impl Evaluator<'_> {
         original: &'a Model,
         samples: &'a Samples,
         task: Option<Task>,
+        setup: &'a Setup,
     ) -> Result<Evaluator<'a>, SearchError> {
         if samples.is_empty() {
             return Err(SearchError::NoSamples);
         }
         let (mut known, mut bytes) = (vec![], 0);
-        let mut runs = Runs::of(original, Role::Original);
-        for feed in samples.feeds(BATCH) {
-            let outputs = runs.run(&feed?)?;
-            bytes += outputs.iter().map(|(_, t)| t.byte_len()).sum::<usize>();
-            if bytes > REMEMBERED {
-                break;
+        let mut series = Series::new(setup, original, Role::Original);
+        'all: for feeds in portions(samples, series.at_once()) {
+            for outputs in series.run(&feeds?)? {
+                bytes += outputs.iter().map(|(_, t)| t.byte_len()).sum::<usize>();
+                if bytes > REMEMBERED {
+                    break 'all;
+                }
+                known.push(outputs);
             }
-            known.push(outputs);
         }
         let by_labels = match task {
             Some(task) => {
-                let options = judge::Options { task, output: None, batch: BATCH, setup: Setup::default() };
+                let options = judge::Options { task, output: None, batch: BATCH, setup: setup.clone() };
                 let judgement = judge::evaluate(original, samples, &options, &|_| ())?;
                 Some((options, judgement))
             }
             None => None,
         };
-        Ok(Evaluator { samples, original, known, by_labels })
+        Ok(Evaluator { samples, original, setup, known, by_labels })
     }
 
     /// How many samples there are.
@@ -164,13 +167,16 @@ impl Evaluator<'_> {
     /// How good a model is, which has the original's inputs and outputs.
     pub fn score(&self, model: &Model) -> Result<Score, SearchError> {
         let mut comparison = Comparison::default();
-        let (mut before, mut after) = (Runs::of(self.original, Role::Original), Runs::of(model, Role::Pruned));
-        for (i, feed) in self.samples.feeds(BATCH).enumerate() {
-            let feed = feed?;
-            let outputs = after.run(&feed)?;
-            match self.known.get(i) {
-                Some(known) => comparison.add(known, &outputs)?,
-                None => comparison.add(&before.run(&feed)?, &outputs)?,
+        let mut before = Series::new(self.setup, self.original, Role::Original);
+        let mut after = Series::new(self.setup, model, Role::Pruned);
+        let mut known = self.known.iter();
+        for feeds in portions(self.samples, after.at_once()) {
+            let feeds = feeds?;
+            for (feed, outputs) in feeds.iter().zip(after.run(&feeds)?) {
+                match known.next() {
+                    Some(known) => comparison.add(known, &outputs)?,
+                    None => comparison.add(&before.run(std::slice::from_ref(feed))?.remove(0), &outputs)?,
+                }
             }
         }
         let drift = comparison.finish().drift();
@@ -185,25 +191,13 @@ impl Evaluator<'_> {
     }
 }
 
-/// Runs of a model on feeds of which the last may be smaller: it needs a runner of its own.
-struct Runs<'a> {
-    model: &'a Model,
-    which: Role,
-    ready: Option<(Vec<Signature>, Runner)>,
-}
-
-impl Runs<'_> {
-    fn of<'a>(model: &'a Model, which: Role) -> Runs<'a> {
-        Runs { model, which, ready: None }
-    }
-
-    fn run(&mut self, feed: &Feed) -> Result<Vec<(String, Tensor)>, SearchError> {
-        let (_, runner) = match self.ready.take().filter(|(signature, _)| *signature == feed.signature()) {
-            Some(ready) => self.ready.insert(ready),
-            None => self.ready.insert((feed.signature(), verify::runner(self.model, self.which, feed)?)),
-        };
-        Ok(runner.run(feed)?)
-    }
+/// The feeds of samples, so many at a time.
+fn portions(samples: &Samples, count: usize) -> impl Iterator<Item = Result<Vec<Feed>, FeedError>> {
+    let mut feeds = samples.feeds(BATCH);
+    std::iter::from_fn(move || {
+        let portion: Result<Vec<Feed>, FeedError> = feeds.by_ref().take(count.max(1)).collect();
+        (!matches!(&portion, Ok(feeds) if feeds.is_empty())).then_some(portion)
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use crate::{Generator, check};
 use secateur::ir::DType;
 
-pub const CASES: &[(&str, Generator)] = &[
+pub(super) const CASES: &[(&str, Generator)] = &[
     ("com.microsoft.Attention", projected),
     ("com.microsoft.GroupQueryAttention", grouped),
     ("com.microsoft.MultiHeadAttention", multi_head),

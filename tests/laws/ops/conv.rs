@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use crate::windows::{fitting, window};
 use crate::{Generator, check};
 
-pub const CASES: &[(&str, Generator)] =
+pub(super) const CASES: &[(&str, Generator)] =
     &[("CausalConvWithState", causal), ("Conv", conv), ("ConvTranspose", conv_transpose), ("DeformConv", deformed)];
 
 #[test]

@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use crate::{Generator, check};
 use std::collections::BTreeMap;
 
-pub const CASES: &[(&str, Generator)] = &[("Einsum", einsum)];
+pub(super) const CASES: &[(&str, Generator)] = &[("Einsum", einsum)];
 
 #[test]
 fn laws() {

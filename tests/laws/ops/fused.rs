@@ -4,7 +4,7 @@ use crate::case::Case;
 use crate::draw::Draw;
 use crate::{Generator, check};
 
-pub const CASES: &[(&str, Generator)] = &[
+pub(super) const CASES: &[(&str, Generator)] = &[
     ("com.microsoft.FusedConv", conv),
     ("com.microsoft.FusedGemm", gemm),
     ("com.microsoft.FusedMatMul", matmul),

@@ -5,7 +5,7 @@ use crate::draw::{Draw, index};
 use crate::{Generator, check};
 use secateur::ir::{DType, Tensor};
 
-pub const CASES: &[(&str, Generator)] =
+pub(super) const CASES: &[(&str, Generator)] =
     &[("Gather", gather), ("GatherElements", gather_elements), ("GatherND", gather_nd)];
 
 #[test]

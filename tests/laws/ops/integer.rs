@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use crate::{Generator, check};
 use secateur::ir::{DType, Tensor};
 
-pub const CASES: &[(&str, Generator)] = &[
+pub(super) const CASES: &[(&str, Generator)] = &[
     ("ConvInteger", conv_integer),
     ("MatMulInteger", matmul_integer),
     ("QLinearConv", qlinear_conv),

@@ -4,7 +4,7 @@ use crate::case::Case;
 use crate::draw::Draw;
 use crate::{Generator, check};
 
-pub const CASES: &[(&str, Generator)] = &[("Gemm", gemm), ("MatMul", matmul)];
+pub(super) const CASES: &[(&str, Generator)] = &[("Gemm", gemm), ("MatMul", matmul)];
 
 #[test]
 fn laws() {

@@ -1,4 +1,4 @@
-//! Generators of calls, a file for each family of operators by the name that it has in `src/ops`.
+//! Generators of calls, a file for each family of operators by the name that it has in `src/model/ops`.
 
 mod attention;
 mod broadcast;
@@ -42,7 +42,7 @@ macro_rules! families {
 type Cases = &'static [(&'static str, Generator)];
 
 /// All generators, by family.
-pub const FAMILIES: &[(&str, Cases)] = families![
+pub(crate) const FAMILIES: &[(&str, Cases)] = families![
     attention,
     broadcast,
     contrib_attention,
@@ -76,7 +76,7 @@ pub const FAMILIES: &[(&str, Cases)] = families![
 ];
 
 /// Operators without cases, with the reason.
-pub const EXEMPT: &[(&str, &str)] = &[
+pub(crate) const EXEMPT: &[(&str, &str)] = &[
     ("Bernoulli", RANDOM),
     ("BlackmanWindow", SHAPED),
     ("ConstantOfShape", "its operand is a shape: there is no data to feed, or to cut"),
@@ -119,7 +119,7 @@ const RANDOM: &str = "two runs differ";
 const BOUNDARY: &str = "it stands for a part of a call: the nets have such calls";
 
 /// Operators that the oracle can't run: their cases check the laws of types and shapes only.
-pub const UNRUN: &[&str] = &[
+pub(crate) const UNRUN: &[&str] = &[
     "AffineGrid",
     "BitCast",
     "CausalConvWithState",
@@ -165,11 +165,11 @@ pub const UNRUN: &[&str] = &[
 ];
 
 /// Operators of which the oracle runs less than there is: what it refuses of a cut call is no failure.
-pub const LIMITED: &[(&str, &str)] =
+pub(crate) const LIMITED: &[(&str, &str)] =
     &[("com.microsoft.MultiHeadAttention", "tract wants values to be as wide as queries")];
 
 /// Operators that nothing can be cut of.
-pub const PINNED: &[&str] = &[
+pub(crate) const PINNED: &[&str] = &[
     "Acosh",
     "Log",
     "LpNormalization",

@@ -5,7 +5,7 @@ use crate::draw::{Draw, index};
 use crate::{Generator, check};
 use secateur::ir::{DType, Tensor};
 
-pub const CASES: &[(&str, Generator)] = &[
+pub(super) const CASES: &[(&str, Generator)] = &[
     ("Col2Im", col2im),
     ("Concat", concat),
     ("DepthToSpace", depth_to_space),

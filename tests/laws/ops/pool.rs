@@ -6,7 +6,7 @@ use crate::windows::window;
 use crate::{Generator, check};
 use secateur::ir::Tensor;
 
-pub const CASES: &[(&str, Generator)] = &[
+pub(super) const CASES: &[(&str, Generator)] = &[
     ("AveragePool", pool),
     ("GlobalAveragePool", global),
     ("GlobalLpPool", global),

@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use crate::{Generator, check};
 use secateur::ir::DType;
 
-pub const CASES: &[(&str, Generator)] = &[
+pub(super) const CASES: &[(&str, Generator)] = &[
     ("com.microsoft.NhwcMaxPool", max_pool),
     ("com.microsoft.QLinearAdd", two),
     ("com.microsoft.QLinearAveragePool", pool),

@@ -4,7 +4,7 @@ use crate::case::Case;
 use crate::draw::Draw;
 use crate::{Generator, check};
 
-pub const CASES: &[(&str, Generator)] = &[
+pub(super) const CASES: &[(&str, Generator)] = &[
     ("Flatten", flatten),
     ("Reshape", reshape),
     ("Squeeze", squeeze),

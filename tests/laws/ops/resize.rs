@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use crate::{Generator, check};
 use secateur::ir::Tensor;
 
-pub const CASES: &[(&str, Generator)] = &[
+pub(super) const CASES: &[(&str, Generator)] = &[
     ("AffineGrid", affine_grid),
     ("CenterCropPad", center_crop_pad),
     ("GridSample", grid),

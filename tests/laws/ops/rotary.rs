@@ -5,7 +5,8 @@ use crate::draw::Draw;
 use crate::{Generator, check};
 use secateur::ir::Tensor;
 
-pub const CASES: &[(&str, Generator)] = &[("RotaryEmbedding", rotary), ("com.microsoft.RotaryEmbedding", rotary)];
+pub(super) const CASES: &[(&str, Generator)] =
+    &[("RotaryEmbedding", rotary), ("com.microsoft.RotaryEmbedding", rotary)];
 
 #[test]
 fn laws() {

@@ -4,7 +4,7 @@ use crate::case::{Case, number};
 use crate::draw::Draw;
 use crate::{Generator, check};
 
-pub const CASES: &[(&str, Generator)] =
+pub(super) const CASES: &[(&str, Generator)] =
     &[("CumProd", cumulative), ("CumSum", cumulative), ("Det", det), ("ReverseSequence", reverse), ("Trilu", trilu)];
 
 #[test]

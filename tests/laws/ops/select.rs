@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use crate::{Generator, check};
 use secateur::ir::{DType, Tensor};
 
-pub const CASES: &[(&str, Generator)] =
+pub(super) const CASES: &[(&str, Generator)] =
     &[("Compress", compress), ("NonZero", nonzero), ("OneHot", one_hot), ("TopK", top_k)];
 
 #[test]

@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use crate::{Generator, check};
 use secateur::ir::Tensor;
 
-pub const CASES: &[(&str, Generator)] = &[("DFT", dft), ("STFT", stft)];
+pub(super) const CASES: &[(&str, Generator)] = &[("DFT", dft), ("STFT", stft)];
 
 #[test]
 fn laws() {

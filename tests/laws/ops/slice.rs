@@ -4,7 +4,7 @@ use crate::case::Case;
 use crate::draw::{Draw, index};
 use crate::{Generator, check};
 
-pub const CASES: &[(&str, Generator)] = &[("Slice", slice)];
+pub(super) const CASES: &[(&str, Generator)] = &[("Slice", slice)];
 
 #[test]
 fn laws() {

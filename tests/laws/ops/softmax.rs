@@ -4,7 +4,7 @@ use crate::case::Case;
 use crate::draw::Draw;
 use crate::{Generator, check};
 
-pub const CASES: &[(&str, Generator)] = &[("Hardmax", softmax), ("LogSoftmax", softmax), ("Softmax", softmax)];
+pub(super) const CASES: &[(&str, Generator)] = &[("Hardmax", softmax), ("LogSoftmax", softmax), ("Softmax", softmax)];
 
 #[test]
 fn laws() {
