@@ -4,14 +4,15 @@
 //! [`registry`] has all passes that there are.
 //!
 //! ```
-//! use secateur::{ir, pipelines, pruning};
+//! use secateur::prune::pipelines;
+//! use secateur::{ir, job};
 //!
 //! let text = "g (f32[1,2] x) => (f32[1,2] y) {
 //!     f32[2,2] w = {0.1, 2.0, 3.0, 0.2}
 //!     y = MatMul(x, w)
 //! }";
 //! let mut model = ir::parse(text, &|_| None)?;
-//! let half = pruning::registry().parse("sparsify{ratio=0.5},dce")?;
+//! let half = job::registry().parse("sparsify{ratio=0.5},dce")?;
 //! assert!(half.run(&mut model, pipelines::settings())?.change().happened());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

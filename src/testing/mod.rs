@@ -81,8 +81,7 @@ macro_rules! assert_graph_snapshot {
 /// and all of them are looked at before the test fails.
 ///
 /// ```no_run
-/// use secateur::plan::{Budget, Options};
-/// use secateur::score::Criterion;
+/// use secateur::plan::{Budget, Criterion, Options};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let options = Options { inexact: true, ..Options::new(Budget::macs(0.5), Criterion::named("l2")?) };
