@@ -18,7 +18,7 @@ use crate::feed::{self, Samples};
 use crate::infer;
 use crate::ir::{Model, NodeId, Tensor, ValueId};
 use crate::ops;
-use crate::oracle::{Runner, Setup};
+use crate::oracle::{Latest, Runner, Setup};
 use crate::passes;
 use crate::pipelines;
 use crate::save;
@@ -60,16 +60,12 @@ fn measured(model: &Model, layers: &[Layer], samples: &str, setup: &Setup) -> Re
     let bytes = save::to_bytes(&widened(&whole)).map_err(|error| VerifyError::Save { which: Role::Original, error })?;
     let failed = |error| VerifyError::Oracle { which: Role::Original, error };
     let mut sums = vec![(0.0, 0usize); layers.len()];
-    let mut runner: Option<(_, Runner)> = None;
+    let mut ready = Latest::default();
     for feed in samples.feeds(BATCH) {
         let feed = widened_feed(&feed?).into_owned();
         let signature = feed.signature();
         // The last feed may have fewer samples.
-        if runner.as_ref().is_none_or(|(made_for, _)| *made_for != signature) {
-            let made = Runner::on(setup, &bytes, None, &signature).map_err(failed)?;
-            runner = Some((signature, made));
-        }
-        let Some((_, runner)) = &runner else { continue };
+        let runner = ready.of(&signature, || Runner::on(setup, &bytes, None, &signature)).map_err(failed)?;
         let mut values: HashMap<String, Tensor> = feed.iter().cloned().collect();
         values.extend(runner.run(&feed).map_err(failed)?);
         for ((entry, result), sum) in ends.iter().zip(&mut sums) {

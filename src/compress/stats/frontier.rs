@@ -13,7 +13,7 @@ use super::shelf::{Held, Shelf};
 use super::{Half, Samples, StatsError, halved};
 use crate::feed::{Feed, FeedError};
 use crate::ir::{Graph, Model, Node, Signature, Tensor, ValueId};
-use crate::oracle::Setup;
+use crate::oracle::{Latest, Setup};
 use crate::passes;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -132,7 +132,7 @@ impl<'a> Frontier<'a> {
             live,
             constants,
             next: vec![],
-            part: None,
+            part: Latest::default(),
             moves,
             frontier: self,
         })
@@ -208,8 +208,7 @@ pub struct Leg<'f, 'a> {
     live: BTreeSet<ValueId>,
     constants: Constants,
     next: Vec<(Mark, Live)>,
-    /// For feeds of the last signature.
-    part: Option<(Vec<Signature>, Part)>,
+    part: Latest<Part>,
     /// Whether the frontier goes along.
     moves: bool,
 }
@@ -272,7 +271,7 @@ impl<'a> Leg<'_, 'a> {
         drop(shelf);
         let mut feeds = self.frontier.feeds(at);
         let (feed, _) = feeds.next().ok_or(StatsError::Empty)??;
-        (self.feeds, self.part) = (Some(feeds), None);
+        (self.feeds, self.part) = (Some(feeds), Latest::default());
         (self.live, self.constants) = (BTreeSet::new(), Constants::default());
         let first = named(&feed);
         self.at_hand = inputs(&self.closed, &first).into_iter().map(|g| g.value).collect();
@@ -284,15 +283,13 @@ impl<'a> Leg<'_, 'a> {
         let signature: Vec<Signature> =
             known.iter().map(|(name, t)| (name.clone(), t.dtype, t.shape.clone())).collect();
         let start = Instant::now();
-        if self.part.as_ref().is_none_or(|(other, _)| *other != signature) {
-            let part = self.prepared(&signature)?;
-            self.part = Some((signature, part));
-        }
+        let mut ready = std::mem::take(&mut self.part);
+        let part = ready.of(&signature, || self.prepared(&signature))?;
         self.frontier.times.prepare += start.elapsed();
-        let Some((_, part)) = &self.part else { return Ok(Named::new()) };
         let start = Instant::now();
         let made = part.run(known);
         self.frontier.times.run += start.elapsed();
+        self.part = ready;
         made
     }
 

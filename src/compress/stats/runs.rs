@@ -3,13 +3,13 @@
 use super::StatsError;
 use crate::feed::Feed;
 use crate::ir::{Model, Node, Signature, Tensor, TensorError, TensorType, ValueId};
-use crate::oracle::{Runner, Setup};
+use crate::oracle::{Latest, Runner, Setup};
 use crate::passes::{self, new_constant};
 use crate::save;
 use crate::widen::{widened, widened_feed, widened_tensor};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// By what samples are run, and how much of what they compute is kept in memory.
 #[derive(Clone, Copy, Debug)]
@@ -125,9 +125,7 @@ pub struct Probe {
     model: Model,
     values: Vec<(ValueId, ValueId)>,
     names: BTreeMap<ValueId, String>,
-    /// For feeds of the last signature.
-    part: Option<(Vec<Signature>, Part)>,
-    times: Times,
+    part: Latest<Part>,
 }
 
 impl Probe {
@@ -138,27 +136,18 @@ impl Probe {
         let names: BTreeMap<ValueId, String> =
             values.iter().map(|&v| (v, model.graph.value_name(v).to_owned())).collect();
         let values = names.iter().filter_map(|(&v, name)| Some((v, *named.get(name)?))).collect();
-        Ok(Probe { setup: setup.clone(), model: closed, values, names, part: None, times: Times::default() })
+        Ok(Probe { setup: setup.clone(), model: closed, values, names, part: Latest::default() })
     }
 
     /// The values on a feed, in 32 bits where they have 16. Feeds of one signature should follow one another.
     pub fn run(&mut self, feed: &Feed) -> Result<BTreeMap<ValueId, Tensor>, StatsError> {
-        let (signature, mut known) = (feed.signature(), named(feed));
-        let start = Instant::now();
+        let mut known = named(feed);
         let is_input = |v: &ValueId| matches!(self.model.graph.node(v.node), Node::Input(_));
-        let (_, part) = match self.part.take().filter(|(other, _)| *other == signature) {
-            Some(ready) => self.part.insert(ready),
-            None => {
-                let inner = self.values.iter().map(|(_, v)| *v).filter(|v| !is_input(v)).collect::<Vec<_>>();
-                let part = Part::new(&self.setup, &self.model, &inputs(&self.model, &known), &inner)?;
-                self.part.insert((signature, part))
-            }
-        };
-        self.times.prepare += start.elapsed();
-        let start = Instant::now();
-        let made = part.run(&known)?;
-        self.times.run += start.elapsed();
-        known.extend(made);
+        let part = self.part.of(&feed.signature(), || {
+            let inner = self.values.iter().map(|(_, v)| *v).filter(|v| !is_input(v)).collect::<Vec<_>>();
+            Part::new(&self.setup, &self.model, &inputs(&self.model, &known), &inner)
+        })?;
+        known.extend(part.run(&known)?);
         Ok(self.names.iter().filter_map(|(&value, name)| Some((value, known.get(name)?.clone()))).collect())
     }
 

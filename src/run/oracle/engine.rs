@@ -5,7 +5,7 @@ use super::branch;
 use super::convert::{datum_type, from_tract, to_tract};
 use super::examine::{self, Operators};
 use super::guarded as caught;
-use super::{OracleError, Plan, rewrite, scatter, sparse};
+use super::{OracleError, Plan, given, rewrite, scatter, sparse};
 use crate::feed::Feed;
 use crate::ir::{Signature, Tensor};
 use prost::Message;
@@ -81,18 +81,7 @@ impl Engine {
 
     /// The feed as tract wants it: in its order, and of the sizes that the plan was made for.
     fn values(&self, feed: &Feed) -> Result<TVec<TValue>, OracleError> {
-        let value = |(name, dtype, shape): &Signature| {
-            let tensor =
-                feed.get(name).ok_or_else(|| OracleError::NoInput { name: name.clone(), given: feed.names() })?;
-            if tensor.dtype != *dtype || tensor.shape != *shape {
-                return Err(OracleError::Input {
-                    name: name.clone(),
-                    expected: format!("{dtype}{shape:?}"),
-                    found: format!("{}{:?}", tensor.dtype, tensor.shape),
-                });
-            }
-            Ok(to_tract(tensor, name)?.into_tvalue())
-        };
+        let value = |input| Ok(to_tract(given(feed, input)?, &input.0)?.into_tvalue());
         self.inputs.iter().map(value).collect()
     }
 

@@ -34,6 +34,7 @@ mod runner;
 mod setup;
 mod survey;
 
+pub(crate) use runner::Latest;
 pub use runner::{Outputs, Runner};
 pub use setup::{Lookup, Ran, Runtime, RuntimeError, Setup};
 pub use survey::{Available, PassedOver, Survey};
@@ -68,6 +69,10 @@ mod sparse;
 #[cfg(feature = "tract")]
 mod steps;
 
+#[cfg(any(feature = "tract", feature = "ort"))]
+use crate::feed::Feed;
+#[cfg(any(feature = "tract", feature = "ort"))]
+use crate::ir::{Signature, Tensor};
 use crate::panics;
 use std::fmt;
 
@@ -138,6 +143,20 @@ impl OracleError {
 /// A panic of the runtime as an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, OracleError>) -> Result<T, OracleError> {
     panics::caught(work, OracleError::Panic)
+}
+
+/// What a feed has for an input, which must be of the type and the sizes that were announced.
+#[cfg(any(feature = "tract", feature = "ort"))]
+fn given<'f>(feed: &'f Feed, (name, dtype, shape): &Signature) -> Result<&'f Tensor, OracleError> {
+    let tensor = feed.get(name).ok_or_else(|| OracleError::NoInput { name: name.clone(), given: feed.names() })?;
+    if tensor.dtype == *dtype && tensor.shape == *shape {
+        return Ok(tensor);
+    }
+    Err(OracleError::Input {
+        name: name.clone(),
+        expected: format!("{dtype}{shape:?}"),
+        found: format!("{}{:?}", tensor.dtype, tensor.shape),
+    })
 }
 
 #[cfg(all(test, not(feature = "tract")))]

@@ -1,6 +1,6 @@
 //! ONNX Runtime: prepare, run. Its library is loaded at run time (`library`).
 
-use super::OracleError;
+use super::{OracleError, given};
 use crate::feed::Feed;
 use crate::ir::{Signature, Tensor};
 use convert::{element_type, from_ort, to_ort};
@@ -89,17 +89,9 @@ impl Engine {
 
     /// The feed as it is asked for, of the sizes that were announced.
     fn values(&self, feed: &Feed) -> Result<Vec<(String, SessionInputValue<'static>)>, OracleError> {
-        let value = |(name, dtype, shape): &Signature| {
-            let tensor =
-                feed.get(name).ok_or_else(|| OracleError::NoInput { name: name.clone(), given: feed.names() })?;
-            if tensor.dtype != *dtype || tensor.shape != *shape {
-                return Err(OracleError::Input {
-                    name: name.clone(),
-                    expected: format!("{dtype}{shape:?}"),
-                    found: format!("{}{:?}", tensor.dtype, tensor.shape),
-                });
-            }
-            Ok((name.clone(), SessionInputValue::from(to_ort(tensor, name)?)))
+        let value = |input: &Signature| {
+            let tensor = to_ort(given(feed, input)?, &input.0)?;
+            Ok((input.0.clone(), SessionInputValue::from(tensor)))
         };
         self.inputs.iter().map(value).collect()
     }

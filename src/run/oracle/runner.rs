@@ -132,6 +132,26 @@ impl Runner {
     }
 }
 
+/// What was prepared last, for feeds of one signature.
+pub(crate) struct Latest<T>(Option<(Vec<Signature>, T)>);
+
+impl<T> Default for Latest<T> {
+    fn default() -> Latest<T> {
+        Latest(None)
+    }
+}
+
+impl<T> Latest<T> {
+    /// That of feeds of this signature, which is made where the last one was for others.
+    pub(crate) fn of<E>(&mut self, signature: &[Signature], make: impl FnOnce() -> Result<T, E>) -> Result<&T, E> {
+        let ready = match self.0.take().filter(|(other, _)| other == signature) {
+            Some(ready) => ready,
+            None => (signature.to_vec(), make()?),
+        };
+        Ok(&self.0.insert(ready).1)
+    }
+}
+
 /// Which integers the inputs hold. What breaks a runtime down is mostly one that points beyond a table.
 fn integers(feed: &Feed) -> Option<String> {
     let range = |(name, tensor): &(String, Tensor)| {

@@ -2,21 +2,21 @@
 
 use super::{Role, VerifyError, runner_on};
 use crate::feed::Feed;
-use crate::ir::{Model, Signature};
-use crate::oracle::{Outputs, Runner, Setup};
+use crate::ir::Model;
+use crate::oracle::{Latest, Outputs, Runner, Setup};
 
 /// A model that is run on feeds, of which some may be of other sizes than the others: these need a runner of their own.
 pub struct Series<'a> {
     setup: &'a Setup,
     model: &'a Model,
     which: Role,
-    ready: Option<(Vec<Signature>, Runner)>,
+    ready: Latest<Runner>,
 }
 
 impl Series<'_> {
     /// Of a model, which errors call so.
     pub fn new<'a>(setup: &'a Setup, model: &'a Model, which: Role) -> Series<'a> {
-        Series { setup, model, which, ready: None }
+        Series { setup, model, which, ready: Latest::default() }
     }
 
     /// How many feeds are best given at a time.
@@ -31,10 +31,7 @@ impl Series<'_> {
             let signature = first.signature();
             let alike = rest.iter().take_while(|feed| feed.signature() == signature).count();
             let (now, later) = rest.split_at(alike);
-            let (_, runner) = match self.ready.take().filter(|(other, _)| *other == signature) {
-                Some(ready) => self.ready.insert(ready),
-                None => self.ready.insert((signature, runner_on(self.setup, self.model, self.which, first)?)),
-            };
+            let runner = self.ready.of(&signature, || runner_on(self.setup, self.model, self.which, first))?;
             outputs.extend(runner.run_all(now).map_err(|error| VerifyError::Oracle { which: self.which, error })?);
             rest = later;
         }
