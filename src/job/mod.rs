@@ -164,7 +164,7 @@ fn applied(model: &Model, plan: Plan, options: &Options, mut stages: Stages) -> 
     // A plan of folds folds.
     let implied = plan.criterion.parse::<Formula>().is_ok_and(|f| f.implies()) && !plan.cuts.is_empty();
     let calibrated = match calibrated {
-        None if implied => Some(reader.imply(&shortened.analysis)?.0),
+        None if implied => Some(reader.imply(&shortened.analysis)?),
         calibrated => calibrated,
     };
     Run { calibrated, ..Run::given(options, model, (shortened, plan))? }.finish(stages)

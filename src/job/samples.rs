@@ -78,12 +78,12 @@ impl Reader<'_> {
         Ok(self.calibrated(Box::new(samples), measured))
     }
 
-    /// What the weights imply, where there are no samples; and whether that is more than a guess.
-    pub(super) fn imply(&self, analysis: &Analysis) -> Result<(Calibrated, bool), Error> {
+    /// What the weights imply, where there are no samples.
+    pub(super) fn imply(&self, analysis: &Analysis) -> Result<Calibrated, Error> {
         let _work = self.monitor.begin("propagating the weights' statistics", Steps::None)?;
-        let Implied { measured, grounded } = Implied::new(analysis);
+        let Implied { measured } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
-        Ok((self.calibrated(samples, Arc::new(measured)), grounded))
+        Ok(self.calibrated(samples, Arc::new(measured)))
     }
 
     fn execution(&self) -> RunOptions<'_> {

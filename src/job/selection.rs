@@ -16,7 +16,7 @@ use crate::passes;
 use crate::plan::{Budget, ChooseError, Options};
 use crate::score::Formula;
 use crate::sparsity::{self, Method};
-use crate::stats::Samples;
+use crate::stats::{Implied, Samples};
 use std::sync::Arc;
 
 impl Selection {
@@ -32,9 +32,8 @@ impl Selection {
     ) -> Result<(Option<Calibrated>, Options), Error> {
         let mut criterion = self.formula()?;
         if calibrated.is_none() && !budget.is_lossless() && criterion.implies() {
-            let (implied, grounded) = self.reader(setup, monitor).imply(analysis)?;
-            match grounded || self.criterion.is_some() {
-                true => calibrated = Some(implied),
+            match self.criterion.is_some() || Implied::is_grounded(analysis) {
+                true => calibrated = Some(self.reader(setup, monitor).imply(analysis)?),
                 // Guesses that nothing is known against do harm to some models.
                 false => criterion = Formula::default(),
             }
