@@ -11,6 +11,8 @@ use crate::infer;
 use crate::ir::{Model, Tensor, ValueId};
 use crate::pipelines::{self, PREPARE, RunError};
 use crate::weights::Weights;
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many numbers a tensor that is computed from constants may have.
 const NUMBERS: usize = 1 << 28;
@@ -26,7 +28,11 @@ pub struct Analysis {
     /// The leaves that reach a constant.
     pub groups: Groups,
     weights: Weights,
+    derived: Mutex<Vec<Derived>>,
 }
+
+/// What something was derived for, and what came out.
+type Derived = (Box<dyn Any + Send>, Arc<dyn Any + Send + Sync>);
 
 impl Analysis {
     /// Derives facts, axes and groups of a model.
@@ -34,7 +40,24 @@ impl Analysis {
         let facts = infer::infer(&model);
         let axes = axes::analyze(&model, &facts);
         let groups = Groups::collect(&model.graph, &axes);
-        Analysis { model, facts, axes, groups, weights: Weights::default() }
+        Analysis { model, facts, axes, groups, weights: Weights::default(), derived: Mutex::default() }
+    }
+
+    /// What follows from this model for a key: derived where it is asked for first, and kept.
+    pub(crate) fn derived<K, T>(&self, key: &K, derive: impl FnOnce() -> T) -> Arc<T>
+    where
+        K: PartialEq + Clone + Send + 'static,
+        T: Send + Sync + 'static,
+    {
+        let kept = || self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |(of, found): &Derived| (of.downcast_ref() == Some(key)).then(|| found.clone().downcast().ok())?;
+        // Not under the lock: what is derived may ask for more.
+        let known = kept().iter().find_map(is_it);
+        known.unwrap_or_else(|| {
+            let found = Arc::new(derive());
+            kept().push((Box::new(key.clone()), found.clone()));
+            found
+        })
     }
 
     /// Whether a value is computed from constants alone, and no constant.

@@ -11,9 +11,11 @@ use crate::analysis::Analysis;
 use crate::axes::{KeepSets, Kept};
 use crate::cost::predict;
 use crate::facts::{Element, Facts};
+use crate::files::mapped::Spill;
 use crate::infer;
 use crate::ir::{DType, Dim, Form, Graph, Model, NodeId, Origin, TensorError, TensorType, Type, Use, ValueId};
 use crate::ops::{self, CutSizes, LabelCut, Refit, Site};
+use crate::parallel;
 use crate::passes::{Materializer, Old};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -75,39 +77,83 @@ pub fn apply(analysis: &Analysis, keep: &KeepSets) -> Result<Applied, ApplyError
 }
 
 /// What is gone, in terms of the input file, without these keep-sets being carried out.
-pub(crate) fn removed_by(analysis: &Analysis, keep: &KeepSets) -> Result<Vec<Removed>, ApplyError> {
-    slice_constants(analysis, keep, &mut analysis.model.graph.clone())
+pub(crate) fn removed_by(analysis: &Analysis, keep: &KeepSets) -> Vec<Removed> {
+    removed_of(&analysis.model.graph, &kept_of(analysis, keep))
 }
 
 /// The cut of one constant: indices removed, by axis.
 type ConstantCut = BTreeMap<usize, Vec<usize>>;
 
+/// The indices of a constant that stay, by the axes that lose some.
+type KeptOf = (NodeId, Vec<(usize, Vec<usize>)>);
+
+/// The same for all constants.
+fn kept_of(analysis: &Analysis, keep: &KeepSets) -> Vec<KeptOf> {
+    let kept = |node: NodeId| {
+        let axes = analysis.axes.of(ValueId { node, port: 0 }).into_iter().flatten().enumerate();
+        let kept = axes.filter_map(|(axis, &var)| match keep.of(&analysis.axes, var) {
+            Kept::Some(kept) => Some((axis, kept)),
+            Kept::All | Kept::Open => None,
+        });
+        (node, kept.collect())
+    };
+    analysis.model.graph.constants().into_iter().map(kept).collect()
+}
+
+/// Constants that are cut go to a temporary file where they would take more memory than this in all.
+const IN_MEMORY: usize = 64 << 20;
+
 fn slice_constants(analysis: &Analysis, keep: &KeepSets, graph: &mut Graph) -> Result<Vec<Removed>, ApplyError> {
-    let mut cuts: BTreeMap<String, Vec<(Uses, ConstantCut)>> = BTreeMap::new();
-    for node in graph.constants() {
-        let mut cut = ConstantCut::new();
-        for (axis, &var) in analysis.axes.of(ValueId { node, port: 0 }).into_iter().flatten().enumerate() {
-            let Kept::Some(kept) = keep.of(&analysis.axes, var) else { continue };
-            let Some(constant) = graph.constant_mut(node) else { continue };
-            let dim = constant.tensor.shape[axis];
-            let sliced = constant.tensor.select(axis, &kept);
-            constant.tensor = sliced.map_err(|error| ApplyError::Tensor { name: constant.name.clone(), error })?;
-            cut.insert(axis, complement(&kept, dim));
+    let kept = kept_of(analysis, keep);
+    let removed = removed_of(graph, &kept);
+    let tensor = |node: NodeId| analysis.model.graph.tensor(ValueId { node, port: 0 });
+    let left = |(node, cut): &KeptOf| {
+        let tensor = tensor(*node).filter(|t| !cut.is_empty() && t.count() > 0)?;
+        let share = cut.iter().map(|(axis, kept)| kept.len() as f64 / tensor.shape[*axis] as f64).product::<f64>();
+        Some((tensor.byte_len() as f64 * share) as usize)
+    };
+    let spill = (kept.iter().filter_map(left).sum::<usize>() > IN_MEMORY).then(Spill::default);
+    let sliced = parallel::side_by_side(&kept, |(node, cut)| {
+        let mut sliced = tensor(*node).filter(|_| !cut.is_empty())?.clone();
+        for (axis, kept) in cut {
+            sliced = match sliced.select(*axis, kept) {
+                Ok(sliced) => sliced,
+                Err(error) => return Some(Err(error)),
+            };
         }
-        match graph.constant(node).map(|c| &c.origin) {
-            Some(Origin::File(source)) => cuts.entry(source.clone()).or_default().push((uses(graph, node), cut)),
-            Some(Origin::Passed { source, uses }) => cuts.entry(source.clone()).or_default().push((uses.clone(), cut)),
-            Some(Origin::Computed(traces)) => {
+        if let Some(spill) = &spill {
+            sliced.spill(spill);
+        }
+        Some(Ok(sliced))
+    });
+    for ((node, _), sliced) in kept.into_iter().zip(sliced) {
+        if let (Some(constant), Some(sliced)) = (graph.constant_mut(node), sliced) {
+            constant.tensor = sliced.map_err(|error| ApplyError::Tensor { name: constant.name.clone(), error })?;
+        }
+    }
+    Ok(removed)
+}
+
+fn removed_of(graph: &Graph, kept: &[KeptOf]) -> Vec<Removed> {
+    let mut cuts: BTreeMap<String, Vec<(Uses, ConstantCut)>> = BTreeMap::new();
+    for (node, kept) in kept {
+        let Some(constant) = graph.constant(*node) else { continue };
+        let lost = |(axis, kept): &(usize, Vec<usize>)| (*axis, complement(kept, constant.tensor.shape[*axis]));
+        let cut: ConstantCut = kept.iter().map(lost).collect();
+        match &constant.origin {
+            Origin::File(source) => cuts.entry(source.clone()).or_default().push((uses(graph, *node), cut)),
+            Origin::Passed { source, uses } => cuts.entry(source.clone()).or_default().push((uses.clone(), cut)),
+            Origin::Computed(traces) => {
                 for trace in traces {
                     let traced = cut.get(&trace.axis).map(|indices| (trace.source_axis, indices.clone()));
                     let copy = (trace.uses.clone(), traced.into_iter().collect());
                     cuts.entry(trace.source.clone()).or_default().push(copy);
                 }
             }
-            Some(Origin::Here) | None => {}
+            Origin::Here => {}
         }
     }
-    Ok(cuts.into_iter().flat_map(|(tensor, copies)| removed(&tensor, copies)).collect())
+    cuts.into_iter().flat_map(|(tensor, copies)| removed(&tensor, copies)).collect()
 }
 
 /// The uses of a constant, in terms of the input file.

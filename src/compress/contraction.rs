@@ -208,18 +208,23 @@ impl std::fmt::Display for Obstacle {
     }
 }
 
+/// The weights of each group of a contraction: a row for each sum, a column for each element that it reads.
+pub(crate) fn weights(contraction: &Contraction, weight: &Tensor) -> Result<Vec<Mat<f64>>, TensorError> {
+    let numbers = weight.to_f64()?;
+    let depth = contraction.depth();
+    let mut rows: Vec<Vec<Row>> = vec![vec![]; contraction.groups];
+    contraction.rows(&weight.shape, depth).into_iter().for_each(|row| rows[row.group].push(row));
+    let weights = |rows: Vec<Row>| Mat::from_fn(rows.len(), depth, |r, k| numbers[rows[r].start + k * rows[r].step]);
+    Ok(rows.into_iter().map(weights).collect())
+}
+
 /// How much errors in what a contraction reads matter to what it computes: `WᵀW`, `[length, length]` of the view. A
 /// group's outputs see that group's data only.
 pub(crate) fn importance(contraction: &Contraction, weight: &Tensor) -> Result<Mat<f64>, TensorError> {
-    let numbers = weight.to_f64()?;
     let (length, depth) = (contraction.view.length, contraction.depth());
-    let mut rows: Vec<Vec<Row>> = vec![vec![]; contraction.groups];
-    contraction.rows(&weight.shape, depth).into_iter().for_each(|row| rows[row.group].push(row));
     let mut out = Mat::zeros(length, length);
-    for (group, rows) in rows.iter().enumerate() {
-        let w = Mat::from_fn(rows.len(), depth, |r, k| numbers[rows[r].start + k * rows[r].step]);
-        let at = group * depth;
-        let block = out.as_mut().submatrix_mut(at, at, depth, depth);
+    for (group, w) in weights(contraction, weight)?.iter().enumerate() {
+        let block = out.as_mut().submatrix_mut(group * depth, group * depth, depth, depth);
         matmul(block, Accum::Replace, w.transpose(), w.as_ref(), 1.0, Par::Seq);
     }
     Ok(out)

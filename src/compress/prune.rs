@@ -214,7 +214,7 @@ pub fn cut(analysis: &Analysis, plan: &Plan, repair: Option<Repair>) -> Result<C
     let proved = merged.with(analysis, &keep);
     let mut bare = model.clone();
     if !merged.is_empty() {
-        removed = apply::removed_by(analysis, &proved)?;
+        removed = apply::removed_by(analysis, &proved);
         repair::absorb(analysis, &keep, &merged, &mut bare)?;
     }
     let mut repaired = None;

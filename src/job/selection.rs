@@ -16,7 +16,7 @@ use crate::passes;
 use crate::plan::{Budget, ChooseError, Options};
 use crate::score::Formula;
 use crate::sparsity::{self, Method};
-use crate::stats::{Footing, Samples};
+use crate::stats::{Footing, Implied, Samples};
 use std::sync::Arc;
 
 /// What tells units apart where neither samples nor normalizations say how large they are.
@@ -34,14 +34,14 @@ impl Selection {
         (setup, monitor): (&Setup, &Monitor),
     ) -> Result<(Option<Calibrated>, Options), Error> {
         let mut criterion = self.formula()?;
-        let implied = criterion.implies() || self.calibration.repair && criterion.is_repaired_unmeasured();
-        if calibrated.is_none() && !budget.is_lossless() && implied {
-            let (implied, footing) = self.reader(setup, monitor).imply(analysis)?;
-            if footing != Footing::Normalized && self.criterion.is_none() {
+        if calibrated.is_none() && !budget.is_lossless() {
+            if self.criterion.is_none() && criterion.implies() && Implied::footing(analysis) != Footing::Normalized {
                 // Guesses that nothing is known against mislead a choice more than a repair.
                 criterion = UNGROUNDED.parse().map_err(Error::options)?;
             }
-            calibrated = Some(implied).filter(|_| criterion.bears(footing));
+            if criterion.implies() || self.calibration.repair {
+                calibrated = self.reader(setup, monitor).implied(analysis, &criterion)?;
+            }
         }
         self.check_granularity()?;
         let samples = calibrated.as_ref().filter(|_| self.calibration.is_given()).map(Calibrated::samples);

@@ -1,5 +1,7 @@
 //! Files that are there whole or not at all.
 
+pub(crate) mod mapped;
+
 use std::io::{self, Write};
 use std::path::Path;
 use tempfile::NamedTempFile;

@@ -47,6 +47,29 @@ pub(crate) fn side_by_side_on<T: Sync, R: Send>(threads: usize, things: &[T], wo
     made.into_iter().map(|(_, one)| one).collect()
 }
 
+/// Works on each thing, on as many threads as there are cores.
+///
+/// # Panics
+///
+/// If `work` does.
+pub(crate) fn each_side_by_side<T: Send>(things: &mut [T], work: impl Fn(&mut T) + Sync) {
+    let threads = cores().min(things.len());
+    if threads < 2 {
+        return things.iter_mut().for_each(work);
+    }
+    let waiting = Mutex::new(things.iter_mut());
+    let next = || waiting.lock().expect("no thread breaks down here").next();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(thing) = next() {
+                    work(thing);
+                }
+            });
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

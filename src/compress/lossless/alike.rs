@@ -6,8 +6,10 @@
 //! number make a result that is, where the operator is homogeneous in them.
 
 use super::Surroundings;
+use super::constants::Constants;
+use super::slices::{self, Slice};
 use crate::axes::{Binding, Var};
-use crate::ir::{Node, NodeId, Tensor, ValueId};
+use crate::ir::{DType, Node, NodeId, Tensor, ValueId};
 use crate::ops::{Homogeneity, Rule, Site};
 use std::collections::HashMap;
 
@@ -24,13 +26,14 @@ const ROUNDING: f64 = 1e-6;
 /// The classes of all units.
 pub(super) struct Alike<'a> {
     around: &'a Surroundings<'a>,
+    constants: &'a Constants,
     values: HashMap<(ValueId, Var), Vec<Like>>,
 }
 
 impl<'a> Alike<'a> {
     /// Follows classes through the analyzed model.
-    pub(super) fn of(around: &'a Surroundings<'a>) -> Alike<'a> {
-        let mut alike = Alike { around, values: HashMap::new() };
+    pub(super) fn of(around: &'a Surroundings<'a>, constants: &'a Constants) -> Alike<'a> {
+        let mut alike = Alike { around, constants, values: HashMap::new() };
         let graph = around.graph();
         for node in graph.topological() {
             match graph.node(node) {
@@ -52,16 +55,12 @@ impl<'a> Alike<'a> {
     fn constant(&mut self, value: ValueId, tensor: &Tensor) {
         for leaf in self.around.leaves_of(value) {
             let Some((axis, var)) = self.around.only_axis(value, leaf) else { continue };
-            let Some(numbers) = self.around.numbers(tensor) else { return };
+            let Some(indices) = self.constants.along(value, axis) else { return };
             let units = self.around.axes().units_of(var, leaf);
-            let behind: usize = tensor.shape[axis + 1..].iter().product();
-            let mut slices = vec![vec![]; self.around.size(leaf)];
-            for (at, &x) in numbers.iter().enumerate() {
-                if let Some(unit) = units[at / behind % units.len()] {
-                    slices[unit as usize].push(x);
-                }
-            }
-            self.values.insert((value, leaf), of_slices(slices));
+            let slices = slices::of_units(&tensor.shape, axis, indices, &units, self.around.size(leaf));
+            let numbers = Numbers { tensor, axis, indices: indices_of(&units, slices.len()) };
+            self.values.insert((value, leaf), of_slices(&slices, |a, b| numbers.are_multiples(&slices, a, b)));
+            tensor.release();
         }
     }
 
@@ -141,30 +140,79 @@ fn homogeneity(site: &Site, rule: &Rule, binding: &Binding, scaled: &[bool]) -> 
     (rule.values.homogeneity)(site, scaled)
 }
 
-/// Classes of vectors that are multiples of each other.
-fn of_slices(slices: Vec<Vec<f64>>) -> Vec<Like> {
+/// How far apart the means of multiples may be, scaled to their largest number: they differ by no more than their numbers do,
+/// and by what rounds them.
+const CELL: f64 = 4.0 * ROUNDING;
+
+/// Classes of vectors that are multiples of each other, as the comparison of two by number says; only those are compared
+/// that have their largest number at the same place, and about the same mean.
+fn of_slices(slices: &[Slice], mut are_multiples: impl FnMut(usize, usize) -> bool) -> Vec<Like> {
     // Zeros are a class of their own, which units that have none never get.
     let zero = slices.len() as u32;
-    let mut firsts: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut firsts: HashMap<(usize, i64), Vec<usize>> = HashMap::new();
     let mut units: Vec<Like> = vec![];
     for (unit, slice) in slices.iter().enumerate() {
-        let largest = (0..slice.len()).max_by(|&a, &b| slice[a].abs().total_cmp(&slice[b].abs()).then(b.cmp(&a)));
-        let Some(largest) = largest.filter(|&at| slice[at] != 0.0) else {
+        if slice.count == 0 || slice.largest == 0.0 {
             units.push(Like { class: zero, factor: 1.0 });
             continue;
-        };
-        let firsts = firsts.entry(largest).or_default();
-        let same = |first: &&usize| {
-            let (a, b) = (slice[largest], slices[**first][largest]);
-            slice.iter().zip(&slices[**first]).all(|(x, y)| (x / a - y / b).abs() <= ROUNDING)
-        };
-        let class = firsts.iter().find(same).copied().unwrap_or_else(|| {
-            firsts.push(unit);
+        }
+        let mean = slice.sum / slice.count as f64 / slice.largest;
+        // What is not finite is a multiple of nothing, and numbers beyond all bounds are compared with one another.
+        let cell = if mean.is_finite() { (mean / CELL).floor() as i64 } else { i64::MAX / 2 };
+        let near = [cell - 1, cell, cell + 1].into_iter().filter_map(|cell| firsts.get(&(slice.at, cell)));
+        let mut near: Vec<usize> = near.flatten().copied().collect();
+        near.sort_unstable();
+        let class = near.into_iter().find(|&first| are_multiples(first, unit)).unwrap_or_else(|| {
+            firsts.entry((slice.at, cell)).or_default().push(unit);
             unit
         });
-        units.push(Like { class: class as u32, factor: slice[largest] });
+        units.push(Like { class: class as u32, factor: slice.largest });
     }
     units
+}
+
+/// The indices of each unit along an axis.
+fn indices_of(units: &[Option<u32>], size: usize) -> Vec<Vec<usize>> {
+    let mut indices = vec![vec![]; size];
+    units.iter().enumerate().for_each(|(at, unit)| unit.iter().for_each(|&u| indices[u as usize].push(at)));
+    indices
+}
+
+/// The numbers of a constant, by the units of an axis.
+struct Numbers<'a> {
+    tensor: &'a Tensor,
+    axis: usize,
+    indices: Vec<Vec<usize>>,
+}
+
+impl Numbers<'_> {
+    /// Whether the numbers of two units are the same but for rounding, scaled to their largest ones.
+    fn are_multiples(&self, slices: &[Slice], a: usize, b: usize) -> bool {
+        let Ok(raw) = self.tensor.raw() else { return false };
+        macro_rules! compare {
+            ($read:expr) => {{
+                let numbers = raw.as_chunks().0;
+                let (x, y) = (slices[b].largest, slices[a].largest);
+                let same = |(i, j): (usize, usize)| ($read(numbers[j]) / x - $read(numbers[i]) / y).abs() <= ROUNDING;
+                self.places(a).zip(self.places(b)).all(same)
+            }};
+        }
+        match self.tensor.dtype {
+            DType::F32 => compare!(|n| f64::from(f32::from_le_bytes(n))),
+            DType::F64 => compare!(f64::from_le_bytes),
+            DType::F16 => compare!(|n| half::f16::from_le_bytes(n).to_f64()),
+            DType::BF16 => compare!(|n| half::bf16::from_le_bytes(n).to_f64()),
+            _ => false,
+        }
+    }
+
+    /// Where the numbers of a unit stand, in order.
+    fn places(&self, unit: usize) -> impl Iterator<Item = usize> + '_ {
+        let inner: usize = self.tensor.shape[self.axis + 1..].iter().product();
+        let (outer, length) = (self.tensor.shape[..self.axis].iter().product(), self.tensor.shape[self.axis]);
+        let starts = (0..outer).flat_map(move |o| self.indices[unit].iter().map(move |i| (o * length + i) * inner));
+        starts.flat_map(move |start| start..start + inner)
+    }
 }
 
 #[cfg(test)]
@@ -173,9 +221,26 @@ mod tests {
 
     #[test]
     fn multiples_of_a_vector_are_one_class() {
-        let slices = vec![vec![1.0, -2.0], vec![0.0, 0.0], vec![-2.0, 4.0], vec![1.0, 2.0], vec![0.0, 0.0]];
-        let units = of_slices(slices);
+        let tensor = Tensor::from_f32(vec![5, 2], &[1.0, -2.0, 0.0, 0.0, -2.0, 4.0, 1.0, 2.0, 0.0, 0.0]);
+        let slices = slices::along(&tensor, 0).unwrap();
+        let numbers = Numbers { tensor: &tensor, axis: 0, indices: (0..5).map(|i| vec![i]).collect() };
+        let units = of_slices(&slices, |a, b| numbers.are_multiples(&slices, a, b));
         assert_eq!(units.iter().map(|u| u.class).collect::<Vec<_>>(), [0, 5, 0, 3, 5]);
         assert_eq!((units[0].factor, units[2].factor), (-2.0, 4.0));
+    }
+
+    #[test]
+    fn few_are_compared() {
+        let draw = |k: usize| (k.wrapping_mul(2_654_435_761) >> 7) as f32 % 1013.0 - 506.0;
+        let numbers: Vec<f32> = (0..600 * 9).map(draw).collect();
+        let tensor = Tensor::from_f32(vec![600, 9], &numbers);
+        let slices = slices::along(&tensor, 0).unwrap();
+        let mut compared = 0;
+        let units = of_slices(&slices, |_, _| {
+            compared += 1;
+            false
+        });
+        assert_eq!(units.len(), 600);
+        assert!(compared < 60, "{compared} comparisons");
     }
 }

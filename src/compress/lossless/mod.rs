@@ -17,6 +17,11 @@
 //! is homogeneous (the law `homogeneity`). A twin's weights are added to those of the unit that stays; so are those of a constant
 //! to another's, even under padding.
 //!
+//! Constants are read twice at most, where they lie: one pass says of each slice between which numbers it lies, and its
+//! largest number with the mean beside that (`slices.rs`). Multiples agree in these, so they serve as a hash: only slices
+//! that agree are compared number by number. Sums are bounded only until they can be any number (`sums.rs`), which without
+//! bounded data is soon. What was found is kept with the analysis: the plan and the cut look for it once.
+//!
 //! What is merged is a matter of the model and of the keep-sets. So a plan only says that there is merging, and what is
 //! known of the inputs; `apply` proves it anew on the model at hand. The proofs hold of every cut of the model too, since
 //! bounds of what a sum reads include zero. The reference of a cut keeps the merged units as they are in the file: for
@@ -25,8 +30,11 @@
 
 mod alike;
 mod bounds;
+mod constants;
 mod ranges;
 mod sites;
+mod slices;
+mod sums;
 mod surroundings;
 
 pub(crate) use ranges::RangeError;
@@ -39,6 +47,7 @@ use crate::axes::{self, Group, GroupId, KeepSets, Kept};
 use crate::ir::NodeId;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// What is known of the units of all groups that can be cut exactly.
 pub(crate) struct Lossless {
@@ -85,10 +94,15 @@ pub struct Certificate {
     pub units: Vec<Free>,
 }
 
-/// Looks for units that can go, for inputs within these ranges.
-pub(crate) fn find(analysis: &Analysis, ranges: &Ranges) -> Lossless {
+/// What can go of an analyzed model, for inputs within these ranges. It is looked for once.
+pub(crate) fn find(analysis: &Analysis, ranges: &Ranges) -> Arc<Lossless> {
+    analysis.derived(ranges, || look(analysis, ranges))
+}
+
+fn look(analysis: &Analysis, ranges: &Ranges) -> Lossless {
     let around = Surroundings::new(analysis);
-    let known = (bounds::Bounds::of(&around, ranges), alike::Alike::of(&around));
+    let constants = constants::Constants::of(&around);
+    let known = (bounds::Bounds::of(&around, &constants, ranges), alike::Alike::of(&around, &constants));
     let places = sites::places(&around, &known.0, &known.1);
     let mut groups = BTreeMap::new();
     for group in around.groups() {

@@ -54,3 +54,17 @@ fn twins_pass_what_treats_units_alike() {
     assert_eq!(net("Sigmoid", "4.0"), "");
     assert_eq!(net("LeakyRelu", "-4.0"), "");
 }
+
+#[test]
+fn it_is_looked_for_once() {
+    let text = "g (f32[1,1] x) => (f32[1,1] y) {
+        f32[1,2] w = {1.0, 2.0}
+        f32[2,1] v = {1.0, 2.0}
+        h = MatMul(x, w)
+        y = MatMul(h, v)
+    }";
+    let analysis = Analysis::new(ir::parse(text, &|_| None).unwrap_or_else(|e| panic!("{e}")));
+    let find = |ranges: &[String]| find(&analysis, &Ranges::new(ranges).unwrap_or_else(|e| panic!("{e}")));
+    assert!(Arc::ptr_eq(&find(&[]), &find(&[])));
+    assert!(!Arc::ptr_eq(&find(&[]), &find(&["0..1".into()])));
+}

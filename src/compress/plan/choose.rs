@@ -17,6 +17,7 @@ use crate::lossless::{self, Ranges};
 use crate::machine::{EnergyModel, Prices, Table, TableError, grid};
 use crate::ops::Granularity;
 use crate::oracle::Setup;
+use crate::parallel;
 use crate::score::{Context, Formula, ScoreError};
 use crate::stats::{Implied, Measured};
 use std::borrow::Cow;
@@ -175,7 +176,10 @@ impl<'a> Ranking<'a> {
             ..Context::new(analysis, &options.setup)
         };
         let lossless = options.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges));
-        Ranking::by(analysis, options, |group| {
+        // What needs no samples looks at weights alone, and groups do not depend on one another. What is implied takes much
+        // memory for each.
+        let threads = if options.criterion.needs_data() || measured.is_some() { 1 } else { parallel::cores() };
+        Ranking::by(analysis, options, threads, |group| {
             let scores = match options.budget.is_lossless() {
                 true => Ok(vec![1.0; group.size]),
                 false => options.criterion.score(&context, group),
@@ -192,13 +196,16 @@ impl<'a> Ranking<'a> {
     fn by(
         analysis: &'a Analysis,
         options: &'a Options,
-        score: impl Fn(&Group) -> Result<(Vec<f64>, usize), ChooseError>,
+        threads: usize,
+        score: impl Fn(&Group) -> Result<(Vec<f64>, usize), ChooseError> + Sync,
     ) -> Result<Ranking<'a>, ChooseError> {
         let table = options.table.as_deref();
         let prices = table.map(|t| Prices::new(analysis, &options.open, t)).transpose()?;
         let mut ranked: Vec<Ranked> = vec![];
-        for (group, rule) in candidates(analysis, options)? {
-            let (scores, free) = score(group)?;
+        let candidates = candidates(analysis, options)?;
+        let scored = parallel::side_by_side_on(threads, &candidates, |(group, _)| score(group));
+        for ((group, rule), scored) in candidates.into_iter().zip(scored) {
+            let (scores, free) = scored?;
             let mut group = Ranked::new(analysis, options, (group, &rule), scores, free);
             group.steps = prices.as_ref().map_or_else(Vec::new, |p| group.steps_of(p));
             ranked.push(group);
@@ -264,7 +271,7 @@ impl<'a> Ranking<'a> {
 
 /// What a plan comes to, in what the options' budget counts; a ratio counts multiply-accumulates.
 pub fn estimate(analysis: &Analysis, options: &Options, plan: &Plan) -> Result<Estimate, EstimateError> {
-    let ranking = Ranking::by(analysis, options, |group| Ok((vec![0.0; group.size], 0)))?;
+    let ranking = Ranking::by(analysis, options, 1, |group| Ok((vec![0.0; group.size], 0)))?;
     Ok(fill::estimate(analysis, options, &ranking.ranked, ranking.prices.as_ref(), &plan.keep_sets(analysis)?)?)
 }
 

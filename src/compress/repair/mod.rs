@@ -393,6 +393,7 @@ impl Task {
             found.obstacles.insert(node, Obstacle::Unmeasured);
             return Ok(());
         };
+        let halves = &*halves;
         let fitted = self.within(halves);
         let mut row = self.judge(halves, &fitted, sampled);
         let maps: Vec<Affine> = fitted.into_iter().map(|f| f.map).collect();

@@ -7,6 +7,7 @@ mod activation;
 mod apoz;
 mod bn_scale;
 mod dequantize;
+mod elimination;
 mod fisher;
 mod fold;
 mod formula;

@@ -8,12 +8,12 @@
 //! So scores are errors, and they compare between groups: a budget (`src/compress/plan/budget.rs`) divides them by what a unit
 //! costs at the widths that the last round came to.
 
+use super::elimination::{Block, energy, square};
 use super::{Context, Criterion, ScoreError};
 use crate::axes::Group;
 use crate::contraction::{self, Contraction};
-use faer::linalg::matmul::matmul;
-use faer::linalg::solvers::{DenseSolveCore, Solve};
-use faer::{Accum, Mat, Par, Side};
+use crate::parallel;
+use faer::Mat;
 
 /// The error that remains after the best linear repair.
 pub(super) const OBS: Criterion = Criterion {
@@ -34,11 +34,14 @@ const DAMPING: f64 = 1e-2;
 /// Units that go at once: a share of those that are left, so that long groups take no longer than they must.
 const AT_ONCE: usize = 48;
 
+/// Groups of so many units are worth a thread for each of their readers.
+const MANY: usize = 512;
+
 pub(super) fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
-    let mut readers = vec![];
-    for contraction in context.measured.map_or(&[][..], |m| &m.contractions) {
-        readers.extend(Reader::new(context, contraction, group)?);
-    }
+    let reads = |c: &&Contraction| context.axes().solver().leaves(c.view.var).contains(&group.leaf);
+    let contractions: Vec<&Contraction> = context.measured.iter().flat_map(|m| &m.contractions).filter(reads).collect();
+    let made = parallel::side_by_side(&contractions, |c| Reader::new(context, c, group));
+    let mut readers: Vec<Reader> = made.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
     if readers.is_empty() {
         return super::l2::unmeasured(context, group);
     }
@@ -56,7 +59,10 @@ pub(super) fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreE
             scores[unit] = dearest;
         }
         let units: Vec<usize> = going.iter().map(|g| g.1).collect();
-        readers.iter_mut().for_each(|r| r.remove(&units));
+        match left.len() >= MANY {
+            true => parallel::each_side_by_side(&mut readers, |r| r.remove(&units)),
+            false => readers.iter_mut().for_each(|r| r.remove(&units)),
+        }
         left.retain(|u| !units.contains(u));
     }
     left.into_iter().for_each(|last| scores[last] = dearest * 2.0 + f64::MIN_POSITIVE);
@@ -65,92 +71,58 @@ pub(super) fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreE
 
 /// A contraction that reads the group's units.
 struct Reader {
-    /// The elements of each unit.
-    elements: Vec<Vec<usize>>,
-    /// `H⁻¹` and `WᵀW`, both over all elements; those of removed ones are zero.
-    inverse: Mat<f64>,
-    importance: Mat<f64>,
+    /// For each of the contraction's groups its share of the elements.
+    blocks: Vec<Block>,
+    /// The elements of each unit, as block and place in it.
+    elements: Vec<Vec<(usize, usize)>>,
 }
 
 impl Reader {
-    /// `None` if the contraction does not read the group, or nothing was measured of it.
+    /// `None` if nothing was measured of the contraction, which reads the group.
     fn new(context: &Context, c: &Contraction, group: &Group) -> Result<Option<Reader>, ScoreError> {
-        let Some(moments) = context.measured.and_then(|m| m.stats.moments(c)) else { return Ok(None) };
-        if !context.axes().solver().leaves(c.view.var).contains(&group.leaf) {
+        let Some(mut covariance) = context.measured.and_then(|m| m.stats.covariance(c)) else { return Ok(None) };
+        let Some(weight) = context.analysis.weight(c.weight) else { return Ok(None) };
+        let name = || context.graph().value_name(c.weight).to_owned();
+        let weights = contraction::weights(c, &weight);
+        let weights = weights.map_err(|error| ScoreError::Tensor { name: name(), error })?;
+        let (n, depth) = (covariance.nrows(), c.depth());
+        let mean = (0..n).map(|i| covariance[(i, i)]).sum::<f64>() / n.max(1) as f64;
+        let products: Vec<Mat<f64>> = weights.iter().map(square).collect();
+        let energy_of = |(g, product): (usize, &Mat<f64>)| energy(product, &covariance, g * depth);
+        let energy: f64 = products.iter().enumerate().map(energy_of).sum();
+        if energy <= 0.0 || mean <= 0.0 {
             return Ok(None);
+        }
+        let mut blocks = vec![];
+        (0..n).for_each(|i| covariance[(i, i)] += DAMPING * mean);
+        for (g, (weights, product)) in weights.into_iter().zip(products).enumerate() {
+            // A group's outputs see nothing of another group's data.
+            let damped = match c.groups {
+                1 => std::mem::replace(&mut covariance, Mat::new()),
+                _ => covariance.as_ref().submatrix(g * depth, g * depth, depth, depth).to_owned(),
+            };
+            let Some(block) = Block::new(damped, weights, product, energy) else { return Ok(None) };
+            blocks.push(block);
         }
         let mut elements = vec![vec![]; group.size];
         for (element, unit) in context.axes().units_of(c.view.var, group.leaf).into_iter().enumerate() {
             if let Some(unit) = unit {
-                elements[unit as usize].push(element);
+                elements[unit as usize].push((element / depth, element % depth));
             }
         }
-        let Some(weight) = context.analysis.weight(c.weight) else { return Ok(None) };
-        let name = || context.graph().value_name(c.weight).to_owned();
-        let importance = contraction::importance(c, &weight);
-        let importance = importance.map_err(|error| ScoreError::Tensor { name: name(), error })?;
-        let (covariance, depth) = (moments.covariance(), c.depth());
-        let n = covariance.nrows();
-        let energy: f64 = (0..n).map(|i| (0..n).map(|j| importance[(i, j)] * covariance[(j, i)]).sum::<f64>()).sum();
-        let mean = (0..n).map(|i| covariance[(i, i)]).sum::<f64>() / n.max(1) as f64;
-        if energy <= 0.0 || mean <= 0.0 {
-            return Ok(None);
-        }
-        let damped = Mat::from_fn(n, n, |i, j| match i / depth == j / depth {
-            true => covariance[(i, j)] + if i == j { DAMPING * mean } else { 0.0 },
-            // A group's outputs see nothing of another group's data.
-            false => 0.0,
-        });
-        let Ok(llt) = damped.llt(Side::Lower) else { return Ok(None) };
-        let importance = Mat::from_fn(n, n, |i, j| importance[(i, j)] / energy);
-        Ok(Some(Reader { elements, inverse: llt.inverse(), importance }))
+        Ok(Some(Reader { blocks, elements }))
     }
 
     /// What the contraction gets wrong more once the unit is gone too.
     fn cost(&self, unit: usize) -> f64 {
-        match self.elements[unit][..] {
-            [one] => self.importance[(one, one)] / self.inverse[(one, one)].max(f64::MIN_POSITIVE),
-            ref some => {
-                let inner = |m: &Mat<f64>| Mat::from_fn(some.len(), some.len(), |i, j| m[(some[i], some[j])]);
-                let (inverse, importance) = (inner(&self.inverse), inner(&self.importance));
-                match inverse.llt(Side::Lower) {
-                    Ok(llt) => {
-                        let solved = llt.solve(&importance);
-                        (0..some.len()).map(|i| solved[(i, i)]).sum()
-                    }
-                    Err(_) => 0.0,
-                }
-            }
-        }
+        let parts = self.elements[unit].chunk_by(|a, b| a.0 == b.0);
+        parts.map(|part| self.blocks[part[0].0].cost(part)).sum()
     }
 
     /// Takes units out: the others take over what they can.
     fn remove(&mut self, units: &[usize]) {
-        let gone: Vec<usize> = units.iter().flat_map(|&u| self.elements[u].iter().copied()).collect();
-        let (n, m) = (self.inverse.nrows(), gone.len());
-        let inner = Mat::from_fn(m, m, |i, j| self.inverse[(gone[i], gone[j])]);
-        let rows = Mat::from_fn(m, n, |i, j| self.inverse[(gone[i], j)]);
-        let Ok(llt) = inner.llt(Side::Lower) else { return };
-        let taken: Mat<f64> = llt.solve(&rows);
-        // W' = W - W[:, gone] T, so WᵀW' = WᵀW - Q T - Tᵀ Qᵀ + Tᵀ Q[gone] T with Q = WᵀW[:, gone].
-        let columns = Mat::from_fn(n, m, |i, j| self.importance[(i, gone[j])]);
-        let core = Mat::from_fn(m, m, |i, j| self.importance[(gone[i], gone[j])]);
-        let half =
-            &columns - Mat::from_fn(n, m, |i, j| 0.5 * (0..m).map(|k| taken[(k, i)] * core[(k, j)]).sum::<f64>());
-        let (q, h) = (self.importance.as_mut(), self.inverse.as_mut());
-        matmul(h, Accum::Add, rows.transpose(), taken.as_ref(), -1.0, Par::Seq);
-        let mut change = Mat::zeros(n, n);
-        matmul(change.as_mut(), Accum::Replace, half.as_ref(), taken.as_ref(), 1.0, Par::Seq);
-        let mut q = q;
-        for j in 0..n {
-            for i in 0..n {
-                q[(i, j)] -= change[(i, j)] + change[(j, i)];
-            }
-        }
-        for &g in &gone {
-            for i in 0..n {
-                (q[(g, i)], q[(i, g)]) = (0.0, 0.0);
-            }
-        }
+        let mut gone: Vec<(usize, usize)> = units.iter().flat_map(|&u| self.elements[u].iter().copied()).collect();
+        gone.sort_unstable();
+        gone.chunk_by(|a, b| a.0 == b.0).for_each(|part| self.blocks[part[0].0].remove(part));
     }
 }

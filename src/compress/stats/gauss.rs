@@ -22,6 +22,7 @@ pub(super) struct Series {
 pub(super) fn series(f: impl Fn(f64) -> f64, mean: f64, deviation: f64) -> Series {
     let step = 2.0 * REACH / (POINTS - 1) as f64;
     let (mut terms, mut square, mut whole) = ([0.0; TERMS], 0.0, 0.0);
+    let roots: [f64; TERMS + 1] = std::array::from_fn(|k| (k as f64).sqrt());
     for i in 0..POINTS {
         let z = -REACH + step * i as f64;
         let weight = (-0.5 * z * z).exp();
@@ -30,7 +31,7 @@ pub(super) fn series(f: impl Fn(f64) -> f64, mean: f64, deviation: f64) -> Serie
         for (k, term) in terms.iter_mut().enumerate() {
             *term += weight * y * now;
             // Orthonormal: √(k+1) h₍ₖ₊₁₎ = z hₖ - √k h₍ₖ₋₁₎.
-            (last, now) = (now, (z * now - (k as f64).sqrt() * last) / ((k + 1) as f64).sqrt());
+            (last, now) = (now, (z * now - roots[k] * last) / roots[k + 1]);
         }
         square += weight * y * y;
         whole += weight;
@@ -39,19 +40,46 @@ pub(super) fn series(f: impl Fn(f64) -> f64, mean: f64, deviation: f64) -> Serie
     Series { terms, variance: (square / whole - terms[0] * terms[0]).max(0.0) }
 }
 
-/// The covariance of functions with these series of variables with this covariance.
-pub(super) fn covariance(series: &[Series], of: &Mat<f64>) -> Mat<f64> {
-    let deviation: Vec<f64> = (0..series.len()).map(|i| of[(i, i)].max(0.0).sqrt()).collect();
-    Mat::from_fn(series.len(), series.len(), |i, j| {
-        if i == j {
-            return series[i].variance;
-        }
-        let scale = deviation[i] * deviation[j];
-        let rho = if scale > 0.0 { (of[(i, j)] / scale).clamp(-1.0, 1.0) } else { 0.0 };
+/// Makes of the covariance of variables that of functions with these series of them.
+pub(super) fn covariance(series: &[Series], of: &mut Mat<f64>) {
+    let n = series.len();
+    let deviation: Vec<f64> = (0..n).map(|i| of[(i, i)].max(0.0).sqrt()).collect();
+    // Term by term, so that a column is gone through many numbers at a time.
+    let terms: Vec<Vec<f64>> = (0..TERMS).map(|k| series.iter().map(|s| s.terms[k]).collect()).collect();
+    for j in 0..n {
+        let (b, scale) = (&series[j].terms, deviation[j]);
+        let column = &mut of.col_mut(j).try_as_col_major_mut().expect("columns are contiguous").as_slice_mut()[j..];
+        let sums = &mut vec![0.0; n - j][..];
+        let rhos: Vec<f64> = column.iter().zip(&deviation[j..]).map(|(c, d)| rho(*c, d * scale)).collect();
         // Horner's scheme over the terms from the last to the first.
-        let (a, b) = (&series[i].terms, &series[j].terms);
-        (1..TERMS).rev().fold(0.0, |sum, k| (sum + a[k] * b[k]) * rho)
-    })
+        for k in (1..TERMS).rev() {
+            for ((sum, rho), a) in sums.iter_mut().zip(&rhos).zip(&terms[k][j..]) {
+                *sum = (*sum + a * b[k]) * rho;
+            }
+        }
+        column.copy_from_slice(sums);
+        column[0] = series[j].variance;
+    }
+    mirror(of);
+}
+
+/// Makes a matrix symmetric of which there is the lower triangle.
+pub(super) fn mirror(matrix: &mut Mat<f64>) {
+    // Tile by tile, since one side is gone through against the grain.
+    const TILE: usize = 32;
+    let n = matrix.ncols();
+    for (top, left) in (0..n).step_by(TILE).flat_map(|top| (0..=top).step_by(TILE).map(move |left| (top, left))) {
+        for j in left..(left + TILE).min(n) {
+            for i in top.max(j + 1)..(top + TILE).min(n) {
+                matrix[(j, i)] = matrix[(i, j)];
+            }
+        }
+    }
+}
+
+/// A correlation.
+fn rho(covariance: f64, scale: f64) -> f64 {
+    if scale > 0.0 { (covariance / scale).clamp(-1.0, 1.0) } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -68,17 +96,15 @@ mod tests {
         // The arc-cosine kernel at a correlation of one half, less the product of the means.
         let angle: f64 = 0.5f64.acos();
         let kernel = (angle.sin() + (pi - angle) * 0.5) / (2.0 * pi);
-        let c = covariance(
-            &[series(relu, 0.0, 1.0), series(relu, 0.0, 1.0)],
-            &Mat::from_fn(2, 2, |i, j| if i == j { 1.0 } else { 0.5 }),
-        );
+        let mut c = Mat::from_fn(2, 2, |i, j| if i == j { 1.0 } else { 0.5 });
+        covariance(&[series(relu, 0.0, 1.0), series(relu, 0.0, 1.0)], &mut c);
         assert!((c[(0, 1)] - (kernel - 0.5 / pi)).abs() < 1e-3, "{} {kernel}", c[(0, 1)]);
     }
 
     #[test]
     fn a_line_stays_a_line() {
-        let of = Mat::from_fn(2, 2, |i, j| [[4.0, -1.0], [-1.0, 9.0]][i][j]);
-        let c = covariance(&[series(|x| 2.0 * x + 1.0, 0.5, 2.0), series(|x| -x, 1.0, 3.0)], &of);
+        let mut c = Mat::from_fn(2, 2, |i, j| [[4.0, -1.0], [-1.0, 9.0]][i][j]);
+        covariance(&[series(|x| 2.0 * x + 1.0, 0.5, 2.0), series(|x| -x, 1.0, 3.0)], &mut c);
         assert!((c[(0, 0)] - 16.0).abs() < 1e-3 && (c[(0, 1)] - 2.0).abs() < 1e-3);
     }
 }

@@ -18,43 +18,44 @@
 //! folded into weights), guesses mislead a choice more than a repair: `lamp` chooses, and the repair works on them (`letters_resnet`
 //! at 75 % of its MACs: 86.2 % right by `fold`, 80.8 by `lamp` alone, 93.8 by both; `digits_vgg` at 35 %: 79.0, 97.6, 75.6).
 
-use super::gauss;
-use super::{Measured, Moments, Stats};
+use super::reads::{Packed, Reads};
+use super::spread::{Element, Numbers, Spread};
+use super::{Measured, Stats};
 use crate::analysis::Analysis;
 use crate::axes::Var;
-use crate::contraction::{Contraction, View};
-use crate::ir::{Graph, Node, NodeId, Tensor, ValueId};
+use crate::contraction::Contraction;
+use crate::files::mapped::Spill;
+use crate::ir::{Graph, Node, NodeId, ValueId};
 use crate::lossless::Surroundings;
 use crate::ops::{Interval, Rule, Site, Sum};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par};
+use faer::Mat;
 use std::collections::{BTreeSet, HashMap};
-
-/// The share of what neighbouring positions have in common. Chosen among a few by the accuracy of pruned fixtures on
-/// their test images, so figures for these are a little too good.
-const COMMON: f64 = 0.7;
-/// How much of a unit's variance is taken to be its own, beside what is derived: no guess is certain.
-const OWN: f64 = 0.1;
-/// Sums over more products than these are only looked at as if all positions were one.
-const WORK: usize = 40_000_000_000;
-
-/// Which unit of which leaves an element belongs to.
-type Element = Vec<(Var, u32)>;
-
-/// A Gaussian over the elements of a value, all other axes aside.
-#[derive(Clone)]
-struct Spread {
-    elements: Vec<Element>,
-    mean: Vec<f64>,
-    covariance: Mat<f64>,
-}
 
 /// What the weights imply of a model.
 pub struct Implied {
     /// The contractions with moments that follow from the weights, without any samples.
     pub measured: Measured,
-    /// What they rest on.
-    pub footing: Footing,
+}
+
+impl Implied {
+    /// What the weights imply of all contractions of a model.
+    pub fn new(analysis: &Analysis) -> Implied {
+        let contractions = Contraction::all(analysis);
+        let mut stats = Stats::default();
+        follow(analysis, &contractions, false, |c, reads| stats.imply(c, reads));
+        Implied { measured: Measured { contractions, stats, few: vec![] } }
+    }
+
+    /// What such statistics of a model rest on. To know it takes no numbers.
+    pub fn footing(analysis: &Analysis) -> Footing {
+        let contractions = Contraction::all(analysis);
+        let (normalized, lost) = follow(analysis, &contractions, true, |_, _| ());
+        match (contractions.iter().any(|c| lost.contains(&c.data)), normalized) {
+            (true, _) => Footing::Broken,
+            (false, false) => Footing::Guessed,
+            (false, true) => Footing::Normalized,
+        }
+    }
 }
 
 /// What statistics without samples rest on.
@@ -68,40 +69,61 @@ pub enum Footing {
     Normalized,
 }
 
-impl Implied {
-    /// What the weights imply of all contractions of a model.
-    pub fn new(analysis: &Analysis) -> Implied {
-        let contractions = Contraction::all(analysis);
-        let around = Surroundings::new(analysis);
-        let mut flow = Flow { around: &around, spreads: HashMap::new(), lost: BTreeSet::new(), normalized: false };
-        for node in around.graph().topological() {
-            if let Node::Call(_) = around.graph().node(node)
-                && !around.is_inside(node)
-            {
-                around.site(node, |site, rule| flow.call(node, site, rule));
+/// Follows statistics through a model, or only their outline: whether they are known. Says whether a normalization told
+/// how large a value is, and which values have none that are made of some that have.
+fn follow(
+    analysis: &Analysis,
+    contractions: &[Contraction],
+    outline: bool,
+    mut read: impl FnMut(&Contraction, Reads),
+) -> (bool, BTreeSet<ValueId>) {
+    let around = Surroundings::new(analysis);
+    let mut readers: HashMap<NodeId, Vec<&Contraction>> = HashMap::new();
+    contractions.iter().for_each(|c| readers.entry(c.node).or_default().push(c));
+    let graph = around.graph();
+    let uses = |v: ValueId| graph.uses(v).len();
+    let mut unread: HashMap<ValueId, usize> = HashMap::new();
+    let mut flow = Flow {
+        around: &around,
+        outline,
+        spreads: HashMap::new(),
+        lost: BTreeSet::new(),
+        normalized: false,
+        spill: Spill::default(),
+        packed: HashMap::new(),
+    };
+    for node in graph.topological() {
+        let Node::Call(_) = graph.node(node) else { continue };
+        for c in readers.get(&node).into_iter().flatten().filter(|_| !outline) {
+            read(c, flow.reads(c));
+        }
+        if !around.is_inside(node) {
+            around.site(node, |site, rule| flow.call(node, site, rule));
+        }
+        // What nobody reads any more is not kept.
+        for value in graph.operands(node).into_iter().flatten() {
+            let left = unread.entry(value).or_insert_with(|| uses(value));
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                flow.spreads.remove(&value);
             }
         }
-        let mut stats = Stats::default();
-        for c in &contractions {
-            let moments = flow.moments(c);
-            stats.set(c, moments);
-        }
-        let footing = match (contractions.iter().any(|c| flow.lost.contains(&c.data)), flow.normalized) {
-            (true, _) => Footing::Broken,
-            (false, false) => Footing::Guessed,
-            (false, true) => Footing::Normalized,
-        };
-        Implied { measured: Measured { contractions, stats, few: vec![] }, footing }
     }
+    (flow.normalized, flow.lost)
 }
 
 struct Flow<'a> {
     around: &'a Surroundings<'a>,
+    /// Whether only elements are followed, and no numbers.
+    outline: bool,
     spreads: HashMap<ValueId, Spread>,
     /// Values that are made of such with a spread, and have none.
     lost: BTreeSet<ValueId>,
     /// Whether a normalization said how large a value is.
     normalized: bool,
+    /// Where what contractions read waits for somebody to ask.
+    spill: Spill,
+    packed: HashMap<ValueId, Packed>,
 }
 
 impl Flow<'_> {
@@ -155,49 +177,65 @@ impl Flow<'_> {
     fn product(&self, node: NodeId, site: &Site, sum: Sum) -> Option<Spread> {
         let factors = self.around.factors(node, site, sum)?;
         let axes = self.around.axes();
-        let tensor = self.around.weight(factors.weight)?;
-        let numbers = self.around.numbers(&tensor)?;
+        let tensor = self.around.weight(factors.weight).filter(|t| t.dtype.is_float() && t.raw().is_ok())?;
         let shape = &tensor.shape;
         let mut places: Vec<Element> = vec![vec![]];
         for &axis in &factors.shared {
             let along = self.elements(axes.of(factors.weight)?[axis])?;
             places = places.iter().flat_map(|p| along.iter().map(move |e| [&p[..], e].concat())).collect();
         }
+        // What weights are multiplied with: elements of what is read.
+        let read: Vec<Element> = match factors.contraction {
+            Some(c) => self.elements(c.view.var)?,
+            None => places.clone(),
+        };
+        if self.outline {
+            return Some(Spread::outline(places));
+        }
+        let white;
+        let data = match self.spreads.get(&factors.data) {
+            Some(known) => known,
+            None => {
+                white = Spread::white(&read);
+                &white
+            }
+        };
+        let numbers = self.around.numbers(&tensor)?;
+        let find = data.finder();
+        let read: Vec<Option<usize>> = read.iter().map(find).collect();
+        // Where a weight stands: its place among the results, and which of the elements that are read it meets.
         let place =
             |flat: usize| factors.shared.iter().fold(0, |at, &axis| at * shape[axis] + index(shape, axis, flat));
-        // What each weight is multiplied with: an element of what is read.
-        let read: Vec<Element> = match factors.contraction {
-            Some(c) => {
-                let view = self.elements(c.view.var)?;
-                let mut read = vec![0; numbers.len()];
-                for row in c.rows(shape, c.depth()) {
-                    (0..c.depth()).for_each(|l| read[row.start + l * row.step] = row.group * c.depth() + l);
-                }
-                read.into_iter().map(|e| view[e].clone()).collect()
-            }
-            None => (0..numbers.len()).map(|flat| places[place(flat)].clone()).collect(),
+        let mut places_of = vec![0; numbers.len()];
+        places_of.iter_mut().enumerate().for_each(|(flat, at)| *at = place(flat));
+        let mut meets = match factors.contraction {
+            Some(_) => vec![0; numbers.len()],
+            None => places_of.clone(),
         };
-        let data = self.spreads.get(&factors.data).cloned().unwrap_or_else(|| Spread::white(&read));
-        let find = data.finder();
+        if let Some(c) = factors.contraction {
+            for row in c.rows(shape, c.depth()) {
+                (0..c.depth()).for_each(|l| meets[row.start + l * row.step] = row.group * c.depth() + l);
+            }
+        }
         // Weights that meet the same element elsewhere: other taps, other positions.
-        let mut turns: HashMap<(usize, usize), usize> = HashMap::new();
+        let (n, d) = (places.len(), data.elements.len());
+        let mut turns = vec![0u32; n * d];
         let mut taps: Vec<Mat<f64>> = vec![];
         for (flat, &w) in numbers.iter().enumerate() {
-            let (at, Some(d)) = (place(flat), find(&read[flat])) else { continue };
-            let turn = turns.entry((at, d)).or_default();
-            if taps.len() <= *turn {
-                taps.push(Mat::zeros(places.len(), data.mean.len()));
+            let (at, Some(d)) = (places_of[flat], read[meets[flat]]) else { continue };
+            let turn = &mut turns[d * n + at];
+            if taps.len() <= *turn as usize {
+                taps.push(Mat::zeros(n, data.elements.len()));
             }
-            taps[*turn][(at, d)] = w * sum.factor;
+            taps[*turn as usize][(at, d)] = w * sum.factor;
             *turn += 1;
         }
         let mut spread = data.through(&taps, places);
         if let Some((slot, factor)) = sum.addend
             && let Some(value) = self.graph().operand(node, usize::from(slot))
         {
-            for (mean, element) in spread.mean.iter_mut().zip(&spread.elements) {
-                *mean += factor * self.constant(value, element).unwrap_or(0.0);
-            }
+            let numbers = self.numbers(Some(value));
+            spread.shift(|element| factor * numbers.at(element).unwrap_or(0.0));
         }
         Some(spread)
     }
@@ -205,256 +243,116 @@ impl Flow<'_> {
     /// What a function of elements makes of them; what is only moved about, or not understood, stays what it is.
     fn mapped(&self, node: NodeId, site: &Site, rule: &Rule) -> Option<Spread> {
         let operands: Vec<Option<ValueId>> = self.graph().operands(node).into_iter().take(site.arity()).collect();
-        let spreads: Vec<Option<Spread>> =
-            operands.iter().map(|v| v.and_then(|v| self.spreads.get(&v).cloned())).collect();
+        let spreads: Vec<Option<&Spread>> = operands.iter().map(|v| v.and_then(|v| self.spreads.get(&v))).collect();
         let known: Vec<usize> = (0..spreads.len()).filter(|&slot| spreads[slot].is_some()).collect();
         let &[first, ref others @ ..] = &known[..] else { return None };
-        let mut spread = spreads[first].clone()?;
+        let mut spread = spreads[first].cloned()?;
         if rule.values.data_movement {
-            others.iter().for_each(|&slot| spread.extend(spreads[slot].as_ref()));
+            others.iter().filter_map(|&slot| spreads[slot]).for_each(|other| spread.extend(other));
             return Some(spread);
         }
+        if self.outline {
+            return Some(spread);
+        }
+        let numbers: Vec<Numbers> = operands.iter().map(|v| self.numbers(*v)).collect();
         if let Some((mean, variance)) = (rule.operands.statistics)(site) {
-            let at = |slot: u16, e: &Element| self.constant(operands.get(usize::from(slot)).copied()??, e);
+            let at = |slot: u16, e: &Element| numbers.get(usize::from(slot))?.at(e);
             spread.become_known(|e| Some((at(mean, e)?, at(variance, e)?)));
         }
         let constants = |e: &Element| -> Vec<Interval> {
-            let constant =
-                |v: &Option<ValueId>| v.and_then(|v| self.constant(v, e)).map_or(Interval::ANY, Interval::point);
-            operands.iter().map(constant).collect()
+            numbers.iter().map(|n| n.at(e).map_or(Interval::ANY, Interval::point)).collect()
         };
         let value = |at: &[Interval]| (rule.values.bounds)(site, at).and_then(Interval::single);
         if others.is_empty() {
-            return Some(spread.mapped(|e| {
+            spread.map(|e| {
                 let mut at = constants(e);
                 move |x: f64| {
                     at[first] = Interval::point(x);
                     value(&at)
                 }
-            }));
+            });
+            return Some(spread);
         }
-        Some(spread.joined(first, &known, &spreads, constants, value))
+        let others: Vec<(usize, &Spread)> = known.iter().filter_map(|&slot| Some((slot, spreads[slot]?))).collect();
+        spread.join(&others, constants, value);
+        Some(spread)
     }
 
-    /// The number of a constant at an element.
-    fn constant(&self, value: ValueId, element: &Element) -> Option<f64> {
-        let tensor: &Tensor = self.graph().tensor(value)?;
-        let count = tensor.count();
-        if count == 1 {
-            return tensor.to_f64().ok()?.first().copied();
-        }
-        let axis = tensor.shape.iter().position(|&n| n == count)?;
-        let along = self.elements(*self.around.axes().of(value)?.get(axis)?)?;
-        let at = along.iter().position(|e| !e.is_empty() && e.iter().all(|part| element.contains(part)))?;
-        tensor.to_f64().ok()?.get(at).copied()
-    }
-
-    /// Moments of what a contraction reads.
-    fn moments(&self, c: &Contraction) -> Moments {
-        let View { var, length, .. } = c.view;
-        let elements = self.elements(var).unwrap_or_else(|| vec![vec![]; length]);
-        let white;
-        let spread = match self.spreads.get(&c.data) {
-            Some(known) => known,
-            None => {
-                white = Spread::white(&elements);
-                &white
+    /// The numbers of a constant, by the elements of its axis.
+    fn numbers(&self, value: Option<ValueId>) -> Numbers {
+        let found = || {
+            let value = value?;
+            let tensor = self.graph().tensor(value)?;
+            let count = tensor.count();
+            if count == 1 {
+                return Some(Numbers::One(*tensor.to_f64().ok()?.first()?));
             }
+            let axis = tensor.shape.iter().position(|&n| n == count)?;
+            let along = self.elements(*self.around.axes().of(value)?.get(axis)?)?;
+            Some(Numbers::along(&along, tensor.to_f64().ok()?))
         };
-        let find = spread.finder();
-        let at: Vec<Option<usize>> = elements.iter().map(find).collect();
-        // What nothing is known of is like the rest.
-        let n = spread.mean.len().max(1) as f64;
-        let usual = spread.mean.iter().sum::<f64>() / n;
-        let variance = (0..spread.mean.len()).map(|d| spread.covariance[(d, d)]).sum::<f64>() / n;
-        let mean: Vec<f64> = at.iter().map(|d| d.map_or(usual, |d| spread.mean[d])).collect();
-        let common = |i: usize, j: usize| {
-            // Elements of one unit at two positions have less in common.
-            let elsewhere = i != j && elements[i].len() > spread.elements.first().map_or(0, Vec::len);
-            if elsewhere && !beside(&elements[i], &elements[j], &spread.elements[at[i].unwrap_or(0)]) {
-                COMMON
-            } else {
-                1.0
-            }
+        found().unwrap_or(Numbers::Unknown)
+    }
+
+    /// What a contraction reads. Several may read one value.
+    fn reads(&mut self, c: &Contraction) -> Reads {
+        let elements = self.elements(c.view.var).unwrap_or_else(|| vec![vec![]; c.view.length]);
+        let Some(known) = self.spreads.get(&c.data) else {
+            let white = Spread::white(&elements);
+            return Reads::new(&elements, &white, Packed::new(&white.covariance, &self.spill));
         };
-        let covariance = |i: usize, j: usize| match (at[i], at[j]) {
-            (Some(a), Some(b)) => {
-                common(i, j) * spread.covariance[(a, b)] + if i == j { OWN * spread.covariance[(a, a)] } else { 0.0 }
-            }
-            _ if i == j => variance,
-            _ => 0.0,
-        };
-        let product = Mat::from_fn(length, length, |i, j| covariance(i, j) + mean[i] * mean[j]);
-        Moments { count: 1.0, sum: (mean.clone(), mean), product }
+        let packed = self.packed.entry(c.data).or_insert_with(|| Packed::new(&known.covariance, &self.spill));
+        Reads::new(&elements, known, packed.clone())
     }
-}
-
-/// Whether two elements differ in nothing but what a spread tells apart.
-fn beside(a: &Element, b: &Element, told: &Element) -> bool {
-    let rest = |e: &Element| -> Vec<(Var, u32)> {
-        e.iter().filter(|(leaf, _)| !told.iter().any(|(l, _)| l == leaf)).copied().collect()
-    };
-    rest(a) == rest(b)
-}
-
-impl Spread {
-    /// Independent numbers of mean zero and variance one.
-    fn white(elements: &[Element]) -> Spread {
-        let elements: Vec<Element> = elements.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-        let n = elements.len();
-        Spread { elements, mean: vec![0.0; n], covariance: Mat::identity(n, n) }
-    }
-
-    /// Finds the element that a finer one is a part of.
-    fn finder(&self) -> impl Fn(&Element) -> Option<usize> + use<> {
-        let leaves: BTreeSet<Var> = self.elements.iter().flatten().map(|(leaf, _)| *leaf).collect();
-        let places: HashMap<Element, usize> =
-            self.elements.iter().cloned().enumerate().map(|(i, e)| (sorted(e), i)).collect();
-        move |element| {
-            let part = element.iter().filter(|(leaf, _)| leaves.contains(leaf)).copied().collect();
-            places.get(&sorted(part)).copied()
-        }
-    }
-
-    /// The part that has any of these leaves. Nothing, where they alone do not tell its elements apart (a shuffle of
-    /// parts that are alike).
-    fn within(&self, leaves: &BTreeSet<Var>) -> Spread {
-        let part = |e: &Element| e.iter().filter(|(leaf, _)| leaves.contains(leaf)).copied().collect::<Element>();
-        let parts: Vec<Element> = self.elements.iter().map(part).collect();
-        let mut at: Vec<usize> = (0..parts.len()).filter(|&i| !parts[i].is_empty()).collect();
-        let distinct: BTreeSet<&Element> = at.iter().map(|&i| &parts[i]).collect();
-        if distinct.len() < at.len() {
-            at.clear();
-        }
-        Spread {
-            elements: at.iter().map(|&i| parts[i].clone()).collect(),
-            mean: at.iter().map(|&i| self.mean[i]).collect(),
-            covariance: Mat::from_fn(at.len(), at.len(), |i, j| self.covariance[(at[i], at[j])]),
-        }
-    }
-
-    /// Adds the elements of another spread; both are independent. Where they can't be told apart nothing is left.
-    fn extend(&mut self, other: Option<&Spread>) {
-        let Some(other) = other else { return };
-        let (mine, theirs) = (self.finder(), other.finder());
-        let twice =
-            other.elements.iter().any(|e| mine(e).is_some()) || self.elements.iter().any(|e| theirs(e).is_some());
-        if twice {
-            *self = Spread::white(&[]);
-            return;
-        }
-        let new: Vec<usize> = (0..other.mean.len()).collect();
-        let (n, old) = (self.mean.len(), self.covariance.clone());
-        self.elements.extend(new.iter().map(|&i| other.elements[i].clone()));
-        self.mean.extend(new.iter().map(|&i| other.mean[i]));
-        let m = n + new.len();
-        self.covariance = Mat::from_fn(m, m, |i, j| match (i < n, j < n) {
-            (true, true) => old[(i, j)],
-            (false, false) => other.covariance[(new[i - n], new[j - n])],
-            _ => 0.0,
-        });
-    }
-
-    /// The same with means and variances that are known.
-    fn become_known(&mut self, of: impl Fn(&Element) -> Option<(f64, f64)>) {
-        let n = self.mean.len();
-        let mut scale = vec![1.0; n];
-        for (i, scale) in scale.iter_mut().enumerate() {
-            let Some((mean, variance)) = of(&self.elements[i]) else { continue };
-            let guessed = self.covariance[(i, i)];
-            self.mean[i] = mean;
-            *scale = if guessed > 0.0 { (variance.max(0.0) / guessed).sqrt() } else { 0.0 };
-        }
-        self.covariance = Mat::from_fn(n, n, |i, j| scale[i] * scale[j] * self.covariance[(i, j)]);
-    }
-
-    /// What sums of products make of it, one matrix `[places, elements]` for each tap.
-    fn through(&self, taps: &[Mat<f64>], places: Vec<Element>) -> Spread {
-        let (n, d) = (places.len(), self.mean.len());
-        let mut whole = Mat::<f64>::zeros(n, d);
-        taps.iter().for_each(|tap| whole += tap);
-        let mut covariance = Mat::zeros(n, n);
-        let mut add = |tap: &Mat<f64>, share: f64| {
-            let mut half = Mat::zeros(n, d);
-            matmul(half.as_mut(), Accum::Replace, tap.as_ref(), self.covariance.as_ref(), share, Par::Seq);
-            matmul(covariance.as_mut(), Accum::Add, half.as_ref(), tap.transpose(), 1.0, Par::Seq);
-        };
-        if taps.len() * n * d * (n + d) > WORK || taps.len() == 1 {
-            add(&whole, 1.0);
-        } else {
-            add(&whole, COMMON);
-            taps.iter().for_each(|tap| add(tap, 1.0 - COMMON));
-        }
-        let mean = (0..n).map(|i| (0..d).map(|j| whole[(i, j)] * self.mean[j]).sum()).collect();
-        Spread { elements: places, mean, covariance }
-    }
-
-    /// What a function makes of each element. Where it can't be computed, the element stays as it is.
-    fn mapped<F: FnMut(f64) -> Option<f64>>(&self, function: impl Fn(&Element) -> F) -> Spread {
-        let series = |i: usize| {
-            let f = std::cell::RefCell::new(function(&self.elements[i]));
-            let at = |x: f64| (f.borrow_mut())(x).unwrap_or(x);
-            gauss::series(at, self.mean[i], self.covariance[(i, i)].max(0.0).sqrt())
-        };
-        let series: Vec<gauss::Series> = (0..self.mean.len()).map(series).collect();
-        Spread {
-            elements: self.elements.clone(),
-            mean: series.iter().map(|s| s.terms[0]).collect(),
-            covariance: gauss::covariance(&series, &self.covariance),
-        }
-    }
-
-    /// What a function of several spreads makes of them, taken as a line around their means.
-    fn joined(
-        &self,
-        first: usize,
-        known: &[usize],
-        spreads: &[Option<Spread>],
-        constants: impl Fn(&Element) -> Vec<Interval>,
-        value: impl Fn(&[Interval]) -> Option<f64>,
-    ) -> Spread {
-        let n = self.mean.len();
-        let finders: Vec<_> = known.iter().map(|&slot| spreads[slot].as_ref().map(Spread::finder)).collect();
-        let place = |k: usize, i: usize| finders[k].as_ref().and_then(|find| find(&self.elements[i]));
-        let mut mean = self.mean.clone();
-        let mut slopes = vec![vec![0.0; n]; known.len()];
-        for i in 0..n {
-            let mut at = constants(&self.elements[i]);
-            for (k, &slot) in known.iter().enumerate() {
-                let center = spreads[slot].as_ref().zip(place(k, i)).map_or(0.0, |(s, e)| s.mean[e]);
-                at[slot] = Interval::point(if slot == first { self.mean[i] } else { center });
-            }
-            let Some(middle) = value(&at) else {
-                slopes[0][i] = 1.0;
-                continue;
-            };
-            mean[i] = middle;
-            for (k, &slot) in known.iter().enumerate() {
-                let mut moved = at.clone();
-                let step = 1e-3;
-                moved[slot] = at[slot] + Interval::point(step);
-                slopes[k][i] = value(&moved).map_or(0.0, |x| (x - middle) / step);
-            }
-        }
-        let covariance = |i: usize, j: usize| {
-            let term = |(k, &slot): (usize, &usize)| {
-                let of = if slot == first { Some(self) } else { spreads[slot].as_ref() }?;
-                let (a, b) = if slot == first { (i, j) } else { (place(k, i)?, place(k, j)?) };
-                Some(slopes[k][i] * slopes[k][j] * of.covariance[(a, b)])
-            };
-            known.iter().enumerate().filter_map(term).sum::<f64>()
-        };
-        Spread { elements: self.elements.clone(), covariance: Mat::from_fn(n, n, covariance), mean }
-    }
-}
-
-fn sorted(mut element: Element) -> Element {
-    element.sort_unstable();
-    element
 }
 
 /// The index along an axis of an element of a tensor.
 fn index(shape: &[usize], axis: usize, flat: usize) -> usize {
     let behind: usize = shape[axis + 1..].iter().product();
     flat / behind % shape[axis]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir;
+
+    fn analysis(middle: &str) -> Analysis {
+        let text = format!(
+            "g (f32[1,2,4,4] x) => (f32[1,2,4,4] y) {{
+                f32[3,2,1,1] w = {{1.0, 0.5, -1.0, 2.0, 0.5, 0.5}}
+                f32[3] scale = {{1.0, 2.0, 1.0}}
+                f32[3] shift = {{0.0, 1.0, 0.0}}
+                f32[3] mean = {{0.5, -1.0, 0.0}}
+                f32[3] var = {{1.0, 4.0, 2.0}}
+                f32[2,3,1,1] v = {{1.0, 1.0, 2.0, -1.0, 0.5, 1.0}}
+                h = Conv(x, w)
+                {middle}
+                y = Conv(r, v)
+            }}"
+        );
+        Analysis::new(ir::parse(&text, &|_| None).expect("it is a model"))
+    }
+
+    #[test]
+    fn normalizations_ground_what_is_implied() {
+        let normalized = analysis("n = BatchNormalization(h, scale, shift, mean, var)  r = Relu(n)");
+        assert_eq!(Implied::footing(&normalized), Footing::Normalized);
+        // Nothing says how large these are.
+        assert_eq!(Implied::footing(&analysis("r = Relu(h)")), Footing::Guessed);
+    }
+
+    #[test]
+    fn a_normalization_says_what_is_read() {
+        let analysis = analysis("r = BatchNormalization(h, scale, shift, mean, var)");
+        let Measured { contractions, stats, .. } = Implied::new(&analysis).measured;
+        let reads = contractions.last().expect("there are two");
+        let moments = stats.moments(reads).expect("it follows from the weights");
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-3;
+        assert!(moments.means().0.into_iter().zip([0.0, 1.0, 0.0]).all(|(a, b)| close(a, b)));
+        let (covariance, again) = (stats.covariance(reads).expect("it does"), moments.covariance());
+        // A unit is a little more than what is derived.
+        assert!([1.1, 4.4, 1.1].into_iter().enumerate().all(|(i, wanted)| close(covariance[(i, i)], wanted)));
+        assert!((0..9).all(|k| close(covariance[(k / 3, k % 3)], again[(k / 3, k % 3)])));
+    }
 }

@@ -19,8 +19,10 @@ mod frontier_tests;
 mod gauss;
 mod implied;
 mod moments;
+mod reads;
 mod runs;
 mod shelf;
+mod spread;
 
 pub use draw::{Draw, MOST_PER_SAMPLE, rows_per_sample};
 pub use frontier::{Frontier, Goal, Mark};
@@ -38,6 +40,8 @@ use crate::passes::PassError;
 use crate::save::SaveError;
 use draw::samples_in;
 use faer::Mat;
+use reads::Reads;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Samples to measure on: feeds which can be gone through again and again.
@@ -160,6 +164,8 @@ pub type Halves = [Moments; 2];
 #[derive(Default)]
 pub struct Stats {
     known: BTreeMap<Key, Halves>,
+    /// What is not measured, but follows from the weights.
+    implied: BTreeMap<Key, Reads>,
     /// How often each element was above zero.
     above: BTreeMap<Key, Vec<f64>>,
 }
@@ -205,10 +211,9 @@ impl Stats {
         if any { Ok(stats) } else { Err(StatsError::Empty) }
     }
 
-    /// Says what a contraction reads; both halves are the same.
-    fn set(&mut self, contraction: &Contraction, moments: Moments) {
-        let of = key(contraction.data, contraction.data_axis, contraction.view);
-        self.known.insert(of, [moments.clone(), moments]);
+    /// Says what a contraction reads.
+    fn imply(&mut self, contraction: &Contraction, reads: Reads) {
+        self.implied.insert(key(contraction.data, contraction.data_axis, contraction.view), reads);
     }
 
     /// Adds what a contraction reads of one feed, a row for each sample.
@@ -223,9 +228,22 @@ impl Stats {
         (0..m).for_each(|k| above[k] += x.col(k).iter().filter(|v| **v > 0.0).count() as f64);
     }
 
-    /// The moments of what a contraction reads, over the two halves of the samples.
-    pub fn halves(&self, contraction: &Contraction) -> Option<&Halves> {
-        self.known.get(&key(contraction.data, contraction.data_axis, contraction.view))
+    /// The moments of what a contraction reads, over the two halves of the samples; both are the same where there are none.
+    pub fn halves(&self, contraction: &Contraction) -> Option<Cow<'_, Halves>> {
+        let of = key(contraction.data, contraction.data_axis, contraction.view);
+        if let Some(reads) = self.implied.get(&of) {
+            let moments = reads.moments();
+            return Some(Cow::Owned([moments.clone(), moments]));
+        }
+        self.known.get(&of).map(Cow::Borrowed)
+    }
+
+    /// The covariance of what a contraction reads, over all samples.
+    pub fn covariance(&self, contraction: &Contraction) -> Option<Mat<f64>> {
+        match self.implied.get(&key(contraction.data, contraction.data_axis, contraction.view)) {
+            Some(reads) => Some(reads.covariance()),
+            None => self.moments(contraction).map(|m| m.covariance()),
+        }
     }
 
     /// The share of the samples in which each element that a contraction reads is above zero.
@@ -237,7 +255,7 @@ impl Stats {
 
     /// The moments over all samples.
     pub fn moments(&self, contraction: &Contraction) -> Option<Moments> {
-        self.halves(contraction).map(|[a, b]| a.merged(b))
+        self.halves(contraction).map(|halves| halves[0].merged(&halves[1]))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tensors: element type, shape, and data that is shared, never copied, until somebody changes it.
 
 use super::{DType, Extra};
+use crate::files::mapped::{self, Spill};
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -143,7 +144,15 @@ impl Tensor {
             }),
             Payload::Absent(hash) => return *hash,
         }
+        self.release();
         h.digest()
+    }
+
+    /// Gives back the memory of data that lie in a mapped file. They are read again when somebody looks.
+    pub(crate) fn release(&self) {
+        if let Payload::Raw(data) = &self.payload {
+            mapped::release(data);
+        }
     }
 
     /// Whether type, shape and data are the same.
@@ -193,13 +202,22 @@ impl Tensor {
                 sum_runs(self.raw()?, self.shape[axis], self.shape[axis + 1..].iter().product(), |c| f($read(c)))
             };
         }
-        Ok(match self.dtype {
+        let sums = match self.dtype {
             DType::F32 => sum!(|c| f64::from(f32::from_le_bytes(c))),
             DType::F64 => sum!(f64::from_le_bytes),
             DType::F16 => sum!(|c| half::f16::from_le_bytes(c).to_f64()),
             DType::BF16 => sum!(|c| half::bf16::from_le_bytes(c).to_f64()),
             other => return Err(TensorError::NotNumbers(other)),
-        })
+        };
+        self.release();
+        Ok(sums)
+    }
+
+    /// Moves long data to a temporary file, from which they are mapped.
+    pub(crate) fn spill(&mut self, to: &Spill) {
+        if let Payload::Raw(data) = &mut self.payload {
+            *data = to.keep(std::mem::take(data).into());
+        }
     }
 
     /// The position of the first element that is no number (NaN), if there is one.
@@ -235,8 +253,17 @@ impl Tensor {
             Payload::Strings(s) => Payload::Strings(rows.flat_map(|at| s[at..at + inner].iter().cloned()).collect()),
             Payload::Raw(data) if self.dtype.bits() >= 8 => {
                 let size = self.dtype.bits() / 8;
-                let mut out = Vec::with_capacity(outer * keep.len() * inner * size);
-                rows.for_each(|at| out.extend_from_slice(&data[at * size..(at + inner) * size]));
+                // Single numbers are moved as such.
+                let out = match inner * size {
+                    2 => picked::<2>(data, dim, keep),
+                    4 => picked::<4>(data, dim, keep),
+                    8 => picked::<8>(data, dim, keep),
+                    run => {
+                        let mut out = Vec::with_capacity(outer * keep.len() * run);
+                        rows.for_each(|at| out.extend_from_slice(&data[at * size..at * size + run]));
+                        out
+                    }
+                };
                 Payload::Raw(out.into())
             }
             Payload::Raw(data) => {
@@ -245,6 +272,7 @@ impl Tensor {
                 Payload::Raw(pack(&elements, self.dtype.bits()).into())
             }
         };
+        self.release();
         Ok(Tensor { dtype: self.dtype, shape, payload, store: self.store, extra: self.extra.clone() })
     }
 
@@ -269,12 +297,40 @@ impl Tensor {
     }
 }
 
-/// Sums over runs of `inner` elements of N bytes; run i belongs to slice i mod `dim`.
+/// The elements of N bytes at these places of each row.
+fn picked<const N: usize>(data: &[u8], row: usize, places: &[usize]) -> Vec<u8> {
+    let rows = data.as_chunks::<N>().0.chunks_exact(row.max(1));
+    let mut out = vec![0; rows.len() * places.len() * N];
+    for (to, row) in out.as_chunks_mut::<N>().0.chunks_exact_mut(places.len().max(1)).zip(rows) {
+        to.iter_mut().zip(places).for_each(|(to, &at)| *to = row[at]);
+    }
+    out
+}
+
+/// Sums over runs of `inner` elements of N bytes; run i belongs to slice i mod `dim`. Each run is summed up in order, and so
+/// are the runs of a slice; but several at a time, since additions take long and wait for one another.
 fn sum_runs<const N: usize>(data: &[u8], dim: usize, inner: usize, f: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+    const TOGETHER: usize = 8;
     let mut sums = vec![0.0; dim];
-    if dim * inner > 0 {
-        for (run, elements) in data.chunks_exact(inner * N).enumerate() {
-            sums[run % dim] += elements.as_chunks().0.iter().map(|&c| f(c)).sum::<f64>();
+    if dim * inner == 0 {
+        return sums;
+    }
+    let numbers: &[[u8; N]] = data.as_chunks().0;
+    for row in numbers.chunks_exact(dim * inner) {
+        if inner == 1 {
+            sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f(x));
+            continue;
+        }
+        for (sums, runs) in sums.chunks_mut(TOGETHER).zip(row.chunks(TOGETHER * inner)) {
+            if sums.len() < TOGETHER {
+                let each = sums.iter_mut().zip(runs.chunks_exact(inner));
+                each.for_each(|(sum, run)| *sum += run.iter().map(|&x| f(x)).sum::<f64>());
+                continue;
+            }
+            let runs: [&[[u8; N]]; TOGETHER] = std::array::from_fn(|i| &runs[i * inner..(i + 1) * inner]);
+            let mut totals = [0.0; TOGETHER];
+            (0..inner).for_each(|at| (0..TOGETHER).for_each(|i| totals[i] += f(runs[i][at])));
+            sums.iter_mut().zip(totals).for_each(|(sum, total)| *sum += total);
         }
     }
     sums

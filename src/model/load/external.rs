@@ -1,9 +1,9 @@
 //! Tensor data in files beside the model.
 
 use super::TensorFault;
+use crate::files::mapped;
 use crate::proto::*;
 use bytes::Bytes;
-use memmap2::Mmap;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -11,14 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// Maps a file into memory.
 pub(super) fn map(path: &Path) -> io::Result<Bytes> {
-    let file = File::open(path)?;
-    if file.metadata()?.len() == 0 {
-        return Ok(Bytes::new());
-    }
-    // SAFETY: the mapping is read only and owned by the `Bytes`. Whoever truncates the file while we read it makes
-    // the read fault, as with every mapped file; secateur itself replaces files by renaming and never writes into one.
-    #[allow(unsafe_code, reason = "nobody may change the file while it is in use: `load` says so")]
-    Ok(Bytes::from_owner(unsafe { Mmap::map(&file)? }))
+    mapped::map(&File::open(path)?)
 }
 
 /// The same for a regular file alone: to open a pipe would be to wait for somebody who writes into it.

@@ -1,10 +1,13 @@
 //! Writes a message to a file without building it in memory first.
 
+use crate::files::mapped;
 use bytes::buf::UninitSlice;
 use bytes::{Buf, BufMut};
 use std::io::{self, Write};
 
 const CAPACITY: usize = 64 * 1024;
+/// How much of a mapped file is in memory at a time.
+const PORTION: usize = 8 << 20;
 
 /// A buffer in front of a writer. Weights, which are long slices, go around the buffer.
 pub(super) struct Writer<W> {
@@ -28,8 +31,11 @@ impl<W: Write> Writer<W> {
     }
 
     fn through(&mut self, data: &[u8]) {
-        if self.error.is_none() {
-            self.error = self.inner.write_all(data).err();
+        for part in data.chunks(PORTION) {
+            if self.error.is_none() {
+                self.error = self.inner.write_all(part).err();
+            }
+            mapped::release(part);
         }
     }
 
