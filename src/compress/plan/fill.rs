@@ -11,10 +11,10 @@
 
 use super::Budget;
 use super::choose::{ChooseError, Options, Ranked};
-use super::price::CostModel;
+use super::price::{self, CostModel};
 use crate::analysis::Analysis;
 use crate::axes::KeepSets;
-use crate::machine::Prices;
+use crate::machine::{EffectiveCosts, Prices};
 use serde::Serialize;
 
 /// How often prices are taken anew.
@@ -28,13 +28,14 @@ pub(super) fn fill(
     analysis: &Analysis,
     options: &Options,
     ranked: &[Ranked],
-    prices: Option<&Prices>,
+    (prices, effective): (Option<&Prices>, Option<&EffectiveCosts>),
     budget: Budget,
     tilt: &[f64],
 ) -> Result<Vec<usize>, ChooseError> {
     let Some(share) = budget.share() else { return Ok(ranked.iter().map(|r| r.group.size).collect()) };
     let costs = CostModel::of(budget, options, prices)?;
-    let filling = Filling { analysis, options, ranked, costs, tilt };
+    let values = ranked.iter().zip(tilt).map(|(r, tilt)| values(r, *tilt, effective.is_some())).collect();
+    let filling = Filling { analysis, options, ranked, costs, effective, values };
     let none = vec![0; ranked.len()];
     let whole = options.whole.as_ref().and_then(|whole| costs.in_cost(whole));
     let all = whole.unwrap_or_else(|| filling.cost(&none));
@@ -85,11 +86,11 @@ pub(super) fn estimate(
     analysis: &Analysis,
     options: &Options,
     ranked: &[Ranked],
-    prices: Option<&Prices>,
+    (prices, effective): (Option<&Prices>, Option<&EffectiveCosts>),
     keep: &KeepSets,
 ) -> Result<Estimate, ChooseError> {
     let costs = CostModel::of(options.budget, options, prices)?;
-    let filling = Filling { analysis, options, ranked, costs, tilt: &[] };
+    let filling = Filling { analysis, options, ranked, costs, effective, values: vec![] };
     let least = filling.keep(&filling.most());
     let (floor_nodes, pieces) = match costs {
         CostModel::Table(prices) => (dearest(prices.by_piece(&least)), pieces(prices, keep)),
@@ -111,7 +112,10 @@ struct Filling<'a> {
     options: &'a Options,
     ranked: &'a [Ranked<'a>],
     costs: CostModel<'a>,
-    tilt: &'a [f64],
+    /// For a target, which the choice weighs beside what the budget counts.
+    effective: Option<&'a EffectiveCosts<'a>>,
+    /// What the units of each group are worth, by their places in its order.
+    values: Vec<Vec<f64>>,
 }
 
 /// How many units of each group go, before rounding.
@@ -120,8 +124,7 @@ type Gone = Vec<usize>;
 impl Filling<'_> {
     /// What a unit is worth for its price, by its place in its group's order.
     fn worth(&self, prices: &[f64], group: usize, place: usize) -> f64 {
-        let ranked = &self.ranked[group];
-        ranked.scores[ranked.order[place]] * self.tilt[group] / prices[group]
+        self.values[group][place] / prices[group]
     }
 
     /// The most units that may go.
@@ -211,7 +214,22 @@ impl Filling<'_> {
     }
 
     fn prices(&self, gone: &[usize]) -> Vec<f64> {
-        let prices = self.costs.prices(self.analysis, self.ranked, &self.keep(gone), &self.options.open);
+        let keep = self.keep(gone);
+        let prices = self.costs.prices(self.analysis, self.ranked, &keep, &self.options.open);
+        let prices = match self.effective {
+            Some(effective) => {
+                let of = |r: &Ranked| {
+                    price::step_price(self.analysis, |keep| effective.around(r.group.leaf, keep), &keep, r)
+                };
+                let mode: f64 = std::env::var("SECATEUR_W").ok().and_then(|s| s.parse().ok()).unwrap_or(0.5);
+                prices
+                    .iter()
+                    .zip(self.ranked)
+                    .map(|(&macs, r)| macs.powf(1.0 - mode) * of(r).max(0.0).powf(mode))
+                    .collect()
+            }
+            None => prices,
+        };
         // What costs nothing is not worth any error.
         prices.into_iter().map(|price| price.max(f64::MIN_POSITIVE)).collect()
     }
@@ -226,6 +244,21 @@ impl Filling<'_> {
         let named = dearest(left).into_iter().map(|(name, cost)| format!("`{name}` ({:.0}% of it)", share(cost)));
         ChooseError::Floor { asked, floor, nodes: named.collect::<Vec<_>>().join(", ") }
     }
+}
+
+/// What the units of a group are worth, by their places in its order. In whole blocks all units of one are worth the same,
+/// since none goes without the others.
+fn values(ranked: &Ranked, tilt: f64, blocks: bool) -> Vec<f64> {
+    let mut values: Vec<f64> = ranked.order.iter().map(|&unit| ranked.scores[unit] * tilt).collect();
+    let steps = if blocks { &ranked.steps[..] } else { &[] };
+    for pair in steps.windows(2) {
+        let block = &mut values[ranked.group.size - pair[1]..ranked.group.size - pair[0]];
+        // What goes without loss adds nothing to what the others are worth.
+        let finite: f64 = block.iter().filter(|v| v.is_finite()).sum();
+        let mean = if block.iter().any(|v| v.is_finite()) { finite / block.len() as f64 } else { f64::NEG_INFINITY };
+        block.fill(mean);
+    }
+    values
 }
 
 /// How many units a group loses whatever the budget, where a rule says so.

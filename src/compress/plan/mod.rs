@@ -9,14 +9,17 @@ mod fill;
 mod growth;
 mod patterns;
 mod price;
+mod rounding;
 mod rules;
 mod share;
 
+pub use crate::machine::{Target, TargetError};
 pub use crate::score::{CRITERIA, Context, Criterion, Formula, ScoreError};
 pub use budget::{BUDGETS, Budget, BudgetError, BudgetKind, Goal, Measure, Total};
-pub use choose::{ChooseError, EstimateError, Options, Ranking, Rounding, choose, estimate};
+pub use choose::{ChooseError, EstimateError, Options, Ranking, choose, estimate};
 pub use fill::{Estimate, PieceCost};
 pub use patterns::Patterns;
+pub use rounding::{RoundTo, Rounding, RoundingError};
 pub use rules::{GroupRule, GroupRuleError};
 pub use share::{Share, ShareError};
 
