@@ -78,7 +78,7 @@ impl Selection {
     }
 
     /// What widths are worth keeping for, where it is not said what they are rounded to.
-    fn target(&self, setup: &Setup) -> Option<Target> {
+    pub(crate) fn target(&self, setup: &Setup) -> Option<Target> {
         (self.round_to == RoundTo::Auto).then(|| self.target.unwrap_or_else(|| Target::here(setup)))
     }
 

@@ -86,16 +86,18 @@ impl<'a> EffectiveCosts<'a> {
             keep.keep(leaf, (0..n).collect());
             self.around(leaf, &keep)
         };
-        let all = at(size);
+        let stride = (size / LENGTHS).max(1).next_power_of_two();
+        let lengths = (1..size).rev().filter(|n| n % stride == 0);
+        let costs: Vec<(usize, f64)> = [size].into_iter().chain(lengths).map(|n| (n, at(n))).collect();
+        let all = costs[0].1;
         if all <= 0.0 {
             return Steps::default();
         }
-        let slope = WORTH * all / size as f64;
+        // What a unit costs at the width that is used best.
+        let slope = WORTH * costs.iter().map(|&(n, cost)| cost / n as f64).fold(f64::INFINITY, f64::min);
         let (mut last, mut least) = ((size, all), all);
         let (mut blocks, mut finer) = (vec![size], vec![size]);
-        let stride = (size / LENGTHS).max(1).next_power_of_two();
-        for n in (1..size).rev().filter(|n| n % stride == 0) {
-            let cost = at(n);
+        for &(n, cost) in &costs[1..] {
             if last.1 - cost >= slope * (last.0 - n) as f64 {
                 last = (n, cost);
                 blocks.push(n);
@@ -177,4 +179,67 @@ fn side(analysis: &Analysis, node: NodeId, label: &Binding, work: Work) -> Optio
     // What all operands carry, products stand side by side along; a window by itself has nothing else.
     let alone = !label.operands.contains(&0) || label.operands.iter().all(|&slot| constant(slot));
     (work == Work::Depthwise || alone).then_some(Side::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Tensor, parse};
+    use crate::prune;
+
+    /// The steps of the hidden width `n` of two calls.
+    fn steps(target: &str, n: usize, calls: &str) -> Steps {
+        let tensor = |id: u64| {
+            let shape: Vec<usize> =
+                (0..4).rev().map(|k| (id >> (16 * k)) as usize & 0xffff).filter(|&d| d > 0).collect();
+            let numbers: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i % 7) as f32 - 3.5).collect();
+            Some(Tensor::from_f32(shape, &numbers))
+        };
+        let id = |shape: [usize; 4]| shape.iter().fold(0_u64, |id, &d| id << 16 | d as u64);
+        let weights = match calls.contains("Conv") {
+            true => format!(
+                "f32[{n},64,3,3] w #{:016x}\n f32[{n},1,3,3] d #{:016x}\n f32[64,{n},1,1] v #{:016x}",
+                id([n, 64, 3, 3]),
+                id([n, 1, 3, 3]),
+                id([64, n, 1, 1])
+            ),
+            false => format!("f32[64,{n}] w #{:016x}\n f32[{n},64] v #{:016x}", id([0, 0, 64, n]), id([0, 0, n, 64])),
+        };
+        let (input, output) = if calls.contains("Conv") { ("n,64,9,9", "n,64,a,b") } else { ("n,64", "n,64") };
+        let text = format!("g (f32[{input}] x) => (f32[{output}] y) {{\n {weights}\n {calls}\n}}");
+        let model = parse(&text, &tensor).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let analysis = prune::prepare(&model).expect("it is prepared");
+        let open = OpenDims::of(&analysis.model, HashMap::new());
+        let group = analysis.groups.all.iter().find(|g| g.is_free()).expect("a group");
+        assert_eq!(group.size, n);
+        EffectiveCosts::new(&analysis, &open, target.parse().expect("a target")).steps(group.leaf, n)
+    }
+
+    const CONVOLUTIONS: &str = "a = Conv(x, w)\n b = Relu(a)\n y = Conv(b, v)";
+    const PRODUCTS: &str = "a = MatMul(x, w)\n b = Relu(a)\n y = MatMul(b, v)";
+
+    #[test]
+    fn whole_blocks_are_worth_keeping() {
+        assert_eq!(steps("cpu-avx512", 80, CONVOLUTIONS).blocks, [16, 32, 48, 64, 80]);
+        assert_eq!(steps("cpu-avx2", 40, CONVOLUTIONS).blocks, [8, 16, 24, 32, 40]);
+        // The other side of the product alone is no reason.
+        assert_eq!(steps("cpu-avx512", 64, PRODUCTS).blocks, [16, 32, 48, 64]);
+        assert_eq!(steps("npu32", 100, PRODUCTS).blocks, [32, 64, 96, 100]);
+    }
+
+    #[test]
+    fn short_axes_go_below_a_block() {
+        assert_eq!(steps("cpu-avx512", 12, CONVOLUTIONS).blocks, [4, 8, 12]);
+        assert_eq!(steps("cpu-avx512", 24, CONVOLUTIONS).blocks, [4, 8, 12, 16, 24]);
+        assert_eq!(steps("tract", 6, PRODUCTS).blocks, [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn no_finer_width_costs_more_than_a_wider_one() {
+        // Three channels fewer leave the layout that the kernels are made for.
+        let finer =
+            steps("cpu-avx512", 64, "a = Conv(x, w)\n c = Conv<group=64>(a, d)\n b = Relu(c)\n y = Conv(b, v)").finer;
+        assert!(finer.iter().all(|n| n % 4 == 0), "{finer:?}");
+        assert_eq!(finer.last(), Some(&64));
+    }
 }

@@ -7,7 +7,7 @@
 use super::fill::{self, Estimate};
 use super::growth::Shared;
 use super::rules::Rules;
-use super::{Budget, GroupCut, GroupRule, Patterns, Plan, PlanError, Rounding, VERSION, architecture};
+use super::{Budget, GroupCut, GroupRule, Patterns, Plan, PlanError, Rounding, TARGET, VERSION, architecture};
 use crate::analysis::Analysis;
 use crate::autograd::Device;
 use crate::axes::{Group, GroupId, Shape, Var, places};
@@ -240,11 +240,17 @@ impl<'a> Ranking<'a> {
             architecture: architecture(analysis),
             criterion: self.options.criterion.to_string(),
             budget: budget.to_string(),
-            options: String::new(),
+            options: self.recorded(),
             layers: vec![],
             cuts: ranked.iter().zip(&counts).filter_map(cut).collect(),
             lossless: self.options.lossless.clone(),
         })
+    }
+
+    /// What a plan follows from beside the options that were given: a target may be that of this machine.
+    fn recorded(&self) -> String {
+        let target = self.options.target.filter(|_| self.effective.is_some());
+        target.map_or_else(String::new, |target| format!("{TARGET}{target}"))
     }
 
     /// How many units of each of these groups stay.

@@ -6,6 +6,9 @@
 //! the last round came to, for a few rounds. That is coordinate descent on the Lagrangian: at the last unit that goes,
 //! every group pays the same error for a saved operation. Other scores are no errors, and rank as they are.
 //!
+//! With a target ([`EffectiveCosts`]) units go in whole blocks, each worth the mean of its units, at a price between what
+//! the budget counts and what the target makes of it.
+//!
 //! Units can be coarse, and the last one that goes may save far more than was needed. So in the end units are given
 //! back, the dearest first, as long as they fit.
 
@@ -216,22 +219,13 @@ impl Filling<'_> {
     fn prices(&self, gone: &[usize]) -> Vec<f64> {
         let keep = self.keep(gone);
         let prices = self.costs.prices(self.analysis, self.ranked, &keep, &self.options.open);
-        let prices = match self.effective {
-            Some(effective) => {
-                let of = |r: &Ranked| {
-                    price::step_price(self.analysis, |keep| effective.around(r.group.leaf, keep), &keep, r)
-                };
-                let mode: f64 = std::env::var("SECATEUR_W").ok().and_then(|s| s.parse().ok()).unwrap_or(0.5);
-                prices
-                    .iter()
-                    .zip(self.ranked)
-                    .map(|(&macs, r)| macs.powf(1.0 - mode) * of(r).max(0.0).powf(mode))
-                    .collect()
-            }
-            None => prices,
+        let Some(effective) = self.effective else { return positive(prices) };
+        // Halfway between what the budget counts and what the target makes of it: the one alone keeps widths that save
+        // nothing, the other goes where time is saved and the budget is not.
+        let around = |r: &Ranked| {
+            price::step_price(self.analysis, |keep| effective.around(r.group.leaf, keep), &keep, r).max(0.0)
         };
-        // What costs nothing is not worth any error.
-        prices.into_iter().map(|price| price.max(f64::MIN_POSITIVE)).collect()
+        positive(prices.iter().zip(self.ranked).map(|(price, r)| (price.max(0.0) * around(r)).sqrt()).collect())
     }
 
     /// Why a budget can't be met, with what is left at the least.
@@ -265,6 +259,11 @@ fn values(ranked: &Ranked, tilt: f64, blocks: bool) -> Vec<f64> {
 fn ruled(ranked: &Ranked) -> Option<usize> {
     let size = ranked.group.size;
     ranked.ratio.map(|ratio| ((size as f64 * ratio + 1e-9) as usize).min(size.saturating_sub(1)))
+}
+
+/// What costs nothing is not worth any error.
+fn positive(prices: Vec<f64>) -> Vec<f64> {
+    prices.into_iter().map(|price| price.max(f64::MIN_POSITIVE)).collect()
 }
 
 /// The few that cost most.

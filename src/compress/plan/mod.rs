@@ -115,6 +115,9 @@ pub enum PlanError {
     Pinned { group: String, why: String },
 }
 
+/// How a plan's options say what its widths are for.
+const TARGET: &str = "--target=";
+
 /// The version of the plan format.
 pub const VERSION: u32 = 1;
 
@@ -132,6 +135,18 @@ impl Plan {
             cuts: vec![],
             lossless: None,
         }
+    }
+
+    /// The same with the options that led to it, beside those that it knows of.
+    pub(crate) fn recorded(self, given: &str) -> Plan {
+        let known = self.options.split_whitespace().filter(|option| !given.split_whitespace().any(|g| g == *option));
+        let options = [given].into_iter().filter(|g| !g.is_empty()).chain(known).collect::<Vec<_>>().join(" ");
+        Plan { options, ..self }
+    }
+
+    /// What its widths are for; `None` where they are what somebody rounded them to.
+    pub fn target(&self) -> Option<&str> {
+        self.options.split_whitespace().rev().find_map(|option| option.strip_prefix(TARGET))
     }
 
     /// Whether nothing goes.
