@@ -78,8 +78,8 @@ impl<'a> EffectiveCosts<'a> {
 
     /// Which numbers of a leaf's units are worth keeping, all other leaves being whole.
     ///
-    /// A number is where it saves nearly as much as its distance from the next wider one promises. Where that leaves
-    /// nothing in the lower half, the axis is short for its target, and what costs no more is worth keeping too.
+    /// A number is where it saves nearly as much as its distance from the next wider one promises. Where none does, the
+    /// axis is short for its target, and what costs no more is worth keeping.
     pub(crate) fn steps(&self, leaf: Var, size: usize) -> Steps {
         let at = |n: usize| {
             let mut keep = KeepSets::default();
@@ -107,8 +107,8 @@ impl<'a> EffectiveCosts<'a> {
                 finer.push(n);
             }
         }
-        if 2 * last.0 >= size {
-            blocks.extend(finer.iter().filter(|&&n| n < last.0));
+        if blocks.len() == 1 {
+            blocks.clone_from(&finer);
         }
         blocks.reverse();
         finer.reverse();
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn short_axes_go_below_a_block() {
         assert_eq!(steps("cpu-avx512", 12, CONVOLUTIONS).blocks, [4, 8, 12]);
-        assert_eq!(steps("cpu-avx512", 24, CONVOLUTIONS).blocks, [4, 8, 12, 16, 24]);
+        assert_eq!(steps("cpu-avx512", 24, CONVOLUTIONS).blocks, [16, 24]);
         assert_eq!(steps("tract", 6, PRODUCTS).blocks, [1, 2, 3, 4, 5, 6]);
     }
 
