@@ -145,8 +145,8 @@ impl Lock {
         let is_other = || !self.runtime.is_empty() && self.runtime != runtime(target, setup);
         let other_target = || !self.target.is_empty() && self.target != rounded(target, setup);
         why.or_else(|| self.differs(target, memo))
-            .or_else(|| other_target().then(|| Why::Target(self.target.clone())))
             .or_else(|| is_other().then(|| Why::Runtime(self.runtime.clone())))
+            .or_else(|| other_target().then(|| Why::Target(self.target.clone())))
     }
 }
 

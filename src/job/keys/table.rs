@@ -65,9 +65,7 @@ const SELECTION: &[Key] = &[
         "Round axis lengths up to a multiple of N, for axes whose length is one; auto: keep the widths that pay, of \
      which no wider one is as fast on the --target",
     ),
-    one(Choice, "target", "NAME", |o, v| some(&mut o.choice.selection.target, v))
-        .conflicts(&["latency", "latency-table"])
-        .about(
+    one(Choice, "target", "NAME", |o, v| some(&mut o.choice.selection.target, v)).about(
         "What --round-to auto rounds for: cpu-avx512, cpu-avx2, arm64 (ONNX Runtime), tract, tensorrt, npu32 [default: \
      this machine with the runtime that runs models here]",
     ),
