@@ -198,7 +198,7 @@ fn what_the_output_says_is_the_same_everywhere() {
     let samples = secateur::build::content::hash(fixture("digits_calib.npz").as_ref()).unwrap();
     let expected = format!("--calib=xxh3:{samples} --passes=dce,fold-bn --samples=8");
     assert_eq!(*options, expected);
-    assert!(chosen.ends_with(" --exclude='{7.weight,a b}' --macs=50% --samples=8"), "{chosen}");
+    assert!(chosen.ends_with(" --exclude='{7.weight,a b}' --macs=50% --round-to=1 --samples=8"), "{chosen}");
     let model = secateur::build::content::hash(fixture("digits_mlp").as_ref()).unwrap();
     assert!(metadata.contains(&("secateur.input".into(), model)), "{metadata:?}");
 }

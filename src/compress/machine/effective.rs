@@ -139,7 +139,7 @@ impl Effective {
         let bits =
             analysis.model.graph.operand(node, 0).and_then(|v| analysis.facts.get(v).dtype).map_or(32, |d| d.bits());
         let tiling = target.tiling(work);
-        (!axes.is_empty()).then(|| Effective { whole: macs * tiling.weight, tiling, bits, axes })
+        (!axes.is_empty()).then_some(Effective { whole: macs * tiling.weight, tiling, bits, axes })
     }
 
     fn cost(&self, analysis: &Analysis, keep: &KeepSets) -> f64 {
