@@ -2,11 +2,12 @@
 //!
 //! A change of structure changes nothing here. One that is meant to make other plans or other files accepts the new
 //! hashes (`cargo insta accept`, or by hand) and says in its message why they are others. The options are those that
-//! depend on no runtime and no processor: norms of weights choose, nothing is refitted.
+//! depend on no runtime and no processor: norms of weights choose, nothing is refitted, no width is rounded.
 
 use secateur::build::content;
 use secateur::job::{self, Options};
 use secateur::onnx;
+use secateur::plan::RoundTo;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ fn line(path: &Path, folder: &Path) -> String {
     options.choice.selection.criterion = Some("l2".parse().expect("l2 is a criterion"));
     options.choice.selection.calibration.repair = false;
     options.choice.selection.lossless = None;
+    options.choice.selection.round_to = RoundTo::Multiple(1);
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let made = onnx::load(path).map_err(|e| e.to_string()).and_then(|model| {
         let done = job::prune(&model, &options).map_err(|e| e.to_string())?;

@@ -16,7 +16,7 @@ use crate::machine::Table;
 use crate::ops::{Granularity, GranularityError};
 use crate::passes::{Change, Context, Effect, OptionError, Options, Pass, PassError};
 use crate::passes::{MergeConstants, SplitConstants};
-use crate::plan::{self, BUDGETS, Budget, BudgetKind, GroupRule, GroupRuleError, Rounding, Share};
+use crate::plan::{self, BUDGETS, Budget, BudgetKind, GroupRule, GroupRuleError, Rounding, Share, Target};
 use crate::score::Formula;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -30,6 +30,7 @@ pub(super) struct PruneChannels {
     criterion: Formula,
     seed: u64,
     round: Rounding,
+    target: Option<Target>,
     max_ratio: f64,
     rules: Vec<GroupRule>,
     granularity: Vec<Granularity>,
@@ -37,7 +38,7 @@ pub(super) struct PruneChannels {
 }
 
 impl PruneChannels {
-    /// Options: the name of a budget that takes a share (`ratio`, `macs`, …), `table` (a file of `secateur profile`), `score` (a criterion, or several combined), `seed`, `round-to`, `min-keep`, `max-ratio`,
+    /// Options: the name of a budget that takes a share (`ratio`, `macs`, …), `table` (a file of `secateur profile`), `score` (a criterion, or several combined), `seed`, `round-to`, `target` (what widths are worth keeping for), `min-keep`, `max-ratio`,
     /// `rule` (rules of some groups, with `;` between), `granularity` (sorts, joined by `+`), `inexact`.
     pub(super) fn new(options: &mut Options) -> Result<PruneChannels, OptionError> {
         Ok(PruneChannels {
@@ -46,6 +47,7 @@ impl PruneChannels {
             criterion: options.take_or("score", Formula::default())?,
             seed: options.take_or("seed", 0)?,
             round: Rounding { multiple: options.take_or("round-to", 1)?, min_keep: options.take_or("min-keep", 1)? },
+            target: options.take("target")?,
             max_ratio: options.take_or("max-ratio", Share(0.9))?.0,
             rules: options.take_or("rule", Rules(vec![]))?.0,
             granularity: options.take_or("granularity", Sorts(vec![]))?.0,
@@ -62,7 +64,7 @@ pub(super) static DOC: LazyLock<String> = LazyLock::new(|| {
         false => kind.name.to_owned(),
     };
     let budgets: Vec<String> = BUDGETS.iter().filter(|kind| kind.takes_share()).map(option).collect();
-    let others = "table score=l2 seed round-to min-keep max-ratio rule granularity inexact";
+    let others = "table score=l2 seed round-to target min-keep max-ratio rule granularity inexact";
     format!("cuts units until a budget is met {{{} {others}}}", budgets.join(" "))
 });
 
@@ -124,6 +126,7 @@ impl Pass for PruneChannels {
             table: table.map(Arc::new),
             seed: self.seed,
             round: self.round,
+            target: self.target,
             max_ratio: self.max_ratio,
             rules: self.rules.clone(),
             granularity: self.granularity.clone(),

@@ -24,6 +24,9 @@ pub(super) struct Lock {
     /// What ran models while it was made.
     #[serde(default)]
     runtime: String,
+    /// What widths were worth keeping for, where the options do not say that.
+    #[serde(default)]
+    target: String,
     /// The options, in the words of the command line.
     options: Vec<String>,
     gates: Vec<String>,
@@ -46,6 +49,8 @@ pub enum Why {
     Version(String),
     /// With another runtime, or another version of it.
     Runtime(String),
+    /// For another target.
+    Target(String),
     /// Its options are others.
     Options,
     /// It must keep other bounds.
@@ -64,6 +69,7 @@ impl fmt::Display for Why {
             Why::Forced => f.write_str("forced"),
             Why::Version(v) => write!(f, "it was made by secateur {v}"),
             Why::Runtime(name) => write!(f, "it was made with {name}"),
+            Why::Target(name) => write!(f, "its widths are for {name}"),
             Why::Options => f.write_str("its options changed"),
             Why::Gates => f.write_str("its gates changed"),
             Why::Input(name) => write!(f, "{name} changed"),
@@ -102,7 +108,8 @@ impl Lock {
         let outputs = outputs.collect::<io::Result<_>>()?;
         let (secateur, options) = (env!("CARGO_PKG_VERSION").to_owned(), target.options.clone());
         let (runtime, gates) = (runtime(target, setup), gates(target));
-        Ok(Lock { version: VERSION, secateur, runtime, options, gates, inputs, outputs })
+        let rounded = rounded(target, setup);
+        Ok(Lock { version: VERSION, secateur, runtime, target: rounded, options, gates, inputs, outputs })
     }
 
     pub(super) fn write(&self, target: &Target) -> io::Result<()> {
@@ -136,13 +143,21 @@ impl Lock {
         let why = why.or_else(|| (self.gates != gates(target)).then_some(Why::Gates));
         // Locks of earlier versions do not tell.
         let is_other = || !self.runtime.is_empty() && self.runtime != runtime(target, setup);
-        why.or_else(|| self.differs(target, memo)).or_else(|| is_other().then(|| Why::Runtime(self.runtime.clone())))
+        let other_target = || !self.target.is_empty() && self.target != rounded(target, setup);
+        why.or_else(|| self.differs(target, memo))
+            .or_else(|| is_other().then(|| Why::Runtime(self.runtime.clone())))
+            .or_else(|| other_target().then(|| Why::Target(self.target.clone())))
     }
 }
 
 /// What runs models for a target, by name and version.
 fn runtime(target: &Target, usual: &Setup) -> String {
     target.setup(usual).ran().map_or_else(|_| String::new(), |ran| ran.id())
+}
+
+/// What widths of a target are for.
+fn rounded(target: &Target, usual: &Setup) -> String {
+    target.rounded(usual).map_or_else(String::new, |target| target.to_string())
 }
 
 fn gates(target: &Target) -> Vec<String> {

@@ -7,6 +7,7 @@ use crate::job::gates::{Gate, GateKind};
 use crate::job::keys::{Key, Takes};
 use crate::job::{Options, Output, Record};
 use crate::oracle::Setup;
+use crate::plan;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -132,6 +133,11 @@ impl Target {
             threads: if is_said("threads") { asked.threads } else { usual.threads },
             library: usual.library.clone(),
         }
+    }
+
+    /// What its widths are worth keeping for, where this setup is the usual one.
+    pub(super) fn rounded(&self, usual: &Setup) -> Option<plan::Target> {
+        self.asked().ok().and_then(|options| options.choice.selection.target(&self.setup(usual)))
     }
 
     /// The same without a record of it; or the option that is wrong, and why.

@@ -3,6 +3,7 @@
 use super::running::Running;
 use super::{Exit, show};
 use crate::oracle::Survey;
+use crate::plan::Target;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -31,20 +32,24 @@ struct Found {
     threads: usize,
     /// Where a model is timed.
     threads_timed: usize,
+    /// What widths are worth keeping for.
+    target: &'static str,
 }
 
 pub(super) fn run(args: Args) -> super::Outcome {
     let setup = args.running.unchecked()?;
+    let target = Target::here(&setup);
     let found = Found {
         secateur: env!("CARGO_PKG_VERSION"),
         features: features(),
         survey: Survey::of(&setup),
         threads: setup.side_by_side(),
         threads_timed: setup.timed_threads(),
+        target: target.name(),
     };
     match args.json {
         true => show::print_json(&found)?,
-        false => show::print(&told(&found))?,
+        false => show::print(&told(&found, target))?,
     }
     Ok(if found.survey.trouble.is_some() { Exit::Failed } else { Exit::Done })
 }
@@ -60,7 +65,7 @@ fn features() -> Vec<&'static str> {
     all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
 }
 
-fn told(found: &Found) -> String {
+fn told(found: &Found, target: Target) -> String {
     let mut out = format!("secateur {}, built with {}\n\nruntimes, the best first\n", found.secateur, {
         let names = found.features.join(", ");
         if names.is_empty() { "no features".to_owned() } else { names }
@@ -86,5 +91,7 @@ fn told(found: &Found) -> String {
         1 => "one where a model is timed".to_owned(),
         n => format!("{n} where a model is timed"),
     };
-    out + &format!("\nthreads\n  {} where many samples are run, {timed}\n", found.threads)
+    out += &format!("\nthreads\n  {} where many samples are run, {timed}\n", found.threads);
+    out += &format!("\ntarget, which --round-to auto rounds for\n  {target}: {}\n", target.about());
+    out + &show::wrap(&format!("  {}", target.source()), 4)
 }

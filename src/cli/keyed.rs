@@ -153,7 +153,7 @@ mod tests {
         latency=30% latency-table=t.json layers=2 macs=20% max-drift=0.1 max-drop=1% max-ratio=0.8 memory=3MB min-keep=3 nm=2:4 \
         params=0.7 passes=dce peak-memory=0.6 preprocess=size=9 ratio=0.25 repeats=7 round-to=8 rule=a*:ratio=0.1 \
         runtime=ort samples=9 search=5 seed=6 shape=x=1,2 size=0.9 sparsity=0.3 sparsity-method=wanda \
-        sparsity-scope=row task=perplexity threads=3 time-budget=2 tolerance=0.5 tune-batch=4 tune-lr=0.2 tune-steps=6 \
+        sparsity-scope=row target=tensorrt task=perplexity threads=3 time-budget=2 tolerance=0.5 tune-batch=4 tune-lr=0.2 tune-steps=6 \
         verify-samples=8 warmup=1";
 
     fn command() -> Command {

@@ -100,7 +100,7 @@ pub(super) fn summary(report: &Report) -> String {
         }
         Outcome::Skipped => "  skipped\n".to_owned(),
     };
-    out += &unmoved(report);
+    out += &report.slow().map_or_else(String::new, |what| wrap(&format!("  {what}"), 6));
     out += &report.metrics.as_ref().map_or_else(String::new, figures::metrics);
     out += &gates(&report.gates);
     out + &stages(&report.stages)
@@ -163,6 +163,7 @@ pub(super) fn layer_table(layers: &[LayerReport]) -> String {
 fn sizes(report: &Report) -> String {
     let row = |s: SizeRow| vec![s.name.to_owned(), s.show(s.before), s.show(s.after), s.left()];
     table(&["", "before", "after", "left"], 1, report.sizes().into_iter().map(row))
+        + &report.plan.target().map_or_else(String::new, |target| format!("widths for {target}\n"))
         + &report.machine.as_ref().map_or_else(String::new, machine::summary)
 }
 
@@ -361,18 +362,6 @@ fn unproved(failed: &Failed, report: &Report) -> String {
     out += &wrap(&format!("  {rest} ({} in between)", plural(failed.runs, "proof")), 6);
     failed.dropped.iter().for_each(|what| out += &wrap(&format!("  dropped: {what}"), 6));
     out
-}
-
-/// That a budget of multiply-accumulates made the model hardly faster.
-fn unmoved(report: &Report) -> String {
-    report.unmoved().map_or_else(String::new, |(left, speedup)| {
-        let what = format!(
-            "  hardly faster: {} of the MACs are left, and a run is {speedup:.2} times as fast. --latency keeps a \
-             share of what is measured, and --round-to 8 keeps widths that kernels are made for",
-            share(left)
-        );
-        wrap(&what, 6)
-    })
 }
 
 /// How far outputs are from the original's, a line each.

@@ -15,7 +15,7 @@ use crate::cost::{self, Cost, OpenDims};
 use crate::figures::plural;
 use crate::ir::Model;
 use crate::layers::{self, LayerError};
-use crate::machine::ProfileSettings;
+use crate::machine::{ProfileSettings, Quantity};
 use crate::oracle::Setup;
 use crate::plan::LayerCut;
 use crate::plan::{Budget, Options, Plan};
@@ -170,7 +170,14 @@ impl Choice {
             let hint = "search with --judge, or without --layers; folds go without it";
             return Err(Error::options(what).with_hint(hint));
         }
-        self.search.check(self.budget_or_usual(), self.constraint)?;
+        let budget = self.budget_or_usual();
+        if let Some(target) = self.selection.target
+            && (budget.quantity() == Some(Quantity::Latency) || self.tables.latency.is_some())
+        {
+            let what = format!("--target {target} is of no use where a table of measured times says which widths pay");
+            return Err(Error::options(what).with_hint("leave out --target, or --latency and --latency-table"));
+        }
+        self.search.check(budget, self.constraint)?;
         self.selection.check()
     }
 }

@@ -131,7 +131,7 @@ pub fn plan(model: &Model, options: &Options) -> Result<Planned, Error> {
     let open = choice.selection.open(model)?;
     let chooser = Chooser { choice, model, settings: &options.verification.settings()?, monitor };
     let Chosen { shortened, plan, searched, machine, .. } = chooser.choose(analysis, open)?;
-    let plan = Plan { options: options.record.choice.clone(), ..plan };
+    let plan = plan.recorded(&options.record.choice);
     let why = || searched.as_ref().and_then(SearchReport::violated);
     let whole = || choose::nothing(&shortened.analysis, choice.selection.inexact);
     let nothing = plan.is_empty().then(|| why().unwrap_or_else(whole));

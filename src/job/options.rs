@@ -8,7 +8,7 @@ use crate::judge::Task;
 use crate::lossless::Ranges;
 use crate::ops::Granularity;
 use crate::oracle::Setup;
-use crate::plan::{Budget, GroupRule, Rounding};
+use crate::plan::{Budget, GroupRule, RoundTo, Target};
 use crate::prune;
 use crate::save::ExternalData;
 use crate::score::Formula;
@@ -100,7 +100,11 @@ pub struct Selection {
     /// Seed of whatever is drawn at random in the choice.
     pub seed: u64,
     /// What the lengths of the cut axes are rounded to.
-    pub round: Rounding,
+    pub round_to: RoundTo,
+    /// What widths are worth keeping for, where nobody says what they are rounded to; this machine where absent.
+    pub target: Option<Target>,
+    /// Groups keep at least this many units.
+    pub min_keep: usize,
     /// The largest share of its units that a group may lose under a budget over the whole model.
     pub max_ratio: f64,
     /// Only groups that reach a constant or node with such a name (a glob).
@@ -128,7 +132,9 @@ impl Default for Selection {
         Selection {
             criterion: None,
             seed: 0,
-            round: Rounding { multiple: 1, min_keep: 1 },
+            round_to: RoundTo::Auto,
+            target: None,
+            min_keep: 1,
             max_ratio: 0.9,
             include: vec![],
             exclude: vec![],

@@ -87,7 +87,9 @@ impl Run<'_> {
             let ran =
                 (refitted || search.training.is_given()).then(|| self.options.verification.setup.ran().ok()).flatten();
             let runtime = ran.map_or_else(String::new, |ran| ran.id());
-            let entries = [("input", input.unwrap_or_default()), ("options", options), ("runtime", runtime)];
+            let target = self.plan.target().unwrap_or_default().to_owned();
+            let entries =
+                [("input", input.unwrap_or_default()), ("options", options), ("runtime", runtime), ("target", target)];
             prune::sign(&mut pruned.model, &entries);
             let tuned = self.searched.as_ref().and_then(SearchReport::training);
             tuned.iter().for_each(|text| prune::sign(&mut pruned.model, &[("tuned", text.clone())]));

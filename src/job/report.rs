@@ -14,12 +14,16 @@ use crate::judge::Judgement;
 use crate::latency::{Latency, latency_in_ms};
 use crate::lossless::Certificate;
 use crate::machine::{CorrectionRound, Host, MeasuredShare, Quantity, Skipped};
+use crate::oracle::Runtime;
 use crate::plan::{Budget, Estimate, Plan};
 use crate::repair::{Costs, Repaired, Step, Unrepaired};
 use crate::sparsity::Thinned;
 use crate::verify::Verification;
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Of the speed that fewer multiply-accumulates promise, a model is expected to have this share.
+const KEPT: f64 = 0.8;
 
 /// What `--report` writes.
 #[derive(Debug, Serialize)]
@@ -185,14 +189,28 @@ impl Report {
         if self.groups.iter().all(|g| g.exact) { "masked equivalence" } else { "restricted equivalence" }
     }
 
-    /// The share of the multiply-accumulates that is left and the speed-up, where a budget of multiply-accumulates made
-    /// the model hardly faster: by less than a quarter of what fewer of them would make of it.
-    pub fn unmoved(&self) -> Option<(f64, f64)> {
-        let (_, ratio) = self.verification.latency()?.second.as_ref()?;
+    /// What is told where a budget of multiply-accumulates made the model less than 0.8 times as fast as it promised.
+    pub fn slow(&self) -> Option<String> {
+        let latency = self.verification.latency()?;
+        let (_, ratio) = latency.second.as_ref()?;
         let left = self.after.cost.macs as f64 / u64::max(self.before.cost.macs, 1) as f64;
-        let hoped = 1.0 / left.max(f64::MIN_POSITIVE) - 1.0;
-        let slow = left < 0.95 && ratio.median - 1.0 < 0.25 * hoped;
-        (slow && self.plan.budget.starts_with("macs ")).then_some((left, ratio.median))
+        let promised = 1.0 / left.max(f64::MIN_POSITIVE);
+        if left >= 0.95 || ratio.median >= KEPT * promised || !self.plan.budget.starts_with("macs ") {
+            return None;
+        }
+        let why = match self.plan.target() {
+            None => "it has widths that kernels are not made for; --round-to auto keeps those that pay".to_owned(),
+            Some(target) if (target == "tract") != (latency.ran.runtime == Runtime::Tract) => {
+                format!("its widths are for {target}, and {} ran it; --runtime says what does", latency.ran)
+            }
+            Some(_) => {
+                "what multiplies nothing, and moving data, takes its time too; --latency keeps a share of what is \
+                        measured"
+                    .to_owned()
+            }
+        };
+        let (left, median) = (figures::share(left), ratio.median);
+        Some(format!("{left} of the MACs promise {promised:.2} times as fast, and it is {median:.2}: {why}"))
     }
 
     /// What the result has more of than the input, of bytes and parameters: nothing, but where many calls share a

@@ -56,7 +56,7 @@ impl<'a> Run<'a> {
         let Chosen { shortened, plan, calibrated, searched, trained, machine, replan } = chosen;
         let open = options.choice.selection.open(model)?;
         let (inexact, weighed) = (options.choice.selection.inexact, options.choice.weighs());
-        let plan = Plan { options: options.record.choice.clone(), ..plan };
+        let plan = plan.recorded(&options.record.choice);
         let (sparsify, unproved) = (None, None);
         Ok(Run {
             options,

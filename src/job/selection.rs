@@ -13,7 +13,7 @@ use crate::machine::{EnergyModel, TableError};
 use crate::ops::Granularity;
 use crate::oracle::Setup;
 use crate::passes;
-use crate::plan::{Budget, ChooseError, Options};
+use crate::plan::{Budget, ChooseError, Options, RoundTo, Rounding, Target};
 use crate::score::Formula;
 use crate::sparsity::{self, Method};
 use crate::stats::{Footing, Implied, Samples};
@@ -54,7 +54,7 @@ impl Selection {
             budget,
             criterion,
             seed: self.seed,
-            round: self.round,
+            round: self.rounding(),
             max_ratio: self.max_ratio,
             rules: self.rules.clone(),
             include: self.include.clone(),
@@ -69,10 +69,21 @@ impl Selection {
             gradients,
             device: self.device,
             table: None,
+            target: self.target(setup),
             energy: EnergyModel::default(),
             setup: setup.clone(),
         };
         Ok((calibrated, options))
+    }
+
+    fn rounding(&self) -> Rounding {
+        let multiple = if let RoundTo::Multiple(n) = self.round_to { n } else { 1 };
+        Rounding { multiple, min_keep: self.min_keep }
+    }
+
+    /// What widths are worth keeping for, where it is not said what they are rounded to.
+    pub(crate) fn target(&self, setup: &Setup) -> Option<Target> {
+        (self.round_to == RoundTo::Auto).then(|| self.target.unwrap_or_else(|| Target::here(setup)))
     }
 
     /// What tells units apart: where nobody says, the best that the samples allow for.
@@ -108,6 +119,10 @@ impl Selection {
     /// Fails for a device that is not there, and for a criterion that can't be asked.
     pub(super) fn check(&self) -> Result<(), Error> {
         check_device(self.device)?;
+        if let (Some(target), RoundTo::Multiple(n)) = (self.target, self.round_to) {
+            let what = format!("--target {target} is about --round-to auto, and --round-to {n} is given");
+            return Err(Error::options(what).with_hint("leave out one of them"));
+        }
         let Some(criterion) = &self.criterion else { return Ok(()) };
         check_criterion(criterion)?;
         if criterion.needs_data() && !self.calibration.is_given() {

@@ -207,7 +207,9 @@ impl Maker<'_> {
         let refitted = self.subject.repair.is_some() && self.options.selection.calibration.is_given();
         let ran = refitted.then(|| self.options.setup.ran().ok()).flatten();
         let runtime = ran.map_or_else(String::new, |ran| ran.id());
-        prune::sign(&mut signed, &[("input", hash), ("options", self.record.to_owned()), ("runtime", runtime)]);
+        let (record, target) = (self.record.to_owned(), trial.plan.target().unwrap_or_default().to_owned());
+        let entries = [("input", hash), ("options", record), ("runtime", runtime), ("target", target)];
+        prune::sign(&mut signed, &entries);
         save::save(&signed, &folder.join(&file), &options)?;
         files::write_json(&folder.join(&plan), &trial.plan)?;
         let proved = matches!(found, Outcome::Ran(_)).then_some(true);

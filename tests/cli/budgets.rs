@@ -130,7 +130,7 @@ fn the_output_says_how_it_was_made() {
     let passes = secateur::job::registry().parse(&get("secateur.passes")).unwrap();
     assert!(passes.to_string().contains("ratio=0.25"), "{passes}");
     assert_eq!(get("secateur.input").len(), 16);
-    assert_eq!(plan.options, "--ratio=0.25");
+    assert_eq!(plan.options, "--ratio=0.25 --round-to=1");
     assert!(metadata.iter().all(|(key, value)| key != "secateur.options" && !value.is_empty()), "{metadata:?}");
     // Pruned again, it tells of the second time only.
     let (again, _) = prune(&folder, &output, "again.onnx", &[]);
@@ -198,7 +198,7 @@ fn what_the_output_says_is_the_same_everywhere() {
     let samples = secateur::build::content::hash(fixture("digits_calib.npz").as_ref()).unwrap();
     let expected = format!("--calib=xxh3:{samples} --passes=dce,fold-bn --samples=8");
     assert_eq!(*options, expected);
-    assert!(chosen.ends_with(" --exclude='{7.weight,a b}' --macs=50% --samples=8"), "{chosen}");
+    assert!(chosen.ends_with(" --exclude='{7.weight,a b}' --macs=50% --round-to=1 --samples=8"), "{chosen}");
     let model = secateur::build::content::hash(fixture("digits_mlp").as_ref()).unwrap();
     assert!(metadata.contains(&("secateur.input".into(), model)), "{metadata:?}");
 }

@@ -37,6 +37,7 @@ mod tune;
 mod tune_more;
 mod unchanged;
 mod verbs;
+mod widths;
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
@@ -137,10 +138,13 @@ impl Folder {
     }
 }
 
-/// Prunes with these options and no verification; the output's path and the report.
+/// Prunes with these options and no verification; the output's path and the report. Widths are those that were asked for,
+/// unless the options say something of them.
 fn prune(folder: &Folder, input: &str, name: &str, options: &[&str]) -> (String, Value) {
     let output = folder.path(name);
-    let args = [&["prune", input, "-o", &output, "--no-verify", "--json"], options].concat();
+    let rounded = options.iter().any(|option| option.starts_with("--round-to") || option.starts_with("--target"));
+    let widths: &[&str] = if rounded { &[] } else { &["--round-to", "1"] };
+    let args = [&["prune", input, "-o", &output, "--no-verify", "--json"], widths, options].concat();
     let report = json(&args, 0);
     (output, report)
 }

@@ -30,6 +30,7 @@ fn made(what: &str) -> Result<String, String> {
         ["budgets"] => options("prune", &plan::BUDGETS.each_ref().map(|kind| kind.name)),
         ["constraints"] => options("prune", &CONSTRAINTS.each_ref().map(|kind| kind.name)),
         ["exit-codes"] => Ok(exit_codes()),
+        ["targets"] => Ok(targets()),
         ["verbs"] => Ok(verbs()),
         ["options", verb, ref names @ ..] => options(verb, names),
         ["file", path] => {
@@ -76,6 +77,12 @@ fn pass_table() -> String {
 fn gate_table() -> String {
     let rows = gates::GATES.iter().map(|kind| vec![format!("`{}`", kind.name), kind.about.to_owned()]);
     table(&["gate", "what it bounds, and how the bound is written"], rows)
+}
+
+/// The targets that widths are rounded for.
+fn targets() -> String {
+    let row = |t: plan::Target| format!("| `{t}` | {} | {} |\n", t.about(), t.source());
+    format!("| target | what | source |\n|---|---|---|\n{}", plan::Target::all().map(row).collect::<String>())
 }
 
 fn exit_codes() -> String {

@@ -32,11 +32,15 @@
 //! - **The cache** is keyed by the machine (processor, cores, runtime, threads, version) and the shapes: not by
 //!   weights, so a fine-tuned model finds its table.
 //!
+//! Without a table a [`Target`] says what widths are worth keeping (`target.rs`, `effective.rs`): a row a runtime and
+//! processor, with the blocks that its kernels pad channels to.
+//!
 //! Times are taken with the sizes that costs count (a batch of 1). A table from elsewhere is never corrected by what is
 //! measured here.
 
 mod cache;
 mod correct;
+mod effective;
 mod energy;
 mod fused;
 mod grid;
@@ -46,9 +50,11 @@ mod price;
 mod profile;
 mod rapl;
 mod table;
+mod target;
 
 pub(crate) use cache::Cache;
 pub(crate) use correct::{Corrected, CorrectionRound, MeasuredShare, corrected};
+pub(crate) use effective::{EffectiveCosts, Steps};
 pub(crate) use energy::{EnergyError, EnergyModel};
 pub(crate) use fused::{FusedSubgraph, fused_subgraphs};
 pub(crate) use grid::grid;
@@ -57,6 +63,7 @@ pub(crate) use price::Prices;
 pub(crate) use profile::{Meter, ProfileSettings, profile};
 pub(crate) use rapl::Rapl;
 pub(crate) use table::{Quantity, Skipped, Table, TableError};
+pub use target::{Target, TargetError};
 
 #[cfg(test)]
 mod tests;

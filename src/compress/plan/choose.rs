@@ -7,14 +7,14 @@
 use super::fill::{self, Estimate};
 use super::growth::Shared;
 use super::rules::Rules;
-use super::{Budget, GroupCut, GroupRule, Patterns, Plan, PlanError, VERSION, architecture};
+use super::{Budget, GroupCut, GroupRule, Patterns, Plan, PlanError, Rounding, TARGET, VERSION, architecture};
 use crate::analysis::Analysis;
 use crate::autograd::Device;
 use crate::axes::{Group, GroupId, Shape, Var, places};
 use crate::cost::{Cost, OpenDims};
 use crate::gradients::{GradientError, Gradients};
 use crate::lossless::{self, Ranges};
-use crate::machine::{EnergyModel, Prices, Table, TableError, grid};
+use crate::machine::{EffectiveCosts, EnergyModel, Prices, Steps, Table, TableError, Target, grid};
 use crate::ops::Granularity;
 use crate::oracle::Setup;
 use crate::parallel;
@@ -23,15 +23,6 @@ use crate::stats::{Implied, Measured};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Rounding of the axes that are left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rounding {
-    /// Axes keep a multiple of this length, where they had one (rounded up).
-    pub multiple: usize,
-    /// Groups keep at least this many units.
-    pub min_keep: usize,
-}
 
 /// How units are chosen.
 #[derive(Clone)]
@@ -73,6 +64,8 @@ pub struct Options {
     /// What pieces of the model cost on a machine, by width. Groups then keep no number of units at which the model
     /// costs as much as with more, whatever the budget counts.
     pub table: Option<Arc<Table>>,
+    /// Where there is no table: what widths are worth keeping for; all are where there is neither.
+    pub target: Option<Target>,
     /// What a budget of energy counts by where the table has none.
     pub energy: EnergyModel,
     /// What runs the model, for criteria that try.
@@ -80,7 +73,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// A budget and a criterion; everything else as on the command line.
+    /// A budget and a criterion; everything else as on the command line, but that axes are rounded for no target.
     pub fn new(budget: Budget, criterion: impl Into<Formula>) -> Options {
         Options {
             budget,
@@ -101,6 +94,7 @@ impl Options {
             gradients: None,
             device: Device::Cpu,
             table: None,
+            target: None,
             energy: EnergyModel::default(),
             setup: Setup::default(),
         }
@@ -155,6 +149,8 @@ pub struct Ranking<'a> {
     shared: Shared<'a>,
     /// By the table of the options.
     prices: Option<Prices<'a>>,
+    /// For the target of the options, where there is no table.
+    effective: Option<EffectiveCosts<'a>>,
 }
 
 impl<'a> Ranking<'a> {
@@ -201,16 +197,24 @@ impl<'a> Ranking<'a> {
     ) -> Result<Ranking<'a>, ChooseError> {
         let table = options.table.as_deref();
         let prices = table.map(|t| Prices::new(analysis, &options.open, t)).transpose()?;
+        // What goes without loss goes whatever it saves.
+        let target = options.target.filter(|_| table.is_none() && !options.budget.is_lossless());
+        let effective = target.map(|target| EffectiveCosts::new(analysis, &options.open, target));
         let mut ranked: Vec<Ranked> = vec![];
         let candidates = candidates(analysis, options)?;
         let scored = parallel::side_by_side_on(threads, &candidates, |(group, _)| score(group));
         for ((group, rule), scored) in candidates.into_iter().zip(scored) {
             let (scores, free) = scored?;
             let mut group = Ranked::new(analysis, options, (group, &rule), scores, free);
-            group.steps = prices.as_ref().map_or_else(Vec::new, |p| group.steps_of(p));
+            if let Some(prices) = &prices {
+                group.steps = group.steps_of(prices);
+            } else if let Some(effective) = effective.as_ref().filter(|_| rule.round_to.is_none()) {
+                let Steps { blocks, finer } = effective.steps(group.group.leaf, group.group.size);
+                (group.steps, group.finer) = (blocks, finer);
+            }
             ranked.push(group);
         }
-        Ok(Ranking { analysis, options, ranked, shared: Shared::new(analysis), prices })
+        Ok(Ranking { analysis, options, ranked, shared: Shared::new(analysis), prices, effective })
     }
 
     /// The groups that may lose units.
@@ -247,18 +251,24 @@ impl<'a> Ranking<'a> {
             architecture: architecture(analysis),
             criterion: self.options.criterion.to_string(),
             budget: budget.to_string(),
-            options: String::new(),
+            options: self.recorded(),
             layers: vec![],
             cuts: ranked.iter().zip(&counts).filter_map(cut).collect(),
             lossless: self.options.lossless.clone(),
         })
     }
 
+    /// What a plan follows from beside the options that were given: a target may be that of this machine.
+    fn recorded(&self) -> String {
+        let target = self.options.target.filter(|_| self.effective.is_some());
+        target.map_or_else(String::new, |target| format!("{TARGET}{target}"))
+    }
+
     /// How many units of each of these groups stay.
-    fn counts(&self, ranked: &[Ranked], budget: Budget, tilt: &[f64]) -> Result<Vec<usize>, ChooseError> {
+    fn counts(&self, ranked: &[Ranked<'a>], budget: Budget, tilt: &[f64]) -> Result<Vec<usize>, ChooseError> {
         let mut counts = match budget.ratio_of_groups() {
             Some(ratio) => by_ratio(self.analysis, ranked, ratio),
-            None => fill::fill(self.analysis, self.options, ranked, self.prices.as_ref(), budget, tilt)?,
+            None => self.filled(ranked, budget, tilt)?,
         };
         // What is to lose nothing is left as it is.
         let cuts = budget.is_lossless() || counts.iter().zip(ranked).any(|(&n, r)| n < r.group.size);
@@ -267,12 +277,34 @@ impl<'a> Ranking<'a> {
         }
         Ok(counts)
     }
+
+    /// How many units of each of these groups stay under a budget over the whole model.
+    ///
+    /// A budget that can't be met in whole blocks of the target is met in widths that cost no more than wider ones, or
+    /// else in any.
+    fn filled(&self, ranked: &[Ranked<'a>], budget: Budget, tilt: &[f64]) -> Result<Vec<usize>, ChooseError> {
+        let fill = |ranked: &[Ranked<'a>]| {
+            let costs = (self.prices.as_ref(), self.effective.as_ref());
+            fill::fill(self.analysis, self.options, ranked, costs, budget, tilt)
+        };
+        let mut counts = fill(ranked);
+        for any in [false, true] {
+            if counts.is_ok() || self.effective.is_none() {
+                break;
+            }
+            let steps = |r: &Ranked<'a>| if any { vec![] } else { r.finer.clone() };
+            let finer: Vec<Ranked> = ranked.iter().map(|r| Ranked { steps: steps(r), ..r.clone() }).collect();
+            counts = fill(&finer);
+        }
+        counts
+    }
 }
 
 /// What a plan comes to, in what the options' budget counts; a ratio counts multiply-accumulates.
 pub fn estimate(analysis: &Analysis, options: &Options, plan: &Plan) -> Result<Estimate, EstimateError> {
     let ranking = Ranking::by(analysis, options, 1, |group| Ok((vec![0.0; group.size], 0)))?;
-    Ok(fill::estimate(analysis, options, &ranking.ranked, ranking.prices.as_ref(), &plan.keep_sets(analysis)?)?)
+    let costs = (ranking.prices.as_ref(), ranking.effective.as_ref());
+    Ok(fill::estimate(analysis, options, &ranking.ranked, costs, &plan.keep_sets(analysis)?)?)
 }
 
 /// Why it can't be said what a plan comes to.
@@ -329,6 +361,8 @@ pub(super) struct Ranked<'a> {
     step: usize,
     /// The only numbers of units that may stay, ascending; any where there is none.
     pub steps: Vec<usize>,
+    /// More of them, for budgets that can't be met by those.
+    finer: Vec<usize>,
     /// The share of its units that the group loses whatever the budget, and the most that it may lose under one.
     pub ratio: Option<f64>,
     pub max_ratio: f64,
@@ -356,7 +390,8 @@ impl<'a> Ranked<'a> {
         let spared = if rule.ratio == Some(0.0) { group.size } else { rule.max_ratio.map_or(0, kept) };
         let floor = rule.min_keep.unwrap_or(options.round.min_keep).max(group.floor).max(spared);
         let max_ratio = rule.max_ratio.unwrap_or(options.max_ratio);
-        Ranked { group, scores, order, floor, step, steps: vec![], ratio: rule.ratio, max_ratio, reach, free }
+        let (steps, finer) = (vec![], vec![]);
+        Ranked { group, scores, order, floor, step, steps, finer, ratio: rule.ratio, max_ratio, reach, free }
     }
 
     /// The numbers of units worth keeping: those of the grid that are allowed, and cost less than all wider ones.

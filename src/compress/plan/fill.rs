@@ -6,15 +6,18 @@
 //! the last round came to, for a few rounds. That is coordinate descent on the Lagrangian: at the last unit that goes,
 //! every group pays the same error for a saved operation. Other scores are no errors, and rank as they are.
 //!
+//! With a target ([`EffectiveCosts`]) units go in whole blocks, each worth the mean of its units, at a price between what
+//! the budget counts and what the target makes of it.
+//!
 //! Units can be coarse, and the last one that goes may save far more than was needed. So in the end units are given
 //! back, the dearest first, as long as they fit.
 
 use super::Budget;
 use super::choose::{ChooseError, Options, Ranked};
-use super::price::CostModel;
+use super::price::{self, CostModel};
 use crate::analysis::Analysis;
 use crate::axes::KeepSets;
-use crate::machine::Prices;
+use crate::machine::{EffectiveCosts, Prices};
 use serde::Serialize;
 
 /// How often prices are taken anew.
@@ -28,13 +31,14 @@ pub(super) fn fill(
     analysis: &Analysis,
     options: &Options,
     ranked: &[Ranked],
-    prices: Option<&Prices>,
+    (prices, effective): (Option<&Prices>, Option<&EffectiveCosts>),
     budget: Budget,
     tilt: &[f64],
 ) -> Result<Vec<usize>, ChooseError> {
     let Some(share) = budget.share() else { return Ok(ranked.iter().map(|r| r.group.size).collect()) };
     let costs = CostModel::of(budget, options, prices)?;
-    let filling = Filling { analysis, options, ranked, costs, tilt };
+    let values = ranked.iter().zip(tilt).map(|(r, tilt)| values(r, *tilt, effective.is_some())).collect();
+    let filling = Filling { analysis, options, ranked, costs, effective, values };
     let none = vec![0; ranked.len()];
     let whole = options.whole.as_ref().and_then(|whole| costs.in_cost(whole));
     let all = whole.unwrap_or_else(|| filling.cost(&none));
@@ -85,11 +89,11 @@ pub(super) fn estimate(
     analysis: &Analysis,
     options: &Options,
     ranked: &[Ranked],
-    prices: Option<&Prices>,
+    (prices, effective): (Option<&Prices>, Option<&EffectiveCosts>),
     keep: &KeepSets,
 ) -> Result<Estimate, ChooseError> {
     let costs = CostModel::of(options.budget, options, prices)?;
-    let filling = Filling { analysis, options, ranked, costs, tilt: &[] };
+    let filling = Filling { analysis, options, ranked, costs, effective, values: vec![] };
     let least = filling.keep(&filling.most());
     let (floor_nodes, pieces) = match costs {
         CostModel::Table(prices) => (dearest(prices.by_piece(&least)), pieces(prices, keep)),
@@ -111,7 +115,10 @@ struct Filling<'a> {
     options: &'a Options,
     ranked: &'a [Ranked<'a>],
     costs: CostModel<'a>,
-    tilt: &'a [f64],
+    /// For a target, which the choice weighs beside what the budget counts.
+    effective: Option<&'a EffectiveCosts<'a>>,
+    /// What the units of each group are worth, by their places in its order.
+    values: Vec<Vec<f64>>,
 }
 
 /// How many units of each group go, before rounding.
@@ -120,8 +127,7 @@ type Gone = Vec<usize>;
 impl Filling<'_> {
     /// What a unit is worth for its price, by its place in its group's order.
     fn worth(&self, prices: &[f64], group: usize, place: usize) -> f64 {
-        let ranked = &self.ranked[group];
-        ranked.scores[ranked.order[place]] * self.tilt[group] / prices[group]
+        self.values[group][place] / prices[group]
     }
 
     /// The most units that may go.
@@ -211,9 +217,15 @@ impl Filling<'_> {
     }
 
     fn prices(&self, gone: &[usize]) -> Vec<f64> {
-        let prices = self.costs.prices(self.analysis, self.ranked, &self.keep(gone), &self.options.open);
-        // What costs nothing is not worth any error.
-        prices.into_iter().map(|price| price.max(f64::MIN_POSITIVE)).collect()
+        let keep = self.keep(gone);
+        let prices = self.costs.prices(self.analysis, self.ranked, &keep, &self.options.open);
+        let Some(effective) = self.effective else { return positive(prices) };
+        // Halfway between what the budget counts and what the target makes of it: the one alone keeps widths that save
+        // nothing, the other goes where time is saved and the budget is not.
+        let around = |r: &Ranked| {
+            price::step_price(self.analysis, |keep| effective.around(r.group.leaf, keep), &keep, r).max(0.0)
+        };
+        positive(prices.iter().zip(self.ranked).map(|(price, r)| (price.max(0.0) * around(r)).sqrt()).collect())
     }
 
     /// Why a budget can't be met, with what is left at the least.
@@ -228,10 +240,30 @@ impl Filling<'_> {
     }
 }
 
+/// What the units of a group are worth, by their places in its order. In whole blocks all units of one are worth the same,
+/// since none goes without the others.
+fn values(ranked: &Ranked, tilt: f64, blocks: bool) -> Vec<f64> {
+    let mut values: Vec<f64> = ranked.order.iter().map(|&unit| ranked.scores[unit] * tilt).collect();
+    let steps = if blocks { &ranked.steps[..] } else { &[] };
+    for pair in steps.windows(2) {
+        let block = &mut values[ranked.group.size - pair[1]..ranked.group.size - pair[0]];
+        // What goes without loss adds nothing to what the others are worth.
+        let finite: f64 = block.iter().filter(|v| v.is_finite()).sum();
+        let mean = if block.iter().any(|v| v.is_finite()) { finite / block.len() as f64 } else { f64::NEG_INFINITY };
+        block.fill(mean);
+    }
+    values
+}
+
 /// How many units a group loses whatever the budget, where a rule says so.
 fn ruled(ranked: &Ranked) -> Option<usize> {
     let size = ranked.group.size;
     ranked.ratio.map(|ratio| ((size as f64 * ratio + 1e-9) as usize).min(size.saturating_sub(1)))
+}
+
+/// What costs nothing is not worth any error.
+fn positive(prices: Vec<f64>) -> Vec<f64> {
+    prices.into_iter().map(|price| price.max(f64::MIN_POSITIVE)).collect()
 }
 
 /// The few that cost most.

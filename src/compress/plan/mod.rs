@@ -9,14 +9,17 @@ mod fill;
 mod growth;
 mod patterns;
 mod price;
+mod rounding;
 mod rules;
 mod share;
 
+pub use crate::machine::{Target, TargetError};
 pub use crate::score::{CRITERIA, Context, Criterion, Formula, ScoreError};
 pub use budget::{BUDGETS, Budget, BudgetError, BudgetKind, Goal, Measure, Total};
-pub use choose::{ChooseError, EstimateError, Options, Ranking, Rounding, choose, estimate};
+pub use choose::{ChooseError, EstimateError, Options, Ranking, choose, estimate};
 pub use fill::{Estimate, PieceCost};
 pub use patterns::Patterns;
+pub use rounding::{RoundTo, Rounding, RoundingError};
 pub use rules::{GroupRule, GroupRuleError};
 pub use share::{Share, ShareError};
 
@@ -112,6 +115,9 @@ pub enum PlanError {
     Pinned { group: String, why: String },
 }
 
+/// How a plan's options say what its widths are for.
+const TARGET: &str = "--target=";
+
 /// The version of the plan format.
 pub const VERSION: u32 = 1;
 
@@ -129,6 +135,18 @@ impl Plan {
             cuts: vec![],
             lossless: None,
         }
+    }
+
+    /// The same with the options that led to it, beside those that it knows of.
+    pub(crate) fn recorded(self, given: &str) -> Plan {
+        let known = self.options.split_whitespace().filter(|option| !given.split_whitespace().any(|g| g == *option));
+        let options = [given].into_iter().filter(|g| !g.is_empty()).chain(known).collect::<Vec<_>>().join(" ");
+        Plan { options, ..self }
+    }
+
+    /// What its widths are for; `None` where they are what somebody rounded them to.
+    pub fn target(&self) -> Option<&str> {
+        self.options.split_whitespace().rev().find_map(|option| option.strip_prefix(TARGET))
     }
 
     /// Whether nothing goes.

@@ -78,7 +78,10 @@ impl<'a> CostModel<'a> {
     /// What one unit more or less of each group costs at these widths.
     pub(super) fn prices(self, analysis: &Analysis, ranked: &[Ranked], keep: &KeepSets, open: &OpenDims) -> Vec<f64> {
         if let CostModel::Table(prices) = self {
-            return ranked.iter().map(|r| step_price(analysis, prices, keep, r)).collect();
+            return ranked
+                .iter()
+                .map(|r| step_price(analysis, |keep| prices.around(r.group.leaf, keep), keep, r))
+                .collect();
         }
         let by_leaf = self.by_leaf(analysis, keep, open);
         ranked.iter().map(|r| by_leaf.get(&r.group.leaf).copied().unwrap_or(0.0)).collect()
@@ -118,15 +121,24 @@ fn facts(analysis: &Analysis, keep: &KeepSets) -> Facts {
     cost::predict(&analysis.model.graph, &analysis.axes, &analysis.facts, keep)
 }
 
-/// What a unit costs on the way to the next step down, or up where there is none.
-fn step_price(analysis: &Analysis, prices: &Prices, keep: &KeepSets, group: &Ranked) -> f64 {
+/// What a unit costs on the way to the next step down, or up where there is none; to the next unit where all are steps.
+pub(super) fn step_price(
+    analysis: &Analysis,
+    around: impl Fn(&KeepSets) -> f64,
+    keep: &KeepSets,
+    group: &Ranked,
+) -> f64 {
     let leaf = group.group.leaf;
     let count = keep.size(&analysis.axes, leaf).size().unwrap_or(group.group.size);
-    let below = group.steps.iter().rev().find(|&&n| n < count);
-    let Some(&other) = below.or_else(|| group.steps.iter().find(|&&n| n > count)) else { return 0.0 };
+    let below = match &group.steps[..] {
+        [] => count.checked_sub(1),
+        steps => steps.iter().rev().copied().find(|&n| n < count),
+    };
+    let above = || group.steps.iter().copied().find(|&n| n > count);
+    let Some(other) = below.or_else(above) else { return 0.0 };
     let mut there = keep.clone();
     there.keep(leaf, (0..other).collect());
-    (prices.around(leaf, keep) - prices.around(leaf, &there)) / (count as f64 - other as f64)
+    (around(keep) - around(&there)) / (count as f64 - other as f64)
 }
 
 /// What each tensor of a run adds to the peak: its bytes, weighed by how near to the peak the steps are at which it is

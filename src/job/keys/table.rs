@@ -61,10 +61,15 @@ const SELECTION: &[Key] = &[
     one(Choice, "seed", "N", |o, v| parsed(&mut o.choice.selection.seed, v))
         .default("0")
         .about("Seed of all random choices"),
-    one(Choice, "round-to", "N", |o, v| set(&mut o.choice.selection.round.multiple, whole(v, 1, u16::MAX.into())?))
-        .default("1")
-        .about("Round axis lengths up to a multiple of N, for axes whose length is one"),
-    one(Choice, "min-keep", "N", |o, v| set(&mut o.choice.selection.round.min_keep, whole(v, 1, u32::MAX.into())?))
+    one(Choice, "round-to", "N", |o, v| parsed(&mut o.choice.selection.round_to, v)).default("auto").about(
+        "Round axis lengths up to a multiple of N, for axes whose length is one; auto: keep the widths that pay, of \
+     which no wider one is as fast on the --target",
+    ),
+    one(Choice, "target", "NAME", |o, v| some(&mut o.choice.selection.target, v)).about(
+        "What --round-to auto rounds for: cpu-avx512, cpu-avx2, arm64 (ONNX Runtime), tract, tensorrt, npu32 [default: \
+     this machine with the runtime that runs models here]",
+    ),
+    one(Choice, "min-keep", "N", |o, v| set(&mut o.choice.selection.min_keep, whole(v, 1, u32::MAX.into())?))
         .default("1")
         .about("Keep at least this many units of every group"),
     one(Choice, "max-ratio", "SHARE", |o, v| set(&mut o.choice.selection.max_ratio, share(v)?))
