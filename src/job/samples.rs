@@ -2,13 +2,14 @@
 
 use super::Error;
 use super::monitor::{Monitor, Steps};
-use super::options::Calibration;
+use super::options::{Calibration, MakeUp};
 use crate::analysis::Analysis;
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
 use crate::judge::Task;
 use crate::oracle::Setup;
 use crate::prune::Repair;
+use crate::score::Formula;
 use crate::sizes::Given;
 use crate::stats::{self, Batches, Implied, Measured, RunOptions};
 use crate::verify;
@@ -24,6 +25,8 @@ const FEEDS: usize = 4;
 /// Samples that were read, and what was measured on them.
 pub(super) struct Calibrated {
     samples: Box<dyn stats::Samples>,
+    /// Whether models were run on them: nothing is only implied.
+    pub ran: bool,
     pub measured: Arc<Measured>,
     setup: Setup,
     memory: u64,
@@ -34,6 +37,18 @@ impl Calibration {
     /// Whether there are samples.
     pub(super) fn is_given(&self) -> bool {
         self.source.is_some()
+    }
+
+    /// Whether samples may be made up for a choice by a criterion, or by the usual one.
+    pub(super) fn makes_up(&self, criterion: Option<&Formula>) -> bool {
+        // Who names a criterion of weights means weights; and without a repair these choose as well.
+        let asks = || criterion.map_or(self.repair, Formula::needs_data);
+        !self.is_given()
+            && match self.made_up {
+                MakeUp::None => false,
+                MakeUp::Auto => asks(),
+                _ => true,
+            }
     }
 }
 
@@ -65,17 +80,12 @@ impl Reader<'_> {
         opened(spec, model, self.sizes, &options, self.monitor)
     }
 
-    /// Runs the model on the samples, if there are any.
-    pub(super) fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Error> {
-        self.samples(model)?.map(|samples| self.measured(samples, analysis)).transpose()
-    }
-
     /// Runs the model on these samples.
     pub(super) fn measured(&self, samples: Batches, analysis: &Analysis) -> Result<Calibrated, Error> {
         let feeds = samples.samples.len() / samples.samples.per_feed(samples.batch).max(1);
         let work = self.monitor.begin("calibrating", Steps::Of(feeds))?;
         let measured = Arc::new(Measured::new(analysis, &samples, &self.execution(), &|| work.step(1))?);
-        Ok(self.calibrated(Box::new(samples), measured))
+        Ok(Calibrated { ran: true, ..self.calibrated(Box::new(samples), measured) })
     }
 
     /// What the weights imply, where there are no samples; and whether that is more than a guess.
@@ -92,7 +102,7 @@ impl Reader<'_> {
 
     fn calibrated(&self, samples: Box<dyn stats::Samples>, measured: Arc<Measured>) -> Calibrated {
         let Calibration { repair, memory, .. } = *self.calibration;
-        Calibrated { samples, measured, setup: self.setup.clone(), memory, repair }
+        Calibrated { samples, ran: false, measured, setup: self.setup.clone(), memory, repair }
     }
 }
 
