@@ -37,7 +37,7 @@ const LARGE: usize = 1 << 24;
 /// Of samples on one scale.
 pub(super) struct Found {
     /// How far normalizations are from what they know, on the mean; `None` where there are none.
-    divergence: Option<f64>,
+    pub divergence: Option<f64>,
     information: Option<f64>,
     /// What is left of mean and bias of the first layer together.
     left: Option<f64>,
@@ -71,6 +71,7 @@ impl Evidence<'_> {
         }
         let information = information(&self.outputs(feeds)?);
         let left = self.first.as_ref().map(|first| self.left(feeds, first)).transpose()?;
+        tracing::debug!("information {information:.3?}, left of mean and bias {left:.3?}");
         Ok(Found { divergence: None, information, left })
     }
 
@@ -144,7 +145,9 @@ impl Evidence<'_> {
             Some(units.into_iter().enumerate().map(channel).sum::<f64>() / n.mean.len().max(1) as f64)
         };
         let all: Vec<f64> = self.normalizations.iter().filter_map(of).collect();
-        Ok(all.iter().sum::<f64>() / all.len().max(1) as f64)
+        let mean = all.iter().sum::<f64>() / all.len().max(1) as f64;
+        tracing::debug!("normalizations are {mean:.3} away from what they know: {all:.2?}");
+        Ok(mean)
     }
 
     /// The square of what the first layer's sums are on the mean, as a share of those of mean and bias by themselves.

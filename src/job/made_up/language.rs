@@ -14,7 +14,6 @@ use crate::feed::made_up::Frame;
 use crate::feed::{Feed, InputSpec, Kind};
 use crate::ir::Tensor;
 use crate::job::Error;
-use crate::sizes::Values;
 use crate::verify::{Role, Series};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -34,9 +33,9 @@ pub(super) enum Text {
 
 /// Lets the model write the texts anew, where it can.
 pub(super) fn spoken(maker: &Maker, specs: &[InputSpec], frame: &Frame, feeds: Vec<Feed>) -> Result<Text, Error> {
-    let texts: Vec<usize> = (0..specs.len()).filter(|&at| specs[at].kind == Kind::Tokens).collect();
+    let texts: Vec<usize> = (0..specs.len()).filter(|&at| matches!(specs[at].kind, Kind::Tokens { .. })).collect();
     let &[at] = &texts[..] else { return Ok(Text::Drawn(feeds)) };
-    let Values::Between(_, last) = specs[at].values else { return Ok(Text::Drawn(feeds)) };
+    let Kind::Tokens { last } = specs[at].kind else { return Ok(Text::Drawn(feeds)) };
     let name = &specs[at].name;
     let mut writer = Writer { series: Series::new(maker.reader.setup, maker.model, Role::Alone), name, last };
     let Some(first) = feeds.first() else { return Ok(Text::Drawn(feeds)) };

@@ -36,8 +36,13 @@ const WORK: u64 = 100_000_000_000;
 const ENOUGH: usize = 8;
 /// A model that costs more than so many times that on the fewest samples is too large to be run unasked.
 const PATIENCE: u64 = 10;
-/// On so many samples scales are tried.
+/// On so many samples scales are tried, where that is cheap, and on so many where it is not.
 const TRIED: usize = 16;
+const FEW: usize = 3;
+/// What is cheap, in multiply-accumulates.
+const TRYING: u64 = 20_000_000_000;
+/// How often contrast and brightness are changed, at most.
+const ADJUSTMENTS: usize = 20;
 
 /// Samples that were made up, with what is told of them; or why there are none.
 pub(super) type Made = Result<(Samples, SampleReport), String>;
@@ -79,9 +84,11 @@ impl Maker<'_> {
 
     fn drawn(&self, specs: Vec<InputSpec>, kinds: Vec<Kind>, frame: &Frame, count: usize) -> Result<Made, Error> {
         let portions = count.div_ceil(frame.portion());
-        let tried = portions.min(TRIED.div_ceil(frame.portion()));
+        let affordable = usize::try_from(TRYING / self.macs()).unwrap_or(usize::MAX);
+        let tried = portions.min(affordable.clamp(FEW, TRIED).div_ceil(frame.portion()));
+        let adjustments = (affordable / TRIED).min(ADJUSTMENTS);
         let mut sketches: Vec<Sketch> = kinds.iter().map(|&kind| Sketch::plain(kind)).collect();
-        let asked = Asked { maker: self, specs: &specs, frame, tried };
+        let asked = Asked { maker: self, specs: &specs, frame, tried, adjustments };
         let mut hows = vec![String::new(); specs.len()];
         for at in 0..specs.len() {
             match asked.scale(&mut sketches, at)? {
@@ -141,7 +148,7 @@ fn wanted(spec: &InputSpec, kind: Kind) -> usize {
     };
     let many = match kind {
         Kind::Image { channels } => PIXELS / size(Some(channels)),
-        Kind::Tokens => TOKENS / size(None),
+        Kind::Tokens { .. } => TOKENS / size(None),
         Kind::Wave | Kind::Map => PIXELS / size(None),
         Kind::Table | Kind::Unknown => MOST,
         Kind::State | Kind::Fixed => 0,
@@ -151,7 +158,7 @@ fn wanted(spec: &InputSpec, kind: Kind) -> usize {
 
 /// What is to be made up for each input, where somebody may have said what.
 fn kinds(specs: &[InputSpec], wanted: MakeUp) -> Result<Vec<Kind>, Error> {
-    let is_data = |kind: Kind| !matches!(kind, Kind::State | Kind::Fixed | Kind::Tokens);
+    let is_data = |kind: Kind| !matches!(kind, Kind::State | Kind::Fixed | Kind::Tokens { .. });
     let forced = |spec: &InputSpec| {
         let axes: Vec<usize> = (0..spec.shape.len()).filter(|&axis| axis != spec.batch).collect();
         let shortest = || axes.iter().copied().min_by_key(|&axis| spec.lengths[axis].size);
@@ -175,7 +182,7 @@ fn kinds(specs: &[InputSpec], wanted: MakeUp) -> Result<Vec<Kind>, Error> {
     let fits = |kind: &Kind| match wanted {
         MakeUp::Images => matches!(kind, Kind::Image { .. }),
         MakeUp::Audio => matches!(kind, Kind::Wave | Kind::Map),
-        MakeUp::Text => *kind == Kind::Tokens,
+        MakeUp::Text => matches!(kind, Kind::Tokens { .. }),
         MakeUp::Auto | MakeUp::Noise | MakeUp::None => true,
     };
     if kinds.iter().any(fits) {
@@ -186,23 +193,31 @@ fn kinds(specs: &[InputSpec], wanted: MakeUp) -> Result<Vec<Kind>, Error> {
     Err(error.with_hint("leave it out, or give samples with --calib"))
 }
 
+/// A number with three digits behind the point, at most.
+fn figure(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
+}
+
+fn joined(numbers: &[f64]) -> String {
+    numbers.iter().map(|&x| figure(x).to_string()).collect::<Vec<_>>().join(",")
+}
+
 /// What is told of an input.
 fn told(spec: &InputSpec, sketch: &Sketch, how: String) -> Option<MadeUpInput> {
     let kind = match sketch.kind {
         Kind::Image { .. } => "images",
         Kind::Wave => "sound",
         Kind::Map => "maps",
-        Kind::Tokens => "tokens",
+        Kind::Tokens { .. } => "tokens",
         Kind::Table => "columns",
         Kind::Unknown => "noise",
         Kind::State | Kind::Fixed => return None,
     };
     let scale = match (&sketch.scale, sketch.kind) {
-        (_, Kind::Tokens) | (Scale::Each(..), _) => None,
-        (Scale::All(zero, one), Kind::Image { .. }) => Some(format!("{zero}..{one}")),
-        (Scale::Channels(means, deviations), _) => Some(format!("mean={means:?} std={deviations:?}").replace(' ', "")),
+        (_, Kind::Tokens { .. }) | (Scale::Each(..), _) => None,
+        (Scale::All(zero, one), Kind::Image { .. }) => Some(format!("{}..{}", figure(*zero), figure(*one))),
+        (Scale::Channels(means, deviations), _) => Some(format!("mean={} std={}", joined(means), joined(deviations))),
         (Scale::All(..), _) => None,
     };
-    let scale = scale.map(|text| text.replace("]std", "] std"));
     Some(MadeUpInput { name: spec.name.clone(), kind, scale, how })
 }

@@ -2,6 +2,7 @@
 //!
 //! Told by element types and shapes first, by what reads an input where these leave it open, and by names last.
 
+use super::values::last_index;
 use super::{FedInput, Lengths, Values};
 use crate::facts::{Facts, Unknowns};
 use crate::ir::{DType, Model, Node, NodeId, ValueId};
@@ -21,7 +22,10 @@ pub enum Kind {
     /// A picture of sound, or a sequence of features: what lies side by side is alike.
     Map,
     /// Numbers of tokens, which point into a table.
-    Tokens,
+    Tokens {
+        /// The last one that there is.
+        last: i64,
+    },
     /// A row of columns that have nothing to do with one another.
     Table,
     /// What a recurrence begins with.
@@ -66,7 +70,12 @@ pub(crate) fn kinds(model: &Model, facts: &Facts, inputs: &[FedInput], known: &K
                 image(&shape, &axes).map_or(Kind::Unknown, |channels| Kind::Image { channels })
             }
             _ if shape.is_empty() => Kind::Fixed,
-            _ => Kind::Tokens,
+            Values::Normal => Kind::Unknown,
+            Values::Between(_, high) => {
+                // What is narrower than usual has a reason.
+                let whole = || last_index(model, facts, input).unwrap_or(high);
+                Kind::Tokens { last: if known.values[&input.name] == Values::TOKENS { whole() } else { high } }
+            }
         }
     };
     inputs.iter().map(|input| (input.name.clone(), kind(input))).collect()

@@ -14,7 +14,7 @@ pub(super) use random::open;
 use super::source::{Source, Together};
 use super::{Feed, FeedError, InputSpec, Sizes, counted, joined, normal, stack};
 use crate::ir::Tensor;
-use crate::sizes::{Kind, Values};
+use crate::sizes::Kind;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -127,7 +127,7 @@ impl Sketch {
             Kind::Image { channels } => pictures::image(shape, &axes, channels, rng),
             Kind::Wave => sound::waves(&axes.iter().map(|&a| shape[a]).collect::<Vec<_>>(), rng),
             Kind::Map => sound::maps(&axes.iter().map(|&a| shape[a]).collect::<Vec<_>>(), rng),
-            Kind::Tokens => return tokens(input.values, count, rng),
+            Kind::Tokens { last } => return tokens(last, count, rng),
             // A state that is not quite zero: where it begins with zeros, its weights would look as if nobody read them.
             Kind::State => return (0..count).map(|_| NEARLY * normal(rng)).collect(),
             Kind::Table | Kind::Fixed | Kind::Unknown => (0..count).map(|_| normal(rng)).collect(),
@@ -145,6 +145,22 @@ impl Sketch {
 const NEARLY: f64 = 0.1;
 
 impl Scale {
+    /// That of pictures with another contrast, and brighter by a share of the whole range.
+    pub(crate) fn adjusted(&self, contrast: f64, brightness: f64) -> Scale {
+        let start = 0.5 * (1.0 - contrast) + brightness;
+        match self {
+            Scale::All(zero, one) => {
+                let at = |x: f64| zero + (one - zero) * (start + contrast * x);
+                Scale::All(at(0.0), at(1.0))
+            }
+            Scale::Channels(means, deviations) => {
+                let means = means.iter().map(|mean| (mean - start) / contrast).collect();
+                Scale::Channels(means, deviations.iter().map(|d| d / contrast).collect())
+            }
+            Scale::Each(..) => self.clone(),
+        }
+    }
+
     fn apply(&self, numbers: &mut [f64], shape: &[usize], kind: Kind) {
         match self {
             Scale::All(zero, one) => numbers.iter_mut().for_each(|x| *x = zero + (one - zero) * *x),
@@ -166,12 +182,10 @@ impl Scale {
 /// Tokens by Zipf's law: the `r`-th of them in an order of their own comes up `1/r` times as often as the first.
 ///
 /// Source: Zipf, Human Behavior and the Principle of Least Effort, 1949.
-fn tokens(values: Values, count: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
-    let (low, high) = match values {
-        Values::Between(low, high) => (low, high),
-        Values::Just(n) => (n, n),
-        Values::Normal => (0, 0),
-    };
+fn tokens(last: i64, count: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
+    // The first few are special, where there are enough.
+    let low = if last >= 6 { 3 } else { 0 };
+    let high = last.max(0);
     let span = high.abs_diff(low).saturating_add(1);
     // The inverse of ln(r) / ln(span), and a walk through all numbers that has nothing to do with their order.
     let rank = |u: f64| (((span as f64 + 1.0).ln() * u).exp() as u64).clamp(1, span) - 1;

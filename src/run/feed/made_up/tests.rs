@@ -1,5 +1,6 @@
 use super::*;
 use crate::ir::{DType, Dim};
+use crate::sizes::Values;
 
 fn spec(kind: Kind, dtype: DType, shape: &[i64]) -> InputSpec {
     let shape = shape.iter().map(|&n| if n == 0 { Dim::symbol("batch") } else { Dim::Fixed(n) }).collect();
@@ -68,14 +69,14 @@ fn sound_is_standard_and_what_lies_side_by_side_is_alike() {
 
 #[test]
 fn tokens_follow_zipf_and_stay_in_their_range() {
-    let ids = InputSpec { values: Values::Between(3, 502), ..spec(Kind::Tokens, DType::I64, &[0, 4000]) };
+    let ids = spec(Kind::Tokens { last: 502 }, DType::I64, &[0, 4000]);
     let (_, numbers) = drawn(&ids, Scale::All(0.0, 1.0), 0);
     assert!(numbers.iter().all(|n| (3.0..=502.0).contains(n)));
     let count = |n: f64| numbers.iter().filter(|x| **x == n).count();
     let mut counts: Vec<usize> = (3..=502).map(|n| count(f64::from(n))).collect();
     counts.sort_unstable_by(|a, b| b.cmp(a));
     assert!(counts[0] > 8 * counts[20].max(1), "{} {}", counts[0], counts[20]);
-    let one = InputSpec { values: Values::Between(0, 0), ..spec(Kind::Tokens, DType::I64, &[0, 5]) };
+    let one = spec(Kind::Tokens { last: 0 }, DType::I64, &[0, 5]);
     assert_eq!(drawn(&one, Scale::All(0.0, 1.0), 0).1, [0.0; 5]);
 }
 
