@@ -103,6 +103,7 @@ pub(super) fn summary(report: &Report) -> String {
         }
         Outcome::Skipped => "  skipped\n".to_owned(),
     };
+    out += &strayed(report);
     out += &unmoved(report);
     out += &report.metrics.as_ref().map_or_else(String::new, figures::metrics);
     out += &gates(&report.gates);
@@ -379,6 +380,18 @@ fn unproved(failed: &Failed, report: &Report) -> String {
     out += &wrap(&format!("  {rest} ({} in between)", plural(failed.runs, "proof")), 6);
     failed.dropped.iter().for_each(|what| out += &wrap(&format!("  dropped: {what}"), 6));
     out
+}
+
+/// That little is left of what the model said.
+fn strayed(report: &Report) -> String {
+    report.strayed().map_or_else(String::new, |drift| {
+        let what = format!(
+            "  the outputs are as far from the original's as zeros would be (relative L2 {drift:.2}): little of the accuracy \
+             can be left. Cut less, bound the drift (--max-drift), give real samples (--calib), or train the result \
+             (`secateur tune`)"
+        );
+        wrap(&what, 6)
+    })
 }
 
 /// That a budget of multiply-accumulates made the model hardly faster.

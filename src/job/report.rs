@@ -262,6 +262,11 @@ impl Report {
         (slow && self.plan.budget.starts_with("macs ")).then_some((left, ratio.median))
     }
 
+    /// The drift, where the outputs are no nearer to the original's than zeros are.
+    pub fn strayed(&self) -> Option<f64> {
+        self.verification.drift().map(Difference::drift).filter(|&drift| drift >= 1.0 && !self.failed())
+    }
+
     /// What the result has more of than the input, of bytes and parameters: nothing, but where many calls share a
     /// weight that is cut differently for each, or the passes that somebody asked for do that.
     pub fn grown(&self) -> Option<String> {

@@ -77,7 +77,11 @@ impl Reader<'_> {
     pub(super) fn open(&self, spec: &str, model: &Model, labels: Option<Labels>) -> Result<Samples, Error> {
         let (preprocess, limit) = (self.calibration.preprocess.clone(), Some(self.calibration.samples));
         let options = feed::Options { preprocess, labels, limit, ..feed::Options::default() };
-        opened(spec, model, self.sizes, &options, self.monitor)
+        let samples = opened(spec, model, self.sizes, &options, self.monitor)?;
+        if let Some(why) = suspicious(&samples)? {
+            self.monitor.note(&format!("{spec}: {why}"));
+        }
+        Ok(samples)
     }
 
     /// Runs the model on these samples.
@@ -135,6 +139,28 @@ pub(crate) fn opened(
         monitor.note(&format!("{spec} has nothing for {}: zeros are fed", names.join(", ")));
     }
     Ok(samples)
+}
+
+/// How many portions are looked at for what can't be meant.
+const LOOKED_AT: usize = 8;
+
+/// What is odd about the first of some samples.
+fn suspicious(samples: &Samples) -> Result<Option<String>, Error> {
+    let portions = samples.portions().min(LOOKED_AT);
+    let feeds = (0..portions).map(|at| samples.feed(&[at])).collect::<Result<Vec<_>, _>>().map_err(Error::new)?;
+    let broken = |(at, feed): (usize, &feed::Feed)| {
+        let (name, _) = feed.iter().find(|(_, tensor)| tensor.nan().is_some())?;
+        Some(format!(
+            "`{name}` of sample {} holds NaN, and what goes by it means nothing",
+            at * samples.per_portion() + 1
+        ))
+    };
+    if let Some(why) = feeds.iter().enumerate().find_map(broken) {
+        return Ok(Some(why));
+    }
+    let Some((first, others)) = feeds.split_first().filter(|(_, others)| !others.is_empty()) else { return Ok(None) };
+    let same = |feed: &feed::Feed| feed.iter().zip(first.iter()).all(|(a, b)| a.1.same(&b.1));
+    Ok(others.iter().all(same).then(|| format!("the first {portions} samples are all the same")))
 }
 
 /// Samples, a few at a time.

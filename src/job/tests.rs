@@ -126,3 +126,59 @@ fn progress_is_told_and_a_job_can_be_stopped_between_any_two_steps() {
         assert!(some.len() == 2 * at && all.starts_with(&some), "{some:?}");
     }
 }
+
+#[test]
+fn samples_are_made_up_where_there_are_none() {
+    let done = prune(&model(), &quick()).expect("it is done");
+    let report::SampleReport::MadeUp { count, inputs } = &done.report.samples else {
+        panic!("{}", done.report.samples)
+    };
+    assert!(*count == 256 && done.report.plan.criterion == "obs" && !done.report.repaired.is_empty());
+    insta::assert_snapshot!(inputs[0], @"images for `input` in 0..1, which is usual");
+    let again = prune(&model(), &quick()).expect("it is done");
+    assert!(bytes(&done) == bytes(&again));
+    let metadata = &done.model.as_ref().expect("a model").metadata;
+    assert!(metadata.iter().any(|(key, value)| key == "secateur.samples" && value.starts_with("256 made up: images")));
+    let mut asked = quick();
+    asked.choice.selection.lossless = Some(crate::lossless::Ranges::new(&["0..2".into()]).expect("a range"));
+    let done = prune(&model(), &asked).expect("it is done");
+    insta::assert_snapshot!(done.report.samples, @"256 made up: images for `input` in 0..2, as --input-range says");
+}
+
+#[test]
+fn nothing_is_made_up_where_weights_are_to_choose() {
+    let made = |change: &dyn Fn(&mut Selection)| {
+        let mut options = quick();
+        change(&mut options.choice.selection);
+        let done = prune(&model(), &options).expect("it is done");
+        (done.report.plan.criterion.clone(), done.report.samples.to_string(), done.report.repaired.len())
+    };
+    let weights = || ("l2".to_owned(), "none".to_owned(), 0);
+    assert_eq!(made(&|s| s.calibration.made_up = MakeUp::None), weights());
+    assert_eq!(made(&|s| s.calibration.repair = false), weights());
+    assert_eq!(made(&|s| s.criterion = "l2".parse().ok()), weights());
+    let noise = made(&|s| s.calibration.made_up = MakeUp::Noise);
+    assert!(noise.1.starts_with("256 made up: noise for `input`") && noise.2 > 0, "{noise:?}");
+    let mut text = quick();
+    text.choice.selection.calibration.made_up = MakeUp::Text;
+    let error = prune(&model(), &text).err().expect("pictures are no text").to_string();
+    assert!(error.contains("--made-up text: no input takes that (input ["), "{error}");
+}
+
+#[test]
+fn samples_that_a_model_answers_alike_are_not_gone_by() {
+    let mut mute = model();
+    let graph = &mut mute.graph;
+    for node in graph.constants() {
+        let constant = graph.constant_mut(node).expect("a constant");
+        if constant.tensor.shape.len() == 2 {
+            let zeros = vec![0.0; constant.tensor.count()];
+            constant.tensor = crate::ir::Tensor::from_f64(constant.tensor.dtype, constant.tensor.shape.clone(), &zeros)
+                .expect("numbers");
+        }
+    }
+    let mut options = quick();
+    options.choice.selection.lossless = None;
+    let done = prune(&mute, &options).expect("it is done");
+    insta::assert_snapshot!(done.report.samples, @"none: the model answers all made-up samples alike");
+}
