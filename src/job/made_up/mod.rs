@@ -42,7 +42,7 @@ const FEW: usize = 3;
 /// What is cheap, in multiply-accumulates.
 const TRYING: u64 = 20_000_000_000;
 /// How often contrast and brightness are changed, at most.
-const ADJUSTMENTS: usize = 20;
+const ADJUSTMENTS: usize = 8;
 
 /// Samples that were made up, with what is told of them; or why there are none.
 pub(super) type Made = Result<(Samples, SampleReport), String>;
