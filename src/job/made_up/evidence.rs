@@ -37,7 +37,7 @@ const LARGE: usize = 1 << 24;
 /// Of samples on one scale.
 pub(super) struct Found {
     /// How far normalizations are from what they know, on the mean; `None` where there are none.
-    pub divergence: Option<f64>,
+    divergence: Option<f64>,
     information: Option<f64>,
     /// What is left of mean and bias of the first layer together.
     left: Option<f64>,

@@ -41,8 +41,6 @@ const TRIED: usize = 16;
 const FEW: usize = 3;
 /// What is cheap, in multiply-accumulates.
 const TRYING: u64 = 20_000_000_000;
-/// How often contrast and brightness are changed, at most.
-const ADJUSTMENTS: usize = 8;
 
 /// Samples that were made up, with what is told of them; or why there are none.
 pub(super) type Made = Result<(Samples, SampleReport), String>;
@@ -86,9 +84,8 @@ impl Maker<'_> {
         let portions = count.div_ceil(frame.portion());
         let affordable = usize::try_from(TRYING / self.macs()).unwrap_or(usize::MAX);
         let tried = portions.min(affordable.clamp(FEW, TRIED).div_ceil(frame.portion()));
-        let adjustments = (affordable / TRIED).min(ADJUSTMENTS);
         let mut sketches: Vec<Sketch> = kinds.iter().map(|&kind| Sketch::plain(kind)).collect();
-        let asked = Asked { maker: self, specs: &specs, frame, tried, adjustments };
+        let asked = Asked { maker: self, specs: &specs, frame, tried };
         let mut hows = vec![String::new(); specs.len()];
         for at in 0..specs.len() {
             match asked.scale(&mut sketches, at)? {

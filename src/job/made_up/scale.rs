@@ -21,10 +21,6 @@ const DEVIATIONS: [f64; 3] = [0.229, 0.224, 0.225];
 /// Numbers that are this large at most, and lie this far apart at least, are such as layers read.
 const USUAL: (f64, f64) = (0.5, 8.0);
 
-/// By how much contrast and brightness change in one move, and what share of a divergence must go for one that counts.
-const MOVES: [(f64, f64); 4] = [(0.75, 0.0), (1.25, 0.0), (1.0, -0.1), (1.0, 0.1)];
-const GAIN: f64 = 0.02;
-
 /// A model that is asked on few samples.
 pub(super) struct Asked<'a> {
     pub maker: &'a Maker<'a>,
@@ -32,8 +28,6 @@ pub(super) struct Asked<'a> {
     pub frame: &'a Frame,
     /// How many portions are made to ask it.
     pub tried: usize,
-    /// How often contrast and brightness may be changed.
-    pub adjustments: usize,
 }
 
 impl Asked<'_> {
@@ -89,34 +83,7 @@ impl Asked<'_> {
         }
         let (best, how) = evidence.best(&shown);
         sketches[at].scale = candidates[best].clone();
-        if let Some(far) = shown[best].divergence {
-            self.adjust(sketches, at, &evidence, far)?;
-        }
         Ok(Ok(how.into()))
-    }
-
-    /// Changes contrast and brightness as long as normalizations come nearer to what they know.
-    fn adjust(&self, sketches: &mut [Sketch], at: usize, evidence: &Evidence, far: f64) -> Result<(), Error> {
-        let mut far = far;
-        for _ in 0..self.adjustments / MOVES.len() {
-            let from = sketches[at].scale.clone();
-            let mut best = None;
-            for (contrast, brightness) in MOVES {
-                self.maker.reader.monitor.check()?;
-                sketches[at].scale = from.adjusted(contrast, brightness);
-                let found = self.feeds(sketches).ok().and_then(|feeds| evidence.of(&feeds).ok()?.divergence);
-                if let Some(found) = found.filter(|&found| found < far * (1.0 - GAIN)) {
-                    far = found;
-                    best = Some(sketches[at].scale.clone());
-                }
-            }
-            let done = best.is_none();
-            sketches[at].scale = best.unwrap_or(from);
-            if done {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Whether samples would mislead, and why.

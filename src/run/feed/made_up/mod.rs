@@ -145,22 +145,6 @@ impl Sketch {
 const NEARLY: f64 = 0.1;
 
 impl Scale {
-    /// That of pictures with another contrast, and brighter by a share of the whole range.
-    pub(crate) fn adjusted(&self, contrast: f64, brightness: f64) -> Scale {
-        let start = 0.5 * (1.0 - contrast) + brightness;
-        match self {
-            Scale::All(zero, one) => {
-                let at = |x: f64| zero + (one - zero) * (start + contrast * x);
-                Scale::All(at(0.0), at(1.0))
-            }
-            Scale::Channels(means, deviations) => {
-                let means = means.iter().map(|mean| (mean - start) / contrast).collect();
-                Scale::Channels(means, deviations.iter().map(|d| d / contrast).collect())
-            }
-            Scale::Each(..) => self.clone(),
-        }
-    }
-
     fn apply(&self, numbers: &mut [f64], shape: &[usize], kind: Kind) {
         match self {
             Scale::All(zero, one) => numbers.iter_mut().for_each(|x| *x = zero + (one - zero) * *x),
