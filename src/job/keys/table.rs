@@ -123,7 +123,7 @@ const CALIBRATION: &[Key] = &[
             "What samples are made up where there is no --calib: images, audio, text, noise, none, or auto, which is what \
      the inputs look like, unless a --criterion is given that needs none",
         ),
-    switch(Both, "fast", |o, _| set(&mut o.choice.selection.calibration.made_up, MakeUp::None))
+    switch(Choice, "fast", |o, _| set(&mut o.choice.selection.calibration.made_up, MakeUp::None))
         .conflicts(&["calib", "made-up"])
         .about("Make no samples up: choose by weights alone, and run nothing to choose"),
     one(Both, "calib-preprocess", "SPEC", |o, v| some(&mut o.choice.selection.calibration.preprocess, v))
