@@ -235,7 +235,7 @@ fn alike(outputs: &[Outputs]) -> bool {
             apart += samples.iter().map(|s| (s[k] - mean).powi(2)).sum::<f64>();
             squares += samples.iter().map(|s| s[k].powi(2)).sum::<f64>();
         }
-        !(apart > ALIKE * squares)
+        apart.is_nan() || apart <= ALIKE * squares
     };
     (0..first.len()).all(same)
 }

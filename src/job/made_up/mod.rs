@@ -87,9 +87,9 @@ impl Maker<'_> {
         let mut sketches: Vec<Sketch> = kinds.iter().map(|&kind| Sketch::plain(kind)).collect();
         let asked = Asked { maker: self, specs: &specs, frame, tried };
         let mut hows = vec![String::new(); specs.len()];
-        for at in 0..specs.len() {
+        for (at, how) in hows.iter_mut().enumerate() {
             match asked.scale(&mut sketches, at)? {
-                Ok(how) => hows[at] = how,
+                Ok(found) => *how = found,
                 Err(why) => return Ok(Err(why)),
             }
         }
