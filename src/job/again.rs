@@ -19,10 +19,11 @@ pub fn check(model: &Model, plan: Plan, options: &Options) -> Result<Done, Error
     let selection = &options.choice.selection;
     // Zeros are not set once more.
     let sparsify = options.zeros.options(&selection.calibration)?.map(|options| (options, None));
-    let calibration = &selection.calibration;
-    let made_up = calibration.makes_up(None) && plan.criterion.parse().is_ok_and(|f: Formula| f.needs_data());
-    let refitted = sparsify.is_some() || (calibration.is_given() || made_up) && calibration.repair;
-    let refitted = refitted || options.choice.search.training.is_given();
+    let (calibration, criterion) = (&selection.calibration, plan.criterion.parse::<Formula>().ok());
+    let made_up = calibration.makes_up(None) && criterion.as_ref().is_some_and(Formula::needs_data);
+    let implied = criterion.as_ref().is_some_and(Formula::is_repaired_unmeasured);
+    let refitted = (calibration.is_given() || made_up || implied) && calibration.repair;
+    let refitted = refitted || sparsify.is_some() || options.choice.search.training.is_given();
     let shortened = shortened(model, &plan, options, &mut Stages::default())?;
     let run = Run { sparsify, ..Run::given(options, model, (shortened, plan))? };
     run.again(&files::load(&output.path)?, refitted)

@@ -182,12 +182,9 @@ fn calibrated(
     let Some(criterion) = plan.criterion.parse::<Formula>().ok().filter(|_| !plan.cuts.is_empty()) else {
         return Ok((None, SampleReport::default()));
     };
-    // A plan of folds folds.
-    if criterion.implies() {
-        return Ok((Some(reader.imply(analysis)?.0), SampleReport::default()));
-    }
+    // What was repaired without samples when it was planned is so again.
     if !(criterion.needs_data() && selection.calibration.repair) {
-        return Ok((None, SampleReport::default()));
+        return Ok((reader.implied(analysis, &criterion)?, SampleReport::default()));
     }
     let (samples, sampled) = Selection { criterion: None, ..selection.clone() }.made_up(reader, model, analysis)?;
     Ok((samples.map(|samples| reader.measured(samples, analysis)).transpose()?, sampled))

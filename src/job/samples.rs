@@ -11,7 +11,7 @@ use crate::oracle::Setup;
 use crate::prune::Repair;
 use crate::score::Formula;
 use crate::sizes::Given;
-use crate::stats::{self, Batches, Implied, Measured, RunOptions};
+use crate::stats::{self, Batches, Footing, Implied, Measured, RunOptions};
 use crate::verify;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -92,12 +92,21 @@ impl Reader<'_> {
         Ok(Calibrated { ran: true, ..self.calibrated(Box::new(samples), measured) })
     }
 
-    /// What the weights imply, where there are no samples; and whether that is more than a guess.
-    pub(super) fn imply(&self, analysis: &Analysis) -> Result<(Calibrated, bool), Error> {
+    /// What the weights imply, where there are no samples; and what that rests on.
+    pub(super) fn imply(&self, analysis: &Analysis) -> Result<(Calibrated, Footing), Error> {
         let _work = self.monitor.begin("propagating the weights' statistics", Steps::None)?;
-        let Implied { measured, grounded } = Implied::new(analysis);
+        let Implied { measured, footing } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
-        Ok((self.calibrated(samples, Arc::new(measured)), grounded))
+        Ok((self.calibrated(samples, Arc::new(measured)), footing))
+    }
+
+    /// The same for what was chosen by this criterion, if that counts on it and it holds.
+    pub(super) fn implied(&self, analysis: &Analysis, criterion: &Formula) -> Result<Option<Calibrated>, Error> {
+        if !criterion.is_repaired_unmeasured() {
+            return Ok(None);
+        }
+        let (implied, footing) = self.imply(analysis)?;
+        Ok(Some(implied).filter(|_| criterion.bears(footing)))
     }
 
     fn execution(&self) -> RunOptions<'_> {

@@ -18,8 +18,11 @@ use crate::passes;
 use crate::plan::{Budget, ChooseError, Options};
 use crate::score::Formula;
 use crate::sparsity::{self, Method};
-use crate::stats::{Batches, Samples};
+use crate::stats::{Batches, Footing, Samples};
 use std::sync::Arc;
+
+/// What tells units apart where neither samples nor normalizations say how large they are.
+const UNGROUNDED: &str = "lamp";
 
 impl Selection {
     /// What a plan is made by. `calibrated` has what was measured; without samples it becomes what the weights imply,
@@ -34,13 +37,14 @@ impl Selection {
     ) -> Result<(Option<Calibrated>, Options), Error> {
         let sampled = calibrated.is_some();
         let mut criterion = self.formula(sampled)?;
-        if calibrated.is_none() && !budget.is_lossless() && criterion.implies() {
-            let (implied, grounded) = self.reader(setup, monitor).imply(analysis)?;
-            match grounded || self.criterion.is_some() {
-                true => calibrated = Some(implied),
-                // Guesses that nothing is known against do harm to some models.
-                false => criterion = Formula::default(),
+        let implied = criterion.implies() || self.calibration.repair && criterion.is_repaired_unmeasured();
+        if calibrated.is_none() && !budget.is_lossless() && implied {
+            let (implied, footing) = self.reader(setup, monitor).imply(analysis)?;
+            if footing != Footing::Normalized && self.criterion.is_none() {
+                // Guesses that nothing is known against mislead a choice more than a repair.
+                criterion = UNGROUNDED.parse().map_err(Error::options)?;
             }
+            calibrated = Some(implied).filter(|_| criterion.bears(footing));
         }
         self.check_granularity()?;
         let samples = calibrated.as_ref().filter(|c| c.ran).map(Calibrated::samples);
@@ -108,7 +112,7 @@ impl Selection {
             (true, true) => "obs",
             (true, false) => "wanda",
             (false, true) => "fold",
-            (false, false) => "l2",
+            (false, false) => UNGROUNDED,
         };
         usual.parse().map_err(Error::options)
     }

@@ -124,7 +124,7 @@ fn samples_are_made_up_unless_somebody_says_otherwise() {
     assert_eq!(report["samples"], serde_json::json!({"source": "made-up", "count": 16, "inputs": inputs}));
     assert!(report["plan"]["criterion"] == "obs" && !report["repaired"].as_array().unwrap().is_empty());
     let report = made(&["--fast"]);
-    assert!(report["samples"]["source"] == "none" && report["plan"]["criterion"] == "l2");
+    assert!(report["samples"]["source"] == "none" && report["plan"]["criterion"] == "lamp");
     for (options, why) in [
         (&["--made-up", "text"][..], "no input takes that"),
         (&["--made-up", "noise", "--fast"], "--fast"),

@@ -168,8 +168,12 @@ impl<'a> Ranking<'a> {
             None => Gradients::wanted(options.criterion.wants(), analysis, None, options.seed, options.device, &|| ())?,
             known => known.clone(),
         };
-        let context =
-            Context { analysis, seed: options.seed, measured, gradients: weighed.as_deref(), setup: &options.setup };
+        let context = Context {
+            seed: options.seed,
+            measured,
+            gradients: weighed.as_deref(),
+            ..Context::new(analysis, &options.setup)
+        };
         let lossless = options.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges));
         Ranking::by(analysis, options, |group| {
             let scores = match options.budget.is_lossless() {
