@@ -77,6 +77,8 @@ def ours(binary, task):
         "obs + repair": ["--criterion", "obs", *calib],
     }
     ways = {name: flags for name, flags in ways.items() if flags[1] in names}
+    if "--made-up" in run([binary, "prune", "--help"]).stdout:
+        ways = {"without samples": []} | ways
     if "--search" in run([binary, "prune", "--help"]).stdout:
         ways["obs + repair + search"] = ["--criterion", "obs", *calib, "--search", "8"]
     return [(name, secateur(flags)) for name, flags in ways.items()]

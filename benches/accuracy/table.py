@@ -12,7 +12,8 @@ HEAD = """# Accuracy after pruning
 Written by `python benches/accuracy/run.py`; [CONTRIBUTING.md](../../CONTRIBUTING.md) says how.
 
 Nothing was trained after pruning. Each cell: the accuracy in ONNX Runtime in percent, and in brackets the share of
-MACs really left. `obs` chooses from 256 unlabeled samples (`--calib`); *repair* refits what is left to them.
+MACs really left. `obs` chooses from 256 unlabeled samples (`--calib`); *repair* refits what is left to them. *Without
+samples* is what the defaults do where none are given: they make some up.
 Torch-Pruning's Taylor has their labels too. Of the peers the best of all ways they offer is shown, picked on the test
 data: each layer by the same share or all in one ranking, with and without the residual width of a transformer, and for
 onnxsim with and without `apply_pruning_finetune`. They may keep up to half a point of MACs more than asked. "–": there

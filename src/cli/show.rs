@@ -6,7 +6,9 @@ use crate::figures::{plural, share};
 use crate::job::files;
 use crate::job::gates::Verdict;
 use crate::job::prove::Failed;
-use crate::job::report::{GroupReport, LayerReport, Outcome, PinReport, Report, SizeRow, SparsityReport, StageReport};
+use crate::job::report::{
+    GroupReport, LayerReport, Outcome, PinReport, Report, SampleReport, SizeRow, SparsityReport, StageReport,
+};
 use crate::latency::{Latency, Timing};
 use crate::lossless::{Certificate, Proof};
 use crate::oracle::Plan;
@@ -85,6 +87,7 @@ pub(super) fn summary(report: &Report) -> String {
     out += &report.unproved.as_ref().map_or_else(String::new, |failed| unproved(failed, report));
     out += &report.searched.as_ref().map_or_else(String::new, trials::summary);
     out += &lossless(&report.lossless);
+    out += &samples(&report.samples);
     out += &repaired(report);
     out += &report.sparsity.as_ref().map_or_else(String::new, sparsity);
     out += "\nverification\n";
@@ -100,6 +103,7 @@ pub(super) fn summary(report: &Report) -> String {
         }
         Outcome::Skipped => "  skipped\n".to_owned(),
     };
+    out += &strayed(report);
     out += &report.slow().map_or_else(String::new, |what| wrap(&format!("  {what}"), 6));
     out += &report.metrics.as_ref().map_or_else(String::new, figures::metrics);
     out += &gates(&report.gates);
@@ -176,6 +180,21 @@ fn groups(groups: &[GroupReport]) -> String {
         vec![label, list(&g.places), g.before.to_string(), g.after.to_string()]
     });
     format!("\ncut ({})\n{}", plural(groups.len(), "group"), table(&["group", "where", "units", "left"], 2, rows))
+}
+
+/// What samples were made up, or why none were.
+fn samples(samples: &SampleReport) -> String {
+    match samples {
+        SampleReport::Given { .. } | SampleReport::None { why: None } => String::new(),
+        SampleReport::MadeUp { .. } => {
+            let advice = "real ones keep more of the accuracy: give some with --calib";
+            format!("\nsamples\n{}{}", wrap(&format!("  {samples}"), 6), wrap(&format!("  {advice}"), 6))
+        }
+        SampleReport::None { why: Some(why) } => {
+            let text = format!("  none, so weights alone chose: {why}; give some with --calib");
+            format!("\nsamples\n{}", wrap(&text, 6))
+        }
+    }
 }
 
 /// What the repair came to: the median contraction and the worst, and what was not repaired.
@@ -362,6 +381,18 @@ fn unproved(failed: &Failed, report: &Report) -> String {
     out += &wrap(&format!("  {rest} ({} in between)", plural(failed.runs, "proof")), 6);
     failed.dropped.iter().for_each(|what| out += &wrap(&format!("  dropped: {what}"), 6));
     out
+}
+
+/// That little is left of what the model said.
+fn strayed(report: &Report) -> String {
+    report.strayed().map_or_else(String::new, |drift| {
+        let what = format!(
+            "  the outputs are as far from the original's as zeros would be (relative L2 {drift:.2}): little of the accuracy \
+             can be left. Cut less, bound the drift (--max-drift), give real samples (--calib), or train the result \
+             (`secateur tune`)"
+        );
+        wrap(&what, 6)
+    })
 }
 
 /// How far outputs are from the original's, a line each.

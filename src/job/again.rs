@@ -19,9 +19,11 @@ pub fn check(model: &Model, plan: Plan, options: &Options) -> Result<Done, Error
     let selection = &options.choice.selection;
     // Zeros are not set once more.
     let sparsify = options.zeros.options(&selection.calibration)?.map(|options| (options, None));
-    let refitted = sparsify.is_some() || selection.calibration.is_given() && selection.calibration.repair;
-    let implied = plan.criterion.parse().is_ok_and(|f: Formula| f.is_repaired_unmeasured());
-    let refitted = refitted || implied && selection.calibration.repair || options.choice.search.training.is_given();
+    let (calibration, criterion) = (&selection.calibration, plan.criterion.parse::<Formula>().ok());
+    let made_up = calibration.makes_up(None) && criterion.as_ref().is_some_and(Formula::needs_data);
+    let implied = criterion.as_ref().is_some_and(Formula::is_repaired_unmeasured);
+    let refitted = (calibration.is_given() || made_up || implied) && calibration.repair;
+    let refitted = refitted || sparsify.is_some() || options.choice.search.training.is_given();
     let shortened = shortened(model, &plan, options, &mut Stages::default())?;
     let run = Run { sparsify, ..Run::given(options, model, (shortened, plan))? };
     run.again(&files::load(&output.path)?, refitted)

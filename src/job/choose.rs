@@ -4,7 +4,7 @@ use super::Error;
 use super::machine;
 use super::monitor::{Monitor, Steps};
 use super::options::Choice;
-use super::report::MachineReport;
+use super::report::{MachineReport, SampleReport};
 use super::samples::{Calibrated, batches};
 use super::schedule::SearchRun;
 use super::search::SearchReport;
@@ -34,13 +34,16 @@ pub(super) struct Chosen {
     pub machine: Option<MachineReport>,
     /// What the units were chosen by, where that was no search: they can be chosen again.
     pub replan: Option<Options>,
+    /// What samples there were.
+    pub sampled: SampleReport,
 }
 
 impl Chosen {
     /// Nothing but what the plan says.
     fn of(shortened: Shortened, plan: Plan) -> Chosen {
         let (calibrated, searched, trained, machine, replan) = (None, None, None, None, None);
-        Chosen { shortened, plan, calibrated, searched, trained, machine, replan }
+        let sampled = SampleReport::default();
+        Chosen { shortened, plan, calibrated, searched, trained, machine, replan, sampled }
     }
 
     /// Nothing at all.
@@ -112,8 +115,16 @@ impl Chooser<'_> {
             }
         };
         let analysis = &shortened.analysis;
-        let calibrated = samples.map(|s| reader.measured(s, analysis)).transpose()?;
         let budget = self.choice.budget_or_usual();
+        let (samples, sampled) = match samples {
+            Some(samples) => {
+                let count = samples.samples.len();
+                (Some(samples), SampleReport::Given { count })
+            }
+            None if budget.is_lossless() => (None, SampleReport::default()),
+            None => selection.made_up(reader, self.model, analysis)?,
+        };
+        let calibrated = samples.map(|s| reader.measured(s, analysis)).transpose()?;
         let (calibrated, options) =
             selection.options(budget, open, analysis, calibrated, (self.setup(), self.monitor))?;
         let open = options.open.at(&analysis.model, &analysis.facts);
@@ -132,7 +143,7 @@ impl Chooser<'_> {
             let (plan, machine) = machine::plan(self, analysis, options)?;
             (plan, None, None, machine)
         };
-        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, searched, trained, machine, replan })
+        Ok(Chosen { shortened, plan: Plan { layers, ..plan }, calibrated, searched, trained, machine, replan, sampled })
     }
 }
 

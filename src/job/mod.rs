@@ -30,6 +30,7 @@ pub(crate) mod files;
 pub mod gates;
 pub(crate) mod keys;
 pub(crate) mod machine;
+mod made_up;
 mod monitor;
 mod options;
 pub(crate) mod paths;
@@ -53,13 +54,13 @@ pub(crate) use done::{NOT_EQUAL, NOT_EQUAL_NOW};
 pub use error::{Error, ErrorKind};
 pub use monitor::{Cancelled, Event, Monitor, Steps};
 pub use options::{
-    Calibration, Choice, HeldOut, Judging, Options, Output, Record, Search, Selection, Tables, Training, VerifyOptions,
-    Zeros,
+    Calibration, Choice, HeldOut, Judging, MakeUp, Options, Output, Record, Search, Selection, Tables, Training,
+    VerifyOptions, Zeros,
 };
 
 pub use crate::pruning::registry;
 
-use self::report::MachineReport;
+use self::report::{MachineReport, SampleReport};
 use crate::analysis::Analysis;
 use crate::ir::Model;
 use crate::layers;
@@ -68,6 +69,7 @@ use crate::prune::{self as surgery, Shortened, Stages};
 use crate::score::Formula;
 use choose::{Chooser, Chosen};
 use run::Run;
+use samples::{Calibrated, Reader};
 use search::SearchReport;
 use std::path::Path;
 
@@ -160,14 +162,32 @@ pub fn apply_file(path: &Path, plan: Plan, options: &Options) -> Result<Done, Er
 fn applied(model: &Model, plan: Plan, options: &Options, mut stages: Stages) -> Result<Done, Error> {
     let shortened = shortened(model, &plan, options, &mut stages)?;
     let reader = options.choice.selection.reader(&options.verification.setup, &options.monitor);
-    let calibrated = stages.time("calibrate", || reader.measure(model, &shortened.analysis))?;
-    // What was repaired without samples when it was planned is so again.
-    let criterion = plan.criterion.parse::<Formula>().ok().filter(|_| !plan.cuts.is_empty());
-    let calibrated = match calibrated {
-        None => criterion.map_or(Ok(None), |criterion| reader.implied(&shortened.analysis, &criterion))?,
-        calibrated => calibrated,
+    let (calibrated, sampled) = stages.time("calibrate", || calibrated(model, &plan, &shortened, options, reader))?;
+    Run { calibrated, sampled, ..Run::given(options, model, (shortened, plan))? }.finish(stages)
+}
+
+/// What a plan is repaired by: samples, given or made up as they were for the choice, or what the weights imply.
+fn calibrated(
+    model: &Model,
+    plan: &Plan,
+    shortened: &Shortened,
+    options: &Options,
+    reader: Reader,
+) -> Result<(Option<Calibrated>, SampleReport), Error> {
+    let (analysis, selection) = (&shortened.analysis, &options.choice.selection);
+    if let Some(samples) = reader.samples(model)? {
+        let count = samples.samples.len();
+        return Ok((Some(reader.measured(samples, analysis)?), SampleReport::Given { count }));
+    }
+    let Some(criterion) = plan.criterion.parse::<Formula>().ok().filter(|_| !plan.cuts.is_empty()) else {
+        return Ok((None, SampleReport::default()));
     };
-    Run { calibrated, ..Run::given(options, model, (shortened, plan))? }.finish(stages)
+    // What was repaired without samples when it was planned is so again.
+    if !(criterion.needs_data() && selection.calibration.repair) {
+        return Ok((reader.implied(analysis, &criterion)?, SampleReport::default()));
+    }
+    let (samples, sampled) = Selection { criterion: None, ..selection.clone() }.made_up(reader, model, analysis)?;
+    Ok((samples.map(|samples| reader.measured(samples, analysis)).transpose()?, sampled))
 }
 
 /// The prepared model without the layers of a plan.

@@ -16,6 +16,7 @@ use crate::sizes::Given;
 use crate::sparsity::{Method, Pattern};
 use crate::stats;
 use crate::verify;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -149,11 +150,50 @@ impl Default for Selection {
     }
 }
 
+/// What samples are made up, where there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MakeUp {
+    /// What the inputs look like, where the choice can use it.
+    #[default]
+    Auto,
+    /// Pictures.
+    Images,
+    /// Sound.
+    Audio,
+    /// Texts: tokens.
+    Text,
+    /// Random numbers.
+    Noise,
+    /// None: nothing is run, and weights alone choose.
+    None,
+}
+
+impl MakeUp {
+    /// All of them, by name.
+    pub(crate) const NAMES: &'static [(&'static str, MakeUp)] = &[
+        ("auto", MakeUp::Auto),
+        ("images", MakeUp::Images),
+        ("audio", MakeUp::Audio),
+        ("text", MakeUp::Text),
+        ("noise", MakeUp::Noise),
+        ("none", MakeUp::None),
+    ];
+}
+
+impl fmt::Display for MakeUp {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let name = MakeUp::NAMES.iter().find(|(_, made)| made == self).map_or("auto", |(name, _)| name);
+        f.write_str(name)
+    }
+}
+
 /// Samples to choose and to repair by.
 #[derive(Clone, Debug)]
 pub struct Calibration {
     /// A file, a folder, or `random:N`: see [`Samples::open`](crate::feed::Samples::open).
     pub source: Option<String>,
+    /// What is made up where there is no source.
+    pub made_up: MakeUp,
     /// How images among them become tensors.
     pub preprocess: Option<String>,
     /// How many of them are used.
@@ -166,7 +206,8 @@ pub struct Calibration {
 
 impl Default for Calibration {
     fn default() -> Calibration {
-        Calibration { source: None, preprocess: None, samples: 256, repair: true, memory: stats::MEMORY }
+        let made_up = MakeUp::default();
+        Calibration { source: None, made_up, preprocess: None, samples: 256, repair: true, memory: stats::MEMORY }
     }
 }
 

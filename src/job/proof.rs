@@ -6,7 +6,7 @@ use super::files;
 use super::monitor::Steps;
 use super::options::{Choice, Selection};
 use super::prove::{self, Failed, ProveError, Prover, Settled};
-use super::report::{self, Metrics};
+use super::report::{self, Metrics, SampleReport};
 use super::run::Run;
 use super::search::SearchReport;
 use crate::ir::Model;
@@ -82,14 +82,21 @@ impl Run<'_> {
             let input = self.options.input.as_ref().map(|path| files::hash(path, self.model)).transpose()?;
             let options = self.options.record.result.clone();
             let Choice { selection: Selection { calibration, .. }, search, .. } = &self.options.choice;
+            let made_up = matches!(self.sampled, SampleReport::MadeUp { .. });
             // What weights that were refitted to samples, or trained, depend on beside the plan.
-            let refitted = calibration.is_given() && (calibration.repair || self.sparsify.is_some());
+            let refitted = (calibration.is_given() || made_up) && (calibration.repair || self.sparsify.is_some());
             let ran =
                 (refitted || search.training.is_given()).then(|| self.options.verification.setup.ran().ok()).flatten();
             let runtime = ran.map_or_else(String::new, |ran| ran.id());
             let target = self.plan.target().unwrap_or_default().to_owned();
-            let entries =
-                [("input", input.unwrap_or_default()), ("options", options), ("runtime", runtime), ("target", target)];
+            let samples = if made_up { self.sampled.to_string() } else { String::new() };
+            let entries = [
+                ("input", input.unwrap_or_default()),
+                ("options", options),
+                ("samples", samples),
+                ("runtime", runtime),
+                ("target", target),
+            ];
             prune::sign(&mut pruned.model, &entries);
             let tuned = self.searched.as_ref().and_then(SearchReport::training);
             tuned.iter().for_each(|text| prune::sign(&mut pruned.model, &[("tuned", text.clone())]));

@@ -21,6 +21,7 @@ use crate::sparsity::Thinned;
 use crate::verify::Verification;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Of the speed that fewer multiply-accumulates promise, a model is expected to have this share.
 const KEPT: f64 = 0.8;
@@ -55,6 +56,8 @@ pub struct Report {
     /// Slices of the input file's constants that are gone: setting them to zero there computes the same, where all
     /// layers are among them too.
     pub removed: Vec<Removed>,
+    /// What samples the choice and the repair went by.
+    pub samples: SampleReport,
     /// How the contractions fared that were refitted.
     pub repaired: Vec<Repaired>,
     /// The calls that lost units they sum over and were not refitted, though a repair was asked for.
@@ -83,6 +86,70 @@ pub struct Report {
     /// What the repair took, where there were samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair_costs: Option<RepairReport>,
+}
+
+/// What samples a choice and a repair went by.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "source", rename_all = "kebab-case")]
+pub enum SampleReport {
+    /// Somebody gave them.
+    Given {
+        /// How many were used.
+        count: usize,
+    },
+    /// They were made up.
+    MadeUp {
+        /// How many.
+        count: usize,
+        /// What was drawn for which input.
+        inputs: Vec<MadeUpInput>,
+    },
+    /// There were none.
+    None {
+        /// Why none were made up, where they might have been.
+        why: Option<String>,
+    },
+}
+
+/// What was made up for an input.
+#[derive(Clone, Debug, Serialize)]
+pub struct MadeUpInput {
+    /// The input's name.
+    pub name: String,
+    /// What it looks like: images, sound, maps (of sound or features), tokens, columns, noise.
+    pub kind: &'static str,
+    /// Between which numbers pictures lie, or by which mean and deviation they are normed.
+    pub scale: Option<String>,
+    /// How that was found, or where the numbers are from; empty where there is nothing to tell.
+    pub how: String,
+}
+
+impl Default for SampleReport {
+    fn default() -> SampleReport {
+        SampleReport::None { why: None }
+    }
+}
+
+impl fmt::Display for SampleReport {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            SampleReport::Given { count } => write!(f, "{count} given"),
+            SampleReport::MadeUp { count, inputs } => {
+                let inputs: Vec<String> = inputs.iter().map(MadeUpInput::to_string).collect();
+                write!(f, "{count} made up: {}", inputs.join(", "))
+            }
+            SampleReport::None { why: None } => write!(f, "none"),
+            SampleReport::None { why: Some(why) } => write!(f, "none: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for MadeUpInput {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} for `{}`", self.kind, self.name)?;
+        self.scale.iter().try_for_each(|scale| write!(f, " in {scale}"))?;
+        if self.how.is_empty() { Ok(()) } else { write!(f, ", {}", self.how) }
+    }
 }
 
 /// What a repair on samples took, in seconds and in bytes.
@@ -211,6 +278,11 @@ impl Report {
         };
         let (left, median) = (figures::share(left), ratio.median);
         Some(format!("{left} of the MACs promise {promised:.2} times as fast, and it is {median:.2}: {why}"))
+    }
+
+    /// The drift, where the outputs are no nearer to the original's than zeros are.
+    pub fn strayed(&self) -> Option<f64> {
+        self.verification.drift().map(Difference::drift).filter(|&drift| drift >= 1.0 && !self.failed())
     }
 
     /// What the result has more of than the input, of bytes and parameters: nothing, but where many calls share a

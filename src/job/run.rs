@@ -7,7 +7,7 @@ use super::monitor::Monitor;
 use super::options::Options;
 use super::proof::Proved;
 use super::prove::Failed;
-use super::report::{self, MachineReport, RepairReport, Report, Size, SparsityReport, StageReport};
+use super::report::{self, MachineReport, RepairReport, Report, SampleReport, Size, SparsityReport, StageReport};
 use super::samples::Calibrated;
 use super::search::SearchReport;
 use super::{Error, files};
@@ -32,6 +32,8 @@ pub(super) struct Run<'a> {
     pub inexact: bool,
     /// What the result is repaired by.
     pub calibrated: Option<Calibrated>,
+    /// What samples there were.
+    pub sampled: SampleReport,
     /// What was tried to find the plan.
     pub searched: Option<SearchReport>,
     /// The prepared model that the plan leaves with trained weights, which take the place of a repair.
@@ -53,7 +55,7 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     /// What was chosen for a model.
     pub(super) fn chosen(options: &'a Options, model: &'a Model, chosen: Chosen) -> Result<Run<'a>, Error> {
-        let Chosen { shortened, plan, calibrated, searched, trained, machine, replan } = chosen;
+        let Chosen { shortened, plan, calibrated, searched, trained, machine, replan, sampled } = chosen;
         let open = options.choice.selection.open(model)?;
         let (inexact, weighed) = (options.choice.selection.inexact, options.choice.weighs());
         let plan = plan.recorded(&options.record.choice);
@@ -65,6 +67,7 @@ impl<'a> Run<'a> {
             plan,
             inexact,
             calibrated,
+            sampled,
             searched,
             trained,
             sparsify,
@@ -91,6 +94,7 @@ impl<'a> Run<'a> {
             plan,
             inexact: true,
             calibrated,
+            sampled: SampleReport::default(),
             searched,
             trained,
             sparsify,
@@ -186,6 +190,7 @@ impl<'a> Run<'a> {
             pinned: prune::pins(&self.shortened.analysis, self.inexact),
             unproved: self.unproved.clone(),
             removed: [self.shortened.zeroing.clone(), pruned.removed.clone()].concat(),
+            samples: self.sampled.clone(),
             repaired: pruned.repaired.clone(),
             unrepaired: pruned.unrepaired.clone(),
             sparsity: pruned.thinned.clone().zip(self.sparsify.as_ref()).map(sparsity),

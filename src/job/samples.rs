@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::monitor::{Monitor, Steps};
-use super::options::Calibration;
+use super::options::{Calibration, MakeUp};
 use crate::analysis::Analysis;
 use crate::feed::{self, Labels, Samples};
 use crate::ir::Model;
@@ -25,6 +25,8 @@ const FEEDS: usize = 4;
 /// Samples that were read, and what was measured on them.
 pub(super) struct Calibrated {
     samples: Box<dyn stats::Samples>,
+    /// Whether models were run on them: nothing is only implied.
+    pub ran: bool,
     pub measured: Arc<Measured>,
     setup: Setup,
     memory: u64,
@@ -35,6 +37,18 @@ impl Calibration {
     /// Whether there are samples.
     pub(super) fn is_given(&self) -> bool {
         self.source.is_some()
+    }
+
+    /// Whether samples may be made up for a choice by a criterion, or by the usual one.
+    pub(super) fn makes_up(&self, criterion: Option<&Formula>) -> bool {
+        // Who names a criterion of weights means weights; and without a repair these choose as well.
+        let asks = || criterion.map_or(self.repair, Formula::needs_data);
+        !self.is_given()
+            && match self.made_up {
+                MakeUp::None => false,
+                MakeUp::Auto => asks(),
+                _ => true,
+            }
     }
 }
 
@@ -63,12 +77,11 @@ impl Reader<'_> {
     pub(super) fn open(&self, spec: &str, model: &Model, labels: Option<Labels>) -> Result<Samples, Error> {
         let (preprocess, limit) = (self.calibration.preprocess.clone(), Some(self.calibration.samples));
         let options = feed::Options { preprocess, labels, limit, ..feed::Options::default() };
-        opened(spec, model, self.sizes, &options, self.monitor)
-    }
-
-    /// Runs the model on the samples, if there are any.
-    pub(super) fn measure(&self, model: &Model, analysis: &Analysis) -> Result<Option<Calibrated>, Error> {
-        self.samples(model)?.map(|samples| self.measured(samples, analysis)).transpose()
+        let samples = opened(spec, model, self.sizes, &options, self.monitor)?;
+        if let Some(why) = suspicious(&samples)? {
+            self.monitor.note(&format!("{spec}: {why}"));
+        }
+        Ok(samples)
     }
 
     /// Runs the model on these samples.
@@ -76,7 +89,7 @@ impl Reader<'_> {
         let feeds = samples.samples.len() / samples.samples.per_feed(samples.batch).max(1);
         let work = self.monitor.begin("calibrating", Steps::Of(feeds))?;
         let measured = Arc::new(Measured::new(analysis, &samples, &self.execution(), &|| work.step(1))?);
-        Ok(self.calibrated(Box::new(samples), measured))
+        Ok(Calibrated { ran: true, ..self.calibrated(Box::new(samples), measured) })
     }
 
     /// What the weights imply, where there are no samples.
@@ -99,7 +112,7 @@ impl Reader<'_> {
 
     fn calibrated(&self, samples: Box<dyn stats::Samples>, measured: Arc<Measured>) -> Calibrated {
         let Calibration { repair, memory, .. } = *self.calibration;
-        Calibrated { samples, measured, setup: self.setup.clone(), memory, repair }
+        Calibrated { samples, ran: false, measured, setup: self.setup.clone(), memory, repair }
     }
 }
 
@@ -132,6 +145,28 @@ pub(crate) fn opened(
         monitor.note(&format!("{spec} has nothing for {}: zeros are fed", names.join(", ")));
     }
     Ok(samples)
+}
+
+/// How many portions are looked at for what can't be meant.
+const LOOKED_AT: usize = 8;
+
+/// What is odd about the first of some samples.
+fn suspicious(samples: &Samples) -> Result<Option<String>, Error> {
+    let portions = samples.portions().min(LOOKED_AT);
+    let feeds = (0..portions).map(|at| samples.feed(&[at])).collect::<Result<Vec<_>, _>>().map_err(Error::new)?;
+    let broken = |(at, feed): (usize, &feed::Feed)| {
+        let (name, _) = feed.iter().find(|(_, tensor)| tensor.nan().is_some())?;
+        Some(format!(
+            "`{name}` of sample {} holds NaN, and what goes by it means nothing",
+            at * samples.per_portion() + 1
+        ))
+    };
+    if let Some(why) = feeds.iter().enumerate().find_map(broken) {
+        return Ok(Some(why));
+    }
+    let Some((first, others)) = feeds.split_first().filter(|(_, others)| !others.is_empty()) else { return Ok(None) };
+    let same = |feed: &feed::Feed| feed.iter().zip(first.iter()).all(|(a, b)| a.1.same(&b.1));
+    Ok(others.iter().all(same).then(|| format!("the first {portions} samples are all the same")))
 }
 
 /// Samples, a few at a time.

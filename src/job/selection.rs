@@ -1,9 +1,11 @@
 //! How units are told apart: the criterion that suits what is known, and what it looks at.
 
 use super::Error;
+use super::made_up::Maker;
 use super::monitor::{Monitor, Steps};
 use super::options::{Calibration, Selection, Zeros};
-use super::samples::{Calibrated, Reader};
+use super::report::SampleReport;
+use super::samples::{Calibrated, Reader, batches};
 use crate::analysis::Analysis;
 use crate::autograd::{Device, EngineError};
 use crate::cost::OpenDims;
@@ -16,7 +18,7 @@ use crate::passes;
 use crate::plan::{Budget, ChooseError, Options, RoundTo, Rounding, Target};
 use crate::score::Formula;
 use crate::sparsity::{self, Method};
-use crate::stats::{Footing, Implied, Samples};
+use crate::stats::{Batches, Footing, Implied, Samples};
 use std::sync::Arc;
 
 /// What tells units apart where neither samples nor normalizations say how large they are.
@@ -33,7 +35,8 @@ impl Selection {
         mut calibrated: Option<Calibrated>,
         (setup, monitor): (&Setup, &Monitor),
     ) -> Result<(Option<Calibrated>, Options), Error> {
-        let mut criterion = self.formula()?;
+        let sampled = calibrated.is_some();
+        let mut criterion = self.formula(sampled)?;
         if calibrated.is_none() && !budget.is_lossless() {
             if self.criterion.is_none() && criterion.implies() && Implied::footing(analysis) != Footing::Normalized {
                 // Guesses that nothing is known against mislead a choice more than a repair.
@@ -44,7 +47,7 @@ impl Selection {
             }
         }
         self.check_granularity()?;
-        let samples = calibrated.as_ref().filter(|_| self.calibration.is_given()).map(Calibrated::samples);
+        let samples = calibrated.as_ref().filter(|c| c.ran).map(Calibrated::samples);
         let gradients = match budget.is_lossless() {
             true => None,
             false => gradients(&criterion, analysis, samples, (self.seed, self.device), monitor)?,
@@ -86,13 +89,37 @@ impl Selection {
         (self.round_to == RoundTo::Auto).then(|| self.target.unwrap_or_else(|| Target::here(setup)))
     }
 
+    /// Samples that are made up, where there are none and the choice can use such; and what is told of them.
+    pub(super) fn made_up(
+        &self,
+        reader: Reader,
+        model: &Model,
+        analysis: &Analysis,
+    ) -> Result<(Option<Batches>, SampleReport), Error> {
+        let criterion = self.criterion.as_ref();
+        if !self.calibration.makes_up(criterion) {
+            return Ok((None, SampleReport::default()));
+        }
+        let ranges = self.lossless.as_ref();
+        match (Maker { reader, model, analysis, ranges, seed: self.seed }).make()? {
+            Ok((samples, report)) => Ok((Some(batches(samples)), report)),
+            Err(why) => match criterion.filter(|c| c.needs_data()) {
+                Some(criterion) => {
+                    let what = format!("--criterion {criterion} needs samples, and none were made up: {why}");
+                    Err(Error::options(what).with_hint("give some with --calib"))
+                }
+                None => Ok((None, SampleReport::None { why: Some(why) })),
+            },
+        }
+    }
+
     /// What tells units apart: where nobody says, the best that the samples allow for.
-    fn formula(&self) -> Result<Formula, Error> {
+    fn formula(&self, sampled: bool) -> Result<Formula, Error> {
         if let Some(criterion) = &self.criterion {
             return Ok(criterion.clone());
         }
         // `obs` and `fold` count on a refit of what stays.
-        let usual = match (self.calibration.is_given(), self.calibration.repair) {
+        let usual = match (sampled, self.calibration.repair) {
             (true, true) => "obs",
             (true, false) => "wanda",
             (false, true) => "fold",
@@ -103,7 +130,7 @@ impl Selection {
 
     /// Whether units are told apart by a loss, which labels say more of.
     pub(super) fn learns(&self) -> bool {
-        self.formula().is_ok_and(|f| f.wants().into_iter().any(Want::by_loss))
+        self.formula(self.calibration.is_given()).is_ok_and(|f| f.wants().into_iter().any(Want::by_loss))
     }
 
     /// Who reads the samples.
@@ -125,7 +152,7 @@ impl Selection {
         }
         let Some(criterion) = &self.criterion else { return Ok(()) };
         check_criterion(criterion)?;
-        if criterion.needs_data() && !self.calibration.is_given() {
+        if criterion.needs_data() && !self.calibration.is_given() && !self.calibration.makes_up(Some(criterion)) {
             let what = format!("--criterion {criterion} needs samples");
             return Err(Error::options(what).with_hint("give some with --calib"));
         }

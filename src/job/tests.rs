@@ -16,15 +16,24 @@ fn bytes(done: &Done) -> Vec<u8> {
     save::to_bytes(done.model.as_ref().expect("a model")).expect("it is encoded")
 }
 
-/// Without timed runs.
+/// By weights alone, and without timed runs.
 fn quick() -> Options {
     let verification = VerifyOptions { repeats: 0, ..VerifyOptions::default() };
-    Options { verification, ..Options::under(Budget::macs(0.5)) }
+    let mut options = Options { verification, ..Options::under(Budget::macs(0.5)) };
+    options.choice.selection.calibration.made_up = MakeUp::None;
+    options
+}
+
+/// On few samples that are made up.
+fn making_up() -> Options {
+    let mut options = quick();
+    options.choice.selection.calibration = Calibration { samples: 16, ..Calibration::default() };
+    options
 }
 
 #[test]
 fn a_result_is_proved_unless_somebody_says_otherwise() {
-    let done = prune(&model(), &Options::default()).expect("it is done");
+    let done = prune(&model(), &quick()).expect("it is done");
     assert!(matches!(done.proof(), Outcome::Ran(v) if v.equal && v.meaningful));
     let (before, after) = (&done.report.before, &done.report.after);
     assert!(after.cost.macs < before.cost.macs && after.file < before.file && done.nothing.is_none());
@@ -34,10 +43,12 @@ fn a_result_is_proved_unless_somebody_says_otherwise() {
 
 #[test]
 fn a_plan_that_is_applied_makes_what_a_prune_makes() {
-    let whole = prune(&model(), &quick()).expect("it is done");
-    let planned = plan(&model(), &quick()).expect("a plan");
-    let applied = apply(&model(), planned.plan, &quick()).expect("it is done");
-    assert!(bytes(&whole) == bytes(&applied));
+    for options in [quick(), making_up()] {
+        let whole = prune(&model(), &options).expect("it is done");
+        let planned = plan(&model(), &options).expect("a plan");
+        let applied = apply(&model(), planned.plan, &options).expect("it is done");
+        assert!(bytes(&whole) == bytes(&applied));
+    }
 }
 
 #[test]
@@ -125,4 +136,61 @@ fn progress_is_told_and_a_job_can_be_stopped_between_any_two_steps() {
         assert_eq!(done.err().map(|e| e.kind()), Some(ErrorKind::Cancelled), "{some:?}");
         assert!(some.len() == 2 * at && all.starts_with(&some), "{some:?}");
     }
+}
+
+#[test]
+fn samples_are_made_up_where_there_are_none() {
+    let done = prune(&model(), &making_up()).expect("it is done");
+    let report::SampleReport::MadeUp { count, inputs } = &done.report.samples else {
+        panic!("{}", done.report.samples)
+    };
+    assert!(*count == 16 && done.report.plan.criterion == "obs" && !done.report.repaired.is_empty());
+    insta::assert_snapshot!(inputs[0], @"images for `input` in 0..1, which is usual");
+    let again = prune(&model(), &making_up()).expect("it is done");
+    assert!(bytes(&done) == bytes(&again));
+    let metadata = &done.model.as_ref().expect("a model").metadata;
+    assert!(metadata.iter().any(|(key, value)| key == "secateur.samples" && value.starts_with("16 made up: images")));
+    let mut asked = making_up();
+    asked.choice.selection.lossless = Some(crate::lossless::Ranges::new(&["0..2".into()]).expect("a range"));
+    let done = prune(&model(), &asked).expect("it is done");
+    insta::assert_snapshot!(done.report.samples, @"16 made up: images for `input` in 0..2, as --input-range says");
+}
+
+#[test]
+fn nothing_is_made_up_where_weights_are_to_choose() {
+    let made = |change: &dyn Fn(&mut Selection)| {
+        let mut options = making_up();
+        change(&mut options.choice.selection);
+        let done = prune(&model(), &options).expect("it is done");
+        (done.report.plan.criterion.clone(), done.report.samples.to_string(), done.report.repaired.len())
+    };
+    let weights = |(criterion, samples, _): (String, String, usize)| (criterion, samples);
+    let chosen = |criterion: &str| (criterion.to_owned(), "none".to_owned());
+    assert_eq!(weights(made(&|s| s.calibration.made_up = MakeUp::None)), chosen("lamp"));
+    assert_eq!(weights(made(&|s| s.calibration.repair = false)), chosen("lamp"));
+    assert_eq!(weights(made(&|s| s.criterion = "l2".parse().ok())), chosen("l2"));
+    let noise = made(&|s| s.calibration.made_up = MakeUp::Noise);
+    assert!(noise.1.starts_with("16 made up: noise for `input`") && noise.2 > 0, "{noise:?}");
+    let mut text = making_up();
+    text.choice.selection.calibration.made_up = MakeUp::Text;
+    let error = prune(&model(), &text).err().expect("pictures are no text").to_string();
+    assert!(error.contains("--made-up text: no input takes that (input ["), "{error}");
+}
+
+#[test]
+fn samples_that_a_model_answers_alike_are_not_gone_by() {
+    let mut mute = model();
+    let graph = &mut mute.graph;
+    for node in graph.constants() {
+        let constant = graph.constant_mut(node).expect("a constant");
+        if constant.tensor.shape.len() == 2 {
+            let zeros = vec![0.0; constant.tensor.count()];
+            constant.tensor = crate::ir::Tensor::from_f64(constant.tensor.dtype, constant.tensor.shape.clone(), &zeros)
+                .expect("numbers");
+        }
+    }
+    let mut options = making_up();
+    options.choice.selection.lossless = None;
+    let done = prune(&mute, &options).expect("it is done");
+    insta::assert_snapshot!(done.report.samples, @"none: the model answers all made-up samples alike");
 }

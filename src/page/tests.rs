@@ -2,7 +2,9 @@ use super::*;
 use crate::compare::{Difference, OutputDifference};
 use crate::cost::Cost;
 use crate::job::gates::Verdict;
-use crate::job::report::{CallReport, CallSize, GroupReport, MachineReport, Outcome, PinReport, Size, StageReport};
+use crate::job::report::{
+    CallReport, CallSize, GroupReport, MachineReport, Outcome, PinReport, SampleReport, Size, StageReport,
+};
 use crate::latency::{Latency, Ratio, Timing};
 use crate::machine::Quantity;
 use crate::oracle;
@@ -107,6 +109,7 @@ pub(super) fn report(n: usize) -> Report {
         groups: (0..n).map(group).collect(),
         pinned: (0..n).map(pin).collect(),
         removed: vec![],
+        samples: SampleReport::default(),
         repaired: (0..n).map(repaired).collect(),
         unrepaired: (0..n).map(unrepaired).collect(),
         sparsity: None,

@@ -256,28 +256,36 @@ pub fn input_specs(model: &Model) -> Result<Vec<InputSpec>, VerifyError> {
 
 /// The inputs that a run needs, with what is made up for them where these sizes are given.
 pub fn sized_specs(model: &Model, given: &Given) -> Result<Vec<InputSpec>, VerifyError> {
+    specs_from(model, given, Start::RUN)
+}
+
+/// The same, with these lengths of open axes to begin with.
+pub(crate) fn specs_from(model: &Model, given: &Given, start: Start) -> Result<Vec<InputSpec>, VerifyError> {
     let whole = passes::opened(model);
     let inputs = sizes::inputs(&whole.graph).into_iter().collect::<Result<Vec<_>, _>>().map_err(VerifyError::Input)?;
-    let mut lengths = sizes::fit(&whole, given, Start::RUN)?;
+    let mut lengths = sizes::fit(&whole, given, start)?;
     let facts = lengths.facts(&whole);
     let values = sizes::values(&whole, &facts, &inputs);
     // A branch that is not taken need not fit.
     if lengths.trouble.is_some()
         && let Some(decided) = decided::decided(model, &inputs, &values)
-        && let Ok(fitting) = sizes::fit(&passes::opened(&decided), given, Start::RUN)
+        && let Ok(fitting) = sizes::fit(&passes::opened(&decided), given, start)
     {
         lengths = fitting;
     }
     let states = sizes::states(&whole, &facts, &inputs);
     let batches = sizes::batch_axes(&whole, &inputs, given, &lengths);
+    let known = sizes::Known { lengths: &lengths, values: &values, states: &states, batches: &batches };
+    let kinds = sizes::kinds(&whole, &facts, &inputs, &known);
     let spec = |input: &sizes::FedInput| {
-        let length = |d: &Dim| Length { size: lengths.of(d).unwrap_or(Start::RUN.other), given: lengths.is_given(d) };
+        let length = |d: &Dim| Length { size: lengths.of(d).unwrap_or(start.other), given: lengths.is_given(d) };
         InputSpec {
             name: input.name.clone(),
             dtype: input.dtype,
             lengths: input.shape.iter().map(length).collect(),
             shape: input.shape.clone(),
             values: values[&input.name],
+            kind: kinds[&input.name],
             batch: batches[&input.name],
             state: states.contains(&input.name),
         }

@@ -101,7 +101,7 @@ fn the_same_command_gives_the_same_bytes() {
         assert!(!seen.contains(&bare(&once)), "{options:?} made no difference");
         seen.push(bare(&once));
     }
-    assert!(bare(&bytes(&[])) == bare(&bytes(&["--criterion", "l2", "--ratio", "50%", "--no-compensate"])));
+    assert!(bare(&bytes(&[])) == bare(&bytes(&["--criterion", "lamp", "--ratio", "50%"])));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn the_output_says_how_it_was_made() {
     let passes = secateur::job::registry().parse(&get("secateur.passes")).unwrap();
     assert!(passes.to_string().contains("ratio=0.25"), "{passes}");
     assert_eq!(get("secateur.input").len(), 16);
-    assert_eq!(plan.options, "--ratio=0.25 --round-to=1");
+    assert_eq!(plan.options, "--fast --ratio=0.25 --round-to=1");
     assert!(metadata.iter().all(|(key, value)| key != "secateur.options" && !value.is_empty()), "{metadata:?}");
     // Pruned again, it tells of the second time only.
     let (again, _) = prune(&folder, &output, "again.onnx", &[]);

@@ -9,6 +9,7 @@ const FILE: &str = r#"
 input = "in.onnx"
 output = "out/small.onnx"
 macs = "60%"
+no_compensate = true
 inputs = "samples.npz"
 verify_samples = 1
 
@@ -83,7 +84,8 @@ fn a_build_is_a_prune_with_these_options() {
     run(&folder, "build", &[], 0);
     run(&folder, "check", &[], 0);
     let (input, samples, output) = (folder.path("in.onnx"), folder.path("samples.npz"), folder.path("o.onnx"));
-    let options = ["--macs", "60%", "--calib", &samples, "--samples", "4", "--criterion", "l2", "--no-verify"];
+    let options =
+        ["--macs", "60%", "--calib", &samples, "--samples", "4", "--criterion", "l2", "--no-verify", "--no-compensate"];
     secateur(&[&["prune", &input, "-o", &output], &options[..]].concat()).code(0);
     assert!(read(folder.path("out/small.onnx")) == read(&output));
     // Nothing that was written knows where it was made.
@@ -157,7 +159,8 @@ fn data_beside_the_model_is_an_input_and_an_output() {
     for name in &data {
         std::fs::copy(fixture(&format!("odd/{name}")), folder.path(name)).unwrap();
     }
-    std::fs::write(folder.path("secateur.toml"), "input = 'external.onnx'\noutput = 'out/s.onnx'").unwrap();
+    std::fs::write(folder.path("secateur.toml"), "input = 'external.onnx'\noutput = 'out/s.onnx'\nfast = true")
+        .unwrap();
     run(&folder, "build", &[], 0);
     let lock: Value = serde_json::from_slice(&read(folder.path("out/s.lock.json"))).unwrap();
     assert!(data.iter().all(|name| lock["inputs"][name].is_string()), "{lock}");

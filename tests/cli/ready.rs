@@ -12,7 +12,7 @@ fn root() -> PathBuf {
 fn project() -> Folder {
     let folder = Folder::new();
     std::fs::copy(fixture("digits_mlp"), folder.path("in.onnx")).unwrap();
-    let file = "input = 'in.onnx'\noutput = 'out/small.onnx'\n[gates]\nmax_size = '90%'\n";
+    let file = "input = 'in.onnx'\noutput = 'out/small.onnx'\nfast = true\n[gates]\nmax_size = '90%'\n";
     std::fs::write(folder.path("secateur.toml"), file).unwrap();
     folder
 }

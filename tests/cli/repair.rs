@@ -1,9 +1,9 @@
 //! What a repair can write back, and what it says of what it can't.
 
 use crate::accuracy::accuracy;
-use crate::{Folder, fixture, json, load, prune, read, stdout};
-use secateur::ir::{Attribute, Call, Constant, DType, Form, Model, Node, Origin, Tensor, Use, ValueId};
-use secateur::onnx;
+use crate::{Folder, fixture, json, load, prune, read, secateur, stdout, text};
+use ::secateur::ir::{Attribute, Call, Constant, DType, Form, Model, Node, Origin, Tensor, Use, ValueId};
+use ::secateur::onnx;
 
 /// The model with its matrices and kernels in eight bits, a scale for each first index: Cast(q) · s.
 fn in_eight_bits(mut model: Model) -> Model {
@@ -113,4 +113,26 @@ fn criteria_have_the_names_of_the_literature() {
     let listed = json(&["criteria", "--json"], 0);
     let aliases: Vec<String> = listed.as_array().unwrap().iter().map(|r| r["aliases"].to_string()).collect();
     assert!(aliases.iter().any(|a| a.contains("\"obd\"")), "{aliases:?}");
+}
+
+#[test]
+fn samples_are_made_up_unless_somebody_says_otherwise() {
+    let (folder, input) = (Folder::new(), fixture("digits_mlp"));
+    let made = |options: &[&str]| prune(&folder, &input, "o.onnx", &[&["--macs", "50%"], options].concat()).1;
+    let report = made(&["--made-up", "auto", "--samples", "16"]);
+    let inputs = serde_json::json!([{"name": "input", "kind": "images", "scale": "0..1", "how": "which is usual"}]);
+    assert_eq!(report["samples"], serde_json::json!({"source": "made-up", "count": 16, "inputs": inputs}));
+    assert!(report["plan"]["criterion"] == "obs" && !report["repaired"].as_array().unwrap().is_empty());
+    let report = made(&["--fast"]);
+    assert!(report["samples"]["source"] == "none" && report["plan"]["criterion"] == "lamp");
+    for (options, why) in [
+        (&["--made-up", "text"][..], "no input takes that"),
+        (&["--made-up", "noise", "--fast"], "--fast"),
+        (&["--fast", "--calib", "random:4"], "--calib"),
+        (&["--criterion", "obs", "--fast"], "--criterion obs needs samples"),
+    ] {
+        let shown = secateur(&[&["prune", &input, "-o", &folder.path("x.onnx")], options].concat()).code(2);
+        let err = text(&shown.get_output().stderr);
+        assert!(err.contains(why), "{options:?}: {err}");
+    }
 }

@@ -4,7 +4,7 @@
 use super::Recorded::{Both, Choice, Neither, Result as OfResult};
 use super::parse::{batch_axis, dim, from_zero, memory, pipeline, positive, seconds, shape};
 use super::{Key, Recorded, Set, Setter, Takes, Topic};
-use crate::job::options::Options;
+use crate::job::options::{MakeUp, Options};
 use crate::judge::Task;
 use crate::lossless::Ranges;
 use crate::plan::Share;
@@ -15,6 +15,7 @@ use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
+const MADE_UP: &[&str] = &["auto", "images", "audio", "text", "noise", "none"];
 const TASKS: &[&str] = &["classification", "regression", "perplexity"];
 
 /// All rows, by topic, in the order in which help lists them.
@@ -55,8 +56,8 @@ const AMOUNT: &[Key] = &[
 const SELECTION: &[Key] = &[
     one(Choice, "criterion", "NAME", |o, v| some(&mut o.choice.selection.criterion, v)).about(
         "How units are ranked; `secateur criteria` lists the criteria. `a*b` is the geometric mean of two, \
-     `a+b` the arithmetic [default: obs with --calib (wanda with --no-compensate); without samples, fold \
-     where BatchNormalization implies enough statistics, else lamp]",
+     `a+b` the arithmetic [default: obs with samples, given or made up (wanda with --calib and \
+     --no-compensate); without, fold where BatchNormalization implies enough statistics, else lamp]",
     ),
     one(Choice, "seed", "N", |o, v| parsed(&mut o.choice.selection.seed, v))
         .default("0")
@@ -101,8 +102,8 @@ const SELECTION: &[Key] = &[
      their contribution",
     ),
     many(Choice, "input-range", "[NAME=]LO..HI", input_range).conflicts(&["no-merge"]).may_be_negative().about(
-        "The range of the inputs, which proves more units dead or constant: `0..1`, or `NAME=0..1` for one \
-     input; may be repeated",
+        "The range of the inputs, which proves more units dead or constant, and in which pictures are made up: `0..1`, \
+     or `NAME=0..1` for one input; may be repeated",
     ),
 ];
 
@@ -119,6 +120,17 @@ const CALIBRATION: &[Key] = &[
         "Unlabeled samples to choose layers and units and to repair by: an `.npz` or `.npy` file, a folder of \
      images or of encoded tensors, or `random:N`",
     ),
+    one(Both, "made-up", "KIND", |o, v| set(&mut o.choice.selection.calibration.made_up, made_up(v)))
+        .default("auto")
+        .choices(MADE_UP)
+        .conflicts(&["calib"])
+        .about(
+            "What samples are made up where there is no --calib: images, audio, text, noise, none, or auto, which is what \
+     the inputs look like, unless a --criterion is given that needs none",
+        ),
+    switch(Choice, "fast", |o, _| set(&mut o.choice.selection.calibration.made_up, MakeUp::None))
+        .conflicts(&["calib", "made-up"])
+        .about("Make no samples up: choose by weights alone, and run nothing to choose"),
     one(Both, "calib-preprocess", "SPEC", |o, v| some(&mut o.choice.selection.calibration.preprocess, v))
         .about("How images among them become tensors; see --preprocess"),
     one(Neither, "memory", "BYTES", |o, v| set(&mut o.choice.selection.calibration.memory, memory(v)?))
@@ -433,6 +445,10 @@ fn input_range(options: &mut Options, text: &str) -> Result<(), String> {
     let mut texts: Vec<String> = lossless.take().unwrap_or_default().into();
     texts.push(text.to_owned());
     set(lossless, Some(Ranges::new(&texts).map_err(|e| e.to_string())?))
+}
+
+fn made_up(name: &str) -> MakeUp {
+    MakeUp::NAMES.iter().find(|(n, _)| *n == name).map_or(MakeUp::Auto, |(_, kind)| *kind)
 }
 
 fn task(name: &str) -> Option<Task> {

@@ -16,11 +16,14 @@
 
 mod fit;
 mod given;
+mod kinds;
 mod roles;
 mod values;
 
 pub use given::Given;
 pub(crate) use given::SizeError;
+pub use kinds::Kind;
+pub(crate) use kinds::{Known, kinds};
 pub(crate) use roles::{batch_axes, states};
 pub(crate) use values::{Values, values};
 

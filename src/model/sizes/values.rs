@@ -50,9 +50,7 @@ impl Values {
 
 /// What each input is made of. `facts` are those of inputs of fixed sizes.
 pub(crate) fn values(model: &Model, facts: &Facts, inputs: &[FedInput]) -> BTreeMap<String, Values> {
-    let constants = model.graph.constants().into_iter();
-    let constants = constants.filter_map(|n| Some((n, of_tensor(&model.graph.constant(n)?.tensor)))).collect();
-    let mut flow = Flow { model, facts, constants, values: HashMap::new(), reached: HashSet::new() };
+    let mut flow = Flow::new(model, facts);
     let mut chosen: BTreeMap<String, Values> =
         inputs.iter().map(|i| (i.name.clone(), Values::of(&i.name, i.dtype))).collect();
     let integers: Vec<&FedInput> = inputs.iter().filter(|i| !i.dtype.is_float() && i.dtype != DType::Bool).collect();
@@ -65,6 +63,15 @@ pub(crate) fn values(model: &Model, facts: &Facts, inputs: &[FedInput]) -> BTree
         flow.narrow(&integers, &mut chosen);
     }
     chosen
+}
+
+/// The last unit that the numbers of an input may point at, where all up to that one may; `None` where they point at
+/// nothing.
+pub(crate) fn last_index(model: &Model, facts: &Facts, input: &FedInput) -> Option<i64> {
+    let mut flow = Flow::new(model, facts);
+    let last = flow.follow(&[(input.node, Interval::ZERO)]).shortest? - 1;
+    let met = flow.follow(&[(input.node, Interval::new(0.0, last.max(0) as f64))]);
+    (!met.beyond).then_some(last)
 }
 
 /// How numbers of inputs go through a model.
@@ -92,6 +99,12 @@ struct Met {
 }
 
 impl<'a> Flow<'a> {
+    fn new(model: &'a Model, facts: &'a Facts) -> Flow<'a> {
+        let constants = model.graph.constants().into_iter();
+        let constants = constants.filter_map(|n| Some((n, of_tensor(&model.graph.constant(n)?.tensor)))).collect();
+        Flow { model, facts, constants, values: HashMap::new(), reached: HashSet::new() }
+    }
+
     /// What an input is made of if the others hold zeros.
     fn alone(&mut self, input: &FedInput, known: Values) -> Values {
         let mut meet = |v: Values| self.follow(&[(input.node, v.interval())]);

@@ -9,7 +9,7 @@
 mod arrays;
 mod images;
 mod labels;
-mod made_up;
+pub(crate) mod made_up;
 mod npz;
 mod pb;
 mod preprocess;
@@ -25,6 +25,7 @@ pub use source::{Options, Samples};
 
 use crate::ir::Signature;
 use crate::ir::{Atom, DType, Dim, Payload, Tensor};
+pub use crate::sizes::Kind;
 use crate::sizes::{Start, Values};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -43,6 +44,8 @@ pub struct InputSpec {
     pub lengths: Vec<Length>,
     /// What made-up tensors are filled with.
     pub values: Values,
+    /// What it looks like.
+    pub kind: Kind,
     /// The axis that counts samples.
     pub batch: usize,
     /// Whether it is a state that the model returns as well, so that samples may lack it: it begins with zeros.
@@ -65,7 +68,16 @@ impl InputSpec {
         let (name, first) = (name.into(), Start::RUN.first);
         let length = |axis: usize| Length { size: if axis == 0 { first } else { Start::RUN.other }, given: false };
         let lengths = (0..shape.len()).map(length).collect();
-        InputSpec { values: Values::of(&name, dtype), name, dtype, shape, lengths, batch: 0, state: false }
+        InputSpec {
+            values: Values::of(&name, dtype),
+            kind: Kind::Unknown,
+            name,
+            dtype,
+            shape,
+            lengths,
+            batch: 0,
+            state: false,
+        }
     }
 
     /// The shape in words, `x [batch, 3, 64]`.

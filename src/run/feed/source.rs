@@ -106,6 +106,13 @@ impl Samples {
         }
     }
 
+    /// Samples that are held in memory: a feed for each portion, as a model with these inputs takes it.
+    pub(crate) fn held(inputs: &[InputSpec], feeds: Vec<Feed>) -> Samples {
+        let portions = (0..feeds.len()).collect();
+        let (source, together) = made_up::Held::new(inputs, feeds);
+        Samples { source: Arc::new(source), portions, together, labels: None, left_out: vec![] }
+    }
+
     /// The inputs that the samples lack, which are fed zeros.
     pub fn left_out(&self) -> &[String] {
         &self.left_out

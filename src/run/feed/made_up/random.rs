@@ -1,14 +1,25 @@
 //! Samples that are made up: `random:N`.
 
-use super::source::{Opened, Options, Source, Together};
-use super::{Feed, FeedError, InputSpec, Sizes, stack};
+use crate::feed::source::{Opened, Options, Source, Together};
+use crate::feed::{Feed, FeedError, InputSpec, Sizes, stack};
 use crate::ir::Atom;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub(super) fn open(spec: &str, inputs: &[InputSpec], options: &Options) -> Result<Opened, FeedError> {
+pub(in crate::run::feed) fn open(spec: &str, inputs: &[InputSpec], options: &Options) -> Result<Opened, FeedError> {
     let number = spec.strip_prefix("random:").and_then(|n| n.parse().ok()).filter(|&n| n > 0);
     let number: usize = number.ok_or_else(|| FeedError::Random(spec.into()))?;
+    let (sizes, together) = frame(inputs);
+    let samples = match together {
+        Together::Any => number,
+        Together::Just(n) => number.div_ceil(n) * n,
+    };
+    let source = MadeUp { inputs: inputs.to_vec(), sizes, seed: options.seed };
+    Ok(Opened { source: Arc::new(source), samples, together, labels: None, left_out: vec![] })
+}
+
+/// How long open axes are in a portion of made-up samples, and how many samples that is.
+pub(super) fn frame(inputs: &[InputSpec]) -> (Sizes, Together) {
     let mut sizes = Sizes::assume(inputs);
     let batch = batch(inputs);
     let together = match &batch {
@@ -21,12 +32,7 @@ pub(super) fn open(spec: &str, inputs: &[InputSpec], options: &Options) -> Resul
             Together::Just(first.and_then(|d| sizes.of(d)).unwrap_or(1).max(1))
         }
     };
-    let samples = match together {
-        Together::Any => number,
-        Together::Just(n) => number.div_ceil(n) * n,
-    };
-    let source = MadeUp { inputs: inputs.to_vec(), sizes, seed: options.seed };
-    Ok(Opened { source: Arc::new(source), samples, together, labels: None, left_out: vec![] })
+    (sizes, together)
 }
 
 struct MadeUp {
