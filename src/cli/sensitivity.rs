@@ -95,7 +95,7 @@ pub(super) fn run(args: Args) -> super::Outcome {
     };
     let gradients = gradients(&formula, &analysis, Some(&samples), (args.seed, device), &progress::monitor())?;
     let (measured, gradients) = (measured.as_ref(), gradients.as_deref());
-    let context = Context { analysis: &analysis, seed: args.seed, measured, gradients, setup: &setup };
+    let context = Context { seed: args.seed, measured, gradients, ..Context::new(&analysis, &setup) };
     let ablation = Ablation::new(&analysis, &few, &setup)?;
     let mut rows = vec![];
     let groups: Vec<&Group> = analysis.groups.free().filter(|g| args.inexact || g.is_exact()).collect();

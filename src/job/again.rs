@@ -9,6 +9,7 @@ use super::{Error, Options, choose, files, shortened};
 use crate::ir::Model;
 use crate::plan::Plan;
 use crate::prune::{self, Pruned, Stages};
+use crate::score::Formula;
 use crate::{cost, infer};
 
 /// Carries out a plan without choosing, repairing or writing, and verifies the result that is there, in
@@ -19,7 +20,8 @@ pub fn check(model: &Model, plan: Plan, options: &Options) -> Result<Done, Error
     // Zeros are not set once more.
     let sparsify = options.zeros.options(&selection.calibration)?.map(|options| (options, None));
     let refitted = sparsify.is_some() || selection.calibration.is_given() && selection.calibration.repair;
-    let refitted = refitted || options.choice.search.training.is_given();
+    let implied = plan.criterion.parse().is_ok_and(|f: Formula| f.is_repaired_unmeasured());
+    let refitted = refitted || implied && selection.calibration.repair || options.choice.search.training.is_given();
     let shortened = shortened(model, &plan, options, &mut Stages::default())?;
     let run = Run { sparsify, ..Run::given(options, model, (shortened, plan))? };
     run.again(&files::load(&output.path)?, refitted)

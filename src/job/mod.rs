@@ -161,10 +161,10 @@ fn applied(model: &Model, plan: Plan, options: &Options, mut stages: Stages) -> 
     let shortened = shortened(model, &plan, options, &mut stages)?;
     let reader = options.choice.selection.reader(&options.verification.setup, &options.monitor);
     let calibrated = stages.time("calibrate", || reader.measure(model, &shortened.analysis))?;
-    // A plan of folds folds.
-    let implied = plan.criterion.parse::<Formula>().is_ok_and(|f| f.implies()) && !plan.cuts.is_empty();
+    // What was repaired without samples when it was planned is so again.
+    let criterion = plan.criterion.parse::<Formula>().ok().filter(|_| !plan.cuts.is_empty());
     let calibrated = match calibrated {
-        None if implied => Some(reader.imply(&shortened.analysis)?),
+        None => criterion.map_or(Ok(None), |criterion| reader.implied(&shortened.analysis, &criterion))?,
         calibrated => calibrated,
     };
     Run { calibrated, ..Run::given(options, model, (shortened, plan))? }.finish(stages)

@@ -9,6 +9,7 @@ use crate::ir::Model;
 use crate::judge::Task;
 use crate::oracle::Setup;
 use crate::prune::Repair;
+use crate::score::Formula;
 use crate::sizes::Given;
 use crate::stats::{self, Batches, Implied, Measured, RunOptions};
 use crate::verify;
@@ -84,6 +85,12 @@ impl Reader<'_> {
         let Implied { measured } = Implied::new(analysis);
         let samples = Box::new(Vec::<feed::Feed>::new());
         Ok(self.calibrated(samples, Arc::new(measured)))
+    }
+
+    /// The same for what was chosen by this criterion, if that counts on it and it holds.
+    pub(super) fn implied(&self, analysis: &Analysis, criterion: &Formula) -> Result<Option<Calibrated>, Error> {
+        let counts = criterion.is_repaired_unmeasured() && criterion.bears(Implied::footing(analysis));
+        counts.then(|| self.imply(analysis)).transpose()
     }
 
     fn execution(&self) -> RunOptions<'_> {

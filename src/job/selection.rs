@@ -16,8 +16,11 @@ use crate::passes;
 use crate::plan::{Budget, ChooseError, Options};
 use crate::score::Formula;
 use crate::sparsity::{self, Method};
-use crate::stats::{Implied, Samples};
+use crate::stats::{Footing, Implied, Samples};
 use std::sync::Arc;
+
+/// What tells units apart where neither samples nor normalizations say how large they are.
+const UNGROUNDED: &str = "lamp";
 
 impl Selection {
     /// What a plan is made by. `calibrated` has what was measured; without samples it becomes what the weights imply,
@@ -31,11 +34,15 @@ impl Selection {
         (setup, monitor): (&Setup, &Monitor),
     ) -> Result<(Option<Calibrated>, Options), Error> {
         let mut criterion = self.formula()?;
-        if calibrated.is_none() && !budget.is_lossless() && criterion.implies() {
-            match self.criterion.is_some() || Implied::is_grounded(analysis) {
-                true => calibrated = Some(self.reader(setup, monitor).imply(analysis)?),
-                // Guesses that nothing is known against do harm to some models.
-                false => criterion = Formula::default(),
+        let implied = criterion.implies() || self.calibration.repair && criterion.is_repaired_unmeasured();
+        if calibrated.is_none() && !budget.is_lossless() && implied {
+            let footing = Implied::footing(analysis);
+            if footing != Footing::Normalized && self.criterion.is_none() {
+                // Guesses that nothing is known against mislead a choice more than a repair.
+                criterion = UNGROUNDED.parse().map_err(Error::options)?;
+            }
+            if criterion.bears(footing) {
+                calibrated = Some(self.reader(setup, monitor).imply(analysis)?);
             }
         }
         self.check_granularity()?;
@@ -80,7 +87,7 @@ impl Selection {
             (true, true) => "obs",
             (true, false) => "wanda",
             (false, true) => "fold",
-            (false, false) => "l2",
+            (false, false) => UNGROUNDED,
         };
         usual.parse().map_err(Error::options)
     }

@@ -169,8 +169,12 @@ impl<'a> Ranking<'a> {
             None => Gradients::wanted(options.criterion.wants(), analysis, None, options.seed, options.device, &|| ())?,
             known => known.clone(),
         };
-        let context =
-            Context { analysis, seed: options.seed, measured, gradients: weighed.as_deref(), setup: &options.setup };
+        let context = Context {
+            seed: options.seed,
+            measured,
+            gradients: weighed.as_deref(),
+            ..Context::new(analysis, &options.setup)
+        };
         let lossless = options.lossless.as_ref().map(|ranges| lossless::find(analysis, ranges));
         // What needs no samples looks at weights alone, and groups do not depend on one another. What is implied takes much
         // memory for each.

@@ -81,8 +81,8 @@ mod tests {
         );
         let analysis = prune::prepare(&parse(&text, &|_| None).expect("a model")).expect("an analysis");
         let quantized = analysis.groups.all.iter().find(|g| g.members.len() > 1 && g.size == 2).expect("the columns");
-        let context =
-            Context { analysis: &analysis, seed: 0, measured: None, gradients: None, setup: &Setup::default() };
+        let setup = Setup::default();
+        let context = Context::new(&analysis, &setup);
         Criterion::named("l1").expect("a criterion").score(&context, quantized).expect("scores")
     }
 

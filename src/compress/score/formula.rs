@@ -7,6 +7,7 @@
 use super::{Context, Criterion, ScoreError, normalize};
 use crate::axes::Group;
 use crate::gradients::Want;
+use crate::stats::Footing;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -27,6 +28,16 @@ impl Formula {
     /// Whether any of its criteria looks at what the weights imply, where nothing is measured.
     pub fn implies(&self) -> bool {
         self.terms.iter().flatten().any(|c| c.name == super::fold::FOLD.name)
+    }
+
+    /// Whether it counts on a repair by what the weights imply, where nothing is measured.
+    pub(crate) fn is_repaired_unmeasured(&self) -> bool {
+        self.implies() || self.terms.iter().flatten().any(|c| c.name == super::lamp::LAMP.name)
+    }
+
+    /// Whether such statistics are good enough for it.
+    pub(crate) fn bears(&self, footing: Footing) -> bool {
+        self.implies() || footing != Footing::Broken
     }
 
     /// What its criteria look at of gradients.

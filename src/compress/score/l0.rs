@@ -32,8 +32,8 @@ mod tests {
         }";
         let analysis = Analysis::new(ir::parse(text, &|_| None).unwrap());
         let group = analysis.groups.free().next().unwrap();
-        let context =
-            Context { analysis: &analysis, seed: 0, measured: None, gradients: None, setup: &Setup::default() };
+        let setup = Setup::default();
+        let context = Context::new(&analysis, &setup);
         // Each constant's counts have the mean 1, and count by their elements: twice [0, 3, 0] and twice [1, 1, 1].
         assert_eq!((L0.score)(&context, group).unwrap(), [2.0, 8.0, 2.0]);
     }

@@ -19,6 +19,7 @@ mod hessian;
 mod l0;
 mod l1;
 mod l2;
+mod lamp;
 mod lrp;
 mod obs;
 mod random;
@@ -34,12 +35,14 @@ pub use formula::Formula;
 
 use crate::analysis::Analysis;
 use crate::axes::{Axes, Group, Member, Var};
+use crate::contraction::Contraction;
 use crate::gradients::{Gradients, Want};
 use crate::ir::{Graph, Tensor, TensorError, Use, ValueId};
 use crate::oracle::Setup;
 use crate::sensitivity::AblationError;
 use crate::stats::Measured;
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 /// What a criterion may look at.
 pub struct Context<'a> {
@@ -53,9 +56,21 @@ pub struct Context<'a> {
     pub gradients: Option<&'a Gradients>,
     /// What runs the model, for criteria that try.
     pub setup: &'a Setup,
+    /// What reads groups with weights of its own; found when it is first asked for.
+    pub(crate) contractions: OnceLock<Vec<Contraction>>,
 }
 
 impl<'a> Context<'a> {
+    /// A model of which nothing is measured; seed 0.
+    pub fn new(analysis: &'a Analysis, setup: &'a Setup) -> Context<'a> {
+        Context { analysis, seed: 0, measured: None, gradients: None, setup, contractions: OnceLock::new() }
+    }
+
+    /// All contractions of the model, in topological order.
+    fn contractions(&self) -> &[Contraction] {
+        self.contractions.get_or_init(|| Contraction::every(self.analysis))
+    }
+
     fn graph(&self) -> &'a Graph {
         &self.analysis.model.graph
     }
@@ -107,6 +122,7 @@ impl From<AblationError> for ScoreError {
 pub const CRITERIA: &[Criterion] = &[
     l1::L1,
     l2::L2,
+    lamp::LAMP,
     bn_scale::BN_SCALE,
     fpgm::FPGM,
     random::RANDOM,

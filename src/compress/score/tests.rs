@@ -35,8 +35,8 @@ fn scores(text: &str, formula: &str, rows: &[[f64; 3]]) -> Vec<f64> {
         stats.add(last, &Mat::from_fn(rows.len(), 3, |t, k| rows[t][k] as f32), Half::First);
     }
     let measured = Measured { contractions, stats, few: vec![] };
-    let context =
-        Context { analysis: &analysis, seed: 0, measured: Some(&measured), gradients: None, setup: &Setup::default() };
+    let setup = Setup::default();
+    let context = Context { measured: Some(&measured), ..Context::new(&analysis, &setup) };
     let formula: Formula = formula.parse().expect("a formula");
     formula.score(&context, group).expect("scores").into_iter().map(|s| (s * 1e6).round() / 1e6).collect()
 }

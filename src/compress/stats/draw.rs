@@ -3,7 +3,7 @@
 use crate::feed::Feed;
 
 /// How many rows there are for each number that is to be found.
-const ROWS_PER_UNKNOWN: usize = 32;
+const ROWS_PER_UNKNOWN: usize = 128;
 
 /// No more rows of a sample than these: neighbouring pixels say the same.
 pub const MOST_PER_SAMPLE: usize = 128;
@@ -78,6 +78,6 @@ mod tests {
 
     #[test]
     fn many_unknowns_need_many_rows() {
-        assert_eq!([1, 100, 600, 5000].map(|n| rows_per_sample(n, 256)), [8, 13, 75, 128]);
+        assert_eq!([1, 20, 100, 5000].map(|n| rows_per_sample(n, 256)), [8, 10, 50, 128]);
     }
 }

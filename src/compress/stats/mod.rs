@@ -26,7 +26,7 @@ mod spread;
 
 pub use draw::{Draw, MOST_PER_SAMPLE, rows_per_sample};
 pub use frontier::{Frontier, Goal, Mark};
-pub use implied::Implied;
+pub use implied::{Footing, Implied};
 pub use moments::{Floats, Moments, rows};
 pub use runs::{MEMORY, Probe, RunOptions, Times};
 pub use shelf::Shelf;

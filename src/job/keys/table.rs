@@ -56,7 +56,7 @@ const SELECTION: &[Key] = &[
     one(Choice, "criterion", "NAME", |o, v| some(&mut o.choice.selection.criterion, v)).about(
         "How units are ranked; `secateur criteria` lists the criteria. `a*b` is the geometric mean of two, \
      `a+b` the arithmetic [default: obs with --calib (wanda with --no-compensate); without samples, fold \
-     where BatchNormalization implies enough statistics, else l2]",
+     where BatchNormalization implies enough statistics, else lamp]",
     ),
     one(Choice, "seed", "N", |o, v| parsed(&mut o.choice.selection.seed, v))
         .default("0")

@@ -194,14 +194,16 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// A value may be an output twice, and has its name there twice then.
     fn check_output_names(&mut self) {
-        let mut names = HashSet::new();
+        let mut names = HashMap::new();
         let graph = self.graph;
         for node in graph.outputs() {
-            match graph.label(node) {
-                "" => self.report(node, "an output without a name"),
-                name if !names.insert(name) => self.report(node, format!("another output is called `{name}` too")),
-                _ => {}
+            let (name, value) = (graph.label(node), graph.operand(node, 0));
+            if name.is_empty() {
+                self.report(node, "an output without a name");
+            } else if *names.entry(name).or_insert(value) != value {
+                self.report(node, format!("another output is called `{name}` too"));
             }
         }
     }
