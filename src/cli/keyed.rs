@@ -150,7 +150,7 @@ mod tests {
     const VALUES: &str = "batch-axis=x=1 calib=c.npz calib-preprocess=size=8 criterion=wanda device=cuda:1 dim=n=3 \
         energy=40% energy-table=e.json exclude=head.* external-data=always folds=3 granularity=head,neuron include=a* \
         input-range=x=-1..1 inputs=i.npz iterative=4 judge=j.npz judge-labels=l.npy judge-task=regression labels=l.csv \
-        latency=30% latency-table=t.json layers=2 macs=20% max-drift=0.1 max-drop=1% max-ratio=0.8 memory=3MB min-keep=3 nm=2:4 \
+        latency=30% latency-table=t.json layers=2 macs=20% made-up=audio max-drift=0.1 max-drop=1% max-ratio=0.8 memory=3MB min-keep=3 nm=2:4 \
         params=0.7 passes=dce peak-memory=0.6 preprocess=size=9 ratio=0.25 repeats=7 round-to=8 rule=a*:ratio=0.1 \
         runtime=ort samples=9 search=5 seed=6 shape=x=1,2 size=0.9 sparsity=0.3 sparsity-method=wanda \
         sparsity-scope=row target=tensorrt task=perplexity threads=3 time-budget=2 tolerance=0.5 tune-batch=4 tune-lr=0.2 tune-steps=6 \

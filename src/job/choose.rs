@@ -188,6 +188,9 @@ impl Choice {
             let what = format!("--target {target} is of no use where a table of measured times says which widths pay");
             return Err(Error::options(what).with_hint("leave out --target, or --latency and --latency-table"));
         }
+        if self.search.training.is_given() && !self.selection.calibration.is_given() {
+            return Err(Error::options("--tune-steps trains on samples").with_hint("give some with --calib"));
+        }
         self.search.check(budget, self.constraint)?;
         self.selection.check()
     }

@@ -97,7 +97,9 @@ fn nothing_that_is_read_is_overwritten() {
 
 #[test]
 fn options_that_do_not_go_together_are_told_before_any_work() {
-    let selection = Selection { criterion: Some("wanda".parse().expect("a criterion")), ..Selection::default() };
+    let criterion = Some("wanda".parse().expect("a criterion"));
+    let calibration = Calibration { made_up: MakeUp::None, ..Calibration::default() };
+    let selection = Selection { criterion, calibration, ..Selection::default() };
     let options = Options { choice: Choice { selection, ..Choice::default() }, ..Options::default() };
     let Err(error) = prune(&model(), &options) else { panic!("wanda needs samples") };
     assert_eq!((error.kind(), error.hint()), (ErrorKind::Options, Some("give some with --calib")));

@@ -78,7 +78,7 @@ fn refused(options: &[&str], code: i32, what: &str, hint: &str) {
 fn a_cut_model_learns_what_the_original_says() {
     let (folder, data) = (Folder::new(), fixture(DATA));
     let original = fixture("digits_mlp");
-    let (small, _) = prune(&folder, &original, "small.onnx", &["--ratio", "0.7"]);
+    let (small, _) = prune(&folder, &original, "small.onnx", &["--ratio", "0.7", "--criterion", "l2"]);
     let options = ["--teacher", &original, "--data", &data, "--epochs", "3", "--lr", "0.003"];
     let (taught, report) = tune(&folder, &small, "a.onnx", &options);
     let (before, after) = losses(&report);

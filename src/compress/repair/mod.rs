@@ -56,7 +56,7 @@ use crate::ir::{DType, Graph, Model, NodeId, Tensor, TensorError, ValueId};
 use crate::stats::{Frontier, Moments, RunOptions, Samples, Shelf, Stats, StatsError, Times};
 use candidates::Candidate;
 use faer::Mat;
-use fit::{Affine, Fitted, Pair};
+use fit::{Affine, Fitted, Grounds, Pair};
 use layout::Layout;
 use merge::{Merge, merge};
 use mix::Mix;
@@ -394,7 +394,8 @@ impl Task {
             return Ok(());
         };
         let halves = &*halves;
-        let fitted = self.within(halves);
+        let grounds = if sampled { Grounds::Samples } else { Grounds::Weights };
+        let fitted = self.within(halves, grounds);
         let mut row = self.judge(halves, &fitted, sampled);
         let maps: Vec<Affine> = fitted.into_iter().map(|f| f.map).collect();
         match write::write(analysis, keep, self, &maps, model)? {
@@ -408,11 +409,11 @@ impl Task {
     }
 
     /// Fits on the original model's statistics, one a group.
-    fn within(&self, halves: &[Moments; 2]) -> Vec<Fitted> {
+    fn within(&self, halves: &[Moments; 2], grounds: Grounds) -> Vec<Fitted> {
         let fit = |(group, kept): (usize, &Vec<usize>)| {
             let share = self.share(group);
-            let pair = |m: &Moments| Pair::within(&block(m, share.clone(), share.clone()), kept);
-            fit::fit(&[pair(&halves[0]), pair(&halves[1])], kept, &self.importance[group])
+            let own = halves.each_ref().map(|m| block(m, share.clone(), share.clone()));
+            fit::fit_within(&own, kept, &self.importance[group], grounds)
         };
         self.kept.iter().enumerate().map(fit).collect()
     }
@@ -428,7 +429,7 @@ impl Task {
                 cross: block(&p.cross, share.clone(), now.clone()),
                 own: block(&p.own, now.clone(), now.clone()),
             };
-            fit::fit(&[pair(&halves[0]), pair(&halves[1])], kept, &self.importance[group]).map
+            fit::fit(&[pair(&halves[0]), pair(&halves[1])], kept, &self.importance[group], Grounds::Samples).map
         };
         self.kept.iter().enumerate().map(fit).collect()
     }
@@ -440,7 +441,7 @@ impl Task {
             let (share, importance) = (self.share(group), &self.importance[group]);
             let part = |m: &Moments| block(m, share.clone(), share.clone());
             let whole = part(&all);
-            let dropped = fit::loss(&fit::dropped(share.len(), kept), &Pair::within(&whole, kept), importance);
+            let dropped = fit::loss_of_dropped(kept, &whole, importance);
             before += fit::relative_error(dropped, &whole, &whole, importance);
             for (half, loss) in halves.iter().zip(fitted[group].losses) {
                 let weight = half.count / all.count.max(1.0);
