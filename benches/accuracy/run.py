@@ -120,7 +120,7 @@ def peer(tool):
         return [best(task, pathlib.Path(folder), ways, s) | {"seconds": seconds} for s in SHARES]
 
     source = (tasks.HERE / "peers.py").read_bytes()
-    work.depends = lambda args: [tool, source, *(importlib.metadata.version(p) for p in PACKAGES)]
+    work.depends = lambda args: [tool, source, *(version(p) for p in PACKAGES)]
     return work
 
 
@@ -187,7 +187,16 @@ def run(command, timeout=60):
 def versions(args):
     told = run([args.bin, "--version"]).stdout.strip()
     commit = args.commit or run(["git", "-C", tasks.ROOT, "rev-parse", "--short", "HEAD"]).stdout.strip()
-    return {"secateur": f"{told} ({commit})"} | {p: importlib.metadata.version(p) for p in PACKAGES}
+    before = json.loads((tasks.HERE / "table.json").read_text())["versions"]
+    return {"secateur": f"{told} ({commit})"} | {p: version(p) or before[p] for p in PACKAGES}
+
+
+def version(package):
+    """`None` for one that is not installed: rows of peers are those that were made before then."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 if __name__ == "__main__":
