@@ -24,7 +24,7 @@ pub(super) const LAMP: Criterion = Criterion {
 
 fn score(context: &Context, group: &Group) -> Result<Vec<f64>, ScoreError> {
     let mut readers = vec![];
-    for contraction in context.contractions() {
+    for contraction in context.contractions().iter() {
         readers.extend(squares(context, contraction, group)?);
     }
     if readers.is_empty() {

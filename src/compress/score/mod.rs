@@ -42,7 +42,7 @@ use crate::oracle::Setup;
 use crate::sensitivity::AblationError;
 use crate::stats::Measured;
 use std::collections::HashSet;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 /// What a criterion may look at.
 pub struct Context<'a> {
@@ -56,19 +56,17 @@ pub struct Context<'a> {
     pub gradients: Option<&'a Gradients>,
     /// What runs the model, for criteria that try.
     pub setup: &'a Setup,
-    /// What reads groups with weights of its own; found when it is first asked for.
-    pub(crate) contractions: OnceLock<Vec<Contraction>>,
 }
 
 impl<'a> Context<'a> {
     /// A model of which nothing is measured; seed 0.
     pub fn new(analysis: &'a Analysis, setup: &'a Setup) -> Context<'a> {
-        Context { analysis, seed: 0, measured: None, gradients: None, setup, contractions: OnceLock::new() }
+        Context { analysis, seed: 0, measured: None, gradients: None, setup }
     }
 
     /// All contractions of the model, in topological order.
-    fn contractions(&self) -> &[Contraction] {
-        self.contractions.get_or_init(|| Contraction::every(self.analysis))
+    fn contractions(&self) -> Arc<Vec<Contraction>> {
+        self.analysis.derived(&"every contraction", || Contraction::every(self.analysis))
     }
 
     fn graph(&self) -> &'a Graph {

@@ -46,8 +46,12 @@ impl Implied {
         Implied { measured: Measured { contractions, stats, few: vec![] } }
     }
 
-    /// What such statistics of a model rest on. To know it takes no numbers.
+    /// What such statistics of a model rest on. To know it takes no numbers, and it is found out once.
     pub fn footing(analysis: &Analysis) -> Footing {
+        *analysis.derived(&"footing", || Implied::look(analysis))
+    }
+
+    fn look(analysis: &Analysis) -> Footing {
         let contractions = Contraction::all(analysis);
         let (normalized, lost) = follow(analysis, &contractions, true, |_, _| ());
         match (contractions.iter().any(|c| lost.contains(&c.data)), normalized) {
