@@ -11,12 +11,12 @@
 
 use super::{Maker, WORK};
 use crate::feed::made_up::Frame;
-use crate::feed::{Feed, InputSpec, Kind};
+use crate::feed::{self, Feed, InputSpec, Kind};
 use crate::ir::Tensor;
 use crate::job::Error;
 use crate::verify::{Role, Series};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 
 /// Fewer rounds are of no use.
 const FEWEST: u64 = 4;
@@ -104,8 +104,7 @@ impl Writer<'_> {
             let classes = logits.len() / numbers.len();
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(u64::MAX - number as u64);
-            let uniform: Vec<f64> =
-                numbers.iter().map(|_| (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64).collect();
+            let uniform: Vec<f64> = numbers.iter().map(|_| feed::uniform(&mut rng)).collect();
             for at in (0..numbers.len()).filter(|at| at % length != 0) {
                 let row = &logits[(at - 1) * classes..at * classes][..=self.last as usize];
                 numbers[at] = draw(row, uniform[at])?;
@@ -118,14 +117,7 @@ impl Writer<'_> {
 
 /// The feed with other tokens.
 fn with(feed: &Feed, name: &str, tokens: &[i64]) -> Option<Feed> {
-    let other = |(n, tensor): &(String, Tensor)| {
-        let numbers: Vec<f64> = tokens.iter().map(|&t| t as f64).collect();
-        let same = n != name;
-        let tensor =
-            if same { Some(tensor.clone()) } else { Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &numbers) };
-        Some((n.clone(), tensor?))
-    };
-    Some(Feed::new(feed.iter().map(other).collect::<Option<Vec<_>>>()?))
+    feed.with(name, &tokens.iter().map(|&t| t as f64).collect::<Vec<_>>())
 }
 
 /// The class at which the probabilities of a softmax add up to a number from 0 to 1; `None` where there are none.

@@ -8,7 +8,7 @@ use super::Maker;
 use super::evidence::Evidence;
 use crate::feed::made_up::{Artist, Frame, Scale, Sketch};
 use crate::feed::{Feed, FeedError, InputSpec, Kind};
-use crate::ir::{Graph, Model, Node, Tensor, ValueId};
+use crate::ir::{Graph, Model, Node, ValueId};
 use crate::job::Error;
 use crate::ops;
 use crate::passes;
@@ -107,17 +107,8 @@ impl Asked<'_> {
         let artist = Artist { inputs: self.specs, sketches, seed: self.maker.seed };
         let first = artist.portion(self.frame, 0).ok()?;
         let mut at = |number: f64| {
-            let filled = |(name, tensor): &(String, Tensor)| {
-                let numbers = vec![number; tensor.count()];
-                let same = || Some(tensor.clone());
-                let tensor = if *name == spec.name {
-                    Tensor::from_f64(tensor.dtype, tensor.shape.clone(), &numbers)
-                } else {
-                    same()
-                };
-                Some((name.clone(), tensor?))
-            };
-            let feed = Feed::new(first.iter().map(filled).collect::<Option<Vec<_>>>()?);
+            let count = first.get(&spec.name)?.count();
+            let feed = first.with(&spec.name, &vec![number; count])?;
             let read = probe.run(&feed).ok()?;
             let seen = read.get(&value)?;
             (seen.shape == first.get(&spec.name)?.shape).then(|| seen.to_f64().ok())?

@@ -8,9 +8,10 @@
 
 use super::surrogate::Surrogate;
 use super::{SearchError, Trial};
+use crate::feed;
 use crate::plan::{Budget, Plan, Ranking};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 use std::collections::HashSet;
 
@@ -129,7 +130,7 @@ struct RandomSteps(ChaCha8Rng);
 impl RandomSteps {
     /// A number from 0 to 1.
     fn uniform(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+        feed::uniform(&mut self.0)
     }
 
     /// A number from the standard normal distribution, nearly: the sum of twelve uniform ones.

@@ -175,6 +175,15 @@ impl Feed {
         Feed(tensors)
     }
 
+    /// The same with other numbers for the input of this name; `None` where its tensor can't hold them.
+    pub(crate) fn with(&self, name: &str, numbers: &[f64]) -> Option<Feed> {
+        let mut other = self.clone();
+        for (_, tensor) in other.0.iter_mut().filter(|(n, _)| n == name) {
+            *tensor = Tensor::from_f64(tensor.dtype, tensor.shape.clone(), numbers)?;
+        }
+        Some(other)
+    }
+
     /// Random numbers in the sizes that [`Sizes::assume`] gives.
     pub fn random(inputs: &[InputSpec], seed: u64) -> Result<Feed, FeedError> {
         Feed::random_sized(inputs, &Sizes::assume(inputs), seed)
@@ -288,10 +297,14 @@ fn joined(parts: &[&Tensor], axis: usize) -> Tensor {
     whole
 }
 
+/// A number from 0 up to 1.
+pub(crate) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// A number from the standard normal distribution (Box and Muller).
 pub(crate) fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    let mut uniform = || (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-    let (u, v) = (1.0 - uniform(), uniform());
+    let (u, v) = (1.0 - uniform(rng), uniform(rng));
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 

@@ -12,11 +12,11 @@ mod sound;
 pub(super) use random::open;
 
 use super::source::{Source, Together};
-use super::{Feed, FeedError, InputSpec, Sizes, counted, joined, normal, stack};
+use super::{Feed, FeedError, InputSpec, Sizes, counted, joined, normal, stack, uniform};
 use crate::ir::Tensor;
 use crate::sizes::Kind;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 
 /// How numbers become those that an input takes: numbers from 0 to 1 for pictures, and such of mean 0 and variance 1 for
 /// all else.
@@ -184,11 +184,6 @@ fn coprime(mut a: u64, mut b: u64) -> bool {
         (a, b) = (b, a % b);
     }
     a == 1
-}
-
-/// A number from 0 up to 1.
-fn uniform(rng: &mut ChaCha8Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// A number from one up to another.

@@ -8,8 +8,8 @@
 //! Sources: Lee, Mumford and Huang, Occlusion Models for Natural Images, 2001; Baradad et al., Learning to See by Looking
 //! at Noise, 2021.
 
-use super::{between, uniform};
-use crate::feed::normal;
+use super::between;
+use crate::feed::{normal, uniform};
 use rand_chacha::ChaCha8Rng;
 use std::f64::consts::TAU;
 
