@@ -76,10 +76,19 @@ const fn tiling(inputs: Block, outputs: Block) -> Tiling {
 }
 
 /// ONNX Runtime's convolutions over blocks of channels: the layout's transformer leaves alone what has no multiple of four
-/// channels. How much slower that is was measured (`benches/widths`), and what a channel by itself takes.
-const fn nchwc(block: usize) -> [Tiling; 2] {
-    let usual = tiling(blocks(block), blocks(block));
-    [Tiling { aligned: (4, 1.35), ..usual }, Tiling { aligned: (4, 2.4), weight: 6.0, ..usual }]
+/// channels. How much slower that is was measured (`benches/widths`).
+const fn nchwc(block: usize) -> Tiling {
+    Tiling { aligned: (4, 1.35), ..tiling(blocks(block), blocks(block)) }
+}
+
+/// The same, channel by channel.
+const fn nchwc_depthwise(block: usize) -> Tiling {
+    depthwise(Tiling { aligned: (4, 2.4), ..nchwc(block) })
+}
+
+/// What an operation takes where every channel is by itself: measured in ONNX Runtime (`benches/widths`), and taken for all.
+const fn depthwise(tiling: Tiling) -> Tiling {
+    Tiling { weight: 6.0, ..tiling }
 }
 
 /// All targets.
@@ -88,24 +97,24 @@ static ROWS: [Row; 6] = [
         name: "cpu-avx512",
         about: "ONNX Runtime on x86-64 with AVX-512",
         source: "MLAS: channels in blocks of 16 (`MlasNchwcGetBlockSize`), SGEMM packs 16 columns",
-        convolution: nchwc(16)[0],
-        depthwise: nchwc(16)[1],
+        convolution: nchwc(16),
+        depthwise: nchwc_depthwise(16),
         product: tiling(ONE, blocks(16)),
     },
     Row {
         name: "cpu-avx2",
         about: "ONNX Runtime on other x86-64",
         source: "MLAS: channels in blocks of 8 (`MlasNchwcGetBlockSize`), SGEMM computes 8 columns at once",
-        convolution: nchwc(8)[0],
-        depthwise: nchwc(8)[1],
+        convolution: nchwc(8),
+        depthwise: nchwc_depthwise(8),
         product: tiling(ONE, blocks(8)),
     },
     Row {
         name: "arm64",
         about: "ONNX Runtime on 64-bit Arm",
         source: "MLAS: channels in blocks of 16 (`MLAS_NEON_NCHWC_BLOCK_SIZE`), SGEMM packs 16 columns and ends with 8",
-        convolution: nchwc(16)[0],
-        depthwise: nchwc(16)[1],
+        convolution: nchwc(16),
+        depthwise: nchwc_depthwise(16),
         product: tiling(ONE, blocks(8)),
     },
     Row {
@@ -113,7 +122,7 @@ static ROWS: [Row; 6] = [
         about: "tract",
         source: "tract-linalg: its matrix kernels come in 8 rows and multiples of that; what is left is padded",
         convolution: tiling(ONE, blocks(8)),
-        depthwise: Tiling { weight: 6.0, ..tiling(ONE, ONE) },
+        depthwise: depthwise(tiling(ONE, ONE)),
         product: tiling(ONE, blocks(8)),
     },
     Row {
@@ -121,7 +130,7 @@ static ROWS: [Row; 6] = [
         about: "TensorRT on GPUs with Tensor Cores",
         source: "NVIDIA's guide to matrix multiplication: multiples of 16 bytes, which are 8 channels in 16 bits and 16 in 8",
         convolution: tiling(HALVES, HALVES),
-        depthwise: Tiling { weight: 6.0, ..tiling(HALVES, HALVES) },
+        depthwise: depthwise(tiling(HALVES, HALVES)),
         product: tiling(HALVES, HALVES),
     },
     Row {
@@ -129,7 +138,7 @@ static ROWS: [Row; 6] = [
         about: "accelerators that hold channels in groups of 32, such as Qualcomm's Hexagon",
         source: "Qualcomm's guide to HTP: channels are rounded up to a multiple of 32",
         convolution: tiling(blocks(32), blocks(32)),
-        depthwise: Tiling { weight: 6.0, ..tiling(blocks(32), blocks(32)) },
+        depthwise: depthwise(tiling(blocks(32), blocks(32))),
         product: tiling(blocks(32), blocks(32)),
     },
 ];
