@@ -154,14 +154,10 @@ impl Folder {
     }
 }
 
-/// Prunes with these options and no verification; the output's path and the report. Widths are those that were asked for,
-/// unless the options say something of them.
+/// Prunes with these options and no verification; the output's path and the report.
 fn prune(folder: &Folder, input: &str, name: &str, options: &[&str]) -> (String, Value) {
     let output = folder.path(name);
-    let rounded = options.iter().any(|option| option.starts_with("--round-to") || option.starts_with("--target"));
-    let widths: &[&str] = if rounded { &[] } else { &["--round-to", "1"] };
-    let args = [&["prune", input, "-o", &output, "--no-verify", "--json"], widths, options].concat();
-    let report = json(&args, 0);
+    let report = json(&[&["prune", input, "-o", &output, "--no-verify", "--json"], options].concat(), 0);
     (output, report)
 }
 
