@@ -13,13 +13,13 @@ binary, options and model, so a run that was cut off goes on where it was.
 
 import argparse
 import datetime
-import hashlib
 import importlib.metadata
 import json
 import os
 import pathlib
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -28,6 +28,10 @@ import onnx
 import onnxruntime as ort
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import pruned  # noqa: E402
+
 OPTIONS = ["--macs", "50%", "--no-verify"]
 WIDTHS = {"auto": [], "1": ["--round-to", "1"], "8": ["--round-to", "8"], "16": ["--round-to", "16"]}
 TYPES = {"float": np.float32, "float16": np.float16, "double": np.float64, "int64": np.int64, "int32": np.int32, "bool": np.bool_}
@@ -50,7 +54,7 @@ def main():
     args.bin = args.bin.resolve()
     # The runtime that times is the one that widths are for.
     os.environ["ORT_DYLIB_PATH"] = str(pathlib.Path(ort.__file__).parent / "capi")
-    binary = hashlib.sha256(args.bin.read_bytes()).hexdigest()
+    binary = pruned.digest(args.bin)
     files = [f for m in args.models for f in (sorted(m.glob("*.onnx")) if m.is_dir() else [m])]
     files = [f for f in files if not args.only or any(word in f.name for word in args.only)]
     kept = HERE / "table.json"
@@ -69,30 +73,22 @@ def main():
 def once(args, binary, file, widths):
     """What one way of rounding makes of a model, from the cache or made."""
     options = [*args.options, *WIDTHS[widths]]
-    parts = [binary, hashlib.sha256(file.read_bytes()).hexdigest(), *options]
-    kept = args.cache / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()}.json"
-    if not kept.exists():
-        kept.parent.mkdir(exist_ok=True, parents=True)
-        kept.write_text(json.dumps(measured(args, file, options)))
-    return json.loads(kept.read_text())
+    parts = [binary, pruned.digest(file), *options]
+    return pruned.kept(args.cache, parts, lambda: measured(args, file, options))
 
 
 def measured(args, file, options):
     with tempfile.TemporaryDirectory() as folder:
         out, report = pathlib.Path(folder, "out.onnx"), pathlib.Path(folder, "report.json")
-        command = [args.bin, "prune", file, "-o", out, "--report", report, *options]
-        before = os.times()
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=args.limit)
-        except subprocess.TimeoutExpired:
+        ended = pruned.prune(args, file, out, report, options)
+        if ended is None:
             return {"note": f"no answer in {args.limit:.0f} s"}
-        after = os.times()
-        cpu = after.children_user + after.children_system - before.children_user - before.children_system
+        done, cpu = ended
         if not out.exists():
             said = [line for line in done.stderr.splitlines() if line.strip()]
-            return {"cpu": round(cpu, 1), "note": (said or ["(silent)"])[0][:160]}
+            return {"cpu": cpu, "note": (said or ["(silent)"])[0][:160]}
         told = json.loads(report.read_text())
-        row = {"cpu": round(cpu, 1), "macs": told["after"]["macs"] / max(told["before"]["macs"], 1)}
+        row = {"cpu": cpu, "macs": told["after"]["macs"] / max(told["before"]["macs"], 1)}
         try:
             return row | paired(file, out, args.seconds)
         except Exception as error:  # of whatever library: it is what the table tells

@@ -13,13 +13,12 @@ was cut off goes on where it was.
 
 import argparse
 import datetime
-import hashlib
 import importlib.metadata
 import json
-import os
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 
 import fetch
@@ -27,6 +26,10 @@ import judge
 import onnx
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import pruned  # noqa: E402
+
 OPTIONS = ["--ratio", "0.5", "--no-compensate", "--no-merge"]
 
 
@@ -39,7 +42,7 @@ def main():
     parser.add_argument("--limit", type=float, default=300, help="seconds for one model")
     parser.add_argument("--fetch", action="store_true", help="fetch the packages and stop")
     args = parser.parse_args()
-    binary = None if args.fetch else hashlib.sha256(args.bin.read_bytes()).hexdigest()
+    binary = None if args.fetch else pruned.digest(args.bin)
     kept = HERE / "table.json"
     rows = {(r["package"], r["model"]): r for r in (json.loads(kept.read_text()) if args.only and kept.exists() else [])}
     for package, version, file, given in fetch.models(args.cache, args.only):
@@ -56,26 +59,18 @@ def main():
 
 def once(args, binary, file, given):
     """The row of a model, from the cache or made."""
-    key = hashlib.sha256("\0".join([binary, hashlib.sha256(file.read_bytes()).hexdigest(), *OPTIONS, *given]).encode()).hexdigest()
-    kept = args.cache / "results" / f"{key}.json"
-    if not kept.exists():
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_text(json.dumps(measured(args, file, given)))
-    return json.loads(kept.read_text())
+    parts = [binary, pruned.digest(file), *OPTIONS, *given]
+    return pruned.kept(args.cache / "results", parts, lambda: measured(args, file, given))
 
 
 def measured(args, file, given):
     with tempfile.TemporaryDirectory() as folder:
         out, report = pathlib.Path(folder, "out.onnx"), pathlib.Path(folder, "report.json")
-        command = [args.bin, "prune", file, "-o", out, "--report", report, *OPTIONS]
-        before = os.times()
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=args.limit)
-        except subprocess.TimeoutExpired:
+        ended = pruned.prune(args, file, out, report, OPTIONS)
+        if ended is None:
             return {"note": f"no answer in {args.limit:.0f} s"}
-        after = os.times()
-        cpu = after.children_user + after.children_system - before.children_user - before.children_system
-        row = {"cpu": round(cpu, 1), "exit": done.returncode}
+        done, cpu = ended
+        row = {"cpu": cpu, "exit": done.returncode}
         if not report.exists():
             return row | {"note": last(done.stderr)}
         return row | told(json.loads(report.read_text())) | judged(file, out, report, given)
